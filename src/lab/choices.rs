@@ -1,0 +1,215 @@
+//! The named choices of a run. Each has a stable id: the option value on the page and the word in a link.
+
+/// Declares a fieldless enum whose variants have ids, with `ALL`, `id`, `from_id` and serde by id.
+macro_rules! choices {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $id:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$variant_meta])* #[serde(rename = $id)] $variant,)+ }
+
+        impl $name {
+            /// Every choice, in the order of the page's menu.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+            /// The ids of [`Self::ALL`].
+            pub const IDS: &'static [&'static str] = &[$($id,)+];
+
+            /// The stable id: option value and word in a link.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $($name::$variant => $id,)+ }
+            }
+
+            /// The choice with this id.
+            #[must_use]
+            pub fn from_id(id: &str) -> Option<Self> {
+                match id { $($id => Some($name::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+choices! {
+    /// Which experiment a run belongs to; see the table in [`crate::lab::EXPERIMENTS`].
+    ExperimentId {
+        /// A diffusion model of points in the plane.
+        Plane = "plane",
+    }
+}
+
+choices! {
+    /// A distribution of points in the plane.
+    DatasetId {
+        /// The report's mixture: weight 0.8 at (5, 5), 0.2 at (-5, -5), standard deviation 1.
+        Mixture = "mixture",
+        /// Eight Gaussians on a circle.
+        EightGaussians = "eight-gaussians",
+        /// Twenty-five Gaussians on a square grid.
+        Grid = "grid",
+        /// Two interleaved half circles.
+        Moons = "moons",
+        /// A spiral.
+        SwissRoll = "swiss-roll",
+        /// Concentric rings.
+        Rings = "rings",
+        /// The dark squares of a checkerboard.
+        Checkerboard = "checkerboard",
+        /// Five curved blades.
+        Pinwheel = "pinwheel",
+        /// What the visitor drew.
+        Drawing = "drawing",
+    }
+}
+
+choices! {
+    /// Who estimates data and noise when sampling.
+    DenoiserId {
+        /// The network trained in the page.
+        Trained = "trained",
+        /// The closed form on the mixture: what perfect training would give.
+        Exact = "exact",
+    }
+}
+
+choices! {
+    /// Activation function of the network.
+    Activation {
+        /// `x * sigmoid(x)`
+        Silu = "silu",
+        /// `x * Phi(x)`
+        Gelu = "gelu",
+        /// `max(x, 0)`
+        Relu = "relu",
+        /// `tanh(x)`
+        Tanh = "tanh",
+    }
+}
+
+choices! {
+    /// What the network's output means.
+    PredictionId {
+        /// The noise.
+        Noise = "noise",
+        /// The clean sample.
+        Data = "data",
+        /// `alpha * noise - sigma * data` (Salimans and Ho 2022).
+        Velocity = "velocity",
+        /// The score, `-noise / sigma`.
+        Score = "score",
+        /// EDM preconditioning (Karras et al. 2022).
+        Edm = "edm",
+        /// Flow matching's `noise - data`.
+        Flow = "flow",
+    }
+}
+
+choices! {
+    /// How the loss weighs the levels.
+    WeightingId {
+        /// The mean square error of the network's own output, unweighted: `L_simple` for noise prediction.
+        Simple = "simple",
+        /// Mean square error of the data estimate times `min(snr, 5)` (Hang et al. 2023).
+        MinSnr = "min-snr",
+        /// EDM's `1 / c_out^2` (Karras et al. 2022).
+        Edm = "edm",
+        /// Likelihood weighting `g^2` of the score error (Song et al. 2021, arXiv 2101.09258).
+        Likelihood = "likelihood",
+    }
+}
+
+choices! {
+    /// A noise schedule.
+    ScheduleId {
+        /// Continuous variance-preserving, linear beta (DDPM, VP SDE).
+        Linear = "linear",
+        /// Cosine (Nichol and Dhariwal 2021).
+        Cosine = "cosine",
+        /// Sub-VP SDE (Song et al. 2021).
+        SubVp = "sub-vp",
+        /// Variance-exploding SDE (Song et al. 2021).
+        Exploding = "exploding",
+        /// Geometric noise levels (NCSN, Song and Ermon 2019).
+        Geometric = "geometric",
+        /// Straight-line flow, `alpha = 1 - t`, `sigma = t`.
+        Flow = "flow",
+        /// DDPM's 1000 discrete betas, linear (Ho et al. 2020).
+        DdpmLinear = "ddpm-linear",
+        /// Discrete betas, linear in their square roots (latent diffusion's scaled-linear).
+        DdpmScaledLinear = "ddpm-scaled-linear",
+        /// Discrete cosine betas, clipped at 0.999.
+        DdpmCosine = "ddpm-cosine",
+        /// Discrete sigmoid betas.
+        DdpmSigmoid = "ddpm-sigmoid",
+        /// EDM: `alpha = 1`, `sigma = t` on the Karras grid (Karras et al. 2022).
+        Edm = "edm",
+    }
+}
+
+choices! {
+    /// A sampler.
+    SolverId {
+        /// DDPM ancestral sampling, posterior variance (Ho et al. 2020, fixed small).
+        Ddpm = "ddpm",
+        /// DDPM ancestral sampling, variance beta (fixed large).
+        DdpmLarge = "ddpm-large",
+        /// DDIM with `eta` (Song et al. 2021).
+        Ddim = "ddim",
+        /// Euler-Maruyama on the reverse SDE.
+        EulerMaruyama = "euler-maruyama",
+        /// Reverse diffusion sampler (Song et al. 2021).
+        ReverseDiffusion = "reverse-diffusion",
+        /// Predictor-corrector: reverse diffusion and Langevin steps by signal-to-noise ratio.
+        PredictorCorrector = "predictor-corrector",
+        /// Annealed Langevin dynamics (Song and Ermon 2019).
+        AnnealedLangevin = "annealed-langevin",
+        /// Euler on the probability-flow ODE.
+        Euler = "euler",
+        /// Heun on the probability-flow ODE.
+        Heun = "heun",
+        /// Adaptive Dormand-Prince 5(4) on the probability-flow ODE.
+        Rk45 = "rk45",
+        /// EDM's stochastic Heun with churn.
+        EdmHeun = "edm-heun",
+        /// DPM-Solver-1, which is DDIM in another form (Lu et al. 2022).
+        Dpm1 = "dpm-1",
+        /// DPM-Solver-2, single step.
+        Dpm2 = "dpm-2",
+        /// DPM-Solver-3, single step.
+        Dpm3 = "dpm-3",
+        /// DPM-Solver++(2M), multistep (Lu et al. 2022).
+        DpmPp2m = "dpmpp-2m",
+        /// DPM-Solver++(3M), multistep.
+        DpmPp3m = "dpmpp-3m",
+        /// SDE-DPM-Solver++(2M), stochastic.
+        DpmPpSde = "dpmpp-sde",
+        /// UniPC of order 2 (Zhao et al. 2023).
+        UniPc2 = "unipc-2",
+        /// UniPC of order 3.
+        UniPc3 = "unipc-3",
+    }
+}
+
+choices! {
+    /// How the steps of a sampler are spread over the noise levels.
+    SpacingId {
+        /// Uniform in time.
+        Uniform = "uniform",
+        /// Quadratic in time: dense near the data.
+        Quadratic = "quadratic",
+        /// Uniform in log-SNR.
+        LogSnr = "log-snr",
+        /// Karras et al. 2022: uniform in `sigma^(1/rho)`.
+        Karras = "karras",
+    }
+}
+
+choices! {
+    /// Where a run should be computed.
+    DeviceWish {
+        /// Whatever was measured to be faster.
+        Auto = "auto",
+        /// The CPU, or an error.
+        Cpu = "cpu",
+        /// WebGPU, or an error.
+        Gpu = "gpu",
+    }
+}

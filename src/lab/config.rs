@@ -1,0 +1,118 @@
+//! Everything that defines a run, and nothing else: the one structure that link, page, worker and command line share.
+
+use serde::{Deserialize, Serialize};
+
+use super::choices::{
+    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
+};
+use super::drawing::Drawing;
+
+/// A run. Two equal configurations give the same initial weights, batches and noise on every machine.
+///
+/// Every field has a row in [`super::fields::FIELDS`], which knows its key, its range and how to read and write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunConfig {
+    /// Which experiment.
+    pub experiment: ExperimentId,
+    /// The data.
+    pub dataset: DatasetId,
+    /// The visitor's points, for [`DatasetId::Drawing`].
+    pub drawing: Drawing,
+    /// The trained network or the closed form.
+    pub denoiser: DenoiserId,
+
+    /// Units of a hidden layer.
+    pub width: u32,
+    /// Hidden layers.
+    pub depth: u32,
+    /// Activation function.
+    pub activation: Activation,
+    /// What the network's output means.
+    pub prediction: PredictionId,
+
+    /// Training steps.
+    pub training_steps: u32,
+    /// Samples in a training batch.
+    pub batch: u32,
+    /// Adam's learning rate.
+    pub rate: f64,
+    /// Decay of the moving average of the weights, per step.
+    pub ema: f64,
+    /// Weighting of the loss over noise levels.
+    pub weighting: WeightingId,
+
+    /// The noise schedule, of training and of sampling.
+    pub schedule: ScheduleId,
+    /// Smallest beta of the linear and sub-VP schedules.
+    pub beta_min: f64,
+    /// Largest beta of the linear and sub-VP schedules.
+    pub beta_max: f64,
+    /// Smallest noise of the exploding, geometric and EDM schedules, for data of unit variance.
+    pub sigma_min: f64,
+    /// Largest noise of the exploding, geometric and EDM schedules, for data of unit variance.
+    pub sigma_max: f64,
+    /// Number of levels of the geometric schedule.
+    pub levels: u32,
+
+    /// The sampler.
+    pub solver: SolverId,
+    /// Solver steps; the number of network evaluations follows from it and the solver.
+    pub steps: u32,
+    /// Spread of the steps.
+    pub spacing: SpacingId,
+    /// DDIM's share of fresh noise.
+    pub eta: f64,
+    /// EDM's `S_churn`.
+    pub churn: f64,
+    /// Signal-to-noise ratio of the Langevin corrector; for annealed Langevin the step is `2 * (snr * sigma)^2`.
+    pub snr: f64,
+    /// Langevin steps per level, of the corrector and of annealed Langevin.
+    pub corrections: u32,
+    /// Relative and absolute tolerance of the adaptive solver.
+    pub tolerance: f64,
+    /// Points to sample.
+    pub samples: u32,
+
+    /// Seed of every random number of the run.
+    pub seed: u32,
+    /// Where to compute.
+    pub device: DeviceWish,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            experiment: ExperimentId::Plane,
+            dataset: DatasetId::Moons,
+            drawing: Drawing::default(),
+            denoiser: DenoiserId::Trained,
+            width: 128,
+            depth: 3,
+            activation: Activation::Silu,
+            prediction: PredictionId::Velocity,
+            training_steps: 3000,
+            batch: 256,
+            rate: 2e-3,
+            ema: 0.995,
+            weighting: WeightingId::Simple,
+            schedule: ScheduleId::Cosine,
+            beta_min: 0.1,
+            beta_max: 20.0,
+            sigma_min: 0.01,
+            sigma_max: 20.0,
+            levels: 20,
+            solver: SolverId::DpmPp2m,
+            steps: 20,
+            spacing: SpacingId::LogSnr,
+            eta: 0.0,
+            churn: 0.0,
+            snr: 0.16,
+            corrections: 1,
+            tolerance: 1e-4,
+            samples: 2000,
+            seed: 1,
+            device: DeviceWish::Auto,
+        }
+    }
+}

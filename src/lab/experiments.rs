@@ -1,0 +1,123 @@
+//! The table of experiments. The menu, the links, the texts and the tests all iterate it.
+
+use super::choices::{DatasetId, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId};
+use super::config::RunConfig;
+
+/// An experiment: what it starts from and what a visitor may change.
+pub struct Experiment {
+    /// Stable id, and stem of its texts in the locale files: `experiment.<id>.title`, `.lead`, `.what-to-see`.
+    pub id: ExperimentId,
+    /// The configuration an empty link opens.
+    pub defaults: fn() -> RunConfig,
+    /// Groups of controls, in order: stem of the group's title and the keys of its fields.
+    pub groups: &'static [Group],
+}
+
+/// A group of controls.
+pub struct Group {
+    /// Stem of its title in the locale files: `group.<id>`.
+    pub id: &'static str,
+    /// Keys of [`super::FIELDS`].
+    pub fields: &'static [&'static str],
+    /// Whether the group is folded away at first, so that a newcomer is not drowned.
+    pub advanced: bool,
+}
+
+/// Every experiment, in the order of the menu.
+pub const EXPERIMENTS: &[Experiment] = &[Experiment {
+    id: ExperimentId::Plane,
+    defaults: RunConfig::default,
+    groups: &[
+        Group { id: "data", fields: &["dataset", "drawing"], advanced: false },
+        Group {
+            id: "schedule",
+            fields: &["schedule", "beta-min", "beta-max", "sigma-min", "sigma-max", "levels"],
+            advanced: false,
+        },
+        Group { id: "model", fields: &["denoiser", "prediction", "width", "depth", "activation"], advanced: true },
+        Group {
+            id: "training",
+            fields: &["training-steps", "batch", "rate", "ema", "weighting"],
+            advanced: true,
+        },
+        Group {
+            id: "sampling",
+            fields: &[
+                "solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "samples",
+            ],
+            advanced: false,
+        },
+        Group { id: "run", fields: &["seed", "device"], advanced: true },
+    ],
+}];
+
+impl Experiment {
+    /// The experiment with this id.
+    #[must_use]
+    pub fn find(id: ExperimentId) -> &'static Self {
+        EXPERIMENTS.iter().find(|e| e.id == id).unwrap_or(&EXPERIMENTS[0])
+    }
+}
+
+/// Whether the field with this key has any effect under this configuration. A control that does nothing is not shown.
+#[must_use]
+pub fn matters(key: &str, config: &RunConfig) -> bool {
+    use ScheduleId as Sched;
+    use SolverId as Solver;
+    match key {
+        "drawing" => config.dataset == DatasetId::Drawing,
+        "beta-min" | "beta-max" => matches!(config.schedule, Sched::Linear | Sched::SubVp),
+        "sigma-min" | "sigma-max" => matches!(config.schedule, Sched::Exploding | Sched::Geometric | Sched::Edm),
+        "levels" => config.schedule == Sched::Geometric,
+        "eta" => config.solver == Solver::Ddim,
+        "churn" => config.solver == Solver::EdmHeun,
+        "snr" | "corrections" => matches!(config.solver, Solver::PredictorCorrector | Solver::AnnealedLangevin),
+        "tolerance" => config.solver == Solver::Rk45,
+        // The adaptive solver chooses its own steps.
+        "steps" | "spacing" => config.solver != Solver::Rk45,
+        "weighting" => config.prediction != PredictionId::Edm,
+        _ => true,
+    }
+}
+
+/// The best general-purpose spacing for a solver, which the page selects when the visitor changes the solver.
+#[must_use]
+pub fn usual_spacing(solver: SolverId) -> SpacingId {
+    match solver {
+        SolverId::EdmHeun | SolverId::Heun => SpacingId::Karras,
+        SolverId::Ddpm
+        | SolverId::DdpmLarge
+        | SolverId::Ddim
+        | SolverId::EulerMaruyama
+        | SolverId::ReverseDiffusion
+        | SolverId::PredictorCorrector => SpacingId::Uniform,
+        _ => SpacingId::LogSnr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::FIELDS;
+    use super::*;
+
+    #[test]
+    fn every_experiment_shows_each_field_once_and_only_known_ones() {
+        for experiment in EXPERIMENTS {
+            let shown: Vec<&str> = experiment.groups.iter().flat_map(|g| g.fields).copied().collect();
+            for key in &shown {
+                assert!(FIELDS.iter().any(|f| f.key == *key), "{key}");
+                assert_eq!(shown.iter().filter(|k| *k == key).count(), 1, "{key}");
+            }
+            // Everything but the choice of the experiment itself has its control.
+            assert_eq!(shown.len(), FIELDS.len() - 1);
+        }
+    }
+
+    #[test]
+    fn the_table_has_one_row_per_id() {
+        for id in ExperimentId::ALL {
+            assert_eq!(EXPERIMENTS.iter().filter(|e| e.id == *id).count(), 1);
+            assert_eq!((Experiment::find(*id).defaults)().experiment, *id);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The table of fields: for every field of a run its key in a link, its range, and how to read and write it.
+//!
+//! Links, the page's controls, the configuration file and the property tests all go through this table, so that a
+//! range is stated once.
+
+use super::choices::{
+    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
+};
+use super::config::RunConfig;
+use super::drawing::Drawing;
+
+/// What values a field takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// One of these ids.
+    Choice(&'static [&'static str]),
+    /// A whole number from `min` to `max`.
+    Whole {
+        /// Smallest value.
+        min: u32,
+        /// Largest value.
+        max: u32,
+    },
+    /// A number from `min` to `max`.
+    Real {
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+        /// Whether a slider should move on a logarithmic scale.
+        logarithmic: bool,
+    },
+    /// The visitor's drawing.
+    Drawing,
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// The id of a choice.
+    Choice(&'static str),
+    /// A whole number.
+    Whole(u32),
+    /// A number.
+    Real(f64),
+    /// A drawing.
+    Drawing(Drawing),
+}
+
+/// One field of a [`RunConfig`].
+pub struct Field {
+    /// Key in links and configuration files, id of the page's control, and stem of its texts in the locale files.
+    pub key: &'static str,
+    /// Range.
+    pub kind: Kind,
+    /// Reads the field.
+    pub get: fn(&RunConfig) -> Value,
+    set: fn(&mut RunConfig, Value),
+}
+
+/// What had to be done to a value to make it fit its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Correction {
+    /// It was out of range and moved to the nearest end.
+    Clamped,
+    /// It could not be read at all; the field keeps what it had.
+    Unreadable,
+    /// Part of it was damaged and left out.
+    Trimmed,
+}
+
+impl Field {
+    /// Writes the field if `value` is of its kind, moved into range. Says what had to be corrected.
+    pub fn set(&self, config: &mut RunConfig, value: Value) -> Option<Correction> {
+        let (value, correction) = match (self.kind, value) {
+            (Kind::Choice(ids), Value::Choice(id)) => match ids.iter().find(|&&known| known == id) {
+                Some(known) => (Value::Choice(known), None),
+                None => return Some(Correction::Unreadable),
+            },
+            (Kind::Whole { min, max }, Value::Whole(v)) => {
+                (Value::Whole(v.clamp(min, max)), (v < min || v > max).then_some(Correction::Clamped))
+            }
+            (Kind::Real { min, max, .. }, Value::Real(v)) if !v.is_nan() => {
+                (Value::Real(v.clamp(min, max)), (v < min || v > max).then_some(Correction::Clamped))
+            }
+            (Kind::Drawing, value @ Value::Drawing(_)) => (value, None),
+            _ => return Some(Correction::Unreadable),
+        };
+        (self.set)(config, value);
+        correction
+    }
+
+    /// Reads `text`, as it stands in a link or an input, and writes the field. Says what had to be corrected.
+    pub fn set_text(&self, config: &mut RunConfig, text: &str) -> Option<Correction> {
+        let text = text.trim();
+        let value = match self.kind {
+            Kind::Choice(ids) => ids.iter().find(|&&id| id == text).map(|id| Value::Choice(id)),
+            // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
+            Kind::Whole { .. } => text.parse::<f64>().ok().filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
+            Kind::Real { .. } => text.parse::<f64>().ok().map(Value::Real),
+            Kind::Drawing => {
+                let (drawing, damaged) = Drawing::from_text(text);
+                self.set(config, Value::Drawing(drawing));
+                return damaged.then_some(Correction::Trimmed);
+            }
+        };
+        let Some(value) = value else { return Some(Correction::Unreadable) };
+        let negative = matches!(self.kind, Kind::Whole { .. }) && text.starts_with('-') && text.parse() != Ok(0.0);
+        let correction = self.set(config, value);
+        if negative && correction.is_none() { Some(Correction::Clamped) } else { correction }
+    }
+
+    /// The field's value as it stands in a link or an input; [`Self::set_text`] reads it back exactly.
+    #[must_use]
+    pub fn text(&self, config: &RunConfig) -> String {
+        match (self.get)(config) {
+            Value::Choice(id) => id.to_owned(),
+            Value::Whole(v) => v.to_string(),
+            Value::Real(v) => v.to_string(),
+            Value::Drawing(drawing) => drawing.to_text(),
+        }
+    }
+}
+
+macro_rules! choice {
+    ($key:literal, $field:ident, $type:ty) => {
+        Field {
+            key: $key,
+            kind: Kind::Choice(<$type>::IDS),
+            get: |c| Value::Choice(c.$field.id()),
+            set: |c, v| {
+                if let Value::Choice(id) = v
+                    && let Some(choice) = <$type>::from_id(id)
+                {
+                    c.$field = choice;
+                }
+            },
+        }
+    };
+}
+
+macro_rules! whole {
+    ($key:literal, $field:ident, $min:expr, $max:expr) => {
+        Field {
+            key: $key,
+            kind: Kind::Whole { min: $min, max: $max },
+            get: |c| Value::Whole(c.$field),
+            set: |c, v| {
+                if let Value::Whole(v) = v {
+                    c.$field = v;
+                }
+            },
+        }
+    };
+}
+
+macro_rules! real {
+    ($key:literal, $field:ident, $min:expr, $max:expr, $logarithmic:expr) => {
+        Field {
+            key: $key,
+            kind: Kind::Real { min: $min, max: $max, logarithmic: $logarithmic },
+            get: |c| Value::Real(c.$field),
+            set: |c, v| {
+                if let Value::Real(v) = v {
+                    c.$field = v;
+                }
+            },
+        }
+    };
+}
+
+/// Every field of [`RunConfig`], in the order of the page and of links.
+pub const FIELDS: &[Field] = &[
+    choice!("experiment", experiment, ExperimentId),
+    choice!("dataset", dataset, DatasetId),
+    Field {
+        key: "drawing",
+        kind: Kind::Drawing,
+        get: |c| Value::Drawing(c.drawing.clone()),
+        set: |c, v| {
+            if let Value::Drawing(drawing) = v {
+                c.drawing = drawing;
+            }
+        },
+    },
+    choice!("denoiser", denoiser, DenoiserId),
+    whole!("width", width, 8, 512),
+    whole!("depth", depth, 1, 8),
+    choice!("activation", activation, Activation),
+    choice!("prediction", prediction, PredictionId),
+    whole!("training-steps", training_steps, 1, 100_000),
+    whole!("batch", batch, 1, 8192),
+    real!("rate", rate, 1e-6, 0.1, true),
+    real!("ema", ema, 0.0, 0.9999, false),
+    choice!("weighting", weighting, WeightingId),
+    choice!("schedule", schedule, ScheduleId),
+    real!("beta-min", beta_min, 0.0001, 1.0, true),
+    real!("beta-max", beta_max, 1.0, 50.0, false),
+    real!("sigma-min", sigma_min, 0.001, 0.5, true),
+    real!("sigma-max", sigma_max, 1.0, 100.0, true),
+    whole!("levels", levels, 2, 1000),
+    choice!("solver", solver, SolverId),
+    whole!("steps", steps, 1, 1000),
+    choice!("spacing", spacing, SpacingId),
+    real!("eta", eta, 0.0, 1.0, false),
+    real!("churn", churn, 0.0, 100.0, false),
+    real!("snr", snr, 0.01, 1.0, true),
+    whole!("corrections", corrections, 1, 100),
+    real!("tolerance", tolerance, 1e-8, 0.1, true),
+    whole!("samples", samples, 1, 20_000),
+    whole!("seed", seed, 0, u32::MAX),
+    choice!("device", device, DeviceWish),
+];
+
+/// The field with this key.
+#[must_use]
+pub fn field(key: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|f| f.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_within_its_range_and_survives_its_text() {
+        let config = RunConfig::default();
+        for field in FIELDS {
+            let mut copy = config.clone();
+            assert_eq!(field.set_text(&mut copy, &field.text(&config)), None, "{}", field.key);
+            assert_eq!(copy, config, "{}", field.key);
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_and_every_configuration_field_has_one() {
+        let json = serde_json::to_value(RunConfig::default()).expect("a configuration is JSON");
+        let names: Vec<String> = json.as_object().expect("an object").keys().map(|k| k.replace('_', "-")).collect();
+        let keys: Vec<&str> = FIELDS.iter().map(|f| f.key).collect();
+        assert_eq!(names.len(), keys.len());
+        assert!(names.iter().all(|n| keys.contains(&n.as_str())), "{names:?}");
+    }
+
+    #[test]
+    fn numbers_out_of_range_move_to_the_nearest_end() {
+        let mut config = RunConfig::default();
+        let steps = field("steps").expect("steps");
+        for (text, expected, correction) in [
+            ("5000", 1000, Some(Correction::Clamped)),
+            ("0", 1, Some(Correction::Clamped)),
+            ("-3", 1, Some(Correction::Clamped)),
+            ("1e300", 1000, Some(Correction::Clamped)),
+            ("1e2", 100, None),
+            ("nonsense", 100, Some(Correction::Unreadable)),
+            ("NaN", 100, Some(Correction::Unreadable)),
+        ] {
+            assert_eq!(steps.set_text(&mut config, text), correction, "{text}");
+            assert_eq!(config.steps, expected, "{text}");
+        }
+        let seed = field("seed").expect("seed");
+        assert_eq!(seed.set_text(&mut config, "-1"), Some(Correction::Clamped));
+        assert_eq!(config.seed, 0);
+        let rate = field("rate").expect("rate");
+        assert_eq!(rate.set_text(&mut config, "inf"), Some(Correction::Clamped));
+        assert_eq!(config.rate, 0.1);
+    }
+}

@@ -1,0 +1,15 @@
+//! What a run is: its configuration, the ranges of its fields, and the table of experiments.
+
+pub mod choices;
+pub mod config;
+pub mod drawing;
+pub mod experiments;
+pub mod fields;
+
+pub use choices::{
+    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
+};
+pub use config::RunConfig;
+pub use drawing::Drawing;
+pub use experiments::{EXPERIMENTS, Experiment};
+pub use fields::{Correction, FIELDS, Field, Kind, Value, field};

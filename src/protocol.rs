@@ -1,0 +1,323 @@
+//! What the page and the worker say to each other.
+//!
+//! A run is named by a [`RunId`] that the page makes; the page ignores events of runs that are not current. The worker
+//! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
+//! No 64-bit integers travel: JavaScript's numbers do not hold them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lab::RunConfig;
+
+/// Names a run. The page counts up; the worker repeats it in every event of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunId(pub u32);
+
+/// Bytes that cross as one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+/// `f32` numbers that cross as one buffer, little-endian.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Floats(pub Vec<f32>);
+
+impl Serialize for Floats {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|v| v.to_le_bytes()).collect();
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Floats {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        Ok(Self(floats))
+    }
+}
+
+impl Floats {
+    /// Points in the plane as `x, y, x, y, …`.
+    #[must_use]
+    pub fn from_points(points: &[[f64; 2]]) -> Self {
+        Self(points.iter().flat_map(|p| [p[0] as f32, p[1] as f32]).collect())
+    }
+
+    /// The points, if these are points.
+    pub fn points(&self) -> impl ExactSizeIterator<Item = [f32; 2]> + '_ {
+        self.0.chunks_exact(2).map(|p| [p[0], p[1]])
+    }
+}
+
+/// What the page asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Makes new weights from the seed and trains them. Ends the current run.
+    Train {
+        /// Name of the new run.
+        run: RunId,
+        /// The run.
+        config: RunConfig,
+    },
+    /// Goes on training from a checkpoint made by [`Event::Checkpoint`], up to the configuration's training steps.
+    /// Adam's moments start anew.
+    Continue {
+        /// Name of the new run.
+        run: RunId,
+        /// The run.
+        config: RunConfig,
+        /// A checkpoint.
+        checkpoint: Bytes,
+    },
+    /// Samples with the weights at hand, or with the closed form if the configuration says so. Ends the current run.
+    Sample {
+        /// Name of the new run.
+        run: RunId,
+        /// The run. Its solver, steps and schedule need not be those of training.
+        config: RunConfig,
+    },
+    /// Holds the current run after the step in progress.
+    Pause,
+    /// Goes on with it.
+    Resume,
+    /// Does one step (of training, or of the solver) of the paused run.
+    Step,
+    /// Ends the current run; what it made so far stays.
+    Stop,
+    /// Asks for the weights as a file: [`Event::Weights`].
+    Save,
+    /// Takes a file of weights: safetensors with the configuration inside, as [`Event::Weights`] gives it.
+    Load {
+        /// Name of the answer, [`Event::Loaded`] or [`Event::Failed`].
+        run: RunId,
+        /// The file.
+        file: Bytes,
+    },
+    /// Asks for the score field of the weights at hand (or of the closed form): [`Event::Field`].
+    Field {
+        /// Repeated in the answer; the page keeps only the newest.
+        request: u32,
+        /// Says which denoiser and schedule.
+        config: RunConfig,
+        /// Time of the level.
+        t: f64,
+        /// Points along one side of the square grid.
+        side: u32,
+    },
+    /// Times training and sampling of the configuration's network on this device: [`Event::Benchmark`].
+    Benchmark {
+        /// The configuration.
+        config: RunConfig,
+        /// About how long to measure, in milliseconds.
+        budget_ms: f64,
+    },
+}
+
+/// What the worker reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The worker can be talked to.
+    Ready {
+        /// What it computes on.
+        device: DeviceInfo,
+    },
+    /// Training goes on. Sent about 30 times a second.
+    Training {
+        /// The run.
+        run: RunId,
+        /// Steps done.
+        step: u32,
+        /// Steps in all.
+        of: u32,
+        /// Losses since the last report, one a step.
+        losses: Floats,
+        /// Steps a second, lately.
+        rate: f64,
+    },
+    /// The state of a sampling run at a level, in the data's own coordinates.
+    Frame {
+        /// The run.
+        run: RunId,
+        /// Solver steps done.
+        step: u32,
+        /// Solver steps in all; 0 when the solver decides.
+        of: u32,
+        /// Time of the level.
+        t: f64,
+        /// Network evaluations so far, per sample.
+        evaluations: u32,
+        /// `x, y` of every sample.
+        points: Floats,
+        /// `x, y` of what the denoiser expects every sample to become; empty at the start.
+        expected: Floats,
+    },
+    /// A first look at samples while training goes on, in the data's own coordinates.
+    Preview {
+        /// The training run.
+        run: RunId,
+        /// Training steps done.
+        step: u32,
+        /// `x, y` of every sample.
+        points: Floats,
+    },
+    /// How close samples are to the data.
+    Quality {
+        /// The run.
+        run: RunId,
+        /// Training steps behind the weights used.
+        step: u32,
+        /// The numbers.
+        quality: Quality,
+    },
+    /// The weights so far, in memory of the page in case the worker dies. Sent every few seconds.
+    Checkpoint {
+        /// The training run.
+        run: RunId,
+        /// Training steps done.
+        step: u32,
+        /// For [`Command::Continue`] and [`Command::Load`].
+        file: Bytes,
+    },
+    /// The run is held.
+    Paused {
+        /// The run.
+        run: RunId,
+    },
+    /// The run goes on.
+    Resumed {
+        /// The run.
+        run: RunId,
+    },
+    /// The run is over.
+    Done {
+        /// The run.
+        run: RunId,
+        /// Whether it was ended by [`Command::Stop`] or by another run.
+        stopped: bool,
+        /// Wall time without pauses, in milliseconds.
+        millis: f64,
+    },
+    /// The weights as a file.
+    Weights {
+        /// Training steps behind them.
+        step: u32,
+        /// Safetensors; its metadata hold the configuration as JSON.
+        file: Bytes,
+    },
+    /// A file of weights was taken.
+    Loaded {
+        /// The name given.
+        run: RunId,
+        /// The configuration inside the file.
+        config: RunConfig,
+        /// Training steps behind the weights.
+        step: u32,
+    },
+    /// A score field.
+    Field {
+        /// As asked.
+        request: u32,
+        /// As asked.
+        t: f64,
+        /// As asked.
+        side: u32,
+        /// `x, y` of the score at every grid point of the data set's window, rows from the bottom, in the data's own
+        /// coordinates.
+        score: Floats,
+    },
+    /// Timings.
+    Benchmark {
+        /// The measurements.
+        benchmark: Benchmark,
+    },
+    /// Something could not be done. The worker goes on.
+    Failed {
+        /// The run, if it was a run that failed.
+        run: Option<RunId>,
+        /// What happened.
+        failure: Failure,
+    },
+}
+
+/// What a worker computes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// Whether it is a GPU.
+    pub gpu: bool,
+    /// What the adapter calls itself, or the CPU kernels in use.
+    pub name: String,
+    /// Whether the adapter is a software renderer.
+    pub software: bool,
+}
+
+/// Distances between samples and data, each beside the value that as many fresh data would have on average.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Kullback-Leibler divergence of the samples' histogram from the data's exact cell probabilities, in nats.
+    pub kl: f64,
+    /// The same for data in place of samples: the floor set by the number of samples.
+    pub kl_floor: f64,
+    /// Standard deviation of the floor.
+    pub kl_spread: f64,
+    /// Sliced Wasserstein-1 distance, in units of the data's standard deviation.
+    pub sliced: f64,
+    /// The same between two draws of data.
+    pub sliced_floor: f64,
+    /// Standard deviation of the floor.
+    pub sliced_spread: f64,
+    /// Samples behind the numbers.
+    pub samples: u32,
+}
+
+/// Timings of a device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Benchmark {
+    /// The device.
+    pub device: DeviceInfo,
+    /// Parameters of the network.
+    pub parameters: u32,
+    /// Time of the first training step, compilation included, in milliseconds.
+    pub warm_up_ms: f64,
+    /// Median time of a training step, in milliseconds.
+    pub training_step_ms: f64,
+    /// Training batch.
+    pub batch: u32,
+    /// Median time of one network evaluation of `samples` points, in milliseconds.
+    pub evaluation_ms: f64,
+    /// Points of an evaluation.
+    pub samples: u32,
+    /// Training steps a second.
+    pub training_steps_per_second: f64,
+    /// Samples a second with the configuration's solver and steps.
+    pub samples_per_second: f64,
+}
+
+/// What kind of thing went wrong: chooses the message, its language and the advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// A device was asked for that is not there.
+    NoDevice,
+    /// The device went away.
+    DeviceLost,
+    /// The loss or the samples are no longer finite.
+    Diverged,
+    /// There are no trained weights to sample with.
+    Untrained,
+    /// A file is not one of ours, or damaged.
+    BadFile,
+    /// The configuration cannot be run, such as an empty drawing.
+    BadConfig,
+    /// Not enough memory.
+    OutOfMemory,
+    /// A fault of the program.
+    Internal,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its kind.
+    pub kind: FailureKind,
+    /// Particulars for the curious, in English.
+    pub detail: String,
+}

@@ -1,0 +1,145 @@
+//! Links: a run as the fragment of the page's address, readable, versioned, and holding only what differs from the
+//! experiment's defaults.
+//!
+//! `#experiment=plane&dataset=rings&steps=50&seed=7&run=1`
+//!
+//! Reading is total: whatever the fragment holds, a valid configuration comes out, with a list of what was corrected.
+
+use crate::lab::{Correction, Experiment, ExperimentId, FIELDS, RunConfig};
+
+/// Version of the link format. A link without `v` is of version 1; a larger one is read as far as it is understood.
+pub const VERSION: u32 = 1;
+/// Longest fragment that is read; what is beyond is dropped.
+pub const MAX_LENGTH: usize = 8192;
+
+/// What a link says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// The run.
+    pub config: RunConfig,
+    /// Whether to train and sample at once (`run=1`).
+    pub run: bool,
+    /// Language the sender saw, if the link names one (`lang=fa`). It is a wish: an unknown one is ignored.
+    pub language: Option<String>,
+}
+
+/// Something in a link that could not be taken as it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The value of a known key was corrected.
+    Value {
+        /// The key, one of [`FIELDS`].
+        key: &'static str,
+        /// What the link said, cut to a length fit for a message.
+        text: String,
+        /// What was done.
+        correction: Correction,
+    },
+    /// The key is not known.
+    Key(String),
+    /// The link is of a newer version.
+    Version(u32),
+    /// The link is longer than [`MAX_LENGTH`].
+    TooLong,
+}
+
+/// Writes the fragment, with its `#`.
+#[must_use]
+pub fn to_fragment(link: &Link) -> String {
+    let defaults = (Experiment::find(link.config.experiment).defaults)();
+    let mut parts = vec![format!("experiment={}", link.config.experiment.id())];
+    for field in FIELDS.iter().filter(|f| f.key != "experiment") {
+        if (field.get)(&link.config) != (field.get)(&defaults) {
+            parts.push(format!("{}={}", field.key, field.text(&link.config)));
+        }
+    }
+    if link.run {
+        parts.push("run=1".to_owned());
+    }
+    if let Some(language) = &link.language {
+        parts.push(format!("lang={language}"));
+    }
+    format!("#{}", parts.join("&"))
+}
+
+/// Reads a fragment, with or without its `#`.
+#[must_use]
+pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
+    let mut rejected = Vec::new();
+    let mut text = fragment.strip_prefix('#').unwrap_or(fragment);
+    if text.len() > MAX_LENGTH {
+        let mut end = MAX_LENGTH;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text = &text[..end];
+        rejected.push(Rejected::TooLong);
+    }
+    let pairs: Vec<(String, String)> = text
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            (percent_decode(key), percent_decode(value))
+        })
+        .collect();
+
+    // The experiment first: its defaults are what the other keys change.
+    let experiment = pairs
+        .iter()
+        .rev()
+        .find(|(key, _)| key == "experiment")
+        .and_then(|(_, value)| ExperimentId::from_id(value))
+        .unwrap_or(ExperimentId::Plane);
+    let mut link = Link { config: (Experiment::find(experiment).defaults)(), run: false, language: None };
+
+    for (key, value) in &pairs {
+        match key.as_str() {
+            "run" => link.run = value == "1",
+            "lang" => {
+                let tag: String = value.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+                link.language = (!tag.is_empty()).then_some(tag);
+            }
+            "v" => match value.parse::<u32>() {
+                Ok(version) if version <= VERSION => {}
+                Ok(version) => rejected.push(Rejected::Version(version)),
+                Err(_) => rejected.push(Rejected::Key(short(&format!("v={value}")))),
+            },
+            _ => match FIELDS.iter().find(|f| f.key == key) {
+                Some(field) => {
+                    if let Some(correction) = field.set_text(&mut link.config, value) {
+                        rejected.push(Rejected::Value { key: field.key, text: short(value), correction });
+                    }
+                }
+                None => rejected.push(Rejected::Key(short(key))),
+            },
+        }
+    }
+    (link, rejected)
+}
+
+/// At most 40 characters, none of them a control character.
+fn short(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    if clean.chars().count() > 40 { clean.chars().take(39).chain(['…']).collect() } else { clean }
+}
+
+/// Decodes `%xx` and leaves alone what is not a valid escape. Invalid UTF-8 becomes the replacement character.
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let digit = |at: usize| bytes.get(at).and_then(|&b| (b as char).to_digit(16));
+        if bytes[i] == b'%'
+            && let (Some(high), Some(low)) = (digit(i + 1), digit(i + 2))
+        {
+            out.push((high * 16 + low) as u8);
+            i += 3;
+        } else {
+            out.push(bytes[i]);
+            i += 1;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,115 @@
+//! Links survive a round trip, and nothing in a fragment can break the page.
+
+use scorefield::lab::{Correction, DatasetId, EXPERIMENTS, FIELDS, Kind, RunConfig, SolverId};
+use scorefield::rng::{Rng, Stream};
+use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
+
+fn link(config: RunConfig) -> Link {
+    Link { config, run: false, language: None }
+}
+
+/// A configuration with every field drawn at random from its range.
+fn random_config(rng: &mut Rng) -> RunConfig {
+    let mut config = RunConfig::default();
+    for field in FIELDS {
+        let text = match field.kind {
+            Kind::Choice(ids) => ids[rng.below(ids.len() as u32) as usize].to_owned(),
+            Kind::Whole { min, max } => (f64::from(min) + rng.uniform() * f64::from(max - min)).round().to_string(),
+            Kind::Real { min, max, .. } => (min + rng.uniform() * (max - min)).to_string(),
+            Kind::Drawing => {
+                for _ in 0..rng.below(40) {
+                    config.drawing.push(2.0 * rng.uniform() - 1.0, 2.0 * rng.uniform() - 1.0);
+                }
+                config.drawing.to_text()
+            }
+        };
+        assert_eq!(field.set_text(&mut config, &text), None, "{} {text}", field.key);
+    }
+    config
+}
+
+fn assert_valid(config: &RunConfig) {
+    for field in FIELDS {
+        let mut copy = config.clone();
+        assert_eq!(field.set_text(&mut copy, &field.text(config)), None, "{} out of range", field.key);
+        assert_eq!(&copy, config, "{} does not survive its text", field.key);
+    }
+}
+
+#[test]
+fn the_defaults_of_every_experiment_make_the_shortest_link() {
+    for experiment in EXPERIMENTS {
+        let fragment = to_fragment(&link((experiment.defaults)()));
+        assert_eq!(fragment, format!("#experiment={}", experiment.id.id()));
+        assert_eq!(from_fragment(&fragment), (link((experiment.defaults)()), vec![]));
+    }
+}
+
+#[test]
+fn any_configuration_survives_its_link_exactly() {
+    let mut rng = Rng::new(1, Stream::Test, 0);
+    for i in 0..2000 {
+        let sent = Link { config: random_config(&mut rng), run: i % 2 == 0, language: (i % 3 == 0).then(|| "fa".to_owned()) };
+        let fragment = to_fragment(&sent);
+        assert!(fragment.len() <= MAX_LENGTH);
+        assert_eq!(from_fragment(&fragment), (sent, vec![]), "{fragment}");
+    }
+}
+
+#[test]
+fn ten_thousand_hostile_fragments_give_valid_configurations() {
+    let keys: Vec<&str> = FIELDS.iter().map(|f| f.key).chain(["run", "lang", "v", "", "__proto__", "steps[]"]).collect();
+    let values = [
+        "", "0", "-1", "1e999", "-1e999", "NaN", "inf", "4294967296", "0x10", "moons", "heun", "%", "%zz", "%00", "%ff%fe",
+        "<script>alert(1)</script>", "' OR 1=1", "\u{202e}", "١٢", "１２", "🦀🦀🦀", "1,5", " 7 ", "1e-400", "null", "=", "==1",
+        "AAAA", "A", "\0", "../../etc", "true",
+    ];
+    let mut rng = Rng::new(2, Stream::Test, 0);
+    for _ in 0..12_000 {
+        let mut fragment = String::from(if rng.below(2) == 0 { "#" } else { "" });
+        for _ in 0..rng.below(12) {
+            let key = keys[rng.below(keys.len() as u32) as usize];
+            let value = match rng.below(4) {
+                0 => (rng.normal() * 10f64.powi(rng.below(20) as i32 - 5)).to_string(),
+                1 => (0..rng.below(30)).filter_map(|_| char::from_u32(rng.below(0x3000))).collect(),
+                _ => values[rng.below(values.len() as u32) as usize].to_owned(),
+            };
+            fragment.push_str(&format!("{key}={value}{}", ["&", "&&", "&=", "#"][rng.below(4) as usize]));
+        }
+        let (read, _) = from_fragment(&fragment);
+        assert_valid(&read.config);
+        assert_eq!(from_fragment(&to_fragment(&read)), (read, vec![]), "{fragment}");
+    }
+}
+
+#[test]
+fn what_was_corrected_is_said() {
+    let (read, rejected) = from_fragment("#dataset=rings&steps=99999&solver=magic&colour=red&v=7");
+    assert_eq!(read.config.dataset, DatasetId::Rings);
+    assert_eq!(read.config.steps, 1000);
+    assert_eq!(read.config.solver, RunConfig::default().solver);
+    assert_eq!(
+        rejected,
+        [
+            Rejected::Value { key: "steps", text: "99999".into(), correction: Correction::Clamped },
+            Rejected::Value { key: "solver", text: "magic".into(), correction: Correction::Unreadable },
+            Rejected::Key("colour".into()),
+            Rejected::Version(7),
+        ]
+    );
+}
+
+#[test]
+fn huge_links_are_cut_and_said_to_be() {
+    let huge = format!("#steps=5&solver=heun&drawing={}", "é".repeat(MAX_LENGTH));
+    let (read, rejected) = from_fragment(&huge);
+    assert_eq!(read.config.steps, 5);
+    assert_eq!(read.config.solver, SolverId::Heun);
+    assert!(rejected.contains(&Rejected::TooLong));
+}
+
+#[test]
+fn escaped_links_are_understood() {
+    let (read, rejected) = from_fragment("#dataset=%72ings&steps=5%30");
+    assert_eq!((read.config.dataset, read.config.steps, rejected), (DatasetId::Rings, 50, vec![]));
+}
