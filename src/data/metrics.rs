@@ -1,0 +1,1 @@
+//! How close samples are to data.
