@@ -65,8 +65,9 @@ const DIVERGING: [[f64; 3]; 7] = [
 ];
 
 fn between(stops: &[[f64; 3]], position: f64) -> Rgb {
-    // `clamp` passes NaN on and `max` does not: what is not a number is painted as the least.
-    let place = position.max(0.0).min(1.0) * (stops.len() - 1) as f64;
+    // What is not a number is painted as the least.
+    let position = if position.is_nan() { 0.0 } else { position.clamp(0.0, 1.0) };
+    let place = position * (stops.len() - 1) as f64;
     let index = (place as usize).min(stops.len() - 2);
     let part = (place - index as f64).clamp(0.0, 1.0);
     Rgb(core::array::from_fn(|c| libm::round(stops[index][c] + part * (stops[index + 1][c] - stops[index][c])) as u8))
