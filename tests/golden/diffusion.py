@@ -29,6 +29,7 @@ from diffusers.schedulers import (  # noqa: E402
     scheduling_sde_vp,
     scheduling_unipc_multistep,
 )
+import scipy  # noqa: E402
 from scipy.integrate import solve_ivp  # noqa: E402
 
 # k_diffusion/__init__.py wants half of the scientific world; sampling.py alone needs one function of its package.
@@ -75,7 +76,7 @@ class Noise:
         return torch.tensor(z)[:, None, None, None]
 
 
-out = {"versions": {"diffusers": diffusers.__version__, "torch": torch.__version__, "numpy": np.__version__}}
+out = {"versions": {"scipy": scipy.__version__, "diffusers": diffusers.__version__, "torch": torch.__version__, "numpy": np.__version__}}
 
 
 def table_schedule(**kwargs):
@@ -207,8 +208,15 @@ def k_run(name, sampler, seed=0, **kwargs):
 
 k_run("euler", sampling.sample_euler)
 k_run("heun", sampling.sample_heun)
-k_run("heun-churn", sampling.sample_heun, 7, s_churn=3.0, s_noise=1.01)
-k_run("heun-churn-most", sampling.sample_heun, 8, s_churn=100.0)
+for name, churn, s_noise in (("heun-churn", 3.0, 1.01), ("heun-churn-most", 100.0, 1.0)):
+    # Its callback shows the sample with the churn's noise already in it, so step by step, the churn shared out.
+    noise, x, trajectory = Noise(int(churn)), START_VE.clone(), []
+    sampling.torch.randn_like = lambda x: noise()
+    for i in range(len(sigmas) - 1):
+        each = churn / (len(sigmas) - 1)
+        x = sampling.sample_heun(model, x, sigmas[i : i + 2], disable=True, s_churn=each, s_noise=s_noise)
+        trajectory.append(x.flatten().tolist())
+    runs[name] = {"noise": noise.drawn, "trajectory": trajectory}
 k_run("dpmpp-2m", sampling.sample_dpmpp_2m)
 k_run("dpmpp-2m-sde", sampling.sample_dpmpp_2m_sde, 9, noise_sampler=None)
 solver = sampling.DPMSolver(model)
