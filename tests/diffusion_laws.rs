@@ -94,10 +94,8 @@ fn the_ends_of_every_schedule_are_finite_and_as_stated() {
 fn the_prior_is_the_normal_density() {
     let schedule = Schedule::Exploding { sigma_min: 0.01, sigma_max: 5.0 };
     let step = 0.01;
-    let total: f64 = (-5000..5000)
-        .map(|i| f64::from(i) * step)
-        .map(|x| schedule.prior_log_density(x * x, 1).exp() * step)
-        .sum();
+    let total: f64 =
+        (-5000..5000).map(|i| f64::from(i) * step).map(|x| schedule.prior_log_density(x * x, 1).exp() * step).sum();
     assert!((total - 1.0).abs() < 1e-10);
     assert!((schedule.prior_log_density(2.0, 2) - 2.0 * schedule.prior_log_density(1.0, 1)).abs() < 1e-12);
 }
@@ -159,7 +157,8 @@ fn predictions_stay_finite_where_they_say_nothing() {
     }
     // Without noise every prediction that can say so returns the sample itself.
     let clean = Level { t: 0.0, alpha: 1.0, sigma: 0.0 };
-    for prediction in [Prediction::Noise, Prediction::Velocity, Prediction::Flow, Prediction::Karras { data_std: 1.0 }] {
+    for prediction in [Prediction::Noise, Prediction::Velocity, Prediction::Flow, Prediction::Karras { data_std: 1.0 }]
+    {
         assert_eq!(prediction.estimate(0.7, 0.3, clean).data, 0.7, "{prediction:?}");
     }
 }
