@@ -1,8 +1,12 @@
 //! Data: distributions in the plane with exact density and score, and the numbers that compare samples with them.
 
+pub mod grid;
+pub mod marginal;
 pub mod metrics;
 pub mod mixture;
 pub mod toy;
 
+pub use grid::SquareGrid;
+pub use marginal::{Exact, Marginal};
 pub use mixture::Mixture;
-pub use toy::Dataset;
+pub use toy::{DataError, Dataset};
