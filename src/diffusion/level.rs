@@ -120,6 +120,17 @@ pub struct Estimate<S> {
 pub trait Denoiser<S> {
     /// The estimate for `x` at `level`. One call is one network evaluation.
     async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S>;
+
+    /// Gives unit noise the standard deviation that the model learned for a DDPM step, between the posterior variance
+    /// `smallest` and the forward variance `largest`, for the sample of the last estimate (Nichol and Dhariwal 2021).
+    /// A model that learned none has the posterior variance.
+    fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S
+    where
+        S: State,
+    {
+        let _ = largest;
+        noise.scale(smallest.max(0.0).sqrt())
+    }
 }
 
 impl<S, F: FnMut(&S, Level) -> Estimate<S>> Denoiser<S> for F {

@@ -1,0 +1,365 @@
+//! Solvers: from a noisy level to a clean one, a step at a time.
+//!
+//! A [`Sampler`] holds a run: the grid, the sample, where it is and what its solver remembers. Each call of
+//! [`Sampler::step`] is one step, so that a run can be paused, looked at and given up anywhere. Noise is asked of the
+//! caller, evaluations are counted, and the last step to `sigma = 0` returns the data estimate exactly.
+
+mod ancestral;
+mod context;
+mod dpm;
+mod multistep;
+mod ode;
+mod rk45;
+mod sde;
+mod unipc;
+
+pub use ancestral::{Posterior, Variance};
+pub use context::{NoiseSource, NoiseUse};
+pub use ode::Churn;
+pub use rk45::Tolerance;
+pub use unipc::Basis;
+
+use super::{Denoiser, Estimate, Level, Schedule, Spacing, State};
+use crate::lab::{RunConfig, SolverId};
+use context::{Context, Tally};
+use multistep::History;
+
+/// A solver and its settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Solver {
+    /// DDPM ancestral sampling (Ho et al. 2020).
+    Ddpm(Variance),
+    /// DDIM (Song et al. 2021, arXiv 2010.02502).
+    Ddim {
+        /// Share of fresh noise: 0 none, 1 DDPM's.
+        eta: f64,
+    },
+    /// Euler-Maruyama on the reverse SDE.
+    EulerMaruyama,
+    /// The reverse diffusion sampler (Song et al. 2021, arXiv 2011.13456).
+    ReverseDiffusion,
+    /// Langevin steps at a level, then a reverse diffusion step to the next (the same).
+    PredictorCorrector {
+        /// Signal-to-noise ratio of the Langevin steps.
+        snr: f64,
+        /// Langevin steps a level.
+        corrections: u32,
+    },
+    /// Annealed Langevin dynamics (Song and Ermon 2019) with a final denoising.
+    AnnealedLangevin {
+        /// The step at a level is `2 (snr sigma)^2`; see [`super::langevin::snr_for_epsilon`].
+        snr: f64,
+        /// Langevin steps a level.
+        corrections: u32,
+    },
+    /// Euler on the probability-flow ODE in time.
+    Euler,
+    /// Heun on the probability-flow ODE in time.
+    Heun,
+    /// Dormand-Prince 5(4) with adaptive steps on the probability-flow ODE in time; the grid's inner levels are not used.
+    Rk45(Tolerance),
+    /// EDM's Heun in `sigma / alpha`, with churn (Karras et al. 2022).
+    EdmHeun(Churn),
+    /// DPM-Solver-1.
+    Dpm1,
+    /// DPM-Solver-2, single step.
+    Dpm2,
+    /// DPM-Solver-3, single step.
+    Dpm3,
+    /// DPM-Solver++(2M).
+    DpmPp2m,
+    /// DPM-Solver++(3M).
+    DpmPp3m,
+    /// SDE-DPM-Solver++(2M).
+    DpmPpSde,
+    /// UniPC.
+    UniPc {
+        /// Order of the predictor, 1 to 3; the corrector has one more.
+        order: usize,
+        /// The authors' `B(h)`.
+        basis: Basis,
+    },
+}
+
+impl Solver {
+    /// The solver of a run.
+    #[must_use]
+    pub fn from_config(config: &RunConfig) -> Self {
+        let RunConfig { eta, churn, snr, corrections, tolerance, .. } = *config;
+        match config.solver {
+            SolverId::Ddpm => Self::Ddpm(Variance::Small),
+            SolverId::DdpmLarge => Self::Ddpm(Variance::Large),
+            SolverId::Ddim => Self::Ddim { eta },
+            SolverId::EulerMaruyama => Self::EulerMaruyama,
+            SolverId::ReverseDiffusion => Self::ReverseDiffusion,
+            SolverId::PredictorCorrector => Self::PredictorCorrector { snr, corrections },
+            SolverId::AnnealedLangevin => Self::AnnealedLangevin { snr, corrections },
+            SolverId::Euler => Self::Euler,
+            SolverId::Heun => Self::Heun,
+            SolverId::Rk45 => Self::Rk45(Tolerance { relative: tolerance, absolute: tolerance }),
+            SolverId::EdmHeun => Self::EdmHeun(Churn::everywhere(churn)),
+            SolverId::Dpm1 => Self::Dpm1,
+            SolverId::Dpm2 => Self::Dpm2,
+            SolverId::Dpm3 => Self::Dpm3,
+            SolverId::DpmPp2m => Self::DpmPp2m,
+            SolverId::DpmPp3m => Self::DpmPp3m,
+            SolverId::DpmPpSde => Self::DpmPpSde,
+            SolverId::UniPc2 => Self::UniPc { order: 2, basis: Basis::Exponential },
+            SolverId::UniPc3 => Self::UniPc { order: 3, basis: Basis::Exponential },
+        }
+    }
+
+    /// The grid that this solver samples on: the schedule's, and for the adaptive solver only its ends and the clean level.
+    #[must_use]
+    pub fn grid(self, schedule: &Schedule, spacing: Spacing, steps: usize) -> Vec<Level> {
+        if let Self::Rk45(_) = self {
+            let (first, last) = schedule.time_range();
+            return vec![schedule.level(first), schedule.level(last), super::schedule::clean()];
+        }
+        schedule.grid(spacing, steps)
+    }
+
+    /// Whether the same start always gives the same end: then the solver also walks up a rising grid and encodes data
+    /// into noise.
+    #[must_use]
+    pub fn is_deterministic(self) -> bool {
+        match self {
+            Self::Ddim { eta } => eta == 0.0,
+            Self::EdmHeun(churn) => churn.amount == 0.0,
+            Self::Euler | Self::Heun | Self::Rk45(_) | Self::Dpm1 | Self::Dpm2 | Self::Dpm3 => true,
+            Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } => true,
+            Self::Ddpm(_) | Self::EulerMaruyama | Self::ReverseDiffusion | Self::DpmPpSde => false,
+            Self::PredictorCorrector { .. } | Self::AnnealedLangevin { .. } => false,
+        }
+    }
+
+    /// Network evaluations of a step, to a noisy level or to the clean one; `None` when the solver decides as it goes.
+    #[must_use]
+    pub fn evaluations(self, to_clean: bool) -> Option<u32> {
+        match self {
+            Self::Rk45(_) => None,
+            Self::PredictorCorrector { corrections, .. } => Some(corrections + 1),
+            Self::AnnealedLangevin { corrections, .. } => Some(corrections + u32::from(to_clean)),
+            Self::Heun | Self::EdmHeun(_) | Self::Dpm2 if !to_clean => Some(2),
+            Self::Dpm3 if !to_clean => Some(3),
+            _ => Some(1),
+        }
+    }
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Steps of the grid done, this one included; the adaptive solver counts its attempts.
+    pub step: usize,
+    /// The level the sample is at now.
+    pub level: Level,
+    /// Network evaluations of this step.
+    pub evaluations: u32,
+    /// Whether the sample moved: the adaptive solver rejects attempts whose error is too large.
+    pub accepted: bool,
+}
+
+/// What solvers remember from step to step.
+#[derive(Clone, Debug)]
+struct Memory<S> {
+    history: History<S>,
+    pending: Option<unipc::Pending<S>>,
+    adaptive: Option<rk45::Adaptive<S>>,
+}
+
+/// A run that can be paused after every step.
+#[derive(Clone, Debug)]
+pub struct Sampler<S> {
+    solver: Solver,
+    schedule: Schedule,
+    levels: Vec<Level>,
+    position: usize,
+    level: Level,
+    x: S,
+    memory: Memory<S>,
+    tally: Tally<S>,
+    attempts: usize,
+    rejected: u32,
+}
+
+impl<S: State> Sampler<S> {
+    /// A run of `solver` along `levels` from `start`, a sample of `levels[0]`: for generating,
+    /// [`Schedule::prior_std`] times unit noise on [`Schedule::grid`]; for encoding, data on
+    /// [`Schedule::encoding_grid`].
+    ///
+    /// Only the last level may be clean; the run ends at the first that is. With fewer than two levels there is nothing
+    /// to do.
+    #[must_use]
+    pub fn new(solver: Solver, schedule: Schedule, mut levels: Vec<Level>, start: S) -> Self {
+        if let Some(end) = levels.iter().position(|level| level.sigma <= 0.0) {
+            levels.truncate(if end == 0 { 0 } else { end + 1 });
+        }
+        let level = levels.first().copied().unwrap_or_else(super::schedule::clean);
+        let memory = Memory { history: History::new(), pending: None, adaptive: None };
+        let tally = Tally::default();
+        Self { solver, schedule, levels, position: 0, level, x: start, memory, tally, attempts: 0, rejected: 0 }
+    }
+
+    /// The sampling run that a configuration describes, from unit noise.
+    #[must_use]
+    pub fn from_config(config: &RunConfig, unit_noise: S) -> Self {
+        let (solver, schedule) = (Solver::from_config(config), Schedule::from_config(config));
+        let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
+        let start = unit_noise.scale(schedule.prior_std());
+        Self::new(solver, schedule, levels, start)
+    }
+
+    /// One step. `None` when the run is over.
+    pub async fn step<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(
+        &mut self,
+        model: &mut D,
+        noise: &mut N,
+    ) -> Option<StepReport> {
+        let to = *self.levels.get(self.position + 1)?;
+        let before = self.tally.evaluations;
+        let adaptive = matches!(self.solver, Solver::Rk45(_));
+        let mut run = Context {
+            from: self.level,
+            to,
+            step: self.position,
+            steps: self.levels.len() - 1,
+            schedule: &self.schedule,
+            model,
+            noise,
+            tally: &mut self.tally,
+        };
+        self.attempts += 1;
+        let mut accepted = true;
+        let x = self.x.clone();
+        if adaptive && (to.sigma > 0.0 || self.position + 2 < self.levels.len()) {
+            // One long way to the last noisy level.
+            let last = self.levels.len() - 1 - usize::from(self.levels.last().is_some_and(|l| l.sigma == 0.0));
+            run.from = self.levels[0];
+            run.to = self.levels[last];
+            let Solver::Rk45(tolerance) = self.solver else { return None };
+            match rk45::attempt(&mut run, &mut self.memory.adaptive, &x, tolerance).await {
+                Some(next) => self.x = next,
+                None => {
+                    accepted = false;
+                    self.rejected += 1;
+                }
+            }
+            let t = self.memory.adaptive.as_ref().map_or(self.level.t, |now| now.t);
+            if accepted {
+                let arrived = t == self.levels[last].t;
+                self.level = if arrived { self.levels[last] } else { self.schedule.level(t) };
+                self.position = if arrived { last } else { self.position };
+            }
+        } else {
+            self.x = advance(&mut run, self.solver, &mut self.memory, x).await;
+            self.level = to;
+            self.position += 1;
+        }
+        Some(StepReport {
+            step: if adaptive { self.attempts } else { self.position },
+            level: self.level,
+            evaluations: self.tally.evaluations - before,
+            accepted,
+        })
+    }
+
+    /// Every step that is left; gives the end.
+    pub async fn run<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(mut self, model: &mut D, noise: &mut N) -> S {
+        while self.step(model, noise).await.is_some() {}
+        self.x
+    }
+
+    /// The sample as it is now.
+    #[must_use]
+    pub fn x(&self) -> &S {
+        &self.x
+    }
+
+    /// The level it is at.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The grid.
+    #[must_use]
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// What the model said last, somewhere within the last step; `None` before the first.
+    #[must_use]
+    pub fn estimate(&self) -> Option<&Estimate<S>> {
+        self.tally.last.as_ref()
+    }
+
+    /// Network evaluations so far.
+    #[must_use]
+    pub fn evaluations(&self) -> u32 {
+        self.tally.evaluations
+    }
+
+    /// Network evaluations of the whole run; `None` when the solver decides as it goes.
+    #[must_use]
+    pub fn planned_evaluations(&self) -> Option<u32> {
+        self.levels.iter().skip(1).map(|to| self.solver.evaluations(to.sigma == 0.0)).sum()
+    }
+
+    /// Steps of the whole run; `None` when the solver decides as it goes.
+    #[must_use]
+    pub fn planned_steps(&self) -> Option<usize> {
+        (!matches!(self.solver, Solver::Rk45(_))).then(|| self.levels.len().saturating_sub(1))
+    }
+
+    /// Attempts that the adaptive solver rejected.
+    #[must_use]
+    pub fn rejected(&self) -> u32 {
+        self.rejected
+    }
+
+    /// Whether the run is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.position + 1 >= self.levels.len()
+    }
+}
+
+/// One step of a solver with a fixed grid. Adding a solver is adding a line here.
+async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
+    run: &mut Context<'_, S, D, N>,
+    solver: Solver,
+    memory: &mut Memory<S>,
+    x: S,
+) -> S {
+    // What solvers do at the level they come from, before they leave it.
+    let x = match solver {
+        Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await,
+        Solver::AnnealedLangevin { snr, corrections } => sde::anneal(run, x, snr, corrections).await,
+        Solver::EdmHeun(churn) => return ode::edm(run, x, churn).await,
+        _ => x,
+    };
+    if run.to.sigma == 0.0 {
+        return run.estimate(&x, run.from).await.data;
+    }
+    let history = &mut memory.history;
+    match solver {
+        Solver::Ddpm(variance) => ancestral::ddpm(run, x, variance).await,
+        Solver::Ddim { eta } => ancestral::ddim(run, x, eta).await,
+        Solver::EulerMaruyama => sde::euler_maruyama(run, x).await,
+        Solver::ReverseDiffusion | Solver::PredictorCorrector { .. } => sde::reverse_diffusion(run, x).await,
+        // The same sample, seen at the next level.
+        Solver::AnnealedLangevin { .. } => x.scale(run.to.alpha / run.from.alpha),
+        Solver::Euler => ode::euler(run, x).await,
+        Solver::Heun => ode::heun(run, x).await,
+        Solver::Dpm1 | Solver::Rk45(_) | Solver::EdmHeun(_) => dpm::first(run, x).await,
+        Solver::Dpm2 => dpm::second(run, x).await,
+        Solver::Dpm3 => dpm::third(run, x).await,
+        Solver::DpmPp2m => multistep::deterministic(run, history, x, 2).await,
+        Solver::DpmPp3m => multistep::deterministic(run, history, x, 3).await,
+        Solver::DpmPpSde => multistep::stochastic(run, history, x).await,
+        Solver::UniPc { order, basis } => {
+            unipc::step(run, history, &mut memory.pending, x, order.clamp(1, 3), basis).await
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Measured orders of convergence against the exact probability flow of Gaussian data.
+
+mod support;
+
+use scorefield::diffusion::solver::{Basis, Churn, Tolerance};
+use scorefield::diffusion::{NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use support::Gaussian;
+
+fn silence(_: &f64, _: NoiseUse) -> f64 {
+    panic!("a deterministic solver asked for noise")
+}
+
+/// Error at the end of a run from the noisiest level to the smallest.
+fn error(solver: Solver, schedule: &Schedule, spacing: Spacing, steps: usize) -> f64 {
+    let mut data = Gaussian::new(0.3, 0.25);
+    let (first, last) = schedule.time_range();
+    let (first, last) = (first.min(0.99), last.max(0.01));
+    let levels = schedule.levels_between(spacing, first, last, steps + 1);
+    let (from, to) = (levels[0], levels[steps]);
+    let start = 1.2 * from.sigma;
+    let end = now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence));
+    (end - data.flow(start, from, to)).abs()
+}
+
+/// The order between two numbers of steps.
+fn order(solver: Solver, schedule: &Schedule, spacing: Spacing, steps: usize) -> f64 {
+    (error(solver, schedule, spacing, steps) / error(solver, schedule, spacing, 2 * steps)).log2()
+}
+
+fn schedules() -> [Schedule; 5] {
+    [
+        Schedule::Linear { beta_min: 0.1, beta_max: 20.0 },
+        Schedule::Cosine,
+        Schedule::SubVp { beta_min: 0.1, beta_max: 20.0 },
+        Schedule::Exploding { sigma_min: 0.01, sigma_max: 20.0 },
+        Schedule::Flow,
+    ]
+}
+
+fn has_order(solver: Solver, spacing: Spacing, expected: f64, steps: usize) {
+    for schedule in schedules() {
+        let measured = order(solver, &schedule, spacing, steps);
+        assert!((measured - expected).abs() < 0.25, "{solver:?} on {schedule:?}: order {measured}");
+    }
+}
+
+#[test]
+fn ddim_and_dpm_solver_1_converge_with_order_one() {
+    has_order(Solver::Ddim { eta: 0.0 }, Spacing::LogSnr, 1.0, 200);
+    has_order(Solver::Dpm1, Spacing::LogSnr, 1.0, 200);
+}
+
+#[test]
+fn euler_converges_with_order_one_and_heun_with_order_two() {
+    has_order(Solver::Euler, Spacing::Uniform, 1.0, 4000);
+    has_order(Solver::Heun, Spacing::Uniform, 2.0, 4000);
+}
+
+#[test]
+fn edm_heun_converges_with_order_two() {
+    has_order(Solver::EdmHeun(Churn::everywhere(0.0)), Spacing::Karras { rho: 7.0 }, 2.0, 200);
+}
+
+#[test]
+fn dpm_solver_2_and_3_converge_with_their_orders() {
+    has_order(Solver::Dpm2, Spacing::LogSnr, 2.0, 200);
+    has_order(Solver::Dpm3, Spacing::LogSnr, 3.0, 200);
+}
+
+#[test]
+fn dpm_solver_pp_converges_with_order_two_which_its_first_step_sets_for_3m_too() {
+    has_order(Solver::DpmPp2m, Spacing::LogSnr, 2.0, 200);
+    has_order(Solver::DpmPp3m, Spacing::LogSnr, 2.0, 200);
+}
+
+#[test]
+fn unipc_converges_one_order_above_its_predictor() {
+    for basis in [Basis::Linear, Basis::Exponential] {
+        has_order(Solver::UniPc { order: 2, basis }, Spacing::LogSnr, 3.0, 200);
+    }
+}
+
+#[test]
+fn the_adaptive_solver_keeps_its_tolerance() {
+    for schedule in schedules() {
+        let run = |tolerance| {
+            let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
+            error(Solver::Rk45(tolerance), &schedule, Spacing::Uniform, 2)
+        };
+        let (coarse, fine) = (run(1e-4), run(1e-8));
+        // Local errors below the tolerance add up over some tens to hundreds of steps.
+        assert!(coarse < 1e-2 && fine < 1e-6 && fine < coarse, "{schedule:?}: {coarse:e} {fine:e}");
+    }
+}

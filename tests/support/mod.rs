@@ -1,0 +1,128 @@
+//! Exact denoisers of simple data, for the tests of the mathematics.
+#![allow(dead_code)]
+
+use scorefield::diffusion::{Denoiser, Estimate, Level, State};
+
+/// Data `N(mean, variance)` in one dimension.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaussian {
+    pub mean: f64,
+    pub variance: f64,
+}
+
+impl Gaussian {
+    pub fn new(mean: f64, variance: f64) -> Self {
+        Self { mean, variance }
+    }
+
+    /// Variance of `x` at a level.
+    pub fn total(&self, level: Level) -> f64 {
+        level.alpha.powi(2) * self.variance + level.sigma.powi(2)
+    }
+
+    pub fn believe(&self, x: f64, level: Level) -> Estimate<f64> {
+        let centred = x - level.alpha * self.mean;
+        Estimate {
+            data: self.mean + level.alpha * self.variance / self.total(level) * centred,
+            noise: level.sigma / self.total(level) * centred,
+        }
+    }
+
+    /// Where the probability-flow ODE takes `x` from one level to another.
+    pub fn flow(&self, x: f64, from: Level, to: Level) -> f64 {
+        to.alpha * self.mean + (self.total(to) / self.total(from)).sqrt() * (x - from.alpha * self.mean)
+    }
+}
+
+impl Denoiser<f64> for Gaussian {
+    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
+        self.believe(*x, level)
+    }
+}
+
+/// A mixture of Gaussians `(weight, mean, variance)` in one dimension.
+#[derive(Clone, Debug)]
+pub struct Mixture(pub Vec<(f64, f64, f64)>);
+
+impl Mixture {
+    /// Log-density of `x` at a level.
+    pub fn log_density(&self, x: f64, level: Level) -> f64 {
+        let logs = self.logs(x, level);
+        let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        largest + logs.iter().map(|l| (l - largest).exp()).sum::<f64>().ln()
+    }
+
+    fn logs(&self, x: f64, level: Level) -> Vec<f64> {
+        self.0
+            .iter()
+            .map(|(weight, mean, variance)| {
+                let total = level.alpha.powi(2) * variance + level.sigma.powi(2);
+                weight.ln() - 0.5 * ((std::f64::consts::TAU * total).ln() + (x - level.alpha * mean).powi(2) / total)
+            })
+            .collect()
+    }
+
+    pub fn believe(&self, x: f64, level: Level) -> Estimate<f64> {
+        let total = self.log_density(x, level);
+        let mut estimate = Estimate { data: 0.0, noise: 0.0 };
+        for (log, (_, mean, variance)) in self.logs(x, level).into_iter().zip(&self.0) {
+            let share = (log - total).exp();
+            let part = Gaussian::new(*mean, *variance).believe(x, level);
+            estimate = Estimate { data: estimate.data + share * part.data, noise: estimate.noise + share * part.noise };
+        }
+        estimate
+    }
+}
+
+impl Denoiser<f64> for Mixture {
+    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
+        self.believe(*x, level)
+    }
+}
+
+/// A batch of independent numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch(pub Vec<f64>);
+
+impl State for Batch {
+    fn scale(mut self, k: f64) -> Self {
+        self.0.iter_mut().for_each(|x| *x *= k);
+        self
+    }
+    fn add(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(x, y)| *x += y);
+        self
+    }
+    async fn mean_norm(&self) -> f64 {
+        self.0.iter().map(|x| x.abs()).sum::<f64>() / self.0.len() as f64
+    }
+}
+
+impl Batch {
+    /// Mean and variance.
+    pub fn moments(&self) -> (f64, f64) {
+        let n = self.0.len() as f64;
+        let mean = self.0.iter().sum::<f64>() / n;
+        (mean, self.0.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n)
+    }
+}
+
+fn each(x: &Batch, believe: impl Fn(f64) -> Estimate<f64>) -> Estimate<Batch> {
+    let pairs: Vec<Estimate<f64>> = x.0.iter().map(|x| believe(*x)).collect();
+    Estimate {
+        data: Batch(pairs.iter().map(|p| p.data).collect()),
+        noise: Batch(pairs.iter().map(|p| p.noise).collect()),
+    }
+}
+
+impl Denoiser<Batch> for Gaussian {
+    async fn estimate(&mut self, x: &Batch, level: Level) -> Estimate<Batch> {
+        each(x, |x| self.believe(x, level))
+    }
+}
+
+impl Denoiser<Batch> for Mixture {
+    async fn estimate(&mut self, x: &Batch, level: Level) -> Estimate<Batch> {
+        each(x, |x| self.believe(x, level))
+    }
+}
