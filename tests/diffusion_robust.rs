@@ -127,7 +127,10 @@ fn a_grid_falls_to_the_clean_level_in_as_many_steps_as_asked() {
                 let grid = schedule.grid(spacing, steps);
                 // Geometric levels are a table, and a bent spacing may want one of them twice.
                 let exact = *id != ScheduleId::Geometric;
-                assert!(grid.len() == steps + 1 || !exact && grid.len() <= steps + 1, "{schedule:?} {spacing:?} {steps}");
+                assert!(
+                    grid.len() == steps + 1 || !exact && grid.len() <= steps + 1,
+                    "{schedule:?} {spacing:?} {steps}"
+                );
                 assert_eq!(grid[grid.len() - 1], Level { t: 0.0, alpha: 1.0, sigma: 0.0 });
                 for pair in grid.windows(2) {
                     assert!(pair[0].log_snr() < pair[1].log_snr(), "{schedule:?} {spacing:?} {pair:?}");

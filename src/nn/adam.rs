@@ -53,7 +53,14 @@ impl Moments {
     ///
     /// # Panics
     /// When the run does not lie within the vector.
-    pub fn update(&mut self, start: usize, parameters: &mut [f32], average: &mut [f32], gradient: &[f32], update: Update) {
+    pub fn update(
+        &mut self,
+        start: usize,
+        parameters: &mut [f32],
+        average: &mut [f32],
+        gradient: &[f32],
+        update: Update,
+    ) {
         let (rate, correct, blend) = (update.rate as f32, update.square as f32, (1.0 - update.keep) as f32);
         let (b1, b2, epsilon) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32, EPSILON as f32);
         let end = start + parameters.len();

@@ -131,11 +131,12 @@ impl Mlp {
     }
 
     fn weight(&self, layer: Layer) -> Tensor<2> {
-        self.parameters.clone().slice([layer.start..layer.bias()]).reshape([layer.inputs, layer.outputs])
+        let count = layer.inputs * layer.outputs;
+        self.parameters.clone().narrow(0, layer.start, count).reshape([layer.inputs, layer.outputs])
     }
 
     fn bias(&self, layer: Layer) -> Tensor<2> {
-        self.parameters.clone().slice([layer.bias()..layer.end()]).reshape([1, layer.outputs])
+        self.parameters.clone().narrow(0, layer.bias(), layer.outputs).reshape([1, layer.outputs])
     }
 
     /// The output for rows of features: `[points, features]` to `[points, 2]`.
