@@ -124,6 +124,12 @@ impl Mlp {
         Self { architecture, layers: architecture.layers(), parameters }
     }
 
+    /// The shape.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
     /// All parameters, flat.
     #[must_use]
     pub fn parameters(&self) -> &Tensor<1> {
