@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Placeholder until the engine is there.
+
+pub mod actor;
+pub mod device;
