@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use scorefield::engine::actor::Port;
+use scorefield::engine::Port;
 use scorefield::protocol::Command;
 use scorefield::worker::BrowserPort;
 use serde::Serialize;

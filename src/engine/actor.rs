@@ -12,13 +12,13 @@ pub trait Port {
     /// Sends an event.
     fn send(&mut self, event: Event);
     /// Lets others take a turn.
-    async fn yield_now(&mut self);
+    async fn yield_now(&self);
     /// A clock, in milliseconds.
     fn now_ms(&self) -> f64;
 }
 
 /// Answers for ever.
-pub async fn serve(mut port: impl Port, _device: (), about: DeviceInfo) {
+pub async fn serve(port: &mut impl Port, about: DeviceInfo) {
     port.send(Event::Ready { device: about });
     loop {
         port.yield_now().await;

@@ -7,7 +7,12 @@ use crate::protocol::{DeviceInfo, Failure};
 ///
 /// # Errors
 /// When it is not there.
-#[allow(clippy::unused_async)]
-pub async fn open(wish: DeviceWish) -> Result<((), DeviceInfo), Failure> {
-    Ok(((), DeviceInfo { gpu: wish == DeviceWish::Gpu, name: "placeholder".to_owned(), software: true }))
+pub async fn open(wish: DeviceWish) -> Result<DeviceInfo, Failure> {
+    Ok(DeviceInfo { gpu: wish == DeviceWish::Gpu, name: "placeholder".to_owned(), software: true })
+}
+
+impl From<&Failure> for Failure {
+    fn from(failure: &Failure) -> Self {
+        failure.clone()
+    }
 }

@@ -2,3 +2,6 @@
 
 pub mod actor;
 pub mod device;
+
+pub use actor::{Port, serve};
+pub use device::open;

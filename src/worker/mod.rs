@@ -8,8 +8,7 @@ use std::panic;
 
 use wasm_bindgen_futures::spawn_local;
 
-use crate::engine::actor::serve;
-use crate::engine::device;
+use crate::engine;
 use crate::lab::DeviceWish;
 use crate::protocol::{Event, Failure, FailureKind};
 
@@ -24,11 +23,11 @@ pub fn start(wish: DeviceWish) {
             failure: Failure { kind: FailureKind::Internal, detail: info.to_string() },
         });
     }));
-    let Some(port) = BrowserPort::open() else { return };
+    let Some(mut port) = BrowserPort::open() else { return };
     spawn_local(async move {
-        match device::open(wish).await {
-            Ok((device, about)) => serve(port, device, about).await,
-            Err(failure) => port::post(&Event::Failed { run: None, failure: failure.into() }),
+        match engine::open(wish).await {
+            Ok(opened) => engine::serve(&mut port, opened).await,
+            Err(error) => port::post(&Event::Failed { run: None, failure: Failure::from(&error) }),
         }
     });
 }

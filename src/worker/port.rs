@@ -12,7 +12,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
 
-use crate::engine::actor::Port;
+use crate::engine::Port;
 use crate::protocol::{Command, Event, Failure, FailureKind};
 
 /// The port of a dedicated worker to its page. There is one per worker.
@@ -108,7 +108,7 @@ impl Port for BrowserPort {
 
     /// A message to ourselves comes back as a task of its own, after the messages that are waiting: a promise would not
     /// let those in, and a timer is held back for 4 ms.
-    async fn yield_now(&mut self) {
+    async fn yield_now(&self) {
         if self.bell.post_message(&JsValue::NULL).is_ok() {
             take(&self.turns).await;
         }
