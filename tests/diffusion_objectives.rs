@@ -276,9 +276,9 @@ fn the_flow_likelihood_is_the_exact_log_density() {
         // The prior is N(0, prior_std^2) where the flow ends at N(alpha m, alpha^2 v + sigma^2): alpha at the end is
         // 0.0066, and 1 / 2000 of the noise for the exploding schedule.
         assert!((found.log_density[0] - exact).abs() < 5e-3, "{schedule:?}: {} {exact}", found.log_density[0]);
-        for i in 0..2 {
-            let code = data.axis(i).flow(x[i], start, end);
-            assert!((found.latent[i] - code).abs() < 1e-5 * end.sigma.max(1.0), "{schedule:?}");
+        for (i, (x, latent)) in x.iter().zip(found.latent).enumerate() {
+            let code = data.axis(i).flow(*x, start, end);
+            assert!((latent - code).abs() < 1e-5 * end.sigma.max(1.0), "{schedule:?}");
         }
     }
 }
