@@ -97,6 +97,7 @@ fn every_solver_gives_the_right_marginals_of_a_mixture() {
         (Solver::EulerMaruyama, Spacing::Uniform, 300),
         (Solver::ReverseDiffusion, Spacing::Uniform, 300),
         (Solver::PredictorCorrector { snr: 0.1, corrections: 1 }, Spacing::Uniform, 200),
+        (Solver::AnnealedCorrector { snr: 0.1, corrections: 1 }, Spacing::Uniform, 200),
         (Solver::Euler, Spacing::Uniform, 200),
         (Solver::Heun, Spacing::Uniform, 100),
         (Solver::Rk45(Tolerance { relative: 1e-4, absolute: 1e-4 }), Spacing::Uniform, 2),

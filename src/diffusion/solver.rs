@@ -45,6 +45,14 @@ pub enum Solver {
         /// Langevin steps a level.
         corrections: u32,
     },
+    /// The same with Langevin steps of the size that [`Self::AnnealedLangevin`] takes: score_sde's other corrector,
+    /// without its factor `1 - beta` for chains.
+    AnnealedCorrector {
+        /// The Langevin step at a level is `2 (snr sigma)^2`.
+        snr: f64,
+        /// Langevin steps a level.
+        corrections: u32,
+    },
     /// Annealed Langevin dynamics (Song and Ermon 2019) with a final denoising.
     AnnealedLangevin {
         /// The step at a level is `2 (snr sigma)^2`; see [`super::langevin::snr_for_epsilon`].
@@ -129,7 +137,7 @@ impl Solver {
             Self::Euler | Self::Heun | Self::Rk45(_) | Self::Dpm1 | Self::Dpm2 | Self::Dpm3 => true,
             Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } => true,
             Self::Ddpm(_) | Self::EulerMaruyama | Self::ReverseDiffusion | Self::DpmPpSde => false,
-            Self::PredictorCorrector { .. } | Self::AnnealedLangevin { .. } => false,
+            Self::PredictorCorrector { .. } | Self::AnnealedCorrector { .. } | Self::AnnealedLangevin { .. } => false,
         }
     }
 
@@ -138,7 +146,9 @@ impl Solver {
     pub fn evaluations(self, to_clean: bool) -> Option<u32> {
         match self {
             Self::Rk45(_) => None,
-            Self::PredictorCorrector { corrections, .. } => Some(corrections + 1),
+            Self::PredictorCorrector { corrections, .. } | Self::AnnealedCorrector { corrections, .. } => {
+                Some(corrections + 1)
+            }
             Self::AnnealedLangevin { corrections, .. } => Some(corrections + u32::from(to_clean)),
             Self::Heun | Self::EdmHeun(_) | Self::Dpm2 if !to_clean => Some(2),
             Self::Dpm3 if !to_clean => Some(3),
@@ -358,7 +368,9 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     // What solvers do at the level they come from, before they leave it.
     let x = match solver {
         Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await,
-        Solver::AnnealedLangevin { snr, corrections } => sde::anneal(run, x, snr, corrections).await,
+        Solver::AnnealedCorrector { snr, corrections } | Solver::AnnealedLangevin { snr, corrections } => {
+            sde::anneal(run, x, snr, corrections).await
+        }
         Solver::EdmHeun(churn) => return ode::edm(run, x, churn).await,
         _ => x,
     };
@@ -370,7 +382,9 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         Solver::Ddpm(variance) => ancestral::ddpm(run, x, variance).await,
         Solver::Ddim { eta } => ancestral::ddim(run, x, eta).await,
         Solver::EulerMaruyama => sde::euler_maruyama(run, x).await,
-        Solver::ReverseDiffusion | Solver::PredictorCorrector { .. } => sde::reverse_diffusion(run, x).await,
+        Solver::ReverseDiffusion | Solver::PredictorCorrector { .. } | Solver::AnnealedCorrector { .. } => {
+            sde::reverse_diffusion(run, x).await
+        }
         // The same sample, seen at the next level.
         Solver::AnnealedLangevin { .. } => x.scale(run.to.alpha / run.from.alpha),
         Solver::Euler => ode::euler(run, x).await,
