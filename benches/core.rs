@@ -13,6 +13,8 @@ const POINTS: usize = 2000;
 const STEPS: u32 = 20;
 
 /// A model that costs two copies: what is left is the solver's own arithmetic.
+// A state is an owned batch.
+#[allow(clippy::ptr_arg)]
 fn free(x: &Vec<[f64; 2]>, _: Level) -> Estimate<Vec<[f64; 2]>> {
     Estimate { data: x.clone(), noise: x.clone() }
 }
