@@ -701,3 +701,6 @@ impl Session {
         self.checkpoint = Some(Checkpoint { file, step, generation: self.generation });
     }
 }
+
+#[cfg(test)]
+mod tests;
