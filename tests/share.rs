@@ -49,7 +49,8 @@ fn the_defaults_of_every_experiment_make_the_shortest_link() {
 fn any_configuration_survives_its_link_exactly() {
     let mut rng = Rng::new(1, Stream::Test, 0);
     for i in 0..2000 {
-        let sent = Link { config: random_config(&mut rng), run: i % 2 == 0, language: (i % 3 == 0).then(|| "fa".to_owned()) };
+        let sent =
+            Link { config: random_config(&mut rng), run: i % 2 == 0, language: (i % 3 == 0).then(|| "fa".to_owned()) };
         let fragment = to_fragment(&sent);
         assert!(fragment.len() <= MAX_LENGTH);
         assert_eq!(from_fragment(&fragment), (sent, vec![]), "{fragment}");
@@ -58,11 +59,41 @@ fn any_configuration_survives_its_link_exactly() {
 
 #[test]
 fn ten_thousand_hostile_fragments_give_valid_configurations() {
-    let keys: Vec<&str> = FIELDS.iter().map(|f| f.key).chain(["run", "lang", "v", "", "__proto__", "steps[]"]).collect();
+    let keys: Vec<&str> =
+        FIELDS.iter().map(|f| f.key).chain(["run", "lang", "v", "", "__proto__", "steps[]"]).collect();
     let values = [
-        "", "0", "-1", "1e999", "-1e999", "NaN", "inf", "4294967296", "0x10", "moons", "heun", "%", "%zz", "%00", "%ff%fe",
-        "<script>alert(1)</script>", "' OR 1=1", "\u{202e}", "١٢", "１２", "🦀🦀🦀", "1,5", " 7 ", "1e-400", "null", "=", "==1",
-        "AAAA", "A", "\0", "../../etc", "true",
+        "",
+        "0",
+        "-1",
+        "1e999",
+        "-1e999",
+        "NaN",
+        "inf",
+        "4294967296",
+        "0x10",
+        "moons",
+        "heun",
+        "%",
+        "%zz",
+        "%00",
+        "%ff%fe",
+        "<script>alert(1)</script>",
+        "' OR 1=1",
+        "\u{202e}",
+        "١٢",
+        "１２",
+        "🦀🦀🦀",
+        "1,5",
+        " 7 ",
+        "1e-400",
+        "null",
+        "=",
+        "==1",
+        "AAAA",
+        "A",
+        "\0",
+        "../../etc",
+        "true",
     ];
     let mut rng = Rng::new(2, Stream::Test, 0);
     for _ in 0..12_000 {

@@ -5,6 +5,8 @@ pub mod config;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+pub mod session;
+pub mod texts;
 
 pub use choices::{
     Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
@@ -13,3 +15,5 @@ pub use config::RunConfig;
 pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field};
+pub use session::{Action, Session, Slot, Status};
+pub use texts::{Language, Texts};

@@ -1,1 +1,15 @@
 //! Plots as geometry: scales, ticks, bins, colours. The page only draws what this computes.
+
+pub mod chart;
+pub mod colour;
+pub mod curve;
+pub mod label;
+pub mod plane;
+pub mod scale;
+
+pub use chart::{LineChart, Series};
+pub use colour::{Rgb, diverging, image, sequential};
+pub use curve::{binned, path};
+pub use label::number;
+pub use plane::{Arrow, Projection, arrows};
+pub use scale::{Scale, Tick};

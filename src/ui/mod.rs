@@ -1,1 +1,105 @@
-//! Placeholder.
+//! The page: controls, picture and charts around the conversation with the workers. It never computes with networks.
+
+mod bridge;
+mod charts;
+mod controls;
+mod export;
+mod header;
+mod link;
+mod memory;
+mod pad;
+mod panels;
+mod player;
+mod scene;
+mod state;
+mod view;
+
+use leptos::prelude::*;
+
+use crate::lab::{DatasetId, Language};
+use crate::share;
+use state::{Page, Theme, t};
+
+/// Starts the page: reads the link, mounts, and wakes the workers.
+pub fn start() {
+    console_error_panic_hook::set_once();
+    let fragment = window().location().hash().unwrap_or_default();
+    let (opened, rejected) = share::from_fragment(&fragment);
+    let language = memory::language(opened.language.as_deref());
+    let theme = memory::theme();
+    let page_at = move || Page::new(opened.config, language, theme, memory::is_dark(theme));
+    mount_to_body(move || {
+        let page = page_at();
+        page.notices.set(rejected);
+        provide_context(page);
+        memory::follow(page);
+        view::prepare(page);
+        link::follow(page);
+        bridge::connect(page);
+        memory::restore(page);
+        if opened.run {
+            page.train(true);
+        }
+        view! { <App /> }
+    });
+}
+
+/// The whole page.
+#[component]
+pub fn App() -> impl IntoView {
+    let page = state::page();
+    let drop_file = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        if let Some(file) = event.data_transfer().and_then(|d| d.files()).and_then(|f| f.get(0)) {
+            export::take(page, file);
+        }
+    };
+    let untitled = move || page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty());
+    view! {
+        <a class="skip" href="#main" on:click=|event| {
+            // The fragment is the link of the run: jump without touching it.
+            event.prevent_default();
+            if let Some(main) = document().get_element_by_id("main") {
+                main.scroll_into_view();
+                let _ = wasm_bindgen::JsCast::dyn_ref::<web_sys::HtmlElement>(&main).map(web_sys::HtmlElement::focus);
+            }
+        }>{t("page.skip")}</a>
+        <header::Header />
+        <main id="main" tabindex="-1" on:dragover=|event: web_sys::DragEvent| event.prevent_default() on:drop=drop_file>
+            <panels::Notice />
+            <panels::Introduction />
+            <div class="stage">
+                <section class="picture" aria-label=t("view.label")>
+                    <view::Picture />
+                    <Show when=untitled>
+                        <p class="over">{t("drawing.empty")}</p>
+                    </Show>
+                </section>
+                <panels::Play />
+                <div class="charts">
+                    <charts::Schedules />
+                    <charts::Losses />
+                    <charts::QualityChart />
+                </div>
+                <div class="side">
+                    <controls::Controls />
+                    <panels::Device />
+                    <export::Share />
+                </div>
+            </div>
+        </main>
+        <footer>
+            <p>{t("page.private")}</p>
+        </footer>
+    }
+}
+
+/// Every language as an option.
+fn languages() -> impl Iterator<Item = Language> {
+    Language::ALL.into_iter()
+}
+
+/// Every theme as an option.
+fn themes() -> impl Iterator<Item = Theme> {
+    Theme::ALL.into_iter()
+}

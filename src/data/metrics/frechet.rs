@@ -70,9 +70,9 @@ fn eigen<const D: usize>(mut a: [[f64; D]; D]) -> ([f64; D], [[f64; D]; D]) {
                 for row in &mut a {
                     (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
                 }
-                for k in 0..D {
-                    (a[p][k], a[q][k]) = (cosine * a[p][k] - sine * a[q][k], sine * a[p][k] + cosine * a[q][k]);
-                }
+                let (upper, lower) = (a[p], a[q]);
+                a[p] = core::array::from_fn(|k| cosine * upper[k] - sine * lower[k]);
+                a[q] = core::array::from_fn(|k| sine * upper[k] + cosine * lower[k]);
                 for row in &mut vectors {
                     (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
                 }

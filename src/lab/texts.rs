@@ -1,0 +1,158 @@
+//! The page's texts in its three languages.
+//!
+//! A locale file is lines of `key = text`; `#` begins a comment; `{name}` is a place for a value. All three files have
+//! the same keys and the same places, which `tests/locales.rs` checks.
+
+/// A language of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// Persian, from right to left.
+    Persian,
+    /// Chinese, simplified.
+    Chinese,
+}
+
+impl Language {
+    /// Every language, in the order of the switch.
+    pub const ALL: [Self; 3] = [Self::English, Self::Persian, Self::Chinese];
+
+    /// The tag for `<html lang>`, links and storage.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Persian => "fa",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// Its own name for itself.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::Persian => "فارسی",
+            Self::Chinese => "中文",
+        }
+    }
+
+    /// The direction of its lines, for `<html dir>`.
+    #[must_use]
+    pub const fn direction(self) -> &'static str {
+        if matches!(self, Self::Persian) { "rtl" } else { "ltr" }
+    }
+
+    /// The locale file.
+    #[must_use]
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::English => include_str!("../../web/locales/en.txt"),
+            Self::Persian => include_str!("../../web/locales/fa.txt"),
+            Self::Chinese => include_str!("../../web/locales/zh.txt"),
+        }
+    }
+
+    /// The first of these tags that names a language of the page; regions and scripts are ignored.
+    #[must_use]
+    pub fn choose<'a>(tags: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        tags.into_iter().find_map(|tag| {
+            let primary = tag.split(['-', '_']).next().unwrap_or(tag);
+            Self::ALL.into_iter().find(|l| primary.eq_ignore_ascii_case(l.tag()))
+        })
+    }
+
+    /// The text with its digits in the script of the language.
+    #[must_use]
+    pub fn digits(self, text: &str) -> String {
+        if self != Self::Persian {
+            return text.to_owned();
+        }
+        text.chars()
+            .map(|c| match c.to_digit(10) {
+                Some(digit) => char::from_u32('۰' as u32 + digit).unwrap_or(c),
+                None if c == '.' => '٫',
+                None => c,
+            })
+            .collect()
+    }
+}
+
+/// The texts of one language.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    entries: Vec<(&'static str, &'static str)>,
+}
+
+impl Texts {
+    /// The texts of a language.
+    #[must_use]
+    pub fn of(language: Language) -> Self {
+        let mut entries: Vec<_> = entries(language.file()).collect();
+        entries.sort_unstable_by_key(|&(key, _)| key);
+        Self { entries }
+    }
+
+    /// The text with this key; without one the key itself, so that nothing is silently empty.
+    #[must_use]
+    pub fn get<'a>(&'a self, key: &'a str) -> &'a str {
+        self.entries.binary_search_by_key(&key, |&(k, _)| k).map_or(key, |i| self.entries[i].1)
+    }
+}
+
+/// The lines of a locale file.
+pub fn entries(file: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    file.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, text)| (key.trim(), text.trim()))
+}
+
+/// `text` with every `{name}` replaced by its value.
+#[must_use]
+pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        let (before, after) = rest.split_at(start);
+        out.push_str(before);
+        let Some(end) = after.find('}') else {
+            rest = after;
+            break;
+        };
+        let name = &after[1..end];
+        match values.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => out.push_str(value),
+            None => out.push_str(&after[..=end]),
+        }
+        rest = &after[end + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_filled_and_unknown_ones_left_alone() {
+        assert_eq!(fill("{a} of {b}, {c}", &[("b", "9"), ("a", "{b}")]), "{b} of 9, {c}");
+        assert_eq!(fill("open {a", &[("a", "1")]), "open {a");
+    }
+
+    #[test]
+    fn the_language_is_the_first_wish_that_is_spoken() {
+        assert_eq!(Language::choose(["de-AT", "fa-IR", "en"]), Some(Language::Persian));
+        assert_eq!(Language::choose(["zh_Hant", "en"]), Some(Language::Chinese));
+        assert_eq!(Language::choose(["", "x"]), None);
+    }
+
+    #[test]
+    fn persian_numbers_have_persian_digits() {
+        assert_eq!(Language::Persian.digits("KL 0.25"), "KL ۰٫۲۵");
+        assert_eq!(Language::Chinese.digits("0.25"), "0.25");
+    }
+}

@@ -1,0 +1,232 @@
+//! The page's end of the line to the workers: starts them, posts commands, hands on what they report.
+
+use std::cell::{Cell, RefCell};
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, Worker, WorkerOptions, WorkerType};
+
+use super::export;
+use super::scene::{Field, Frame};
+use super::state::{Page, Progress};
+use crate::lab::session::Action;
+use crate::lab::{Slot, field};
+use crate::protocol::{Event, Failure, FailureKind};
+
+/// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
+const MOST_KEPT: usize = 8_000_000;
+
+/// A running worker and what listens to it.
+struct Line {
+    worker: Worker,
+    _heard: Closure<dyn Fn(MessageEvent)>,
+    _broken: Closure<dyn Fn(ErrorEvent)>,
+}
+
+thread_local! {
+    static LINES: RefCell<[Option<Line>; 2]> = const { RefCell::new([None, None]) };
+    /// Counts launches and terminations of each worker, so that a fetch that was overtaken starts nothing.
+    static TURNS: [Cell<u32>; 2] = const { [Cell::new(0), Cell::new(0)] };
+}
+
+const fn stem(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Cpu => "worker_cpu",
+        Slot::Gpu => "worker_gpu",
+    }
+}
+
+/// Connects the session to the workers and looks for an adapter.
+pub fn connect(page: Page) {
+    page.do_action.set_value(Some(act));
+    page.tell(|_| {});
+    spawn_local(async move {
+        let present = has_adapter().await;
+        page.tell(|session| session.adapter(present));
+    });
+}
+
+/// Asks the browser for a WebGPU adapter. By reflection: the typed interface is behind an unstable flag.
+async fn has_adapter() -> bool {
+    let ask = || -> Option<js_sys::Promise> {
+        let gpu = js_sys::Reflect::get(window().navigator().as_ref(), &"gpu".into()).ok()?;
+        let request: js_sys::Function = js_sys::Reflect::get(&gpu, &"requestAdapter".into()).ok()?.dyn_into().ok()?;
+        request.call0(&gpu).ok()?.dyn_into().ok()
+    };
+    match ask() {
+        Some(promise) => JsFuture::from(promise).await.is_ok_and(|adapter| adapter.is_object()),
+        None => false,
+    }
+}
+
+fn turn(slot: Slot) -> u32 {
+    TURNS.with(|turns| turns[slot as usize].get())
+}
+
+fn next_turn(slot: Slot) -> u32 {
+    TURNS.with(|turns| {
+        let next = turns[slot as usize].get() + 1;
+        turns[slot as usize].set(next);
+        next
+    })
+}
+
+fn act(page: Page, action: Action) {
+    match action {
+        Action::Launch(slot) => {
+            let mine = next_turn(slot);
+            spawn_local(async move {
+                let fetched = fetch(page, slot).await;
+                if turn(slot) != mine {
+                    return;
+                }
+                if let Err(error) = fetched.and_then(|()| launch(page, slot)) {
+                    page.tell(|session| session.crashed(slot, &words(&error)));
+                }
+            });
+        }
+        Action::Terminate(slot) => {
+            next_turn(slot);
+            if let Some(line) = LINES.with(|lines| lines.borrow_mut()[slot as usize].take()) {
+                line.worker.set_onmessage(None);
+                line.worker.set_onerror(None);
+                line.worker.terminate();
+            }
+        }
+        Action::Post(slot, command) => {
+            let posted = serde_wasm_bindgen::to_value(&command).map_err(JsValue::from).and_then(|message| {
+                LINES.with(|lines| match &lines.borrow()[slot as usize] {
+                    Some(line) => line.worker.post_message(&message),
+                    None => Err(JsValue::from_str("the worker is gone")),
+                })
+            });
+            if let Err(error) = posted {
+                page.tell(|session| session.crashed(slot, &words(&error)));
+            }
+        }
+        Action::Deliver(file) => export::save("scorefield.safetensors", "application/octet-stream", &file.0),
+    }
+}
+
+fn words(error: &JsValue) -> String {
+    let text = error.as_string().or_else(|| error.dyn_ref::<js_sys::Error>().map(|e| String::from(e.message())));
+    text.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Fetches the worker's program, telling how far it is; the worker then has it from the browser's cache.
+async fn fetch(page: Page, slot: Slot) -> Result<(), JsValue> {
+    let address = format!("./{}_bg.wasm", stem(slot));
+    let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
+    if !response.ok() {
+        return Err(JsValue::from_str(&format!("{address}: {}", response.status())));
+    }
+    let length = response.headers().get("content-length")?.and_then(|l| l.parse::<f64>().ok());
+    let Some(body) = response.body() else { return Ok(()) };
+    let reader: ReadableStreamDefaultReader = body.get_reader().dyn_into()?;
+    let (mut received, mut told) = (0.0, 0.0);
+    loop {
+        let chunk = JsFuture::from(reader.read()).await?;
+        if js_sys::Reflect::get(&chunk, &"done".into())?.is_truthy() {
+            return Ok(());
+        }
+        let bytes: js_sys::Uint8Array = js_sys::Reflect::get(&chunk, &"value".into())?.dyn_into()?;
+        received += f64::from(bytes.length());
+        // The length is that of the compressed file, so the share is a lower bound of the truth only sometimes.
+        let share = length.filter(|&l| l > 0.0).map_or(0.0, |l| (received / l).min(1.0));
+        if share - told >= 0.02 {
+            told = share;
+            page.tell(|session| session.progress(slot, share));
+        }
+    }
+}
+
+fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    let worker = Worker::new_with_options(&format!("./{}_loader.js", stem(slot)), &options)?;
+    let heard =
+        Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
+            match serde_wasm_bindgen::from_value::<Event>(message.data()) {
+                Ok(event) => take(page, slot, event),
+                Err(error) => page.tell(|session| session.crashed(slot, &error.to_string())),
+            }
+        });
+    let broken = Closure::<dyn Fn(ErrorEvent)>::new(move |event: ErrorEvent| {
+        event.prevent_default();
+        let message = event.message();
+        page.tell(|session| session.crashed(slot, &message));
+    });
+    worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
+    worker.set_onerror(Some(broken.as_ref().unchecked_ref()));
+    LINES.with(|lines| {
+        lines.borrow_mut()[slot as usize] = Some(Line { worker, _heard: heard, _broken: broken });
+    });
+    Ok(())
+}
+
+fn take(page: Page, slot: Slot, event: Event) {
+    let mut current = false;
+    page.tell(|session| current = session.receive(slot, &event));
+    if current {
+        show(page, event);
+    }
+    if page.session.with_untracked(crate::lab::Session::wants_comparison) {
+        let config = page.config.get_untracked();
+        page.tell(|session| session.compare(&config));
+    }
+}
+
+fn show(page: Page, event: Event) {
+    match event {
+        Event::Training { step, of, losses, rate, .. } => {
+            page.losses.update(|all| all.extend_from_slice(&losses.0));
+            page.progress.set(Progress { step, of, rate });
+        }
+        Event::Frame { t, evaluations, points, expected, step, .. } => {
+            page.evaluations.set(Some(evaluations));
+            page.scene.update_value(|scene| {
+                if step == 0 {
+                    scene.frames.clear();
+                }
+                scene.frames.push(Frame { t, points, expected });
+                let size = scene.frames.first().map_or(1, |f| 2 * f.points.0.len().max(1));
+                if scene.frames.len() > (MOST_KEPT / size).max(32) {
+                    let mut index = 0;
+                    scene.frames.retain(|_| {
+                        index += 1;
+                        index % 2 == 1
+                    });
+                }
+            });
+            let count = page.scene.with_value(|scene| scene.frames.len());
+            page.frames.update(|(all, index)| {
+                *all = count;
+                *index = (*index).min(count - 1);
+            });
+        }
+        Event::Preview { points, .. } => {
+            page.scene.update_value(|scene| scene.preview = Some(points));
+            page.paint();
+        }
+        Event::Quality { step, quality, .. } => page.quality.update(|all| all.push((step, quality))),
+        Event::Loaded { config, .. } => {
+            let device = page.config.with_untracked(|c| c.device);
+            let mut config = config;
+            if let Some(known) = field("device") {
+                known.set_text(&mut config, device.id());
+            }
+            page.config.set(config);
+            page.forget(true);
+            page.file_notice.set("file.weights-taken");
+        }
+        Event::Field { side, score, .. } => {
+            page.scene.update_value(|scene| scene.field = Some(Field { side, score }));
+            page.paint();
+        }
+        Event::Failed { failure: Failure { kind: FailureKind::BadFile, .. }, .. } => page.file_notice.set(""),
+        _ => {}
+    }
+}

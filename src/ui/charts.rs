@@ -1,0 +1,232 @@
+//! Curves: the schedule, the loss, the quality.
+
+use leptos::prelude::*;
+
+use super::state::{page, t};
+use crate::diffusion::Schedule;
+use crate::plot::chart::{Frame, LineChart, Series};
+use crate::plot::curve::smoothed;
+use crate::plot::label::number;
+use crate::plot::scale::Scale;
+
+/// Points of a schedule's curve.
+const POINTS: usize = 120;
+/// Points of the loss that are smoothed and drawn.
+const MOST: usize = 1200;
+
+const SMALL: Frame = Frame { width: 320.0, height: 150.0, left: 44.0, right: 10.0, top: 8.0, bottom: 24.0 };
+
+/// The inside of a chart's `<svg>`: grid, curves, and a line at `now`.
+fn drawn(chart: &LineChart, now: Option<f64>) -> String {
+    let frame = chart.frame;
+    let (left, right) = (frame.left, frame.width - frame.right);
+    let (top, bottom) = (frame.top, frame.height - frame.bottom);
+    let mut svg = String::new();
+    for mark in &chart.y_marks {
+        let at = number(mark.at, 5);
+        svg += &format!("<path class='grid' d='M{left} {at}H{right}'/>");
+        svg += &format!("<text x='{}' y='{at}' class='y'>{}</text>", left - 5.0, mark.label);
+    }
+    for mark in &chart.x_marks {
+        let at = number(mark.at, 5);
+        svg += &format!("<text x='{at}' y='{}' class='x'>{}</text>", frame.height - 6.0, mark.label);
+    }
+    svg += &format!("<path class='axis' d='M{left} {bottom}H{right}'/>");
+    for line in chart.lines.iter().filter(|line| !line.path.is_empty()) {
+        let (path, colour, dashes) = (&line.path, line.colour.css(), line.dashes);
+        svg += &format!("<path class='line' d='{path}' stroke='{colour}' stroke-dasharray='{dashes}'/>");
+    }
+    if let Some(now) = now {
+        let x = number(frame.x(chart.x.position(now)), 5);
+        svg += &format!("<path class='now' d='M{x} {top}V{bottom}'/>");
+    }
+    svg
+}
+
+/// A chart with its title and its legend.
+#[component]
+fn Chart(
+    /// Key of the title.
+    title: &'static str,
+    /// Key of the sentence shown while there is nothing to draw; empty when there always is.
+    #[prop(default = "")]
+    empty: &'static str,
+    /// The chart, and the place of the moment on its horizontal axis.
+    chart: Memo<Option<(LineChart, Option<f64>)>>,
+) -> impl IntoView {
+    let page = page();
+    let legend = move || {
+        chart.with(|chart| {
+            let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
+            lines
+                .map(|line| {
+                    let (dashes, colour) = (line.dashes, line.colour.css());
+                    let last = line.last.map(|v| number(v, 3)).unwrap_or_default();
+                    view! {
+                        <span class="entry">
+                            <svg class="key" viewBox="0 0 20 6" aria-hidden="true">
+                                <path class="line" d="M0 3H20" stroke=colour stroke-dasharray=dashes />
+                            </svg>
+                            {line.name.clone()}
+                            " "
+                            <bdi>{last}</bdi>
+                        </span>
+                    }
+                })
+                .collect_view()
+        })
+    };
+    let described = move || {
+        let lines = chart.with(|chart| {
+            let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
+            let parts: Vec<String> =
+                lines.map(|l| format!("{}: {}", l.name, l.last.map_or(String::new(), |v| number(v, 3)))).collect();
+            parts.join(", ")
+        });
+        format!("{}. {lines}", page.text(title))
+    };
+    view! {
+        <figure class="chart">
+            <figcaption>
+                <strong>{t(title)}</strong>
+                <span class="legend">{legend}</span>
+            </figcaption>
+            <Show when=move || chart.with(Option::is_some) fallback=move || view! { <p class="empty">{t(empty)}</p> }>
+                <svg
+                    class="plot"
+                    dir="ltr"
+                    role="img"
+                    aria-label=described
+                    viewBox=format!("0 0 {} {}", SMALL.width, SMALL.height)
+                    inner_html=move || {
+                        chart.with(|chart| chart.as_ref().map(|(chart, now)| drawn(chart, *now)).unwrap_or_default())
+                    }
+                />
+            </Show>
+        </figure>
+    }
+    .into_any()
+}
+
+/// The curves of the schedule over time.
+#[component]
+pub fn Schedules() -> impl IntoView {
+    let page = page();
+    let shape = Memo::new(move |_| {
+        page.config.with(|c| (c.schedule, c.beta_min, c.beta_max, c.sigma_min, c.sigma_max, c.levels))
+    });
+    let levels = Memo::new(move |_| {
+        shape.track();
+        let schedule = page.config.with_untracked(Schedule::from_config);
+        let time = |i: usize| i as f64 / POINTS as f64;
+        (0..=POINTS).map(|i| schedule.level(time(i))).collect::<Vec<_>>()
+    });
+    let scales = Memo::new(move |_| {
+        let series = |name: &str, value: &dyn Fn(crate::diffusion::Level) -> f64| Series {
+            name: name.to_owned(),
+            points: levels
+                .with(|levels| levels.iter().map(|&l| [l.t, value(l)]).filter(|p| p[1].is_finite()).collect()),
+        };
+        let curves = [series("α", &|l| l.alpha), series("σ", &|l| l.sigma)];
+        let wide = curves.iter().flat_map(|c| &c.points).any(|p| p[1] > 2.0);
+        Some((LineChart::new(SMALL, &curves, false, wide), Some(page.level().t)))
+    });
+    let ratio = Memo::new(move |_| {
+        // The ends go to infinity; what is beyond e^12 is noise or data to any network.
+        let points = levels.with(|levels| {
+            levels.iter().map(|l| [l.t, l.log_snr()]).filter(|p| p[1].is_finite() && p[1].abs() < 12.0).collect()
+        });
+        let curves = [Series { name: "ln(α²/σ²)".to_owned(), points }];
+        Some((
+            LineChart::with_scales(
+                SMALL,
+                &curves,
+                Scale::linear([0.0, 1.0]),
+                Scale::linear(curves[0].points.iter().map(|p| p[1])),
+            ),
+            Some(page.level().t),
+        ))
+    });
+    view! {
+        <Chart title="chart.schedule" chart=scales />
+        <Chart title="chart.snr" chart=ratio />
+    }
+    .into_any()
+}
+
+/// The loss over training steps.
+#[component]
+pub fn Losses() -> impl IntoView {
+    let page = page();
+    let latest = Memo::new(move |_| page.losses.with(|l| l.last().copied()));
+    let chart = Memo::new(move |_| {
+        let points = page.losses.with(|losses| {
+            let group = losses.len().div_ceil(MOST).max(1);
+            let mean = |c: &[f32]| f64::from(c.iter().sum::<f32>()) / c.len() as f64;
+            let points = losses.chunks(group).enumerate().map(|(i, c)| [((i + 1) * group) as f64, mean(c)]);
+            points.filter(|p| p[1].is_finite()).collect::<Vec<_>>()
+        });
+        if points.len() < 2 {
+            return None;
+        }
+        let span = points.len() as f64 / 40.0;
+        let smooth = Series { name: page.text("chart.smooth"), points: smoothed(&points, span.max(1.0)) };
+        let raw = Series { name: page.text("chart.each"), points };
+        Some((LineChart::new(SMALL, &[raw, smooth], false, true), None))
+    });
+    view! {
+        <div
+            data-testid="loss"
+            data-value=move || latest.get().map(|v| v.to_string()).unwrap_or_default()
+        >
+            <Chart title="chart.loss" empty="chart.loss-empty" chart />
+        </div>
+    }
+    .into_any()
+}
+
+/// How close samples are to data, over training.
+#[component]
+pub fn QualityChart() -> impl IntoView {
+    let page = page();
+    let last = Memo::new(move |_| page.quality.with(|q| q.last().map(|&(_, quality)| quality)));
+    let chart = Memo::new(move |_| {
+        page.quality.with(|all| {
+            let series = |key: &str, value: &dyn Fn(&crate::protocol::Quality) -> f64| Series {
+                name: page.text(key),
+                points: all.iter().map(|(step, q)| [f64::from(*step), value(q)]).collect(),
+            };
+            if all.is_empty() {
+                return None;
+            }
+            let curves = [
+                series("chart.kl", &|q| q.kl),
+                series("chart.kl-floor", &|q| q.kl_floor),
+                series("chart.sliced", &|q| q.sliced),
+                series("chart.sliced-floor", &|q| q.sliced_floor),
+            ];
+            Some((LineChart::new(SMALL, &curves, false, true), None))
+        })
+    });
+    let put = move |value: fn(&crate::protocol::Quality) -> f64| {
+        move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default())
+    };
+    let sentence = move || {
+        last.get().map(|q| {
+            let (kl, floor, spread) = (number(q.kl, 3), number(q.kl_floor, 3), number(q.kl_spread, 2));
+            page.filled("chart.quality-now", &[("kl", &kl), ("floor", &floor), ("spread", &spread)])
+        })
+    };
+    view! {
+        <div
+            data-testid="quality"
+            data-kl=put(|q| q.kl)
+            data-kl-floor=put(|q| q.kl_floor)
+            data-sliced=put(|q| q.sliced)
+        >
+            <Chart title="chart.quality" empty="chart.quality-empty" chart />
+            <p class="note">{sentence}</p>
+        </div>
+    }
+    .into_any()
+}

@@ -1,0 +1,214 @@
+//! What can be taken away from the page and brought back: the link, pictures, numbers, settings, weights.
+
+use leptos::html::Input;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
+
+use super::state::{Page, page, t};
+use crate::lab::{FIELDS, RunConfig, Session};
+use crate::protocol::Bytes;
+
+/// Largest file that is read: the largest network's weights take 8 MB.
+const MOST_READ: f64 = 32e6;
+/// Largest configuration file.
+const MOST_SETTINGS: usize = 100_000;
+
+/// Offers bytes as a file.
+pub fn save(name: &str, kind: &str, bytes: &[u8]) {
+    let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(bytes));
+    let options = BlobPropertyBag::new();
+    options.set_type(kind);
+    if let Ok(blob) = Blob::new_with_u8_array_sequence_and_options(&parts, &options) {
+        offer(name, &blob);
+    }
+}
+
+fn offer(name: &str, blob: &Blob) {
+    let Ok(address) = Url::create_object_url_with_blob(blob) else { return };
+    let link = document().create_element("a").ok().and_then(|a| a.dyn_into::<HtmlAnchorElement>().ok());
+    if let Some(link) = link {
+        link.set_href(&address);
+        link.set_download(name);
+        link.click();
+    }
+    // The browser has taken the file by the next turn of its loop at the latest.
+    set_timeout(
+        move || {
+            let _ = Url::revoke_object_url(&address);
+        },
+        std::time::Duration::from_secs(10),
+    );
+}
+
+/// Offers the picture as a PNG.
+pub fn picture() {
+    let canvas = document().get_element_by_id("samples").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
+    let Some(canvas) = canvas else { return };
+    let taken = Closure::once_into_js(|blob: Option<Blob>| {
+        if let Some(blob) = blob {
+            offer("scorefield.png", &blob);
+        }
+    });
+    // Fails only for canvases with foreign pictures in them.
+    let _ = canvas.to_blob(taken.unchecked_ref());
+}
+
+fn samples(page: Page) {
+    let mut text = String::from("x,y\n");
+    let (_, index) = page.frames.get_untracked();
+    page.scene.with_value(|scene| {
+        for [x, y] in scene.samples(index, false).into_iter().flat_map(crate::protocol::Floats::points) {
+            text += &format!("{x},{y}\n");
+        }
+    });
+    save("scorefield-samples.csv", "text/csv", text.as_bytes());
+}
+
+fn losses(page: Page) {
+    let mut text = String::from("step,loss\n");
+    page.losses.with_untracked(|losses| {
+        for (i, loss) in losses.iter().enumerate() {
+            text += &format!("{},{loss}\n", i + 1);
+        }
+    });
+    save("scorefield-losses.csv", "text/csv", text.as_bytes());
+}
+
+fn settings(page: Page) {
+    let json = page.config.with_untracked(|config| serde_json::to_string_pretty(config)).unwrap_or_default();
+    save("scorefield.json", "application/json", json.as_bytes());
+}
+
+/// Takes a file that was dropped or chosen: settings or weights.
+pub fn take(page: Page, file: File) {
+    if file.size() > MOST_READ {
+        return page.file_notice.set("file.large");
+    }
+    spawn_local(async move {
+        let Ok(buffer) = JsFuture::from(file.array_buffer()).await else {
+            return page.file_notice.set("file.unreadable");
+        };
+        let bytes = js_sys::Uint8Array::new(&buffer).to_vec();
+        if bytes.first() == Some(&b'{') && bytes.len() <= MOST_SETTINGS {
+            take_settings(page, &bytes);
+        } else if bytes.len() >= 10 && bytes.get(8) == Some(&b'{') {
+            // A safetensors file: eight bytes of length, then JSON. The worker looks closer.
+            page.file_notice.set("");
+            page.tell(|session| session.import(Bytes(bytes)));
+        } else {
+            page.file_notice.set("file.foreign");
+        }
+    });
+}
+
+fn take_settings(page: Page, bytes: &[u8]) {
+    let Ok(mut config) = serde_json::from_slice::<RunConfig>(bytes) else {
+        return page.file_notice.set("file.foreign");
+    };
+    // Every field through its own range, as if it came by link.
+    let mut corrected = false;
+    for field in FIELDS {
+        let value = (field.get)(&config);
+        corrected |= field.set(&mut config, value).is_some();
+    }
+    let device = config.device;
+    page.config.set(config);
+    page.tell(|session| session.wish(device));
+    page.file_notice.set(if corrected { "file.settings-corrected" } else { "file.settings-taken" });
+}
+
+/// The link, the files, and the way back in.
+#[component]
+pub fn Share() -> impl IntoView {
+    let page = page();
+    let copied = RwSignal::new(false);
+    let chooser = NodeRef::<Input>::new();
+    let copy = move |_| {
+        let text = page.link.get_untracked();
+        spawn_local(async move {
+            let done = JsFuture::from(window().navigator().clipboard().write_text(&text)).await;
+            copied.set(done.is_ok());
+        });
+    };
+    Effect::new(move |_| {
+        page.link.track();
+        copied.set(false);
+    });
+    let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
+    let untrained = move || page.session.with(|s| !Session::has_weights(s));
+    let without_samples =
+        move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
+    view! {
+        <section class="share">
+            <h3>{t("share.title")}</h3>
+            <label for="share-link">{t("share.link")}</label>
+            <div class="row">
+                <input
+                    id="share-link"
+                    data-testid="share"
+                    readonly
+                    dir="ltr"
+                    prop:value=move || page.link.get()
+                    on:focus=select
+                />
+                <button type="button" data-testid="copy" on:click=copy>
+                    {move || page.text(if copied.get() { "action.copied" } else { "action.copy" })}
+                </button>
+            </div>
+            <div class="row wrap">
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="export-samples"
+                    disabled=without_samples
+                    on:click=move |_| samples(page)
+                >
+                    {t("action.export-samples")}
+                </button>
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="export-losses"
+                    disabled=move || page.losses.with(Vec::is_empty)
+                    on:click=move |_| losses(page)
+                >
+                    {t("action.export-losses")}
+                </button>
+                <button type="button" class="quiet" data-testid="export-config" on:click=move |_| settings(page)>
+                    {t("action.export-config")}
+                </button>
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="export-weights"
+                    disabled=untrained
+                    on:click=move |_| page.tell(Session::export)
+                >
+                    {t("action.export-weights")}
+                </button>
+            </div>
+            <label for="import">{t("share.import")}</label>
+            <input
+                id="import"
+                data-testid="import"
+                type="file"
+                accept=".json,.safetensors"
+                node_ref=chooser
+                on:change=move |_| {
+                    if let Some(input) = chooser.get_untracked() {
+                        if let Some(file) = input.files().and_then(|files| files.get(0)) {
+                            take(page, file);
+                        }
+                        // So that choosing the same file again is a change.
+                        input.set_value("");
+                    }
+                }
+            />
+        </section>
+    }
+    .into_any()
+}

@@ -1,0 +1,76 @@
+//! The head of the page: name, experiment, language and theme.
+
+use leptos::prelude::*;
+
+use super::controls::Choice;
+use super::state::{Theme, page, t};
+use super::{languages, memory, themes};
+use crate::lab::{ExperimentId, Language, field};
+
+/// The head of the page.
+#[component]
+pub fn Header() -> impl IntoView {
+    let page = page();
+    let speak = move |event| {
+        let chosen = event_target_value(&event);
+        if let Some(language) = Language::choose([chosen.as_str()]) {
+            memory::keep_language(language);
+            page.speak(language);
+        }
+    };
+    let light = move |event| {
+        let chosen = event_target_value(&event);
+        if let Some(theme) = Theme::ALL.into_iter().find(|theme| theme.id() == chosen) {
+            memory::keep_theme(theme);
+            page.theme.set(theme);
+        }
+    };
+    let language_options = languages()
+        .map(|l| {
+            view! {
+                <option value=l.tag() lang=l.tag() prop:selected=move || page.language.get() == l>
+                    {l.name()}
+                </option>
+            }
+        })
+        .collect_view();
+    let theme_options = themes()
+        .map(|theme| {
+            view! {
+                <option value=theme.id() prop:selected=move || page.theme.get() == theme>
+                    {move || page.text(&format!("theme.{}", theme.id()))}
+                </option>
+            }
+        })
+        .collect_view();
+    view! {
+        <header>
+            <div class="brand">
+                <h1>
+                    <bdi>"scorefield"</bdi>
+                </h1>
+                <p>{t("page.tagline")}</p>
+            </div>
+            <div class="settings">
+                <label class="setting">
+                    <span>{t("field.experiment.label")}</span>
+                    {field("experiment").map(|field| view! { <Choice field ids=ExperimentId::IDS /> })}
+                </label>
+                <span class="unseen" id="experiment-help">{t("field.experiment.help")}</span>
+                <label class="setting">
+                    <span>{t("page.language")}</span>
+                    <select data-testid="language" on:change=speak>
+                        {language_options}
+                    </select>
+                </label>
+                <label class="setting">
+                    <span>{t("page.theme")}</span>
+                    <select data-testid="theme" on:change=light>
+                        {theme_options}
+                    </select>
+                </label>
+            </div>
+        </header>
+    }
+    .into_any()
+}

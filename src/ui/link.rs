@@ -1,0 +1,80 @@
+//! The address of the page and the run, each following the other.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+use wasm_bindgen::JsValue;
+
+use super::state::Page;
+use crate::share::{Link, from_fragment, to_fragment};
+
+/// How long the address waits for more changes: browsers refuse too many of them.
+const REST: Duration = Duration::from_millis(250);
+
+fn fragment(page: Page, run: bool) -> String {
+    let language = Some(page.language.get_untracked().tag().to_owned());
+    page.config.with_untracked(|config| to_fragment(&Link { config: config.clone(), run, language }))
+}
+
+/// The link to what is on the page, that trains and samples when it is opened.
+fn whole(page: Page) -> String {
+    let address = window().location().href().unwrap_or_default();
+    let place = address.split('#').next().unwrap_or_default();
+    format!("{place}{}", fragment(page, true))
+}
+
+/// Keeps the address in step with the configuration, and the configuration with the address.
+pub fn follow(page: Page) {
+    Effect::new(move |_| {
+        page.config.track();
+        page.language.track();
+        page.link.set(whole(page));
+    });
+    let waiting = StoredValue::new(None::<TimeoutHandle>);
+    Effect::new(move |earlier: Option<()>| {
+        page.config.track();
+        if earlier.is_none() {
+            return;
+        }
+        if let Some(handle) = waiting.get_value() {
+            handle.clear();
+        }
+        waiting.set_value(set_timeout_with_handle(move || replace(page), REST).ok());
+    });
+    window_event_listener(leptos::ev::hashchange, move |_| {
+        let hash = window().location().hash().unwrap_or_default();
+        let (opened, rejected) = from_fragment(&hash);
+        page.notices.set(rejected);
+        if let Some(language) = crate::lab::Language::choose(opened.language.as_deref()) {
+            page.speak(language);
+        }
+        let device = opened.config.device;
+        page.config.set(opened.config);
+        page.tell(|session| session.wish(device));
+        if opened.run {
+            page.train(true);
+        }
+    });
+}
+
+fn state(page: Page, push: bool) {
+    let Ok(history) = window().history() else { return };
+    let new = fragment(page, false);
+    if push {
+        // A refusal (too many changes) costs an entry of the history, nothing else.
+        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(&new));
+    } else {
+        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&new));
+    }
+}
+
+fn replace(page: Page) {
+    state(page, false);
+}
+
+/// Makes a new entry in the history for a run.
+pub fn push(page: Page) {
+    if window().location().hash().unwrap_or_default() != fragment(page, false) {
+        state(page, true);
+    }
+}

@@ -1,0 +1,320 @@
+//! What the page says: the introduction, the state of the run, the device, and what went wrong.
+
+use leptos::prelude::*;
+
+use super::state::{page, t};
+use crate::diffusion::{Sampler, Schedule, Solver};
+use crate::lab::session::{Phase, Work};
+use crate::lab::{Correction, DeviceWish, RunConfig, Session, Slot, Status};
+use crate::plot::label::number;
+use crate::protocol::Benchmark;
+use crate::share::Rejected;
+
+/// What the experiment is about, what to see, and why.
+#[component]
+pub fn Introduction() -> impl IntoView {
+    let page = page();
+    let part = move |end: &'static str| {
+        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id())))
+    };
+    view! {
+        <section class="introduction" data-testid="introduction">
+            <h2>{part("title")}</h2>
+            <p>{part("lead")}</p>
+            <details>
+                <summary>{t("page.what-to-see")}</summary>
+                <p>{part("see")}</p>
+            </details>
+        </section>
+    }
+    .into_any()
+}
+
+/// What the last link said that could not be taken, and what became of the last file.
+#[component]
+pub fn Notice() -> impl IntoView {
+    let page = page();
+    let sentence = move |rejected: &Rejected| match rejected {
+        Rejected::Value { key, text, correction } => {
+            let name = page.text(&format!("field.{key}.label"));
+            let now = crate::lab::field(key).map(|f| page.value(f)).unwrap_or_default();
+            let how = match correction {
+                Correction::Clamped => "link.clamped",
+                Correction::Unreadable => "link.unreadable",
+                Correction::Trimmed => "link.trimmed",
+            };
+            page.filled(how, &[("field", &name), ("text", text), ("value", &now)])
+        }
+        Rejected::Key(key) => page.filled("link.key", &[("key", key)]),
+        Rejected::Version(version) => page.filled("link.version", &[("version", &version.to_string())]),
+        Rejected::TooLong => page.text("link.long"),
+    };
+    let some = move || page.notices.with(|n| !n.is_empty()) || !page.file_notice.get().is_empty();
+    view! {
+        <Show when=some>
+            <div class="notice" data-testid="notice" role="status">
+                <ul>
+                    {move || {
+                        page.notices.with(|all| {
+                            all.iter().take(12).map(|one| view! { <li>{sentence(one)}</li> }).collect_view()
+                        })
+                    }}
+                    {move || {
+                        let key = page.file_notice.get();
+                        (!key.is_empty()).then(|| view! { <li>{page.text(key)}</li> })
+                    }}
+                </ul>
+                <button
+                    type="button"
+                    class="quiet"
+                    on:click=move |_| {
+                        page.notices.set(Vec::new());
+                        page.file_notice.set("");
+                    }
+                >
+                    {t("action.dismiss")}
+                </button>
+            </div>
+        </Show>
+    }
+    .into_any()
+}
+
+/// Network evaluations that a run of this configuration takes per sample; `None` when the solver decides as it goes.
+fn planned_evaluations(config: &RunConfig) -> Option<u32> {
+    let schedule = Schedule::from_config(config);
+    let levels = schedule.grid(config.spacing.into(), config.steps as usize);
+    Sampler::new(Solver::from_config(config), schedule, levels, 0.0).planned_evaluations()
+}
+
+/// The buttons of a run, its state, and its failure.
+#[component]
+pub fn Play() -> impl IntoView {
+    let page = page();
+    let status = Memo::new(move |_| page.session.with(Session::status));
+    let going = move || matches!(status.get(), Status::Running | Status::Paused);
+    let paused = move || status.get() == Status::Paused;
+    let planned = Memo::new(move |_| page.config.with(planned_evaluations));
+    let evaluations = move || planned.get().or(page.evaluations.get());
+    let evaluation_words = move || match (planned.get(), page.evaluations.get()) {
+        (Some(planned), _) => page.filled("run.evaluations", &[("count", &planned.to_string())]),
+        (None, Some(done)) => page.filled("run.evaluations", &[("count", &done.to_string())]),
+        (None, None) => page.text("run.evaluations-open"),
+    };
+    let share = Memo::new(move |_| {
+        page.session.with(|s| match s.phase(s.active()) {
+            Phase::Fetching(share) => Some((share * 100.0).round()),
+            _ => None,
+        })
+    });
+    let words = move || {
+        let progress = page.progress.get();
+        let work = page.session.with(Session::work);
+        match status.get() {
+            Status::Loading => {
+                let percent = share.get().unwrap_or(0.0);
+                page.filled("status.loading", &[("percent", &percent.to_string())])
+            }
+            Status::Running if work == Some(Work::Training) => page.filled(
+                "status.training",
+                &[
+                    ("step", &progress.step.to_string()),
+                    ("of", &progress.of.to_string()),
+                    ("rate", &number(progress.rate, 3)),
+                ],
+            ),
+            Status::Running => page.text("status.sampling"),
+            other => page.text(&format!("status.{}", other.id())),
+        }
+    };
+    let rerun = move |_| {
+        let training = page.session.with_untracked(|s| s.work() != Some(Work::Sampling) && s.failure().is_none());
+        page.forget(training);
+        page.tell(|session| session.restart(&page.config.get_untracked()));
+    };
+    let share_done = move || match status.get() {
+        Status::Loading => share.get().map(|percent| percent / 100.0),
+        Status::Running | Status::Paused => {
+            let progress = page.progress.get();
+            let training = page.session.with(Session::work) == Some(Work::Training);
+            (training && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
+        }
+        _ => None,
+    };
+    view! {
+        <section class="play" aria-label=t("run.label")>
+            <div class="buttons">
+                <button type="button" class="main" data-testid="train" on:click=move |_| page.train(false)>
+                    {t("action.train")}
+                </button>
+                <button type="button" class="main second" data-testid="sample" on:click=move |_| page.sample()>
+                    {t("action.sample")}
+                </button>
+                <button
+                    type="button"
+                    data-testid="pause"
+                    disabled=move || !going()
+                    on:click=move |_| {
+                        let held = paused();
+                        page.tell(|session| if held { session.resume() } else { session.pause() });
+                    }
+                >
+                    {move || page.text(if paused() { "action.resume" } else { "action.pause" })}
+                </button>
+                <button
+                    type="button"
+                    data-testid="step"
+                    disabled=move || !going()
+                    on:click=move |_| page.tell(Session::step)
+                >
+                    {t("action.step")}
+                </button>
+                <button
+                    type="button"
+                    data-testid="stop"
+                    disabled=move || !going()
+                    on:click=move |_| page.tell(Session::stop)
+                >
+                    {t("action.stop")}
+                </button>
+                <button type="button" data-testid="restart" on:click=rerun>
+                    {t("action.restart")}
+                </button>
+            </div>
+            <p class="state">
+                <span
+                    class="status"
+                    data-testid="status"
+                    data-state=move || status.get().id()
+                    role="status"
+                    aria-live="polite"
+                >
+                    {words}
+                </span>
+                <output
+                    class="evaluations"
+                    data-testid="evaluations"
+                    data-value=move || evaluations().map(|n| n.to_string()).unwrap_or_default()
+                >
+                    {evaluation_words}
+                </output>
+            </p>
+            <progress
+                max="1"
+                class:unseen=move || share_done().is_none()
+                prop:value=move || share_done().unwrap_or(0.0)
+                aria-label=t("run.progress")
+            ></progress>
+            <Failed />
+        </section>
+    }
+    .into_any()
+}
+
+#[component]
+fn Failed() -> impl IntoView {
+    let page = page();
+    let failure = Memo::new(move |_| page.session.with(|s| s.failure().cloned()));
+    let kept = move || {
+        page.session.with(|s| s.checkpoint().map(|c| c.step)).map_or_else(
+            || page.text("failure.kept-settings"),
+            |step| page.filled("failure.kept-weights", &[("step", &step.to_string())]),
+        )
+    };
+    view! {
+        <div data-testid="error" role="alert" class:error=move || failure.with(Option::is_some)>
+            {move || {
+                failure.get().map(|failure| {
+                    let kind = format!("failure.{:?}", failure.kind);
+                    view! {
+                        <p>
+                            <strong>{page.text(&kind)}</strong>
+                        </p>
+                        <p>{kept()}</p>
+                        <p>{page.text(&format!("{kind}.advice"))}</p>
+                        <details>
+                            <summary>{t("failure.detail")}</summary>
+                            <p dir="ltr" lang="en">{failure.detail}</p>
+                        </details>
+                        <div class="row">
+                            <button type="button" data-testid="recover" on:click=move |_| {
+                                page.tell(|session| session.restart(&page.config.get_untracked()));
+                            }>{t("action.recover")}</button>
+                            <button type="button" class="quiet" on:click=move |_| page.tell(Session::dismiss)>
+                                {t("action.dismiss")}
+                            </button>
+                        </div>
+                    }
+                })
+            }}
+        </div>
+    }
+    .into_any()
+}
+
+/// What computes, and why.
+#[component]
+pub fn Device() -> impl IntoView {
+    let page = page();
+    let name = Memo::new(move |_| {
+        page.session.with(|s| {
+            let slot = if s.is_busy() { s.running_slot() } else { s.active() };
+            let word = if slot == Slot::Gpu { "WebGPU" } else { "CPU" };
+            let software = s.info(slot).is_some_and(|info| info.software);
+            (word, s.info(slot).map(|info| info.name.clone()).unwrap_or_default(), software)
+        })
+    });
+    let timings = Memo::new(move |_| page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
+    let reason = move || {
+        let (wish, adapter, comparing, phase) =
+            page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
+        let values = timings.get();
+        let [Some(cpu), Some(gpu)] = values else {
+            let key = match (wish, adapter) {
+                (DeviceWish::Cpu | DeviceWish::Gpu, _) => "device.chosen",
+                (_, None) => "device.looking",
+                (_, Some(false)) => "device.alone",
+                _ if comparing => "device.comparing",
+                _ if matches!(phase, Phase::Fetching(_)) => "device.fetching",
+                _ if phase == Phase::Dead => "device.gpu-failed",
+                _ => "device.first",
+            };
+            return page.text(key);
+        };
+        let (cpu, gpu) = (number(cpu.training_step_ms, 3), number(gpu.training_step_ms, 3));
+        let key = if wish == DeviceWish::Auto { "device.measured" } else { "device.chosen-measured" };
+        page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
+    };
+    let json = move || {
+        let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
+        if measured.is_empty() { String::new() } else { serde_json::to_string(&measured).unwrap_or_default() }
+    };
+    let idle = move || page.session.with(|s| !s.is_comparing() && s.status() != Status::Loading);
+    view! {
+        <section class="device">
+            <h3>{t("device.title")}</h3>
+            <p data-testid="device" dir="auto">
+                {move || {
+                    let (word, name, software) = name.get();
+                    let soft = if software { page.text("device.software") } else { String::new() };
+                    if name.is_empty() { word.to_owned() } else { format!("{word} · {name} {soft}") }
+                }}
+            </p>
+            <p class="note">{reason}</p>
+            <button
+                type="button"
+                class="quiet"
+                data-testid="compare"
+                disabled=move || !idle()
+                on:click=move |_| page.tell(|session| session.compare(&page.config.get_untracked()))
+            >
+                {t("action.compare")}
+            </button>
+            <details class:unseen=move || json().is_empty()>
+                <summary>{t("device.numbers")}</summary>
+                <pre data-testid="benchmark" dir="ltr">{json}</pre>
+            </details>
+        </section>
+    }
+    .into_any()
+}

@@ -1,0 +1,295 @@
+//! What the big picture is made of, and how it is painted.
+
+use wasm_bindgen::{Clamped, JsCast};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+
+use super::state::Layers;
+use crate::data::Dataset;
+use crate::diffusion::Level;
+use crate::plot::plane::{Projection, arrows};
+use crate::protocol::Floats;
+use crate::rng::{Rng, Stream};
+
+/// Pixels along a side of the density image, which the canvas smooths.
+const DENSITY_SIDE: usize = 96;
+/// Samples whose ways are drawn.
+const TRAJECTORIES: usize = 80;
+/// Points along a side of the score field.
+pub const FIELD_SIDE: u32 = 19;
+
+/// A state of a sampling run.
+pub struct Frame {
+    /// Time of the level.
+    pub t: f64,
+    /// Positions.
+    pub points: Floats,
+    /// Expected ends; empty when there are none.
+    pub expected: Floats,
+}
+
+/// A score field of the trained network.
+pub struct Field {
+    /// Points along a side.
+    pub side: u32,
+    /// `x, y` of the score, rows from the bottom.
+    pub score: Floats,
+}
+
+/// Everything that is drawn.
+#[derive(Default)]
+pub struct Scene {
+    /// The data set, and a draw of it.
+    pub data: Option<(Dataset, Vec<[f64; 2]>)>,
+    /// The last sampling run.
+    pub frames: Vec<Frame>,
+    /// Samples taken during training.
+    pub preview: Option<Floats>,
+    /// The field of the trained network at the time of the slider.
+    pub field: Option<Field>,
+    density: Option<(Level, bool, ImageData)>,
+}
+
+/// What the picture should look like at this moment.
+pub struct View {
+    /// Index of the frame.
+    pub frame: usize,
+    /// Level of the time slider.
+    pub level: Level,
+    /// What to show.
+    pub layers: Layers,
+    /// Dark or light.
+    pub dark: bool,
+    /// Whether the score comes from the closed form.
+    pub exact: bool,
+}
+
+impl Scene {
+    /// Another data set: everything drawn so far belongs to the old one.
+    pub fn set_data(&mut self, data: Option<Dataset>, seed: u32, count: usize) {
+        self.density = None;
+        self.field = None;
+        self.data = data.map(|data| {
+            let points = data.mixture.draw(&mut Rng::new(seed, Stream::Data, 0), count);
+            (data, points)
+        });
+    }
+
+    /// Forgets the last run.
+    pub fn forget_run(&mut self, training: bool) {
+        self.frames.clear();
+        self.field = None;
+        if training {
+            self.preview = None;
+        }
+    }
+
+    /// The points shown as samples in frame `index`.
+    #[must_use]
+    pub fn samples(&self, index: usize, expected: bool) -> Option<&Floats> {
+        match self.frames.get(index).or(self.frames.last()) {
+            Some(frame) if expected && !frame.expected.0.is_empty() => Some(&frame.expected),
+            Some(frame) => Some(&frame.points),
+            None => self.preview.as_ref(),
+        }
+    }
+
+    /// Paints the picture into the canvas, which is square.
+    pub fn paint(&mut self, canvas: &HtmlCanvasElement, view: &View) {
+        let Some(context) = context(canvas) else { return };
+        let size = f64::from(canvas.width());
+        let colours = if view.dark { &DARK } else { &LIGHT };
+        context.set_fill_style_str(colours.ground);
+        context.fill_rect(0.0, 0.0, size, size);
+        let Some((data, points)) = self.data.take() else { return };
+        // A noisy level is wider than the data: the window grows with it, so that noise stays in the picture.
+        let spread = if self.frames.is_empty() && !view.layers.score {
+            1.0
+        } else {
+            (view.level.alpha.powi(2) + view.level.sigma.powi(2)).sqrt().max(1.0)
+        };
+        let window = Projection { centre: data.window_centre, half: data.window * spread, pixels: size };
+        if view.layers.density {
+            self.paint_density(&context, &data, &window, view);
+        }
+        let dot = size / 900.0;
+        if view.layers.data {
+            context.set_fill_style_str(colours.data);
+            scatter(&context, &window, points.iter().map(|p| [p[0] as f32, p[1] as f32]), 1.9 * dot);
+        }
+        if view.layers.trajectories {
+            self.paint_trajectories(&context, &window, view, colours.way, dot);
+        }
+        if view.layers.samples
+            && let Some(samples) = self.samples(view.frame, view.layers.expected)
+        {
+            context.set_fill_style_str(colours.sample);
+            scatter(&context, &window, samples.points(), 2.4 * dot);
+        }
+        if view.layers.score {
+            self.paint_score(&context, &data, &window, view, colours.arrow);
+        }
+        self.data = Some((data, points));
+    }
+
+    fn paint_density(&mut self, context: &CanvasRenderingContext2d, data: &Dataset, window: &Projection, view: &View) {
+        let fresh = |kept: &(Level, bool, ImageData)| kept.0 == view.level && kept.1 == view.dark;
+        if !self.density.as_ref().is_some_and(fresh) {
+            let image = density_image(data, window, view);
+            self.density = image.map(|image| (view.level, view.dark, image));
+        }
+        let Some((_, _, image)) = &self.density else { return };
+        let Some(small) = small_canvas() else { return };
+        let Some(inner) = self::context(&small) else { return };
+        if inner.put_image_data(image, 0.0, 0.0).is_ok() {
+            context.set_image_smoothing_enabled(true);
+            // A canvas of a fixed size can always be drawn.
+            let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(
+                &small,
+                0.0,
+                0.0,
+                window.pixels,
+                window.pixels,
+            );
+        }
+    }
+
+    fn paint_trajectories(
+        &self,
+        context: &CanvasRenderingContext2d,
+        window: &Projection,
+        view: &View,
+        colour: &str,
+        dot: f64,
+    ) {
+        context.set_stroke_style_str(colour);
+        context.set_line_width(1.1 * dot);
+        context.begin_path();
+        let last = view.frame.min(self.frames.len().saturating_sub(1));
+        let count = self.frames.first().map_or(0, |f| f.points.0.len() / 2).min(TRAJECTORIES);
+        for sample in 0..count {
+            for (i, frame) in self.frames.iter().take(last + 1).enumerate() {
+                let Some([x, y]) = frame.points.0.get(2 * sample..2 * sample + 2).and_then(|p| p.first_chunk()) else {
+                    break;
+                };
+                let [px, py] = window.to_pixels([f64::from(*x), f64::from(*y)]);
+                if i == 0 { context.move_to(px, py) } else { context.line_to(px, py) }
+            }
+        }
+        context.stroke();
+    }
+
+    fn paint_score(
+        &self,
+        context: &CanvasRenderingContext2d,
+        data: &Dataset,
+        window: &Projection,
+        view: &View,
+        colour: &str,
+    ) {
+        let side = FIELD_SIDE as usize;
+        // The network's answer covers the data's own window, whatever the picture's is.
+        let half = if view.exact { window.half } else { data.window };
+        let places = Projection { half, ..*window }.middles(side);
+        let vectors: Vec<[f64; 2]> = if view.exact {
+            let marginal = data.standard.at(view.level);
+            places.iter().map(|&place| marginal.score(data.to_standard(place))).collect()
+        } else {
+            match &self.field {
+                Some(field) if field.side as usize == side => field.score.points().map(|p| p.map(f64::from)).collect(),
+                _ => return,
+            }
+        };
+        context.set_stroke_style_str(colour);
+        context.set_line_width(window.pixels / 600.0);
+        context.begin_path();
+        for arrow in arrows(&places, &vectors, window, 0.9 * 2.0 * half * window.zoom() / side as f64) {
+            context.move_to(arrow.tail[0], arrow.tail[1]);
+            for end in [arrow.barbs[0], arrow.barbs[1]] {
+                context.line_to(arrow.head[0], arrow.head[1]);
+                context.line_to(end[0], end[1]);
+            }
+        }
+        context.stroke();
+    }
+}
+
+struct Colours {
+    ground: &'static str,
+    data: &'static str,
+    sample: &'static str,
+    way: &'static str,
+    arrow: &'static str,
+    low: [f64; 3],
+    high: [f64; 3],
+}
+
+const LIGHT: Colours = Colours {
+    ground: "#fbfaf7",
+    data: "rgba(58, 84, 130, 0.30)",
+    sample: "rgba(206, 74, 34, 0.72)",
+    way: "rgba(206, 74, 34, 0.28)",
+    arrow: "rgba(24, 44, 82, 0.72)",
+    low: [251.0, 250.0, 247.0],
+    high: [142.0, 178.0, 222.0],
+};
+
+const DARK: Colours = Colours {
+    ground: "#12151c",
+    data: "rgba(150, 180, 230, 0.34)",
+    sample: "rgba(255, 158, 92, 0.78)",
+    way: "rgba(255, 158, 92, 0.26)",
+    arrow: "rgba(216, 228, 250, 0.72)",
+    low: [18.0, 21.0, 28.0],
+    high: [52.0, 94.0, 152.0],
+};
+
+/// The drawing context of a canvas; a browser without one shows no picture, but everything else.
+pub fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
+    canvas.get_context("2d").ok()??.dyn_into().ok()
+}
+
+fn small_canvas() -> Option<HtmlCanvasElement> {
+    let element = web_sys::window()?.document()?.create_element("canvas").ok()?;
+    let canvas: HtmlCanvasElement = element.dyn_into().ok()?;
+    canvas.set_width(DENSITY_SIDE as u32);
+    canvas.set_height(DENSITY_SIDE as u32);
+    Some(canvas)
+}
+
+fn scatter(
+    context: &CanvasRenderingContext2d,
+    window: &Projection,
+    points: impl Iterator<Item = [f32; 2]>,
+    radius: f64,
+) {
+    for point in points {
+        let [x, y] = window.to_pixels(point.map(f64::from));
+        // Squares are several times faster than arcs and look the same at this size.
+        context.fill_rect(x - radius, y - radius, 2.0 * radius, 2.0 * radius);
+    }
+}
+
+fn density_image(data: &Dataset, window: &Projection, view: &View) -> Option<ImageData> {
+    let marginal = data.standard.at(view.level);
+    let side = DENSITY_SIDE;
+    let cell = 2.0 * window.half / side as f64;
+    let log: Vec<f64> = (0..side * side)
+        .map(|i| {
+            let x = window.centre[0] - window.half + ((i % side) as f64 + 0.5) * cell;
+            let y = window.centre[1] + window.half - ((i / side) as f64 + 0.5) * cell;
+            marginal.log_density(data.to_standard([x, y]))
+        })
+        .collect();
+    let top = log.iter().copied().filter(|v| v.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+    let colours = if view.dark { &DARK } else { &LIGHT };
+    let pixels: Vec<u8> = log
+        .iter()
+        .flat_map(|&v| {
+            // The square root of the density: faint modes stay visible beside strong ones.
+            let share = if v.is_finite() { (0.5 * (v - top)).exp() } else { 0.0 };
+            let channel = |c: usize| (colours.low[c] + share * (colours.high[c] - colours.low[c])) as u8;
+            [channel(0), channel(1), channel(2), 255]
+        })
+        .collect();
+    ImageData::new_with_u8_clamped_array(Clamped(&pixels), side as u32).ok()
+}

@@ -1,0 +1,262 @@
+//! What the page knows: the signals that every part of it shares.
+
+use leptos::prelude::*;
+
+use super::scene::Scene;
+use crate::diffusion::Level;
+use crate::diffusion::schedule::{Schedule, clean};
+use crate::lab::session::Action;
+use crate::lab::{Field, Language, RunConfig, Session, Texts, field, texts};
+use crate::protocol::Quality;
+use crate::share::Rejected;
+
+/// Light or dark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    /// As the system says.
+    System,
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
+impl Theme {
+    /// Every theme, in the order of the switch.
+    pub const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    /// Value of the option and of `data-theme`, and end of the key of its text.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
+
+/// What the big picture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// Points of the data set.
+    pub data: bool,
+    /// The samples.
+    pub samples: bool,
+    /// The ways some samples took.
+    pub trajectories: bool,
+    /// The density of the data at the level of the time slider.
+    pub density: bool,
+    /// The score there.
+    pub score: bool,
+    /// Not where the samples are, but where the denoiser expects them to end.
+    pub expected: bool,
+}
+
+/// How far a training is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u32,
+    /// Steps in all; 0 when that is not known.
+    pub of: u32,
+    /// Steps a second.
+    pub rate: f64,
+}
+
+/// The signals of the page. Cheap to copy; every component takes it from the context.
+#[derive(Clone, Copy)]
+pub struct Page {
+    /// The truth about the run.
+    pub config: RwSignal<RunConfig>,
+    /// The conversation with the workers.
+    pub session: RwSignal<Session>,
+    /// Language.
+    pub language: RwSignal<Language>,
+    texts: RwSignal<Texts>,
+    /// Light or dark, as wished.
+    pub theme: RwSignal<Theme>,
+    /// Light or dark, as it is.
+    pub dark: RwSignal<bool>,
+    /// Layers of the picture.
+    pub layers: RwSignal<Layers>,
+    /// Loss of every training step.
+    pub losses: RwSignal<Vec<f32>>,
+    /// Quality over training steps.
+    pub quality: RwSignal<Vec<(u32, Quality)>>,
+    /// How far the training is.
+    pub progress: RwSignal<Progress>,
+    /// Network evaluations of the last sampling run.
+    pub evaluations: RwSignal<Option<u32>>,
+    /// Number of frames kept, and the one shown.
+    pub frames: RwSignal<(usize, usize)>,
+    /// Grows when the scene has changed in a way no other signal tells.
+    pub repaint: RwSignal<u32>,
+    /// What the last link said that could not be taken as it stood.
+    pub notices: RwSignal<Vec<Rejected>>,
+    /// A message about a file, a key of the locale files; empty when there is none.
+    pub file_notice: RwSignal<&'static str>,
+    /// The whole link.
+    pub link: RwSignal<String>,
+    /// Clouds and fields, too large and too frequent for signals.
+    pub scene: StoredValue<Scene, LocalStorage>,
+    /// Time of the level that is shown while there are no frames to choose from.
+    pub time: RwSignal<f64>,
+    /// Whether new frames are shown as they come, and old ones played.
+    pub playing: RwSignal<bool>,
+    /// How the session's actions are done; empty until the bridge is there.
+    pub do_action: StoredValue<Option<fn(Page, Action)>>,
+}
+
+impl Page {
+    /// The page at its start.
+    #[must_use]
+    pub fn new(config: RunConfig, language: Language, theme: Theme, dark: bool) -> Self {
+        Self {
+            session: RwSignal::new(Session::new(config.device)),
+            config: RwSignal::new(config),
+            language: RwSignal::new(language),
+            texts: RwSignal::new(Texts::of(language)),
+            theme: RwSignal::new(theme),
+            dark: RwSignal::new(dark),
+            layers: RwSignal::new(Layers {
+                data: true,
+                samples: true,
+                trajectories: false,
+                density: true,
+                score: false,
+                expected: false,
+            }),
+            losses: RwSignal::new(Vec::new()),
+            quality: RwSignal::new(Vec::new()),
+            progress: RwSignal::new(Progress::default()),
+            evaluations: RwSignal::new(None),
+            frames: RwSignal::new((0, 0)),
+            repaint: RwSignal::new(0),
+            notices: RwSignal::new(Vec::new()),
+            file_notice: RwSignal::new(""),
+            link: RwSignal::new(String::new()),
+            scene: StoredValue::new_local(Scene::default()),
+            time: RwSignal::new(0.0),
+            playing: RwSignal::new(false),
+            do_action: StoredValue::new(None),
+        }
+    }
+
+    /// The text with this key, in the language of the moment.
+    #[must_use]
+    pub fn text(self, key: &str) -> String {
+        self.texts.with(|texts| texts.get(key).to_owned())
+    }
+
+    /// The text with this key and its places filled; digits follow the language.
+    #[must_use]
+    pub fn filled(self, key: &str, values: &[(&str, &str)]) -> String {
+        let text = self.texts.with(|texts| texts::fill(texts.get(key), values));
+        self.language.get().digits(&text)
+    }
+
+    /// Changes the language.
+    pub fn speak(self, language: Language) {
+        self.texts.set(Texts::of(language));
+        self.language.set(language);
+    }
+
+    /// A field of the configuration as text, followed.
+    #[must_use]
+    pub fn value(self, field: &'static Field) -> String {
+        self.config.with(|config| field.text(config))
+    }
+
+    /// Writes a field as the visitor typed or chose it.
+    pub fn write(self, key: &'static str, text: &str) {
+        let Some(field) = field(key) else { return };
+        let mut config = self.config.get_untracked();
+        field.set_text(&mut config, text);
+        if key == "solver" {
+            config.spacing = crate::lab::experiments::usual_spacing(config.solver);
+        }
+        if key == "experiment" {
+            let (device, seed) = (config.device, config.seed);
+            config = (crate::lab::Experiment::find(config.experiment).defaults)();
+            (config.device, config.seed) = (device, seed);
+        }
+        if config != self.config.get_untracked() {
+            let device = config.device;
+            self.config.set(config);
+            if key == "device" {
+                self.tell(|session| session.wish(device));
+            }
+        }
+    }
+
+    /// Tells the session something and does what follows from it.
+    pub fn tell(self, say: impl FnOnce(&mut Session)) {
+        let mut actions = Vec::new();
+        self.session.update(|session| {
+            say(session);
+            actions = session.take_actions();
+        });
+        let Some(act) = self.do_action.get_value() else { return };
+        for action in actions {
+            act(self, action);
+        }
+    }
+
+    /// Forgets what the last run drew; a new training also forgets the losses.
+    pub fn forget(self, training: bool) {
+        if training {
+            self.losses.set(Vec::new());
+            self.quality.set(Vec::new());
+            self.progress.set(Progress::default());
+        }
+        self.evaluations.set(None);
+        self.playing.set(true);
+        self.frames.set((0, 0));
+        self.scene.update_value(|scene| scene.forget_run(training));
+        self.paint();
+    }
+
+    /// Asks for a new picture.
+    pub fn paint(self) {
+        self.repaint.update(|n| *n = n.wrapping_add(1));
+    }
+
+    /// The level of noise on show, followed.
+    #[must_use]
+    pub fn level(self) -> Level {
+        let (count, index) = self.frames.get();
+        let t = if count > 0 {
+            self.scene.with_value(|scene| scene.frames.get(index).map(|frame| frame.t)).unwrap_or(0.0)
+        } else {
+            self.time.get()
+        };
+        if t <= 0.0 { clean() } else { self.config.with(|config| Schedule::from_config(config).level(t)) }
+    }
+
+    /// Trains, and samples afterwards when `then_sample`.
+    pub fn train(self, then_sample: bool) {
+        super::link::push(self);
+        self.forget(true);
+        self.tell(|session| session.train(&self.config.get_untracked(), then_sample));
+    }
+
+    /// Samples.
+    pub fn sample(self) {
+        super::link::push(self);
+        self.forget(false);
+        self.tell(|session| session.sample(&self.config.get_untracked()));
+    }
+}
+
+/// The page, from the context. Every component is under [`super::App`], which provides it.
+#[must_use]
+pub fn page() -> Page {
+    expect_context::<Page>()
+}
+
+/// A text that follows the language.
+pub fn t(key: &'static str) -> impl Fn() -> String + Copy + Send + Sync + 'static {
+    let page = page();
+    move || page.text(key)
+}

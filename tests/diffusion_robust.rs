@@ -1,0 +1,154 @@
+//! No configuration that the controls allow gives anything but finite numbers, and counts are exact.
+
+mod support;
+
+use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, State, now};
+use scorefield::lab::{FIELDS, Kind, RunConfig, ScheduleId, SolverId, SpacingId, Value};
+use scorefield::rng::{Rng, Stream};
+use support::{Batch, Gaussian};
+
+/// A configuration with every field anywhere in its range.
+fn anything(rng: &mut Rng) -> RunConfig {
+    let mut config = RunConfig::default();
+    for field in FIELDS {
+        let value = match field.kind {
+            Kind::Choice(ids) => Value::Choice(ids[rng.below(ids.len() as u32) as usize]),
+            Kind::Whole { min, max } => Value::Whole(match rng.below(4) {
+                0 => min,
+                1 => max,
+                _ => min + rng.below((max - min).saturating_add(1)),
+            }),
+            Kind::Real { min, max, .. } => Value::Real(match rng.below(4) {
+                0 => min,
+                1 => max,
+                _ => min + (max - min) * rng.uniform(),
+            }),
+            Kind::Drawing => continue,
+        };
+        assert_eq!(field.set(&mut config, value), None, "{}", field.key);
+    }
+    config
+}
+
+/// An exact denoiser that counts how often it is asked.
+struct Counted {
+    data: Gaussian,
+    calls: u32,
+}
+
+impl Denoiser<f64> for Counted {
+    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
+        self.calls += 1;
+        assert!(level.sigma > 0.0 && level.alpha > 0.0, "asked at {level:?}");
+        assert!((0.0..=1.0).contains(&level.t), "asked at {level:?}");
+        self.data.believe(*x, level)
+    }
+}
+
+fn noise(seed: u32) -> impl FnMut(&f64, NoiseUse) -> f64 {
+    move |_, use_| Rng::new(seed, use_.stream, use_.index).normal()
+}
+
+/// Runs a configuration to its end and checks everything that must hold for each.
+fn check(config: &RunConfig, data: Gaussian) {
+    let mut model = Counted { data, calls: 0 };
+    let mut noise = noise(config.seed);
+    let start = Rng::new(config.seed, Stream::Prior, 0).normal();
+    let mut sampler = Sampler::from_config(config, start);
+    let planned = (sampler.planned_steps(), sampler.planned_evaluations());
+    let mut steps = 0;
+    while let Some(report) = now(sampler.step(&mut model, &mut noise)) {
+        steps += 1;
+        assert!(sampler.x().is_finite(), "{config:?}: {report:?}");
+        assert_eq!(model.calls, sampler.evaluations());
+        assert_eq!(report.step, steps);
+        assert!(steps < 20_000, "{config:?} does not end");
+    }
+    assert!(sampler.is_finished());
+    assert_eq!(sampler.level().sigma, 0.0);
+    // The end is the last estimate of the data, exactly.
+    assert_eq!(sampler.estimate().map(|e| e.data), Some(*sampler.x()), "{config:?}");
+    if let (Some(planned_steps), Some(planned_evaluations)) = planned {
+        assert_eq!((steps, model.calls), (planned_steps, planned_evaluations), "{config:?}");
+    }
+}
+
+#[test]
+fn every_configuration_in_range_ends_finite_with_the_evaluations_it_planned() {
+    let mut rng = Rng::new(5, Stream::Test, 0);
+    for _ in 0..1500 {
+        let mut config = anything(&mut rng);
+        // A hundred corrections at a thousand levels cost more than they show.
+        config.corrections = config.corrections.min(100_000 / config.steps.max(1) / 20 + 1);
+        let variance = [0.0, 0.01, 1.0, 4.0][rng.below(4) as usize];
+        check(&config, Gaussian::new(rng.normal(), variance));
+    }
+}
+
+#[test]
+fn every_pair_of_schedule_solver_and_spacing_survives_one_step_and_a_thousand() {
+    for schedule in ScheduleId::ALL {
+        for solver in SolverId::ALL {
+            for spacing in SpacingId::ALL {
+                for steps in [1, 2, 3, 1000] {
+                    if steps == 1000 && *spacing == SpacingId::Quadratic && *solver != SolverId::Ddpm {
+                        continue;
+                    }
+                    let config = RunConfig {
+                        schedule: *schedule,
+                        solver: *solver,
+                        spacing: *spacing,
+                        steps,
+                        tolerance: 1e-5,
+                        eta: 1.0,
+                        ..RunConfig::default()
+                    };
+                    check(&config, Gaussian::new(0.5, 1.0));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_grid_falls_to_the_clean_level_in_as_many_steps_as_asked() {
+    for id in ScheduleId::ALL {
+        let schedule = Schedule::from_config(&RunConfig { schedule: *id, levels: 1000, ..RunConfig::default() });
+        for spacing in [
+            Spacing::Uniform,
+            Spacing::Quadratic,
+            Spacing::LogSnr,
+            Spacing::Karras { rho: 7.0 },
+            Spacing::Leading,
+            Spacing::Linspace,
+            Spacing::Trailing,
+        ] {
+            for steps in [1, 2, 7, 100] {
+                let grid = schedule.grid(spacing, steps);
+                // Geometric levels are a table, and a bent spacing may want one of them twice.
+                let exact = *id != ScheduleId::Geometric;
+                assert!(
+                    grid.len() == steps + 1 || !exact && grid.len() <= steps + 1,
+                    "{schedule:?} {spacing:?} {steps}"
+                );
+                assert_eq!(grid[grid.len() - 1], Level { t: 0.0, alpha: 1.0, sigma: 0.0 });
+                for pair in grid.windows(2) {
+                    assert!(pair[0].log_snr() < pair[1].log_snr(), "{schedule:?} {spacing:?} {pair:?}");
+                    assert!(pair[0].t >= pair[1].t);
+                    assert!(pair[0].alpha > 0.0 && pair[0].sigma > 0.0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_vanishing_score_does_not_send_the_corrector_to_infinity() {
+    let schedule = Schedule::Exploding { sigma_min: 0.01, sigma_max: 20.0 };
+    let solver = Solver::PredictorCorrector { snr: 1.0, corrections: 3 };
+    let grid = schedule.grid(Spacing::Uniform, 10);
+    let mut flat = |x: &Batch, _: Level| Estimate { data: x.clone(), noise: x.clone().scale(0.0) };
+    let mut noise = |x: &Batch, _: NoiseUse| Batch(vec![1.0; x.0.len()]);
+    let end = now(Sampler::new(solver, schedule, grid, Batch(vec![0.0; 3])).run(&mut flat, &mut noise));
+    assert!(end.0.iter().all(|x| x.is_finite()));
+}
