@@ -23,6 +23,7 @@
 //! * [`lab`], [`share`], [`protocol`]: what a run is, as a link, and what page and worker say to each other; pure too;
 //! * `nn`, `engine` (feature `engine`): networks, training and sampling on Burn;
 //! * `worker` (feature `worker`, wasm32): the engine behind `postMessage`;
+//! * `serve` (feature `serve`, native): static files over HTTP, for `make serve` and the tests in a browser;
 //! * `ui` (feature `ui`, wasm32): the page. It never sees `nn` or `engine`.
 
 pub mod data;
@@ -37,6 +38,8 @@ pub mod share;
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod nn;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(all(feature = "ui", target_arch = "wasm32"))]
 pub mod ui;
 #[cfg(all(feature = "worker", target_arch = "wasm32"))]

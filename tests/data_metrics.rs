@@ -192,11 +192,13 @@ fn missing_modes_are_counted() {
     assert_eq!((nowhere.covered, nowhere.near), (0, 0.0));
 }
 
+type Distance = dyn Fn(&[[f64; 2]], &[[f64; 2]]) -> f64;
+
 #[test]
 fn unbiased_distances_are_zero_within_their_spread_for_equal_distributions() {
     let data = dataset(DatasetId::Moons);
     let other = fresh(&data, 300, 7);
-    let measure = |f: &dyn Fn(&[[f64; 2]], &[[f64; 2]]) -> f64| {
+    let measure = |f: &Distance| {
         let values: Vec<f64> =
             (0..40).map(|i| f(&fresh(&data, 300, 100 + 2 * i), &fresh(&data, 300, 101 + 2 * i))).collect();
         Floor::of(&values)

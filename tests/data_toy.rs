@@ -76,7 +76,9 @@ fn curves_and_squares_show_no_beads() {
     let rings = Dataset::new(DatasetId::Rings, &drawing).unwrap();
     for radius in [1.0, 2.0, 3.0] {
         // 2 exp(-2 pi^2 s^2 / h^2) with h = 0.131 and s = 0.1 is 2e-5, both ways.
-        assert!(ripple(&rings, fine(0.0, 6.28).map(|a| [radius * a.cos(), radius * a.sin()])) < 1.0001);
+        assert!(
+            ripple(&rings, fine(0.0, std::f64::consts::TAU).map(|a| [radius * a.cos(), radius * a.sin()])) < 1.0001
+        );
     }
     let moons = Dataset::new(DatasetId::Moons, &drawing).unwrap();
     // The crests of the two moons come near the tips of each other; between them the density is flat.

@@ -1,1 +1,6 @@
-fn main() {}
+//! The engine on WebGPU, in a web worker.
+
+fn main() {
+    #[cfg(target_arch = "wasm32")]
+    scorefield::worker::start(scorefield::lab::DeviceWish::Gpu);
+}

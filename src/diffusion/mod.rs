@@ -1,12 +1,16 @@
 //! Schedules, predictions, solvers, objectives, likelihood and control: the mathematics, in `f64`, proved by tests.
 
+pub mod control;
 pub mod langevin;
 pub mod level;
+pub mod likelihood;
+pub mod objective;
 pub mod prediction;
 pub mod schedule;
 pub mod solver;
 
 pub use level::{Denoiser, Estimate, Level, State, now};
+pub use objective::Weighting;
 pub use prediction::Prediction;
 pub use schedule::{Schedule, Spacing};
 pub use solver::{NoiseUse, Sampler, Solver, StepReport};

@@ -202,6 +202,9 @@ impl Schedule {
     /// The time at which the log-SNR has this value; 0 or 1 when the schedule does not reach it.
     #[must_use]
     pub fn time_at_log_snr(&self, log_snr: f64) -> f64 {
+        if log_snr.is_infinite() {
+            return if log_snr > 0.0 { 0.0 } else { 1.0 };
+        }
         // -ln alpha^2 of a variance-preserving level.
         let decay = softplus(-log_snr);
         let t = match self {

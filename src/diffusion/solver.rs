@@ -168,6 +168,12 @@ struct Memory<S> {
     adaptive: Option<rk45::Adaptive<S>>,
 }
 
+impl<S: Clone> Memory<S> {
+    fn new() -> Self {
+        Self { history: History::new(), pending: None, adaptive: None }
+    }
+}
+
 /// A run that can be paused after every step.
 #[derive(Clone, Debug)]
 pub struct Sampler<S> {
@@ -196,7 +202,7 @@ impl<S: State> Sampler<S> {
             levels.truncate(if end == 0 { 0 } else { end + 1 });
         }
         let level = levels.first().copied().unwrap_or_else(super::schedule::clean);
-        let memory = Memory { history: History::new(), pending: None, adaptive: None };
+        let memory = Memory::new();
         let tally = Tally::default();
         Self { solver, schedule, levels, position: 0, level, x: start, memory, tally, attempts: 0, rejected: 0 }
     }
@@ -268,6 +274,23 @@ impl<S: State> Sampler<S> {
     pub async fn run<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(mut self, model: &mut D, noise: &mut N) -> S {
         while self.step(model, noise).await.is_some() {}
         self.x
+    }
+
+    /// Replaces the sample, given it and its level: a projection between steps, as inpainting makes. What the solver
+    /// remembers of earlier steps stays.
+    pub fn change(&mut self, change: impl FnOnce(S, Level) -> S) {
+        self.x = change(self.x.clone(), self.level);
+    }
+
+    /// Goes back up one level with fresh unit noise `z`, as RePaint does, and forgets the past. Gives whether there
+    /// was a level above.
+    pub fn raise(&mut self, z: S) -> bool {
+        let Some(above) = self.position.checked_sub(1).and_then(|i| self.levels.get(i).copied()) else { return false };
+        self.x = super::control::renoise(self.x.clone(), self.level, above, z);
+        self.level = above;
+        self.position -= 1;
+        self.memory = Memory::new();
+        true
     }
 
     /// The sample as it is now.

@@ -11,7 +11,7 @@ const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 
 /// Points in drawing order, as grid cells `[column, row]`, row 0 at the bottom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(from = "String", into = "String")]
 pub struct Drawing {
     cells: Vec<[u8; 2]>,
 }
@@ -75,10 +75,9 @@ impl From<Drawing> for String {
     }
 }
 
-impl TryFrom<String> for Drawing {
-    type Error = std::convert::Infallible;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Ok(Self::from_text(&text).0)
+impl From<String> for Drawing {
+    fn from(text: String) -> Self {
+        Self::from_text(&text).0
     }
 }
 

@@ -65,14 +65,15 @@ const DIVERGING: [[f64; 3]; 7] = [
 ];
 
 fn between(stops: &[[f64; 3]], position: f64) -> Rgb {
-    let place = position.clamp(0.0, 1.0) * (stops.len() - 1) as f64;
-    // NaN becomes 0 here, the first stop.
+    // What is not a number is painted as the least.
+    let position = if position.is_nan() { 0.0 } else { position.clamp(0.0, 1.0) };
+    let place = position * (stops.len() - 1) as f64;
     let index = (place as usize).min(stops.len() - 2);
     let part = (place - index as f64).clamp(0.0, 1.0);
     Rgb(core::array::from_fn(|c| libm::round(stops[index][c] + part * (stops[index + 1][c] - stops[index][c])) as u8))
 }
 
-/// Colour of a value between 0 and 1, luminance rising evenly; clamped outside.
+/// Colour of a value between 0 and 1, the brighter the larger; clamped outside.
 #[must_use]
 pub fn sequential(value: f64) -> Rgb {
     between(&SEQUENTIAL, value)

@@ -124,12 +124,11 @@ fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     for column in 0..count {
         let pivot = (column..count).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()));
         rows.swap(column, pivot.unwrap_or(column));
-        for below in column + 1..count {
-            let factor = rows[below][column] / rows[column][column];
-            for k in column..=count {
-                let above = rows[column][k];
-                rows[below][k] -= factor * above;
-            }
+        let (done, left) = rows.split_at_mut(column + 1);
+        let above = &done[column];
+        for row in left {
+            let factor = row[column] / above[column];
+            row.iter_mut().zip(above).skip(column).for_each(|(entry, entry_above)| *entry -= factor * entry_above);
         }
     }
     let mut solution = vec![0.0; count];

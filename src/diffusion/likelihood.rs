@@ -1,0 +1,235 @@
+//! Likelihoods: by the probability-flow ODE and by the variational bound of a chain.
+
+use super::level::{Denoiser, Estimate, Level, State};
+use super::solver::{NoiseUse, Posterior, Sampler, Solver, Tolerance};
+use super::{Schedule, schedule};
+
+/// A state that is a batch of samples with an inner product each.
+#[allow(async_fn_in_trait)]
+pub trait Batched: State {
+    /// The inner product of every sample with its counterpart, in order.
+    async fn dots(&self, other: &Self) -> Vec<f64>;
+    /// Dimensions of a sample.
+    fn dimension(&self) -> usize;
+}
+
+impl Batched for f64 {
+    async fn dots(&self, other: &Self) -> Vec<f64> {
+        vec![self * other]
+    }
+    fn dimension(&self) -> usize {
+        1
+    }
+}
+
+impl Batched for [f64; 2] {
+    async fn dots(&self, other: &Self) -> Vec<f64> {
+        vec![self[0] * other[0] + self[1] * other[1]]
+    }
+    fn dimension(&self) -> usize {
+        2
+    }
+}
+
+impl Batched for Vec<[f64; 2]> {
+    async fn dots(&self, other: &Self) -> Vec<f64> {
+        self.iter().zip(other).map(|(a, b)| a[0] * b[0] + a[1] * b[1]).collect()
+    }
+    fn dimension(&self) -> usize {
+        2
+    }
+}
+
+/// A denoiser that knows the divergence of its noise estimate.
+#[allow(async_fn_in_trait)]
+pub trait Diverges<S> {
+    /// The estimate, and `sum_i d noise_i / d x_i` for every sample.
+    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> (Estimate<S>, Vec<f64>);
+}
+
+/// A denoiser that can multiply a vector by the Jacobian of its noise estimate, from either side.
+#[allow(async_fn_in_trait)]
+pub trait JacobianProduct<S> {
+    /// The estimate, and `J v` or `v^T J` with `J = d noise / d x`.
+    async fn estimate_with_product(&mut self, x: &S, level: Level, v: &S) -> (Estimate<S>, S);
+}
+
+/// Hutchinson's estimate of the divergence, `v^T J v` with a `probe` of `E v v^T = I` that stays the same for the whole
+/// solution (Grathwohl et al. 2018; Song et al. 2021): random signs have the smaller variance, normal numbers work too.
+pub struct Hutchinson<'a, M, S> {
+    /// The model.
+    pub model: &'a mut M,
+    /// The direction.
+    pub probe: S,
+}
+
+impl<S: Batched, M: JacobianProduct<S>> Diverges<S> for Hutchinson<'_, M, S> {
+    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> (Estimate<S>, Vec<f64>) {
+        let (estimate, product) = self.model.estimate_with_product(x, level, &self.probe).await;
+        (estimate, self.probe.dots(&product).await)
+    }
+}
+
+/// A batch with the integral of the flow's divergence beside every sample.
+#[derive(Clone, Debug, PartialEq)]
+struct Followed<S> {
+    x: S,
+    divergence: Vec<f64>,
+}
+
+impl<S: State> State for Followed<S> {
+    fn scale(mut self, k: f64) -> Self {
+        self.divergence.iter_mut().for_each(|d| *d *= k);
+        Self { x: self.x.scale(k), ..self }
+    }
+    fn add(mut self, other: Self) -> Self {
+        self.divergence.iter_mut().zip(other.divergence).for_each(|(d, o)| *d += o);
+        Self { x: self.x.add(other.x), ..self }
+    }
+    async fn mean_norm(&self) -> f64 {
+        let mean = self.divergence.iter().map(|d| d.abs()).sum::<f64>() / self.divergence.len().max(1) as f64;
+        self.x.mean_norm().await.max(mean)
+    }
+}
+
+/// The flow `dx/dt = alpha' data + sigma' noise` is linear in the estimate, and so is its divergence: a denoiser whose
+/// estimates have the divergences of data and noise as further coordinates makes any solver in time integrate both.
+struct Follower<'a, M>(&'a mut M);
+
+impl<S: Batched, M: Diverges<S>> Denoiser<Followed<S>> for Follower<'_, M> {
+    async fn estimate(&mut self, followed: &Followed<S>, level: Level) -> Estimate<Followed<S>> {
+        let (estimate, of_noise) = self.0.estimate_with_divergence(&followed.x, level).await;
+        let dimension = followed.x.dimension() as f64;
+        // data = (x - sigma noise) / alpha
+        let of_data = of_noise.iter().map(|d| (dimension - level.sigma * d) / level.alpha).collect();
+        Estimate {
+            data: Followed { x: estimate.data, divergence: of_data },
+            noise: Followed { x: estimate.noise, divergence: of_noise },
+        }
+    }
+}
+
+/// What the probability flow says about points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowLikelihood<S> {
+    /// Where the flow takes the points: their unique code in the prior.
+    pub latent: S,
+    /// Log-density of every point, in nats.
+    pub log_density: Vec<f64>,
+    /// Network evaluations.
+    pub evaluations: u32,
+}
+
+/// Log-density of points by the instantaneous change of variables along the probability flow (Song et al. 2021,
+/// section 4.3): `ln p(x) = ln prior(latent) + integral of the divergence`, from the schedule's smallest noise to its
+/// largest by the adaptive solver.
+///
+/// What comes out is the density of `x` at the smallest noise, and as good as the prior fits the schedule's end.
+pub async fn flow_likelihood<S: Batched>(
+    schedule: &Schedule,
+    tolerance: Tolerance,
+    model: &mut impl Diverges<S>,
+    x: S,
+) -> FlowLikelihood<S> {
+    let (last, first) = schedule.time_range();
+    let levels = vec![schedule.level(first), schedule.level(last)];
+    let count = x.dots(&x).await.len();
+    let dimension = x.dimension();
+    let start = Followed { x, divergence: vec![0.0; count] };
+    let mut sampler = Sampler::new(Solver::Rk45(tolerance), schedule.clone(), levels, start);
+    let mut follower = Follower(model);
+    let mut silence = |like: &Followed<S>, _: NoiseUse| like.clone().scale(0.0);
+    while sampler.step(&mut follower, &mut silence).await.is_some() {}
+    let end = sampler.x();
+    let norms = end.x.dots(&end.x).await;
+    let log_density = norms
+        .iter()
+        .zip(&end.divergence)
+        .map(|(norm, integral)| schedule.prior_log_density(*norm, dimension) + integral)
+        .collect();
+    FlowLikelihood { latent: end.x.clone(), log_density, evaluations: sampler.evaluations() }
+}
+
+/// Bits per dimension of images from the log-density, in nats, of their dequantised values in an interval of this
+/// `width`, where neighbouring grey values of 256 are `width / 256` apart: 8 bits for `[0, 1]`, 7 for `[-1, 1]` are added.
+#[must_use]
+pub fn bits_per_dimension(log_density: f64, dimension: usize, width: f64) -> f64 {
+    -log_density / (dimension.max(1) as f64 * std::f64::consts::LN_2) + (256.0 / width).log2()
+}
+
+/// Uniform dequantisation of a grey value, `(value + u) / 256` in `[0, 1)`, with `u` uniform in `[0, 1)`.
+#[must_use]
+pub fn dequantise(value: u8, u: f64) -> f64 {
+    (f64::from(value) + u) / 256.0
+}
+
+/// The variational bound of a chain, taken apart: the negative of the sum bounds the log-likelihood from below. Averages
+/// over the batch, in nats per sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    /// `KL(q(x_T | data) || prior)`
+    pub prior: f64,
+    /// `KL(q(x_to | x_from, data) || p(x_to | x_from))` of every step between noisy levels, in the order of the grid.
+    pub steps: Vec<f64>,
+    /// `-ln p(data | x_1)`
+    pub reconstruction: f64,
+}
+
+impl Bound {
+    /// The sum.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.prior + self.steps.iter().sum::<f64>() + self.reconstruction
+    }
+
+    /// A number of nats per sample in bits per dimension.
+    #[must_use]
+    pub fn bits_per_dimension(nats: f64, dimension: usize) -> f64 {
+        nats / (dimension.max(1) as f64 * std::f64::consts::LN_2)
+    }
+}
+
+/// One draw of the variational bound (Sohl-Dickstein et al. 2015; Ho et al. 2020, equation 5) along a falling grid that
+/// ends at the clean level: at every noisy level the data are mixed with `noise(level number)`.
+///
+/// `variance` gives the model's variance of a step from its posterior and levels (DDPM's small: `posterior.variance`).
+/// `decode` gives `ln p(data | x_1)` of every sample from `(data, mean)`: a normal density for continuous data, the
+/// discretised one for grey values.
+pub async fn variational_bound<S: Batched>(
+    levels: &[Level],
+    model: &mut impl Denoiser<S>,
+    data: &S,
+    noise: &mut impl FnMut(usize) -> S,
+    prior_std: f64,
+    variance: impl Fn(Posterior, Level, Level) -> f64,
+    decode: impl FnOnce(&S, &S) -> Vec<f64>,
+) -> Bound {
+    let dimension = data.dimension() as f64;
+    let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0 };
+    let Some(top) = levels.first() else { return bound };
+    let ratio = (top.sigma / prior_std).powi(2);
+    let square = mean(&data.dots(data).await) * (top.alpha / prior_std).powi(2);
+    bound.prior = 0.5 * (dimension * (ratio - 1.0 - ratio.ln()) + square);
+    let mut decode = Some(decode);
+    for (number, pair) in levels.windows(2).enumerate() {
+        let (from, to) = (pair[0], pair[1]);
+        let x = from.mix(data.clone(), noise(number));
+        let estimate = model.estimate(&x, from).await;
+        if to.sigma <= schedule::clean().sigma {
+            if let Some(decode) = decode.take() {
+                bound.reconstruction = -mean(&decode(data, &estimate.data));
+            }
+            break;
+        }
+        let posterior = Posterior::between(from, to);
+        let share = posterior.variance / variance(posterior, from, to);
+        let miss = data.clone().blend(1.0, estimate.data, -1.0);
+        let square = mean(&miss.dots(&miss).await) * posterior.data.powi(2) / posterior.variance * share;
+        bound.steps.push(0.5 * (dimension * (share - 1.0 - share.ln()) + square));
+    }
+    bound
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}

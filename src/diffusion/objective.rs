@@ -1,0 +1,222 @@
+//! What networks are trained on: weightings, score matching in its forms, and which times to train at.
+
+use super::prediction::canonical;
+use super::schedule::ncsn::normal_cdf;
+use super::{Level, Prediction, Schedule};
+use crate::lab::WeightingId;
+
+/// How the loss weighs the levels. Each is a weight of the squared error of the *data estimate*; [`Self::of_output`]
+/// turns it into one of the network's own output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weighting {
+    /// The network's own output, unweighted: `L_simple` for noise (Ho et al. 2020), `lambda = sigma^2` for the score
+    /// (Song and Ermon 2019).
+    Simple,
+    /// `min(snr, cap)` of the data error (Hang et al. 2023, arXiv 2303.09556; their cap is 5).
+    MinSnr {
+        /// The cap.
+        cap: f64,
+    },
+    /// EDM's `(sigma^2 + data_std^2) / (sigma data_std)^2` of the data error at `alpha = 1` (Karras et al. 2022).
+    Edm {
+        /// Standard deviation of the data.
+        data_std: f64,
+    },
+    /// `g^2` of the score error: a bound on the likelihood (Song et al. 2021, arXiv 2101.09258).
+    Likelihood,
+}
+
+impl From<WeightingId> for Weighting {
+    fn from(id: WeightingId) -> Self {
+        match id {
+            WeightingId::Simple => Self::Simple,
+            WeightingId::MinSnr => Self::MinSnr { cap: 5.0 },
+            WeightingId::Edm => Self::Edm { data_std: 1.0 },
+            WeightingId::Likelihood => Self::Likelihood,
+        }
+    }
+}
+
+impl Weighting {
+    /// The weight of the squared error of a network's output, for a network that sees [`canonical`] levels. Finite at
+    /// every level of [`Schedule::time_range`].
+    #[must_use]
+    pub fn of_output(self, prediction: Prediction, schedule: &Schedule, level: Level) -> f64 {
+        let (seen, _) = canonical(level);
+        // EDM's own loss in terms of its F is unweighted, whatever else is asked for.
+        let weight_of_data = match (self, prediction) {
+            (_, Prediction::Karras { .. }) => return 1.0,
+            (Self::Simple, Prediction::Score) => return seen.sigma.powi(2),
+            (Self::Simple, _) => return 1.0,
+            (Self::MinSnr { cap }, _) => level.snr().min(cap),
+            (Self::Edm { data_std }, _) => 1.0 / level_ratio(level).powi(2) + 1.0 / data_std.powi(2),
+            // score error = noise error / sigma, noise error = (alpha / sigma) data error
+            (Self::Likelihood, _) => {
+                schedule.diffusion(level.t).powi(2) * level.alpha.powi(2) / level.sigma.powi(4).max(1e-300)
+            }
+        };
+        weight_of_data / prediction.sensitivity(seen).powi(2)
+    }
+}
+
+fn level_ratio(level: Level) -> f64 {
+    (level.sigma / level.alpha).max(1e-12)
+}
+
+/// Explicit score matching: half the squared distance of the score to the true one (Hyvärinen 2005).
+#[must_use]
+pub fn explicit(score: &[f64], truth: &[f64]) -> f64 {
+    0.5 * score.iter().zip(truth).map(|(s, t)| (s - t).powi(2)).sum::<f64>()
+}
+
+/// Implicit score matching: the trace of the score's Jacobian plus half its square. Its mean differs from that of
+/// [`explicit`] by `1/2 E |true score|^2`, which no parameter changes.
+#[must_use]
+pub fn implicit(score: &[f64], trace: f64) -> f64 {
+    trace + 0.5 * dot(score, score)
+}
+
+/// Sliced score matching (Song et al. 2019, arXiv 1905.07088) along `direction`, with `curvature = v^T J v`.
+#[must_use]
+pub fn sliced(score: &[f64], direction: &[f64], curvature: f64) -> f64 {
+    curvature + 0.5 * dot(score, direction).powi(2)
+}
+
+/// The same with reduced variance, for directions with `E v v^T = I`.
+#[must_use]
+pub fn sliced_reduced(score: &[f64], curvature: f64) -> f64 {
+    curvature + 0.5 * dot(score, score)
+}
+
+/// Denoising score matching (Vincent 2011): half the squared distance of the score at `alpha data + sigma noise` to
+/// `-noise / sigma`. NCSN multiplies it by `sigma^2`.
+#[must_use]
+pub fn denoising(score: &[f64], noise: &[f64], sigma: f64) -> f64 {
+    0.5 * score.iter().zip(noise).map(|(s, z)| (s + z / sigma).powi(2)).sum::<f64>()
+}
+
+/// Implicit score matching of the model `N(mean, variance)` on data of these moments, in closed form:
+/// `(v + (m - mean)^2) / (2 variance^2) - 1 / variance`. Smallest at the data's own moments.
+#[must_use]
+pub fn gaussian_implicit(mean: f64, variance: f64, data_mean: f64, data_variance: f64) -> f64 {
+    (data_variance + (data_mean - mean).powi(2)) / (2.0 * variance.powi(2)) - 1.0 / variance
+}
+
+/// The "simplified loss" that a widely read article prints for the same model, `E[(x - mean)^2 / variance^2 +
+/// 1 / variance]`: a factor and a sign are wrong, and it falls without end as the variance grows.
+#[must_use]
+pub fn gaussian_implicit_misprinted(mean: f64, variance: f64, data_mean: f64, data_variance: f64) -> f64 {
+    (data_variance + (data_mean - mean).powi(2)) / variance.powi(2) + 1.0 / variance
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// `KL(N(mean_1, variance_1) || N(mean_2, variance_2))` in one dimension, in nats.
+#[must_use]
+pub fn normal_divergence(mean_1: f64, variance_1: f64, mean_2: f64, variance_2: f64) -> f64 {
+    0.5 * ((variance_2 / variance_1).ln() + (variance_1 + (mean_1 - mean_2).powi(2)) / variance_2 - 1.0)
+}
+
+/// DDPM's decoder: the log-probability, in nats, of a pixel `x` (one of 256 values, as `2 v / 255 - 1`) under a normal
+/// distribution cut into bins of half-width `1 / 255`, the outermost open. Probabilities are at least `1e-12`.
+#[must_use]
+pub fn discretised_log_probability(x: f64, mean: f64, std: f64, cdf: impl Fn(f64) -> f64) -> f64 {
+    let above = if x > 0.999 { 1.0 } else { cdf((x - mean + 1.0 / 255.0) / std) };
+    let below = if x < -0.999 { 0.0 } else { cdf((x - mean - 1.0 / 255.0) / std) };
+    (above - below).max(1e-12).ln()
+}
+
+/// The normal distribution function as DDPM's code approximates it, off by at most 2e-4.
+#[must_use]
+pub fn tanh_cdf(x: f64) -> f64 {
+    0.5 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+}
+
+/// [`discretised_log_probability`] with the exact distribution function.
+#[must_use]
+pub fn exact_discretised_log_probability(x: f64, mean: f64, std: f64) -> f64 {
+    discretised_log_probability(x, mean, std, normal_cdf)
+}
+
+/// `L_hybrid = L_simple + 0.001 L_vlb` (Nichol and Dhariwal 2021), from the bound's term at one of `steps` steps drawn
+/// uniformly, in bits per dimension; the mean inside the term must carry no gradient.
+#[must_use]
+pub fn hybrid(simple: f64, bound_term: f64, steps: usize) -> f64 {
+    simple + 0.001 * steps as f64 * bound_term
+}
+
+/// `count` times in `[0, 1)`, one in each of `count` equal parts, all moved by the same uniform `shift` (Kingma et al.
+/// 2021, arXiv 2107.00630, appendix I.1): each is uniform, and together they cover the interval.
+#[must_use]
+pub fn low_discrepancy_times(count: usize, shift: f64) -> Vec<f64> {
+    (0..count).map(|i| (shift + i as f64 / count as f64).fract()).collect()
+}
+
+/// Importance sampling of the steps of a chain by the second moment of their losses (Nichol and Dhariwal 2021, section
+/// 3.3): probability in proportion to the root of the mean square of the last ten losses, mixed with a little of the
+/// uniform one; uniform until every step has ten.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LossMemory {
+    losses: Vec<Vec<f64>>,
+    next: Vec<usize>,
+}
+
+impl LossMemory {
+    /// Losses kept per step.
+    pub const KEPT: usize = 10;
+    /// Share of the uniform distribution.
+    pub const UNIFORM: f64 = 0.001;
+
+    /// No losses yet, for a chain of this many steps.
+    #[must_use]
+    pub fn new(steps: usize) -> Self {
+        Self { losses: vec![Vec::with_capacity(Self::KEPT); steps], next: vec![0; steps] }
+    }
+
+    /// Notes the loss of a step, unweighted. What is not finite, or not a step, is left out.
+    pub fn note(&mut self, step: usize, loss: f64) {
+        let (Some(losses), true) = (self.losses.get_mut(step), loss.is_finite()) else { return };
+        if losses.len() < Self::KEPT {
+            losses.push(loss);
+        } else {
+            losses[self.next[step]] = loss;
+        }
+        self.next[step] = (self.next[step] + 1) % Self::KEPT;
+    }
+
+    /// Probability of every step.
+    #[must_use]
+    pub fn probabilities(&self) -> Vec<f64> {
+        let count = self.losses.len() as f64;
+        let uniform = vec![1.0 / count; self.losses.len()];
+        if self.losses.iter().any(|losses| losses.len() < Self::KEPT) {
+            return uniform;
+        }
+        let roots: Vec<f64> = self
+            .losses
+            .iter()
+            .map(|losses| (losses.iter().map(|l| l * l).sum::<f64>() / Self::KEPT as f64).sqrt())
+            .collect();
+        let total: f64 = roots.iter().sum();
+        if total <= 0.0 {
+            return uniform;
+        }
+        roots.iter().map(|root| (1.0 - Self::UNIFORM) * root / total + Self::UNIFORM / count).collect()
+    }
+
+    /// The step for a uniform `u` in `[0, 1)`, and the weight `1 / (steps p)` that keeps the loss unbiased.
+    #[must_use]
+    pub fn draw(&self, u: f64) -> (usize, f64) {
+        let probabilities = self.probabilities();
+        let mut left = u;
+        for (step, p) in probabilities.iter().enumerate() {
+            left -= p;
+            if left < 0.0 || step + 1 == probabilities.len() {
+                return (step, 1.0 / (probabilities.len() as f64 * p));
+            }
+        }
+        (0, 1.0)
+    }
+}

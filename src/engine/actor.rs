@@ -1,0 +1,185 @@
+//! The worker: takes commands, runs one job at a time, and stays reachable while it does.
+
+use super::benchmark;
+use super::device::Opened;
+use super::error::EngineError;
+use super::field;
+use super::inbox::{Inbox, Port, ends_a_run};
+use super::sample::{Sampled, Sampling};
+use super::train::Training;
+use crate::nn::WeightsFile;
+use crate::protocol::{Bytes, Command, Event, Failure, RunId};
+
+/// A run in steps. One type per kind of run.
+#[allow(async_fn_in_trait)]
+pub trait Job {
+    /// Its name.
+    fn run(&self) -> RunId;
+    /// One step and whatever reports are due. Says whether the run is over.
+    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError>;
+    /// Reports what has not been reported yet, because the run is held or was stepped by hand.
+    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError>;
+    /// The weights at hand, if the job makes any.
+    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError>;
+}
+
+/// What stays between runs.
+pub struct Engine {
+    /// The device.
+    pub opened: Opened,
+    /// The weights at hand.
+    pub weights: Option<WeightsFile>,
+}
+
+/// Serves a port for ever: the whole worker. Announces itself with [`Event::Ready`].
+pub async fn serve(port: &mut impl Port, opened: Opened) {
+    port.send(Event::Ready { device: opened.info.clone() });
+    let mut engine = Engine { opened, weights: None };
+    let mut inbox = Inbox::new(port);
+    loop {
+        let command = inbox.wait().await;
+        obey(&mut engine, &mut inbox, command).await;
+    }
+}
+
+async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: Command) {
+    match command {
+        Command::Train { run, config } => {
+            let job = Training::new(run, config, None, &engine.opened, inbox.port.now_ms());
+            train(engine, inbox, run, job).await;
+        }
+        Command::Continue { run, config, checkpoint } => {
+            let job = WeightsFile::from_bytes(&checkpoint.0)
+                .map_err(EngineError::from)
+                .and_then(|weights| Training::new(run, config, Some(&weights), &engine.opened, inbox.port.now_ms()));
+            train(engine, inbox, run, job).await;
+        }
+        Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
+            Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
+            Err(error) => fail(inbox, Some(run), &error),
+        },
+        Command::Load { run, file } => match WeightsFile::from_bytes(&file.0) {
+            Ok(weights) => {
+                let (config, step) = (weights.config.clone(), weights.step);
+                engine.weights = Some(weights);
+                inbox.port.send(Event::Loaded { run, config, step });
+            }
+            Err(error) => fail(inbox, Some(run), &error.into()),
+        },
+        other => aside(engine, inbox, None, other).await,
+    }
+}
+
+async fn train<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, job: Result<Training, EngineError>) {
+    let mut job = match job {
+        Ok(job) => job,
+        Err(error) => return fail(inbox, Some(run), &error),
+    };
+    drive(engine, inbox, &mut job).await;
+    match job.into_weights().await {
+        Ok(weights) => engine.weights = Some(weights),
+        Err(error) => fail(inbox, Some(run), &error),
+    }
+}
+
+/// Commands that leave the current run alone.
+async fn aside<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, current: Option<&WeightsFile>, command: Command) {
+    let weights = current.or(engine.weights.as_ref());
+    match command {
+        Command::Save => {
+            let file = weights.ok_or(EngineError::Untrained).and_then(|w| Ok((w.step, w.to_bytes()?)));
+            match file {
+                Ok((step, file)) => inbox.port.send(Event::Weights { step, file: Bytes(file) }),
+                Err(error) => fail(inbox, None, &error),
+            }
+        }
+        Command::Field { request, config, t, side } => {
+            match field::field(&config, t, side, weights, &engine.opened, inbox).await {
+                Ok(Some(score)) => inbox.port.send(Event::Field { request, t, side, score }),
+                // Given up for a command that matters more.
+                Ok(None) => {}
+                Err(error) => fail(inbox, None, &error),
+            }
+        }
+        Command::Benchmark { config, budget_ms } => {
+            match benchmark::benchmark(&config, budget_ms, &engine.opened, inbox).await {
+                Ok(Some(benchmark)) => inbox.port.send(Event::Benchmark { benchmark }),
+                Ok(None) => {}
+                Err(error) => fail(inbox, None, &error),
+            }
+        }
+        // Without a run there is nothing to hold, step or end; the rest is handled before.
+        _ => {}
+    }
+}
+
+/// Runs a job to its end, or to the command that ends it.
+async fn drive<P: Port, J: Job>(engine: &Engine, inbox: &mut Inbox<'_, P>, job: &mut J) {
+    let run = job.run();
+    let mut since = inbox.port.now_ms();
+    let mut millis = 0.0;
+    let mut paused = false;
+    let stopped = loop {
+        inbox.breathe().await;
+        let mut single = false;
+        let command = if paused { Some(inbox.wait().await) } else { inbox.next() };
+        match command {
+            None => {}
+            Some(Command::Pause) if !paused => {
+                paused = true;
+                millis += inbox.port.now_ms() - since;
+                if let Err(error) = job.report(inbox).await {
+                    return fail(inbox, Some(run), &error);
+                }
+                inbox.port.send(Event::Paused { run });
+                continue;
+            }
+            Some(Command::Resume) if paused => {
+                paused = false;
+                since = inbox.port.now_ms();
+                inbox.port.send(Event::Resumed { run });
+                continue;
+            }
+            Some(Command::Step) if paused => {
+                single = true;
+                since = inbox.port.now_ms();
+            }
+            Some(command) if ends_a_run(&command) => {
+                if command != Command::Stop {
+                    inbox.put_back(command);
+                }
+                break true;
+            }
+            Some(command @ (Command::Save | Command::Field { .. } | Command::Benchmark { .. })) => {
+                match job.weights().await {
+                    Ok(weights) => aside(engine, inbox, weights.as_ref(), command).await,
+                    Err(error) => fail(inbox, None, &error),
+                }
+                continue;
+            }
+            // A second pause, or a step or resumption of a run that is not held.
+            Some(_) => continue,
+        }
+        let finished = match job.advance(inbox).await {
+            Ok(finished) => finished,
+            Err(error) => return fail(inbox, Some(run), &error),
+        };
+        if single {
+            millis += inbox.port.now_ms() - since;
+            if let Err(error) = job.report(inbox).await {
+                return fail(inbox, Some(run), &error);
+            }
+        }
+        if finished {
+            break false;
+        }
+    };
+    if !paused {
+        millis += inbox.port.now_ms() - since;
+    }
+    inbox.port.send(Event::Done { run, stopped, millis });
+}
+
+fn fail<P: Port>(inbox: &mut Inbox<'_, P>, run: Option<RunId>, error: &EngineError) {
+    inbox.port.send(Event::Failed { run, failure: Failure::from(error) });
+}

@@ -1,0 +1,93 @@
+//! Timing a device.
+
+use super::device::Opened;
+use super::error::EngineError;
+use super::inbox::{Inbox, Port};
+use super::learned::Learned;
+use super::preview::prior;
+use super::trainer::Trainer;
+use crate::diffusion::Sampler;
+use crate::lab::RunConfig;
+use crate::nn::Architecture;
+use crate::protocol::Benchmark;
+
+/// Longest that is measured, in milliseconds.
+const LONGEST: f64 = 60_000.0;
+/// Steps handed to a GPU at once: in training nobody waits for each.
+const GPU_STEPS: u32 = 8;
+/// Fewest measurements behind a median.
+const FEWEST: usize = 3;
+
+/// Times training steps and network evaluations of a configuration; `None` when given up for a command.
+///
+/// # Errors
+/// When the configuration has no data, or the device no longer answers.
+pub async fn benchmark<P: Port>(
+    config: &RunConfig,
+    budget_ms: f64,
+    opened: &Opened,
+    inbox: &mut Inbox<'_, P>,
+) -> Result<Option<Benchmark>, EngineError> {
+    let budget = if budget_ms.is_nan() { 0.0 } else { budget_ms.clamp(0.0, LONGEST) } / 2.0;
+    let mut trainer = Trainer::new(config.clone(), opened)?;
+    let start = inbox.port.now_ms();
+    trainer.advance();
+    trainer.take_losses().await?;
+    let warm_up_ms = inbox.port.now_ms() - start;
+
+    let group = if opened.info.gpu { GPU_STEPS } else { 1 };
+    let mut steps = Vec::new();
+    let start = inbox.port.now_ms();
+    while steps.len() < FEWEST || inbox.port.now_ms() - start < budget {
+        inbox.breathe().await;
+        if inbox.interrupted() {
+            return Ok(None);
+        }
+        let begin = inbox.port.now_ms();
+        for _ in 0..group {
+            trainer.advance();
+        }
+        trainer.take_losses().await?;
+        steps.push((inbox.port.now_ms() - begin) / f64::from(group));
+    }
+
+    let learned = Learned::new(&trainer.weights().await?, opened);
+    let sampler = Sampler::from_config(config, prior(config.seed, config.samples as usize));
+    let level = sampler.level();
+    // An adaptive solver's number is not known before; 100 is usual.
+    let planned = f64::from(sampler.planned_evaluations().unwrap_or(100).max(1));
+    let mut evaluations = Vec::new();
+    let start = inbox.port.now_ms();
+    while evaluations.len() < FEWEST || inbox.port.now_ms() - start < budget {
+        let mut total = 0.0;
+        for chunk in sampler.x().chunks(learned.chunk()) {
+            inbox.breathe().await;
+            if inbox.interrupted() {
+                return Ok(None);
+            }
+            let begin = inbox.port.now_ms();
+            learned.estimates(chunk, level).await?;
+            total += inbox.port.now_ms() - begin;
+        }
+        evaluations.push(total);
+    }
+    // The first ones warm up.
+    let (training_step_ms, evaluation_ms) = (median(&mut steps), median(&mut evaluations));
+    let rate = |each: f64| 1000.0 / each.max(1e-6);
+    Ok(Some(Benchmark {
+        device: opened.info.clone(),
+        parameters: u32::try_from(Architecture::from(config).parameters()).unwrap_or(u32::MAX),
+        warm_up_ms,
+        training_step_ms,
+        batch: config.batch,
+        evaluation_ms,
+        samples: config.samples,
+        training_steps_per_second: rate(training_step_ms),
+        samples_per_second: rate(evaluation_ms * planned) * f64::from(config.samples),
+    }))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,91 @@
+//! Opening the device.
+
+use burn::tensor::Device;
+use thiserror::Error;
+
+use crate::lab::DeviceWish;
+use crate::protocol::{DeviceInfo, Failure, FailureKind};
+
+/// Why there is no device.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DeviceError {
+    /// This worker was built without such a device.
+    #[error("this worker has no {wish} device")]
+    NotBuilt {
+        /// What was asked for.
+        wish: &'static str,
+    },
+    /// WebGPU is not there, or refuses.
+    #[error("WebGPU could not be started: {0}")]
+    Init(String),
+    /// The device stopped answering.
+    #[error("the device was lost: {0}")]
+    Lost(String),
+}
+
+impl From<&DeviceError> for Failure {
+    fn from(error: &DeviceError) -> Self {
+        let kind = if matches!(error, DeviceError::Lost(_)) { FailureKind::DeviceLost } else { FailureKind::NoDevice };
+        Self { kind, detail: error.to_string() }
+    }
+}
+
+/// A device that is ready for work.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Burn's handle.
+    pub device: Device,
+    /// What it is.
+    pub info: DeviceInfo,
+}
+
+/// Opens a device. `Auto` takes the best this worker was built with: WebGPU before the CPU. Call it once, before any
+/// tensor is made: WebGPU cannot be started twice.
+///
+/// # Errors
+/// A [`DeviceError`]: a device that was asked for and is not there is never replaced by another.
+pub async fn open(wish: DeviceWish) -> Result<Opened, DeviceError> {
+    match wish {
+        DeviceWish::Cpu => cpu(),
+        DeviceWish::Gpu => gpu().await,
+        DeviceWish::Auto if cfg!(feature = "gpu") => gpu().await,
+        DeviceWish::Auto => cpu(),
+    }
+}
+
+#[cfg(feature = "cpu")]
+fn cpu() -> Result<Opened, DeviceError> {
+    let vectors = if cfg!(target_arch = "wasm32") {
+        if cfg!(target_feature = "simd128") { "WebAssembly, simd128" } else { "WebAssembly" }
+    } else {
+        std::env::consts::ARCH
+    };
+    let info = DeviceInfo { gpu: false, name: format!("Burn Flex ({vectors})"), software: false };
+    Ok(Opened { device: Device::flex(), info })
+}
+
+#[cfg(not(feature = "cpu"))]
+fn cpu() -> Result<Opened, DeviceError> {
+    Err(DeviceError::NotBuilt { wish: "CPU" })
+}
+
+#[cfg(feature = "gpu")]
+async fn gpu() -> Result<Opened, DeviceError> {
+    let started = Device::wgpu_options().init_with_setup_async().await;
+    let (device, setup) = started.map_err(|error| DeviceError::Init(error.to_string()))?;
+    let adapter = setup.adapter.get_info();
+    let words = format!("{} {} {}", adapter.name, adapter.driver, adapter.driver_info).to_lowercase();
+    // Browsers hide the adapter's type; software renderers go by these names.
+    let software = adapter.device_type == wgpu::DeviceType::Cpu
+        || ["swiftshader", "llvmpipe", "lavapipe", "software", "microsoft basic render"]
+            .iter()
+            .any(|w| words.contains(w));
+    let name = [adapter.name, adapter.driver_info].into_iter().find(|n| !n.trim().is_empty());
+    let name = name.unwrap_or_else(|| "WebGPU".to_owned());
+    Ok(Opened { device, info: DeviceInfo { gpu: true, name, software } })
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn gpu() -> Result<Opened, DeviceError> {
+    Err(DeviceError::NotBuilt { wish: "WebGPU" })
+}

@@ -1,0 +1,53 @@
+//! What can go wrong in the engine, and what the page is told of it.
+
+use thiserror::Error;
+
+use super::device::DeviceError;
+use crate::data::toy::DataError;
+use crate::nn::WeightsError;
+use crate::protocol::{Failure, FailureKind};
+
+/// Why a job ended without its result.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A file of weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// There is nothing to train on.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The loss is no longer finite.
+    #[error("the loss is not finite after step {step}; the weights of step {kept} are kept")]
+    Diverged {
+        /// Training steps done.
+        step: u32,
+        /// Training steps behind the weights that stay.
+        kept: u32,
+    },
+    /// The samples are no longer finite.
+    #[error("the samples are not finite after step {step}")]
+    SamplesDiverged {
+        /// Solver steps done.
+        step: u32,
+    },
+    /// There are no weights to sample with.
+    #[error("no network has been trained or loaded yet")]
+    Untrained,
+}
+
+impl From<&EngineError> for Failure {
+    fn from(error: &EngineError) -> Self {
+        let kind = match error {
+            EngineError::Device(DeviceError::Lost(_)) => FailureKind::DeviceLost,
+            EngineError::Device(_) => FailureKind::NoDevice,
+            EngineError::Weights(_) => FailureKind::BadFile,
+            EngineError::Data(_) => FailureKind::BadConfig,
+            EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
+            EngineError::Untrained => FailureKind::Untrained,
+        };
+        Failure { kind, detail: error.to_string() }
+    }
+}

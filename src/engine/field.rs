@@ -1,0 +1,57 @@
+//! The score field.
+
+use super::device::Opened;
+use super::error::EngineError;
+use super::inbox::{Inbox, Port};
+use super::learned::{Patient, Points};
+use super::sample::Sampled;
+use crate::diffusion::{Denoiser as _, Schedule};
+use crate::lab::RunConfig;
+use crate::nn::WeightsFile;
+use crate::protocol::Floats;
+
+/// Most points along a side.
+const LARGEST_SIDE: u32 = 128;
+
+/// The score on a square grid over the data set's window, rows from the bottom, in the data's own coordinates; `None`
+/// when given up for a command. Grid points are the corners and what lies evenly between them. A noisy sample `x` of the
+/// model is shown where the data would be, so that the field is that of the frames of a sampling run.
+///
+/// # Errors
+/// When there are no weights but the configuration asks for them, or no data.
+pub async fn field<P: Port>(
+    config: &RunConfig,
+    t: f64,
+    side: u32,
+    weights: Option<&WeightsFile>,
+    opened: &Opened,
+    inbox: &mut Inbox<'_, P>,
+) -> Result<Option<Floats>, EngineError> {
+    let sampled = Sampled::new(config.clone(), weights)?;
+    let dataset = sampled.dataset();
+    let schedule = Schedule::from_config(config);
+    let (largest, smallest) = schedule.time_range();
+    let t = if t.is_nan() { smallest } else { t.clamp(smallest, largest) };
+    let level = schedule.level(t);
+    let side = side.clamp(2, LARGEST_SIDE);
+    let along = |i: u32| 2.0 * f64::from(i) / f64::from(side - 1) - 1.0;
+    let points: Points = (0..side * side)
+        .map(|index| {
+            let [x, y] = dataset.window_centre;
+            let (column, row) = (along(index % side), along(index / side));
+            dataset.to_standard([x + dataset.window * column, y + dataset.window * row])
+        })
+        .collect();
+    let mut source = sampled.source(opened);
+    let mut patient = Patient::new(&mut source, inbox);
+    let noise = patient.estimate(&points, level).await.noise;
+    if let Some(error) = patient.lost() {
+        return Err(error.into());
+    }
+    if inbox.interrupted() {
+        return Ok(None);
+    }
+    let factor = -1.0 / (level.sigma * dataset.scale);
+    let score: Points = noise.iter().map(|n| [factor * n[0], factor * n[1]]).collect();
+    Ok(Some(Floats::from_points(&score)))
+}

@@ -1,0 +1,129 @@
+//! Denoisers over batches of points: the trained network, the closed form, and either of them made patient.
+
+use super::device::{DeviceError, Opened};
+use super::inbox::{Inbox, Port};
+use super::network::Evaluator;
+use crate::data::Dataset;
+use crate::data::marginal::Exact;
+use crate::diffusion::prediction::canonical;
+use crate::diffusion::{Denoiser, Estimate, Level, Prediction};
+use crate::nn::{Architecture, WeightsFile, features};
+
+/// Points of the closed form evaluated at once.
+const EXACT_CHUNK: usize = 128;
+
+/// Points in the model's coordinates.
+pub type Points = Vec<[f64; 2]>;
+
+/// The denoiser that a network has learned. It sees every level in its canonical view, so that it serves schedules
+/// other than the one it was trained with.
+pub struct Learned {
+    evaluator: Evaluator,
+    prediction: Prediction,
+}
+
+impl Learned {
+    /// The denoiser with these weights.
+    #[must_use]
+    pub fn new(weights: &WeightsFile, opened: &Opened) -> Self {
+        let evaluator = Evaluator::new(Architecture::from(&weights.config), &weights.parameters, opened);
+        Self { evaluator, prediction: weights.config.prediction.into() }
+    }
+
+    /// How many points to ask about at once.
+    #[must_use]
+    pub fn chunk(&self) -> usize {
+        self.evaluator.chunk()
+    }
+
+    /// The estimates for a few points.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn estimates(&self, x: &[[f64; 2]], level: Level) -> Result<Estimate<Points>, DeviceError> {
+        let outputs = self.evaluator.evaluate(features::rows(x, level), x.len()).await?;
+        let (view, scale) = canonical(level);
+        let (to_data, to_noise) = self.prediction.split(view);
+        let unit = self.prediction.output_scale(view);
+        let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
+        for (x, output) in x.iter().zip(outputs.chunks_exact(2)) {
+            let x = [scale * x[0], scale * x[1]];
+            let output = [unit * f64::from(output[0]), unit * f64::from(output[1])];
+            data.push(to_data.of(x, output));
+            noise.push(to_noise.of(x, output));
+        }
+        Ok(Estimate { data, noise })
+    }
+}
+
+/// Who answers.
+pub enum Source<'a> {
+    /// A network.
+    Learned(Box<Learned>),
+    /// The closed form.
+    Exact(Exact<'a>),
+}
+
+impl<'a> Source<'a> {
+    /// The closed form of a data set.
+    #[must_use]
+    pub fn exact(dataset: &'a Dataset) -> Self {
+        Self::Exact(Exact::new(&dataset.standard))
+    }
+
+    fn chunk(&self) -> usize {
+        match self {
+            Self::Learned(learned) => learned.chunk(),
+            Self::Exact(_) => EXACT_CHUNK,
+        }
+    }
+
+    async fn estimates(&mut self, x: &[[f64; 2]], level: Level) -> Result<Estimate<Points>, DeviceError> {
+        match self {
+            Self::Learned(learned) => learned.estimates(x, level).await,
+            Self::Exact(exact) => Ok(exact.at(level).estimates(x)),
+        }
+    }
+}
+
+/// A denoiser that looks at the port between chunks of points, so that a step of any size can be given up: from then on
+/// it answers with zeros, and whoever asked throws the step away.
+pub struct Patient<'a, 's, 'p, P: Port> {
+    source: &'a mut Source<'s>,
+    inbox: &'a mut Inbox<'p, P>,
+    lost: Option<DeviceError>,
+}
+
+impl<'a, 's, 'p, P: Port> Patient<'a, 's, 'p, P> {
+    /// `source`, made patient.
+    pub fn new(source: &'a mut Source<'s>, inbox: &'a mut Inbox<'p, P>) -> Self {
+        Self { source, inbox, lost: None }
+    }
+
+    /// Why the device did not answer, if it did not.
+    pub fn lost(self) -> Option<DeviceError> {
+        self.lost
+    }
+}
+
+impl<P: Port> Denoiser<Points> for Patient<'_, '_, '_, P> {
+    async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
+        let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
+        for chunk in x.chunks(self.source.chunk()) {
+            self.inbox.breathe().await;
+            if self.inbox.interrupted() || self.lost.is_some() {
+                break;
+            }
+            match self.source.estimates(chunk, level).await {
+                Ok(estimate) => {
+                    data.extend(estimate.data);
+                    noise.extend(estimate.noise);
+                }
+                Err(error) => self.lost = Some(error),
+            }
+        }
+        data.resize(x.len(), [0.0; 2]);
+        noise.resize(x.len(), [0.0; 2]);
+        Estimate { data, noise }
+    }
+}

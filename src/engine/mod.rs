@@ -1,0 +1,25 @@
+//! Training and sampling on Burn: the whole worker but for the browser around it.
+//!
+//! [`serve`] is the worker. It owns the device and the weights, takes commands from a [`Port`] and answers with events;
+//! everything it does is a row of short steps, between which it looks at its port.
+
+pub mod actor;
+pub mod batch;
+pub mod benchmark;
+pub mod device;
+pub mod error;
+pub mod field;
+pub mod inbox;
+pub mod learned;
+pub mod network;
+pub mod preview;
+pub mod sample;
+pub mod train;
+pub mod trainer;
+
+pub use actor::serve;
+pub use device::{DeviceError, Opened, open};
+pub use error::EngineError;
+pub use inbox::Port;
+pub use learned::Learned;
+pub use trainer::Trainer;

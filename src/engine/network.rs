@@ -1,0 +1,149 @@
+//! A network in training, and one that only answers, each in the form that suits its device.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::batch::Batch;
+use super::device::{DeviceError, Opened};
+use crate::nn::adam::{Moments, TensorMoments, Update};
+use crate::nn::kernels::CpuMlp;
+use crate::nn::mlp::OUTPUTS;
+use crate::nn::{Architecture, Mlp, features};
+
+/// Points that the CPU evaluates at once: their activations fit into its caches.
+const CPU_CHUNK: usize = 512;
+/// Points that a GPU evaluates at once.
+const GPU_CHUNK: usize = 1 << 15;
+
+/// A network in training.
+pub struct Network {
+    form: Form,
+}
+
+enum Form {
+    Cpu { mlp: CpuMlp, moments: Moments, average: Vec<f32>, losses: Vec<f32> },
+    Device(Box<DeviceForm>),
+}
+
+struct DeviceForm {
+    mlp: Mlp,
+    moments: TensorMoments,
+    average: Tensor<1>,
+    losses: Vec<Tensor<1>>,
+    device: Device,
+}
+
+impl Network {
+    /// A network that starts from these parameters.
+    #[must_use]
+    pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
+        let count = parameters.len();
+        let form = if opened.info.gpu {
+            let device = opened.device.clone();
+            let mlp = Mlp::new(architecture, parameters, &device);
+            let average = mlp.parameters().clone();
+            let moments = TensorMoments::new(count, &device);
+            Form::Device(Box::new(DeviceForm { mlp, moments, average, losses: Vec::new(), device }))
+        } else {
+            let mlp = CpuMlp::new(architecture, parameters, &opened.device);
+            Form::Cpu { mlp, moments: Moments::new(count), average: parameters.to_vec(), losses: Vec::new() }
+        };
+        Self { form }
+    }
+
+    /// One step of training. On a GPU the work is handed over and this returns at once.
+    pub fn step(&mut self, batch: Batch, update: Update, architecture: Architecture) {
+        match &mut self.form {
+            Form::Cpu { mlp, moments, average, losses } => {
+                let (loss, gradient) = mlp.gradient(batch.inputs, &batch.targets, &batch.weights);
+                mlp.update(gradient, moments, average, update);
+                losses.push(loss);
+            }
+            Form::Device(form) => {
+                let DeviceForm { mlp, moments, average, losses, device } = form.as_mut();
+                let rows = batch.weights.len();
+                let tensor = |values: Vec<f32>, columns: usize| -> Tensor<2> {
+                    Tensor::from_data(TensorData::new(values, [rows, columns]), &*device)
+                };
+                let (inputs, targets) = (tensor(batch.inputs, features::COUNT), tensor(batch.targets, OUTPUTS));
+                let (loss, gradient) = mlp.gradient(inputs, targets, tensor(batch.weights, 1));
+                let (parameters, next) = moments.update(mlp.parameters().clone(), average.clone(), gradient, update);
+                *mlp = Mlp::from_tensor(architecture, parameters);
+                *average = next;
+                losses.push(loss);
+            }
+        }
+    }
+
+    /// The losses since the last call, one a step. On a GPU this waits for the steps.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
+        match &mut self.form {
+            Form::Cpu { losses, .. } => Ok(std::mem::take(losses)),
+            Form::Device(form) if form.losses.is_empty() => Ok(Vec::new()),
+            Form::Device(form) => read(Tensor::cat(std::mem::take(&mut form.losses), 0)).await,
+        }
+    }
+
+    /// The moving average of the parameters.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn average(&self) -> Result<Vec<f32>, DeviceError> {
+        match &self.form {
+            Form::Cpu { average, .. } => Ok(average.clone()),
+            Form::Device(form) => read(form.average.clone()).await,
+        }
+    }
+}
+
+/// A network that only answers.
+pub struct Evaluator {
+    form: Still,
+}
+
+enum Still {
+    Cpu(CpuMlp),
+    Device(Box<(Mlp, Device)>),
+}
+
+impl Evaluator {
+    /// The network with these parameters.
+    #[must_use]
+    pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
+        let form = if opened.info.gpu {
+            let mlp = Mlp::new(architecture, parameters, &opened.device);
+            Still::Device(Box::new((mlp, opened.device.clone())))
+        } else {
+            Still::Cpu(CpuMlp::new(architecture, parameters, &opened.device))
+        };
+        Self { form }
+    }
+
+    /// How many points to ask about at once.
+    #[must_use]
+    pub fn chunk(&self) -> usize {
+        if matches!(self.form, Still::Cpu(_)) { CPU_CHUNK } else { GPU_CHUNK }
+    }
+
+    /// The outputs for rows of features, `points * 2` numbers.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn evaluate(&self, rows: Vec<f32>, points: usize) -> Result<Vec<f32>, DeviceError> {
+        match &self.form {
+            Still::Cpu(mlp) => Ok(mlp.forward(rows, points)),
+            Still::Device(form) => {
+                let (mlp, device) = form.as_ref();
+                let x = Tensor::<2>::from_data(TensorData::new(rows, [points, features::COUNT]), device);
+                read(mlp.forward(x)).await
+            }
+        }
+    }
+}
+
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+    let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
+    data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
+}

@@ -1,0 +1,90 @@
+//! Cheap samples and their quality while training goes on.
+
+use super::device::DeviceError;
+use super::inbox::{Inbox, Port};
+use super::learned::{Patient, Points, Source};
+use crate::data::Dataset;
+use crate::data::metrics::Judge;
+use crate::diffusion::{NoiseUse, Sampler};
+use crate::lab::{RunConfig, SolverId, SpacingId};
+use crate::protocol::Quality;
+use crate::rng::{Rng, Stream};
+
+/// Most samples of a preview.
+const SAMPLES: u32 = 1000;
+/// Solver steps of a preview.
+const STEPS: u32 = 15;
+/// Most samples that are judged: the rest of a large run would say little more and cost time.
+const JUDGED: usize = 4000;
+
+/// Unit noise of a run, named by its use.
+#[must_use]
+pub fn noise(seed: u32, count: usize, usage: NoiseUse) -> Points {
+    Rng::new(seed, usage.stream, usage.index).normal_points(count)
+}
+
+/// The unit noise that sampling starts from.
+#[must_use]
+pub fn prior(seed: u32, count: usize) -> Points {
+    Rng::new(seed, Stream::Prior, 0).normal_points(count)
+}
+
+/// Points of the model's coordinates in the data's own.
+#[must_use]
+pub fn in_data(points: &[[f64; 2]], dataset: &Dataset) -> Points {
+    points.iter().map(|&p| dataset.from_standard(p)).collect()
+}
+
+/// Judges samples of one run again and again.
+#[derive(Default)]
+pub struct Quantities {
+    judge: Option<(usize, Judge)>,
+}
+
+impl Quantities {
+    /// The quality of samples in the data's own coordinates.
+    pub fn of(&mut self, samples: &[[f64; 2]], dataset: &Dataset, seed: u32) -> Quality {
+        let samples = &samples[..samples.len().min(JUDGED)];
+        if self.judge.as_ref().is_none_or(|(count, _)| *count != samples.len()) {
+            self.judge = Some((samples.len(), Judge::new(dataset, samples.len(), seed)));
+        }
+        self.judge.as_ref().map_or_else(Quality::default, |(_, judge)| judge.quality(samples))
+    }
+}
+
+/// Samples for a first look, in the data's own coordinates; `None` when given up for a command. Always the same noise,
+/// so that previews of a run show the weights change and nothing else.
+///
+/// # Errors
+/// [`DeviceError::Lost`] when the device no longer answers.
+pub async fn preview<P: Port>(
+    config: &RunConfig,
+    dataset: &Dataset,
+    source: &mut Source<'_>,
+    inbox: &mut Inbox<'_, P>,
+) -> Result<Option<Points>, DeviceError> {
+    let count = config.samples.min(SAMPLES);
+    let config = RunConfig {
+        solver: SolverId::DpmPp2m,
+        steps: STEPS,
+        spacing: SpacingId::LogSnr,
+        samples: count,
+        ..config.clone()
+    };
+    let count = count as usize;
+    let mut sampler = Sampler::from_config(&config, prior(config.seed, count));
+    let mut draw = |_: &Points, usage| noise(config.seed, count, usage);
+    loop {
+        let mut patient = Patient::new(source, inbox);
+        let report = sampler.step(&mut patient, &mut draw).await;
+        if let Some(error) = patient.lost() {
+            return Err(error);
+        }
+        if inbox.interrupted() {
+            return Ok(None);
+        }
+        if report.is_none() {
+            return Ok(Some(in_data(sampler.x(), dataset)));
+        }
+    }
+}

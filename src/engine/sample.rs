@@ -1,0 +1,161 @@
+//! The job that samples.
+
+use super::actor::Job;
+use super::device::Opened;
+use super::error::EngineError;
+use super::inbox::{Inbox, Port};
+use super::learned::{Learned, Patient, Points, Source};
+use super::preview::{Quantities, in_data, noise, prior};
+use crate::data::Dataset;
+use crate::diffusion::Sampler;
+use crate::lab::{DenoiserId, RunConfig};
+use crate::nn::WeightsFile;
+use crate::protocol::{Event, Floats, RunId};
+
+/// Most frames of a run: what a slider can show.
+const FRAMES: usize = 120;
+/// Frames of an adaptive run between two doublings of the stride.
+const FRAMES_A_STRIDE: u32 = 15;
+
+/// What is to be sampled.
+pub struct Sampled {
+    config: RunConfig,
+    dataset: Dataset,
+    weights: Option<WeightsFile>,
+}
+
+impl Sampled {
+    /// What the configuration asks for. A network is sampled in the coordinates of the data it was trained on, whatever
+    /// the configuration says of the data.
+    ///
+    /// # Errors
+    /// When there are no weights but the configuration asks for them, or no data.
+    pub fn new(config: RunConfig, weights: Option<&WeightsFile>) -> Result<Self, EngineError> {
+        let weights = match config.denoiser {
+            DenoiserId::Exact => None,
+            DenoiserId::Trained => Some(weights.ok_or(EngineError::Untrained)?.clone()),
+        };
+        let data = weights.as_ref().map_or(&config, |weights| &weights.config);
+        let dataset = Dataset::new(data.dataset, &data.drawing)?;
+        Ok(Self { config, dataset, weights })
+    }
+
+    /// The data, and the frame of the model's coordinates.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub fn source(&self, opened: &Opened) -> Source<'_> {
+        match &self.weights {
+            Some(weights) => Source::Learned(Box::new(Learned::new(weights, opened))),
+            None => Source::exact(&self.dataset),
+        }
+    }
+}
+
+/// A sampling run with its reports.
+pub struct Sampling<'s> {
+    run: RunId,
+    sampled: &'s Sampled,
+    source: Source<'s>,
+    sampler: Sampler<Points>,
+    steps: u32,
+    frames: u32,
+    shown: Option<u32>,
+}
+
+impl<'s> Sampling<'s> {
+    /// The run.
+    #[must_use]
+    pub fn new(run: RunId, sampled: &'s Sampled, opened: &Opened) -> Self {
+        let config = &sampled.config;
+        let sampler = Sampler::from_config(config, prior(config.seed, config.samples as usize));
+        Self { run, sampled, source: sampled.source(opened), sampler, steps: 0, frames: 0, shown: None }
+    }
+
+    fn of(&self) -> u32 {
+        self.sampler.planned_steps().and_then(|steps| u32::try_from(steps).ok()).unwrap_or(0)
+    }
+
+    fn is_due(&self) -> bool {
+        let stride = match self.sampler.planned_steps() {
+            Some(steps) => steps.div_ceil(FRAMES - 2).max(1) as u32,
+            None if self.frames as usize >= FRAMES - 2 => return false,
+            None => 1 << (self.frames / FRAMES_A_STRIDE),
+        };
+        self.steps.is_multiple_of(stride)
+    }
+
+    fn show<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) {
+        if self.shown == Some(self.steps) {
+            return;
+        }
+        self.shown = Some(self.steps);
+        self.frames += 1;
+        let dataset = &self.sampled.dataset;
+        let points = |points: &Points| Floats::from_points(&in_data(points, dataset));
+        inbox.port.send(Event::Frame {
+            run: self.run,
+            step: self.steps,
+            of: self.of(),
+            t: self.sampler.level().t,
+            evaluations: self.sampler.evaluations(),
+            points: points(self.sampler.x()),
+            expected: self.sampler.estimate().map(|estimate| points(&estimate.data)).unwrap_or_default(),
+        });
+    }
+}
+
+impl Job for Sampling<'_> {
+    fn run(&self) -> RunId {
+        self.run
+    }
+
+    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
+        if self.frames == 0 {
+            self.show(inbox);
+        }
+        let config = &self.sampled.config;
+        let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
+        let mut patient = Patient::new(&mut self.source, inbox);
+        let before = self.sampler.clone();
+        let report = self.sampler.step(&mut patient, &mut draw).await;
+        if let Some(error) = patient.lost() {
+            return Err(error.into());
+        }
+        if inbox.interrupted() {
+            // The step was given up half way.
+            self.sampler = before;
+            return Ok(false);
+        }
+        if let Some(report) = report {
+            self.steps = u32::try_from(report.step).unwrap_or(u32::MAX);
+        }
+        if !self.sampler.x().iter().flatten().all(|v| v.is_finite()) {
+            return Err(EngineError::SamplesDiverged { step: self.steps });
+        }
+        let finished = self.sampler.is_finished();
+        if finished || self.is_due() {
+            self.show(inbox);
+        }
+        if finished {
+            let samples = in_data(self.sampler.x(), &self.sampled.dataset);
+            let quality = Quantities::default().of(&samples, &self.sampled.dataset, config.seed);
+            let step = self.sampled.weights.as_ref().map_or(0, |weights| weights.step);
+            inbox.port.send(Event::Quality { run: self.run, step, quality });
+        }
+        Ok(finished)
+    }
+
+    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError> {
+        self.show(inbox);
+        Ok(())
+    }
+
+    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError> {
+        Ok(None)
+    }
+}

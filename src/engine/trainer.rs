@@ -1,0 +1,114 @@
+//! Training, a step at a time.
+
+use super::batch::Batches;
+use super::device::{DeviceError, Opened};
+use super::network::Network;
+use crate::data::{Dataset, toy::DataError};
+use crate::lab::RunConfig;
+use crate::nn::adam::Update;
+use crate::nn::{Architecture, WeightsFile};
+
+/// Steps over which the learning rate rises, as a share of all.
+const WARM_UP: f64 = 0.02;
+/// Learning rate at the end, as a share of the configured one.
+const LAST_RATE: f64 = 0.01;
+
+/// A training run.
+pub struct Trainer {
+    config: RunConfig,
+    architecture: Architecture,
+    batches: Batches,
+    network: Network,
+    first: u32,
+    step: u32,
+}
+
+impl Trainer {
+    /// A run from new weights.
+    ///
+    /// # Errors
+    /// When the configuration has no data to train on.
+    pub fn new(config: RunConfig, opened: &Opened) -> Result<Self, DataError> {
+        let parameters = Architecture::from(&config).initial(config.seed);
+        Self::start(config, &parameters, 0, opened)
+    }
+
+    /// A run that goes on from weights of the same architecture; Adam's moments start anew.
+    ///
+    /// # Errors
+    /// When the configuration has no data to train on.
+    pub fn resume(mut config: RunConfig, weights: &WeightsFile, opened: &Opened) -> Result<Self, DataError> {
+        // The network is what the file says it is; the rest of the run may differ.
+        config.width = weights.config.width;
+        config.depth = weights.config.depth;
+        config.activation = weights.config.activation;
+        config.prediction = weights.config.prediction;
+        Self::start(config, &weights.parameters, weights.step, opened)
+    }
+
+    fn start(config: RunConfig, parameters: &[f32], step: u32, opened: &Opened) -> Result<Self, DataError> {
+        let batches = Batches::new(&config)?;
+        let architecture = Architecture::from(&config);
+        let network = Network::new(architecture, parameters, opened);
+        Ok(Self { config, architecture, batches, network, first: step, step })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        self.batches.dataset()
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// Whether all steps are done.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.step >= self.config.training_steps
+    }
+
+    /// One step. Its loss comes with [`Self::take_losses`].
+    pub fn advance(&mut self) {
+        let batch = self.batches.batch(self.step);
+        let rate = rate(&self.config, self.step);
+        self.step += 1;
+        let update = Update::new(self.step - self.first, rate, self.config.ema);
+        self.network.step(batch, update, self.architecture);
+    }
+
+    /// The losses since the last call, one a step.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
+        self.network.take_losses().await
+    }
+
+    /// The weights so far, averaged.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn weights(&self) -> Result<WeightsFile, DeviceError> {
+        let parameters = self.network.average().await?;
+        Ok(WeightsFile { config: self.config.clone(), step: self.step, parameters })
+    }
+}
+
+/// The learning rate of a step: a short rise, then half a cosine down.
+fn rate(config: &RunConfig, step: u32) -> f64 {
+    let all = f64::from(config.training_steps.max(1));
+    let done = f64::from(step);
+    let rise = ((done + 1.0) / (WARM_UP * all).max(1.0)).min(1.0);
+    let fall = 0.5 * (1.0 + libm::cos(core::f64::consts::PI * (done / all).min(1.0)));
+    config.rate * rise * (LAST_RATE + (1.0 - LAST_RATE) * fall)
+}

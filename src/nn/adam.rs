@@ -1,0 +1,106 @@
+//! Adam (Kingma and Ba 2015) with a moving average of the weights, over one flat vector.
+
+use burn::tensor::{Device, Tensor};
+
+/// Decay of the mean of gradients.
+pub const BETA_1: f64 = 0.9;
+/// Decay of the mean of their squares: shorter than the usual 0.999, for runs of a few thousand steps.
+pub const BETA_2: f64 = 0.99;
+/// Keeps the division finite.
+pub const EPSILON: f64 = 1e-8;
+
+/// The numbers of one update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// Learning rate with the correction of the mean's bias, `rate / (1 - beta_1^step)`.
+    pub rate: f64,
+    /// Correction of the bias of the squares, `1 / sqrt(1 - beta_2^step)`.
+    pub square: f64,
+    /// Share of the old moving average that stays.
+    pub keep: f64,
+}
+
+impl Update {
+    /// The update of this step, counted from 1. The moving average forgets faster at first, so that it is not dominated
+    /// by the initial weights: it keeps at most `step / (step + 9)`.
+    #[must_use]
+    pub fn new(step: u32, rate: f64, ema: f64) -> Self {
+        let n = f64::from(step.max(1));
+        Self {
+            rate: rate / (1.0 - libm::pow(BETA_1, n)),
+            square: 1.0 / libm::sqrt(1.0 - libm::pow(BETA_2, n)),
+            keep: ema.min(n / (n + 9.0)),
+        }
+    }
+}
+
+/// Moments and moving average on slices: one pass over memory.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+impl Moments {
+    /// For this many parameters.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self { mean: vec![0.0; count], square: vec![0.0; count] }
+    }
+
+    /// Updates a run of parameters that starts at `start` in the flat vector, and their moving average, with their
+    /// gradient.
+    ///
+    /// # Panics
+    /// When the run does not lie within the vector.
+    pub fn update(
+        &mut self,
+        start: usize,
+        parameters: &mut [f32],
+        average: &mut [f32],
+        gradient: &[f32],
+        update: Update,
+    ) {
+        let (rate, correct, blend) = (update.rate as f32, update.square as f32, (1.0 - update.keep) as f32);
+        let (b1, b2, epsilon) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32, EPSILON as f32);
+        let end = start + parameters.len();
+        let moments = self.mean[start..end].iter_mut().zip(&mut self.square[start..end]);
+        for (((p, a), g), (m, v)) in parameters.iter_mut().zip(average).zip(gradient).zip(moments) {
+            *m += b1 * (g - *m);
+            *v += b2 * (g * g - *v);
+            *p -= rate * *m / (v.sqrt() * correct + epsilon);
+            *a += blend * (*p - *a);
+        }
+    }
+}
+
+/// Moments on a device.
+#[derive(Clone, Debug)]
+pub struct TensorMoments {
+    mean: Tensor<1>,
+    square: Tensor<1>,
+}
+
+impl TensorMoments {
+    /// For this many parameters.
+    #[must_use]
+    pub fn new(count: usize, device: &Device) -> Self {
+        Self { mean: Tensor::zeros([count], device), square: Tensor::zeros([count], device) }
+    }
+
+    /// The parameters and the moving average after the update.
+    pub fn update(
+        &mut self,
+        parameters: Tensor<1>,
+        average: Tensor<1>,
+        gradient: Tensor<1>,
+        update: Update,
+    ) -> (Tensor<1>, Tensor<1>) {
+        self.mean = self.mean.clone() * BETA_1 + gradient.clone() * (1.0 - BETA_1);
+        self.square = self.square.clone() * BETA_2 + gradient.square() * (1.0 - BETA_2);
+        let divisor = self.square.clone().sqrt() * update.square + EPSILON;
+        let parameters = parameters - self.mean.clone() / divisor * update.rate;
+        let average = average * update.keep + parameters.clone() * (1.0 - update.keep);
+        (parameters, average)
+    }
+}

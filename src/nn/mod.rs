@@ -1,0 +1,11 @@
+//! Networks on Burn tensors, their weights and files of weights.
+
+pub mod adam;
+pub mod elementwise;
+pub mod features;
+pub mod kernels;
+pub mod mlp;
+pub mod weights;
+
+pub use mlp::{Architecture, Mlp};
+pub use weights::{WeightsError, WeightsFile};

@@ -1,0 +1,132 @@
+//! Static files over HTTP on this machine only: what `make serve` and the tests in a browser use.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use tiny_http::{Header, Method, Request, Response, StatusCode};
+
+/// A server of one folder. It ends when dropped.
+pub struct Server {
+    http: Arc<tiny_http::Server>,
+    address: SocketAddr,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves `folder` under the path `prefix` (`""` or `"/some/where"`) of port `port` of 127.0.0.1; port 0 takes a
+    /// free one.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start(folder: &Path, prefix: &str, port: u16) -> io::Result<Self> {
+        let http = tiny_http::Server::http((Ipv4Addr::LOCALHOST, port)).map_err(io::Error::other)?;
+        let http = Arc::new(http);
+        let address = http.server_addr().to_ip().ok_or_else(|| io::Error::other("no address"))?;
+        // A browser asks for several files at once.
+        let threads = (0..4)
+            .map(|_| {
+                let (http, folder, prefix) = (Arc::clone(&http), folder.to_owned(), prefix.to_owned());
+                thread::spawn(move || {
+                    while let Ok(request) = http.recv() {
+                        answer(request, &folder, &prefix);
+                    }
+                })
+            })
+            .collect();
+        Ok(Self { http, address, threads })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for ever.
+    pub fn join(mut self) {
+        for thread in self.threads.drain(..) {
+            // A thread ends only by a fault of its own; the others go on.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for _ in 0..self.threads.len() {
+            self.http.unblock();
+        }
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+fn answer(request: Request, folder: &Path, prefix: &str) {
+    let file = match request.method() {
+        Method::Get | Method::Head => file_of(request.url(), prefix).map(|name| folder.join(name)),
+        _ => None,
+    };
+    // A visitor who went away is no concern of ours.
+    drop(match file.and_then(|path| Some((File::open(&path).ok().filter(|f| is_file(f))?, path))) {
+        Some((content, path)) => {
+            let mut response = Response::from_file(content);
+            // A new build must be seen at once.
+            for (name, value) in [("Content-Type", kind(&path)), ("Cache-Control", "no-cache")] {
+                if let Ok(header) = Header::from_bytes(name, value) {
+                    response.add_header(header);
+                }
+            }
+            request.respond(response)
+        }
+        None => request.respond(Response::from_string("not found").with_status_code(StatusCode(404))),
+    });
+}
+
+fn is_file(file: &File) -> bool {
+    file.metadata().is_ok_and(|m| m.is_file())
+}
+
+/// The file an address asks for, relative to the folder; never one outside it.
+fn file_of(url: &str, prefix: &str) -> Option<PathBuf> {
+    let path = url.split(['?', '#']).next().unwrap_or_default().strip_prefix(prefix)?.strip_prefix('/')?;
+    let name = if path.is_empty() { "index.html" } else { path };
+    // Ours have plain names: an escape cannot be one of them.
+    let path = Path::new(name);
+    (!name.contains(['%', '\\', '\0']) && path.components().all(|c| matches!(c, Component::Normal(_))))
+        .then(|| path.to_owned())
+}
+
+fn kind(path: &Path) -> &'static str {
+    match path.extension().and_then(|e| e.to_str()).unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "wasm" => "application/wasm",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_inside_the_folder_and_under_the_prefix_are_served() {
+        assert_eq!(file_of("/a/b.js?x=1", "/a"), Some(PathBuf::from("b.js")));
+        assert_eq!(file_of("/", ""), Some(PathBuf::from("index.html")));
+        for url in ["/a/../secret", "/a//etc/passwd", "/b/x", "/ab", "/a/%2e%2e/x", "/a/..\\x"] {
+            assert_eq!(file_of(url, "/a"), None, "{url}");
+        }
+    }
+}

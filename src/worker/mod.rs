@@ -1,0 +1,33 @@
+//! The engine in the browser: a dedicated web worker that speaks [`crate::protocol`] over `postMessage`.
+
+mod port;
+
+pub use port::BrowserPort;
+
+use std::panic;
+
+use wasm_bindgen_futures::spawn_local;
+
+use crate::engine;
+use crate::lab::DeviceWish;
+use crate::protocol::{Event, Failure, FailureKind};
+
+/// Starts the worker on this device: says [`Event::Ready`], or [`Event::Failed`] when there is no such device, and then
+/// answers commands for ever. Returns at once; outside a worker it does nothing.
+pub fn start(wish: DeviceWish) {
+    panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        // The last words: after a panic nothing of this instance runs any more.
+        port::post(&Event::Failed {
+            run: None,
+            failure: Failure { kind: FailureKind::Internal, detail: info.to_string() },
+        });
+    }));
+    let Some(mut port) = BrowserPort::open() else { return };
+    spawn_local(async move {
+        match engine::open(wish).await {
+            Ok(opened) => engine::serve(&mut port, opened).await,
+            Err(error) => port::post(&Event::Failed { run: None, failure: Failure::from(&error) }),
+        }
+    });
+}

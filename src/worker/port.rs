@@ -1,0 +1,144 @@
+//! The typed end of `postMessage`.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use js_sys::Reflect;
+use serde::Serialize;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
+
+use crate::engine::Port;
+use crate::protocol::{Command, Event, Failure, FailureKind};
+
+/// The port of a dedicated worker to its page. There is one per worker.
+pub struct BrowserPort {
+    inbox: Rc<RefCell<Mailbox<Command>>>,
+    turns: Rc<RefCell<Mailbox<()>>>,
+    /// Where a message to ourselves goes out, to let the browser take its turn.
+    bell: MessagePort,
+    clock: Performance,
+    _on_command: Closure<dyn FnMut(MessageEvent)>,
+    _on_turn: Closure<dyn FnMut(MessageEvent)>,
+}
+
+/// What has arrived, and who waits for it.
+struct Mailbox<T> {
+    letters: VecDeque<T>,
+    waiting: Option<Waker>,
+}
+
+impl<T> Mailbox<T> {
+    fn new() -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self { letters: VecDeque::new(), waiting: None }))
+    }
+}
+
+/// Puts a letter in and wakes who waits. The box is free again before anything else runs.
+fn deliver<T>(mailbox: &RefCell<Mailbox<T>>, letter: T) {
+    let waiting = {
+        let mut mailbox = mailbox.borrow_mut();
+        mailbox.letters.push_back(letter);
+        mailbox.waiting.take()
+    };
+    if let Some(waker) = waiting {
+        waker.wake();
+    }
+}
+
+async fn take<T>(mailbox: &RefCell<Mailbox<T>>) -> T {
+    poll_fn(|context| {
+        let mut mailbox = mailbox.borrow_mut();
+        match mailbox.letters.pop_front() {
+            Some(letter) => Poll::Ready(letter),
+            None => {
+                mailbox.waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+impl BrowserPort {
+    /// Listens to the page. `None` outside a dedicated worker.
+    #[must_use]
+    pub fn open() -> Option<Self> {
+        let scope = scope()?;
+        let clock = scope.performance()?;
+
+        let inbox = Mailbox::new();
+        let on_command = Closure::new({
+            let inbox = Rc::clone(&inbox);
+            move |message: MessageEvent| match serde_wasm_bindgen::from_value::<Command>(message.data()) {
+                Ok(command) => deliver(&inbox, command),
+                Err(error) => post(&failed(format!("a message could not be read: {error}"))),
+            }
+        });
+        scope.set_onmessage(Some(on_command.as_ref().unchecked_ref()));
+
+        let turns = Mailbox::new();
+        let channel = MessageChannel::new().ok()?;
+        let on_turn = Closure::new({
+            let turns = Rc::clone(&turns);
+            move |_: MessageEvent| deliver(&turns, ())
+        });
+        channel.port2().set_onmessage(Some(on_turn.as_ref().unchecked_ref()));
+
+        Some(Self { inbox, turns, bell: channel.port1(), clock, _on_command: on_command, _on_turn: on_turn })
+    }
+}
+
+impl Port for BrowserPort {
+    fn try_recv(&mut self) -> Option<Command> {
+        self.inbox.borrow_mut().letters.pop_front()
+    }
+
+    async fn recv(&mut self) -> Command {
+        take(&self.inbox).await
+    }
+
+    fn send(&mut self, event: Event) {
+        post(&event);
+    }
+
+    /// A message to ourselves comes back as a task of its own, after the messages that are waiting: a promise would not
+    /// let those in, and a timer is held back for 4 ms.
+    async fn yield_now(&self) {
+        if self.bell.post_message(&JsValue::NULL).is_ok() {
+            take(&self.turns).await;
+        }
+    }
+
+    fn now_ms(&self) -> f64 {
+        self.clock.now()
+    }
+}
+
+/// The worker's own scope, if this is a worker.
+fn scope() -> Option<DedicatedWorkerGlobalScope> {
+    let global = js_sys::global();
+    // By name: a class of another realm, or a page, is none of ours.
+    let name = Reflect::get(&global, &"constructor".into()).and_then(|c| Reflect::get(&c, &"name".into())).ok()?;
+    (name.as_string()? == "DedicatedWorkerGlobalScope").then(|| global.unchecked_into())
+}
+
+/// Sends an event to the page. What cannot be sent is said on the console: there is nobody else to tell.
+pub(super) fn post(event: &Event) {
+    let Some(scope) = scope() else { return };
+    let sent = event
+        .serialize(&serde_wasm_bindgen::Serializer::new())
+        .map_err(JsValue::from)
+        .and_then(|message| scope.post_message(&message));
+    if let Err(error) = sent {
+        wasm_bindgen::throw_val(error);
+    }
+}
+
+fn failed(detail: String) -> Event {
+    Event::Failed { run: None, failure: Failure { kind: FailureKind::Internal, detail } }
+}

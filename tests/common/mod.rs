@@ -1,0 +1,117 @@
+//! A page without a browser: a port over two queues, and a worker that is polled by hand, so that tests decide when
+//! messages arrive.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use scorefield::engine::{Port, open, serve};
+use scorefield::lab::{DeviceWish, RunConfig};
+use scorefield::protocol::{Command, Event};
+
+#[derive(Clone)]
+struct Queues {
+    commands: Rc<RefCell<VecDeque<Command>>>,
+    events: Rc<RefCell<Vec<Event>>>,
+    start: Instant,
+}
+
+/// Pending once.
+struct Once(bool);
+
+impl Future for Once {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Port for Queues {
+    fn try_recv(&mut self) -> Option<Command> {
+        self.commands.borrow_mut().pop_front()
+    }
+    async fn recv(&mut self) -> Command {
+        loop {
+            if let Some(command) = self.try_recv() {
+                return command;
+            }
+            Once(false).await;
+        }
+    }
+    fn send(&mut self, event: Event) {
+        self.events.borrow_mut().push(event);
+    }
+    async fn yield_now(&self) {
+        Once(false).await;
+    }
+    fn now_ms(&self) -> f64 {
+        self.start.elapsed().as_secs_f64() * 1000.0
+    }
+}
+
+/// A page and its worker.
+pub struct Page {
+    queues: Queues,
+    worker: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+#[allow(dead_code)]
+impl Page {
+    /// A worker on the CPU.
+    pub fn open() -> Self {
+        let queues = Queues { commands: Rc::default(), events: Rc::default(), start: Instant::now() };
+        let mut port = queues.clone();
+        let worker = Box::pin(async move {
+            let opened = open(DeviceWish::Cpu).await.expect("this build has the CPU device");
+            serve(&mut port, opened).await;
+        });
+        Self { queues, worker }
+    }
+
+    /// Posts a command.
+    pub fn post(&mut self, command: Command) {
+        self.queues.commands.borrow_mut().push_back(command);
+    }
+
+    fn poll(&mut self) {
+        let poll = self.worker.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending(), "the worker serves for ever");
+    }
+
+    /// The events until the worker has nothing left to do: it was polled three times in a row without an event, a
+    /// command taken or the clock running on by the length of a slice.
+    pub fn settle(&mut self) -> Vec<Event> {
+        let mut idle = 0;
+        while idle < 3 {
+            let before = (self.queues.events.borrow().len(), Instant::now());
+            self.poll();
+            let worked = before.1.elapsed().as_secs_f64() * 1000.0 > 2.0;
+            let quiet = self.queues.events.borrow().len() == before.0 && self.queues.commands.borrow().is_empty();
+            idle = if quiet && !worked { idle + 1 } else { 0 };
+        }
+        std::mem::take(&mut self.queues.events.borrow_mut())
+    }
+
+    /// The events up to the first for which `enough` holds.
+    pub fn until(&mut self, enough: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let start = Instant::now();
+        loop {
+            self.poll();
+            let mut events = self.queues.events.borrow_mut();
+            if let Some(position) = events.iter().position(&enough) {
+                let rest = events.split_off(position + 1);
+                return std::mem::replace(&mut events, rest);
+            }
+            assert!(start.elapsed().as_secs() < 60, "nothing like it came: {events:?}");
+        }
+    }
+}
+
+/// A run small enough for a test.
+pub fn tiny() -> RunConfig {
+    RunConfig { width: 16, depth: 2, batch: 32, training_steps: 50, samples: 64, steps: 8, ..RunConfig::default() }
+}

@@ -1,0 +1,203 @@
+//! The page as a visitor sees it: by the names of its controls.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, process, thread};
+
+use scorefield::serve::Server;
+use serde_json::{Value, json};
+
+use super::webdriver::{Browser, arguments, wait_until};
+
+/// Where the page lives in the tests: not at the root, as on most static hosts.
+const PREFIX: &str = "/some/where";
+
+/// How long a slow machine may take for a short thing.
+pub const SOON: Duration = Duration::from_secs(60);
+/// And for training on a software renderer.
+pub const LATE: Duration = Duration::from_secs(600);
+
+/// A page in a browser of its own.
+pub struct Page {
+    pub browser: Browser,
+    server: Server,
+    name: &'static str,
+    /// Where saved files go.
+    pub folder: PathBuf,
+}
+
+impl Page {
+    /// Opens the page with a link's fragment. `name` names what is left behind when the test fails.
+    pub fn open(name: &'static str, fragment: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(root.join("dist/index.html").exists(), "there is no page in dist/: run make dist");
+        let server = Server::start(&root.join("dist"), PREFIX, 0).expect("a free port");
+        let folder = std::env::temp_dir().join(format!("scorefield-{}-{name}", process::id()));
+        fs::create_dir_all(&folder).expect("a folder for saved files");
+        let browser = Browser::start(&arguments());
+        browser.save_into(&folder.to_string_lossy());
+        let page = Self { browser, server, name, folder };
+        page.go(fragment);
+        page
+    }
+
+    /// Opens another link.
+    pub fn go(&self, fragment: &str) {
+        self.browser.goto(&format!("{}/{fragment}", self.origin_and_path()));
+        self.until("the page is drawn", SOON, || self.state().map(drop));
+    }
+
+    fn origin_and_path(&self) -> String {
+        format!("http://{}{PREFIX}", self.server.address())
+    }
+
+    /// An attribute of the element with this test id; `None` without the element or the attribute.
+    pub fn attribute(&self, id: &str, name: &str) -> Option<String> {
+        let value = self.browser.script(
+            "const e = document.querySelector(`[data-testid='${arguments[0]}']`); return e && e.getAttribute(arguments[1]);",
+            &[json!(id), json!(name)],
+        );
+        value.as_str().map(str::to_owned)
+    }
+
+    /// An attribute that is a number.
+    pub fn number(&self, id: &str, name: &str) -> Option<f64> {
+        self.attribute(id, name)?.parse().ok()
+    }
+
+    /// What the element with this test id says.
+    pub fn text(&self, id: &str) -> String {
+        let value = self.browser.script(
+            "const e = document.querySelector(`[data-testid='${arguments[0]}']`); return e ? e.textContent : '';",
+            &[json!(id)],
+        );
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The value of a control; an empty text when it is not shown.
+    pub fn value(&self, id: &str) -> String {
+        let value = self.browser.script(
+            "const e = document.querySelector(`[data-testid='${arguments[0]}']`); return e ? String(e.value) : '';",
+            &[json!(id)],
+        );
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Sets a control and tells the page, as choosing or typing does. Unfolds what it is in first.
+    pub fn set(&self, id: &str, value: &str) {
+        let done = self.browser.script(
+            "const e = document.querySelector(`[data-testid='${arguments[0]}']`);
+             if (!e) return false;
+             for (let d = e.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;
+             e.value = arguments[1];
+             e.dispatchEvent(new Event('input', { bubbles: true }));
+             e.dispatchEvent(new Event('change', { bubbles: true }));
+             return true;",
+            &[json!(id), json!(value)],
+        );
+        assert_eq!(done, Value::Bool(true), "there is no control {id}");
+    }
+
+    /// Clicks a button once it can be clicked.
+    pub fn press(&self, id: &str) {
+        let selector = format!("[data-testid='{id}']");
+        self.browser.script(
+            "const e = document.querySelector(arguments[0]);
+             for (let d = e && e.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;",
+            &[json!(selector)],
+        );
+        let mut last = String::new();
+        let enabled = || {
+            let enabled = self.browser.script(
+                "const e = document.querySelector(arguments[0]); return !!e && !e.disabled;",
+                &[json!(selector)],
+            );
+            enabled.as_bool().filter(|&e| e)
+        };
+        wait_until(SOON, || {
+            enabled()?;
+            self.browser.click(&selector).map_err(|error| last = error).ok()
+        })
+        .unwrap_or_else(|| panic!("{id} cannot be pressed: {last}"));
+    }
+
+    /// The one word for what goes on: loading, idle, running, paused, done or failed.
+    pub fn state(&self) -> Option<String> {
+        self.attribute("status", "data-state")
+    }
+
+    /// Waits for one of these words; a failure is one only if it is not expected.
+    pub fn wait_for(&self, states: &[&str], limit: Duration) -> String {
+        self.until(&format!("the page is {}", states.join(" or ")), limit, || {
+            let state = self.state()?;
+            assert!(state != "failed" || states.contains(&"failed"), "the page failed: {}", self.text("error"));
+            states.contains(&state.as_str()).then_some(state)
+        })
+    }
+
+    /// Asks until there is an answer, and fails the test by name when there is none.
+    pub fn until<T>(&self, what: &str, limit: Duration, ask: impl FnMut() -> Option<T>) -> T {
+        wait_until(limit, ask).unwrap_or_else(|| {
+            panic!("{what}: not after {} s; status {:?}, error {:?}", limit.as_secs(), self.state(), self.text("error"))
+        })
+    }
+
+    /// The file that was saved with this ending, once it is complete.
+    pub fn saved(&self, ending: &str) -> PathBuf {
+        self.until(&format!("a file {ending} is saved"), SOON, || {
+            let files = fs::read_dir(&self.folder).ok()?.filter_map(Result::ok).map(|e| e.path());
+            files.into_iter().find(|p| p.to_string_lossy().ends_with(ending))
+        })
+    }
+
+    /// Addresses that were asked for anywhere but on the page's own origin.
+    fn strangers(&self) -> Vec<String> {
+        let own = format!("http://{}/", self.server.address());
+        let mut strangers = Vec::new();
+        for entry in self.browser.log("performance") {
+            let Some(message) = entry["message"].as_str().and_then(|m| serde_json::from_str::<Value>(m).ok()) else {
+                continue;
+            };
+            let message = &message["message"];
+            if message["method"] == "Network.requestWillBeSent"
+                && let Some(url) = message["params"]["request"]["url"].as_str()
+                && !["data:", "blob:", "about:", own.as_str()].iter().any(|allowed| url.starts_with(allowed))
+            {
+                strangers.push(url.to_owned());
+            }
+        }
+        strangers
+    }
+
+    /// Ends a test: nothing was said on the console, nothing was asked of others.
+    pub fn close(self) {
+        let errors: Vec<String> = self
+            .browser
+            .log("browser")
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE")
+            .map(|entry| entry["message"].to_string())
+            .collect();
+        assert_eq!(errors, Vec::<String>::new(), "errors on the console");
+        assert_eq!(self.strangers(), Vec::<String>::new(), "requests to other origins");
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e");
+            let file = folder.join(format!("{}.png", self.name));
+            if fs::create_dir_all(&folder).is_ok()
+                && let Some(picture) = self.browser.screenshot()
+                && fs::write(&file, picture).is_ok()
+            {
+                eprintln!("what the page looked like: {}", file.display());
+            }
+            for entry in self.browser.log("browser") {
+                eprintln!("console: {} {}", entry["level"], entry["message"]);
+            }
+        }
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}

@@ -1,0 +1,211 @@
+//! A browser under WebDriver (W3C recommendation of 2018), spoken to over plain sockets.
+//!
+//! Chromedriver is started for each browser on a port of its own choice and ends with it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use serde_json::{Value, json};
+
+/// The name under which WebDriver hands over an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser with one window. It ends when dropped.
+pub struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+}
+
+/// Chromium without a window, and with WebGPU by SwiftShader where there is no GPU.
+pub fn arguments() -> Vec<&'static str> {
+    vec![
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--enable-unsafe-webgpu",
+        "--enable-unsafe-swiftshader",
+        "--use-webgpu-adapter=swiftshader",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,900",
+        "--lang=en",
+    ]
+}
+
+impl Browser {
+    /// Starts a browser. `CHROMIUM` and `CHROMEDRIVER` name the programs, as tools/setup found them.
+    pub fn start(arguments: &[&str]) -> Self {
+        let program = env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
+        let mut driver = Command::new(&program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run tools/setup test"));
+        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        // "ChromeDriver was started successfully on port 33197."
+        let port = lines
+            .find_map(|line| line.split_once(" on port ")?.1.trim_end_matches('.').parse().ok())
+            .expect("chromedriver says its port");
+        // Whatever else it says must not fill the pipe.
+        thread::spawn(move || lines.for_each(drop));
+
+        let mut options = json!({ "args": arguments });
+        if let Ok(binary) = env::var("CHROMIUM") {
+            options["binary"] = json!(binary);
+        }
+        let mut browser = Self { driver, port, session: String::new() };
+        let capabilities = json!({
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+            "timeouts": { "script": 900_000, "pageLoad": 120_000 },
+        });
+        let answer =
+            browser.send("POST", "/session", &json!({ "capabilities": { "alwaysMatch": capabilities } })).expect("a browser");
+        browser.session = answer["sessionId"].as_str().expect("a session").to_owned();
+        browser
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        self.send(method, &format!("/session/{}{path}", self.session), body)
+    }
+
+    /// One request over one connection.
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let text = if method == "POST" { body.to_string() } else { String::new() };
+        let exchange = || -> std::io::Result<Vec<u8>> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            write!(
+                stream,
+                "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
+                self.port,
+                text.len()
+            )?;
+            let mut reader = BufReader::new(stream);
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line)? > 2 {
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+                line.clear();
+            }
+            let mut content = vec![0; length];
+            reader.read_exact(&mut content)?;
+            Ok(content)
+        };
+        let content = exchange().map_err(|error| format!("{method} {path}: {error}"))?;
+        let mut answer: Value = serde_json::from_slice(&content).map_err(|error| format!("{method} {path}: {error}"))?;
+        let value = answer["value"].take();
+        match value["error"].as_str() {
+            Some(error) => Err(format!("{method} {path}: {error}: {}", value["message"].as_str().unwrap_or_default())),
+            None => Ok(value),
+        }
+    }
+
+    /// Opens an address, and leaves the page before it in any case, even if only the fragment differs.
+    pub fn goto(&self, url: &str) {
+        for url in ["about:blank", url] {
+            self.ask("POST", "/url", &json!({ "url": url })).expect("the page opens");
+        }
+    }
+
+    /// Runs the body of a function in the page and gives what it returns.
+    pub fn script(&self, body: &str, arguments: &[Value]) -> Value {
+        self.ask("POST", "/execute/sync", &json!({ "script": body, "args": arguments }))
+            .unwrap_or_else(|error| panic!("{error}\nin: {body}"))
+    }
+
+    /// Runs a function whose last argument is a callback, and gives what that is called with.
+    pub fn script_async(&self, body: &str, arguments: &[Value]) -> Value {
+        self.ask("POST", "/execute/async", &json!({ "script": body, "args": arguments }))
+            .unwrap_or_else(|error| panic!("{error}\nin: {body}"))
+    }
+
+    fn element(&self, selector: &str) -> Result<String, String> {
+        let found = self.ask("POST", "/element", &json!({ "using": "css selector", "value": selector }))?;
+        found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| format!("no element {selector}"))
+    }
+
+    /// Clicks as a visitor does: it fails when the element is hidden or disabled.
+    pub fn click(&self, selector: &str) -> Result<(), String> {
+        let element = self.element(selector)?;
+        self.ask("POST", &format!("/element/{element}/click"), &json!({})).map(drop)
+    }
+
+    /// Types, or names the file of a file input.
+    pub fn type_into(&self, selector: &str, text: &str) -> Result<(), String> {
+        let element = self.element(selector)?;
+        self.ask("POST", &format!("/element/{element}/value"), &json!({ "text": text })).map(drop)
+    }
+
+    /// Lets the page save files into a folder.
+    pub fn save_into(&self, folder: &str) {
+        let parameters = json!({ "behavior": "allow", "downloadPath": folder });
+        let command = json!({ "cmd": "Browser.setDownloadBehavior", "params": parameters });
+        self.ask("POST", "/goog/cdp/execute", &command).expect("downloads are allowed");
+    }
+
+    /// The entries of a log, `browser` or `performance`, since it was last asked for.
+    pub fn log(&self, kind: &str) -> Vec<Value> {
+        let entries = self.ask("POST", "/se/log", &json!({ "type": kind })).expect("a log");
+        entries.as_array().cloned().unwrap_or_default()
+    }
+
+    /// A picture of the window, as PNG.
+    pub fn screenshot(&self) -> Option<Vec<u8>> {
+        self.ask("GET", "/screenshot", &Value::Null).ok()?.as_str().map(from_base64)
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        drop(self.ask("DELETE", "", &Value::Null));
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}
+
+/// Asks until there is an answer; `None` when the time is over.
+pub fn wait_until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if begin.elapsed() > limit {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    let digits = text.bytes().filter_map(|byte| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    });
+    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0);
+    for digit in digits {
+        bits = (bits << 6) | u32::from(digit);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    out
+}

@@ -1,0 +1,63 @@
+//! The worker's end of `postMessage`, in a worker of a real browser.
+#![cfg(target_arch = "wasm32")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use scorefield::engine::Port;
+use scorefield::protocol::Command;
+use scorefield::worker::BrowserPort;
+use serde::Serialize;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, MessageEventInit};
+
+wasm_bindgen_test_configure!(run_in_dedicated_worker);
+
+/// Lets a message arrive as if the page had sent it.
+fn arrive(message: &JsValue) {
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    let parts = MessageEventInit::new();
+    parts.set_data(message);
+    let event = MessageEvent::new_with_event_init_dict("message", &parts).expect("an event");
+    scope.dispatch_event(&event).expect("dispatched");
+}
+
+fn as_sent(command: &Command) -> JsValue {
+    command.serialize(&serde_wasm_bindgen::Serializer::new()).expect("a command can be sent")
+}
+
+#[wasm_bindgen_test]
+async fn commands_arrive_in_order_and_what_cannot_be_read_does_no_harm() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    assert_eq!(port.try_recv(), None);
+    arrive(&as_sent(&Command::Pause));
+    arrive(&JsValue::from_str("no such command"));
+    arrive(&JsValue::from_f64(3.0));
+    arrive(&as_sent(&Command::Stop));
+    assert_eq!(port.try_recv(), Some(Command::Pause));
+    assert_eq!(port.recv().await, Command::Stop);
+    assert_eq!(port.try_recv(), None);
+}
+
+#[wasm_bindgen_test]
+async fn waiting_ends_when_a_command_arrives() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    spawn_local(async { arrive(&as_sent(&Command::Resume)) });
+    assert_eq!(port.recv().await, Command::Resume);
+}
+
+#[wasm_bindgen_test]
+async fn yielding_lets_other_tasks_run_and_time_does_not_go_back() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    let begin = port.now_ms();
+    let ran = Rc::new(Cell::new(0));
+    for turn in 1..=100 {
+        let there = Rc::clone(&ran);
+        spawn_local(async move { there.set(there.get() + 1) });
+        port.yield_now().await;
+        assert_eq!(ran.get(), turn);
+    }
+    assert!(port.now_ms() >= begin);
+}
