@@ -30,14 +30,19 @@ fn places(text: &str) -> BTreeSet<&str> {
 
 /// String literals of the page's sources that look like keys: words joined by dots, the first of them a section.
 fn keys_in_sources() -> BTreeSet<String> {
-    let sections = ["page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file", "share"];
+    let sections = [
+        "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
+        "share",
+    ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
     for entry in std::fs::read_dir(folder).expect("src/ui is there") {
         let source = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file");
         for literal in source.split('"') {
             let wordy = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-'));
-            if wordy && literal.split_once('.').is_some_and(|(first, rest)| sections.contains(&first) && !rest.is_empty()) {
+            if wordy
+                && literal.split_once('.').is_some_and(|(first, rest)| sections.contains(&first) && !rest.is_empty())
+            {
                 keys.insert(literal.to_owned());
             }
         }

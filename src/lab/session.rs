@@ -80,6 +80,8 @@ pub enum Work {
 /// What the page has to do for the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Find out whether the browser has an adapter for WebGPU, and say so to [`Session::adapter`].
+    Probe,
     /// Fetch and start a worker.
     Launch(Slot),
     /// End a worker.
@@ -304,8 +306,13 @@ impl Session {
         if self.wish != DeviceWish::Gpu && self.phase(Slot::Cpu) == Phase::Absent {
             self.launch(Slot::Cpu);
         }
-        if self.wish != DeviceWish::Cpu && self.adapter == Some(true) && self.phase(Slot::Gpu) == Phase::Absent {
-            self.launch(Slot::Gpu);
+        if self.wish != DeviceWish::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
+            match self.adapter {
+                // An adapter can come and go with cables and drivers: it is asked for each time it is needed.
+                None => self.actions.push(Action::Probe),
+                Some(true) => self.launch(Slot::Gpu),
+                Some(false) => {}
+            }
         }
         if self.wish == DeviceWish::Gpu && self.adapter == Some(false) {
             self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
@@ -340,6 +347,9 @@ impl Session {
     pub fn wish(&mut self, wish: DeviceWish) {
         if self.wish != wish {
             self.wish = wish;
+            if self.phase(Slot::Gpu) == Phase::Absent {
+                self.adapter = None;
+            }
             if self.failure.as_ref().is_some_and(|f| f.kind == FailureKind::NoDevice) {
                 self.failure = None;
             }
@@ -480,6 +490,13 @@ impl Session {
             (Work::Training, _) => self.train(config, then_sample),
             (Work::Sampling, _) => self.sample(config),
         }
+    }
+
+    /// Another link was opened: what went on ends, and nothing has been asked for yet. Weights stay.
+    pub fn start_afresh(&mut self) {
+        self.stop();
+        self.run = None;
+        self.failure = None;
     }
 
     /// Puts a failure aside.

@@ -39,14 +39,10 @@ const fn stem(slot: Slot) -> &'static str {
     }
 }
 
-/// Connects the session to the workers and looks for an adapter.
+/// Connects the session to the workers.
 pub fn connect(page: Page) {
     page.do_action.set_value(Some(act));
     page.tell(|_| {});
-    spawn_local(async move {
-        let present = has_adapter().await;
-        page.tell(|session| session.adapter(present));
-    });
 }
 
 /// Asks the browser for a WebGPU adapter. By reflection: the typed interface is behind an unstable flag.
@@ -76,6 +72,10 @@ fn next_turn(slot: Slot) -> u32 {
 
 fn act(page: Page, action: Action) {
     match action {
+        Action::Probe => spawn_local(async move {
+            let present = has_adapter().await;
+            page.tell(|session| session.adapter(present));
+        }),
         Action::Launch(slot) => {
             let mine = next_turn(slot);
             spawn_local(async move {

@@ -293,7 +293,11 @@ pub fn Device() -> impl IntoView {
     view! {
         <section class="device">
             <h3>{t("device.title")}</h3>
-            <p data-testid="device" dir="auto">
+            <p
+                data-testid="device-in-use"
+                data-device=move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }
+                dir="auto"
+            >
                 {move || {
                     let (word, name, software) = name.get();
                     let soft = if software { page.text("device.software") } else { String::new() };

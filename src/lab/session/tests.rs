@@ -44,7 +44,7 @@ fn done(run: u32, stopped: bool) -> Event {
 #[test]
 fn commands_wait_until_the_worker_is_ready() {
     let mut session = Session::new(DeviceWish::Auto);
-    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu)]);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
     session.train(&config(), false);
     assert_eq!(session.take_actions(), []);
     assert_eq!(session.status(), Status::Loading);
@@ -152,7 +152,7 @@ fn a_diverged_training_starts_from_new_weights() {
 #[test]
 fn a_forced_gpu_that_is_not_there_is_an_error_until_the_wish_changes() {
     let mut session = Session::new(DeviceWish::Gpu);
-    assert_eq!(session.take_actions(), []);
+    assert_eq!(session.take_actions(), [Action::Probe]);
     session.adapter(false);
     assert_eq!(session.status(), Status::Failed);
     session.train(&config(), false);
@@ -160,7 +160,19 @@ fn a_forced_gpu_that_is_not_there_is_an_error_until_the_wish_changes() {
     assert_eq!(session.take_actions(), []);
     session.wish(DeviceWish::Auto);
     assert_eq!(session.failure(), None);
-    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu)]);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
+}
+
+#[test]
+fn another_link_ends_the_run_and_keeps_the_weights() {
+    let mut session = with_cpu();
+    session.train(&config(), true);
+    let _ = session.take_actions();
+    session.start_afresh();
+    assert_eq!(session.take_actions(), [Action::Post(Slot::Cpu, Command::Stop)]);
+    assert_eq!(session.status(), Status::Idle);
+    assert!(!session.receive(Slot::Cpu, &done(1, true)));
+    assert!(session.has_weights());
 }
 
 #[test]
