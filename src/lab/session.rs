@@ -136,7 +136,8 @@ pub struct Session {
     checkpoint: Option<Checkpoint>,
     /// Counts the trainings and imports, so that it is known who holds which weights.
     generation: u32,
-    importing: Option<RunId>,
+    /// The name of the answer, and the file that becomes the newest weights if it is good.
+    importing: Option<(RunId, Bytes)>,
     exporting: bool,
     names: u32,
     requests: u32,
@@ -258,6 +259,16 @@ impl Session {
     #[must_use]
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_ref()
+    }
+
+    /// Whether there is something to go back to after the failure: what only a visitor can mend is not mended by trying
+    /// again.
+    #[must_use]
+    pub fn can_recover(&self) -> bool {
+        use FailureKind as Kind;
+        self.failure.as_ref().is_some_and(|f| {
+            matches!(f.kind, Kind::DeviceLost | Kind::Internal | Kind::OutOfMemory | Kind::Diverged)
+        })
     }
 
     /// Whether leaving now would lose work: a training goes on or is held and no checkpoint of it has arrived.
@@ -382,6 +393,10 @@ impl Session {
             self.post(other, Command::Stop);
         }
         self.failure = None;
+        // A worker gives a measurement up for a run, without a word; it is taken when there is time again.
+        if self.comparing.take().is_some() {
+            self.compared = false;
+        }
         let id = self.name();
         self.run = Some(Run { id, slot, work, state: Status::Running, config, then_sample });
         let command = make(id);
@@ -517,8 +532,7 @@ impl Session {
         let slot = self.active();
         self.failure = None;
         let run = self.name();
-        self.importing = Some(run);
-        self.checkpoint = Some(Checkpoint { file: file.clone(), step: 0, generation: self.generation + 1 });
+        self.importing = Some((run, file.clone()));
         self.post(slot, Command::Load { run, file });
     }
 
@@ -649,23 +663,20 @@ impl Session {
     }
 
     fn loaded(&mut self, slot: Slot, run: RunId, step: u32) -> bool {
-        if self.importing != Some(run) {
+        if self.importing.as_ref().is_none_or(|(name, _)| *name != run) {
             return false;
         }
-        self.importing = None;
         self.generation += 1;
         self.device_mut(slot).holds = Some(self.generation);
-        if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint.step = step;
-        }
+        let generation = self.generation;
+        self.checkpoint = self.importing.take().map(|(_, file)| Checkpoint { file, step, generation });
         true
     }
 
     fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
         if let Some(id) = run {
-            if self.importing == Some(id) {
+            if self.importing.as_ref().is_some_and(|(name, _)| *name == id) {
                 self.importing = None;
-                self.checkpoint = None;
             } else if self.is_current(slot, id) {
                 self.become_state(Status::Failed);
             } else {

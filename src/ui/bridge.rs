@@ -156,7 +156,9 @@ fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
         });
     let broken = Closure::<dyn Fn(ErrorEvent)>::new(move |event: ErrorEvent| {
         event.prevent_default();
-        let message = event.message();
+        // A script that cannot be fetched makes an event without a message.
+        let message = js_sys::Reflect::get(&event, &"message".into()).ok().and_then(|m| m.as_string());
+        let message = message.unwrap_or_else(|| format!("{} does not start", stem(slot)));
         page.tell(|session| session.crashed(slot, &message));
     });
     worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
@@ -211,7 +213,13 @@ fn show(page: Page, event: Event) {
             page.scene.update_value(|scene| scene.preview = Some(points));
             page.paint();
         }
-        Event::Quality { step, quality, .. } => page.quality.update(|all| all.push((step, quality))),
+        Event::Quality { step, quality, .. } => page.quality.update(|all| {
+            // Sampling again, or with the closed form, is no progress of the training: the latest replaces the last.
+            if all.last().is_some_and(|&(last, _)| last >= step) {
+                all.pop();
+            }
+            all.push((step, quality));
+        }),
         Event::Loaded { config, .. } => {
             let device = page.config.with_untracked(|c| c.device);
             let mut config = config;

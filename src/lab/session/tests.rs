@@ -231,6 +231,7 @@ fn an_import_that_fails_is_shown_and_one_that_succeeds_is_held() {
     assert!(session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(1)), failure }));
     assert_eq!(session.status(), Status::Failed);
     assert!(!session.has_weights());
+    assert!(!session.can_recover());
     session.import(Bytes(vec![1; 4]));
     let loaded = Event::Loaded { run: RunId(2), config: config(), step: 42 };
     assert!(session.receive(Slot::Cpu, &loaded));
@@ -262,4 +263,28 @@ fn only_the_newest_field_is_shown() {
     let answer = |request| Event::Field { request, t: 0.5, side: 8, score: Floats(Vec::new()) };
     assert!(!session.receive(Slot::Cpu, &answer(first)));
     assert!(session.receive(Slot::Cpu, &answer(second)));
+}
+
+#[test]
+fn a_damaged_file_takes_nothing_away() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    session.receive(Slot::Cpu, &checkpoint(1, 50));
+    session.receive(Slot::Cpu, &done(1, false));
+    session.import(Bytes(vec![0; 4]));
+    let failure = Failure { kind: FailureKind::BadFile, detail: String::new() };
+    session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(2)), failure });
+    assert_eq!(session.checkpoint().map(|c| c.step), Some(50));
+}
+
+#[test]
+fn a_run_puts_a_measurement_off_and_it_is_taken_afterwards() {
+    let mut session = with_both();
+    session.compare(&config());
+    assert!(session.is_comparing());
+    session.train(&config(), false);
+    assert!(!session.is_comparing());
+    assert!(!session.wants_comparison());
+    session.receive(Slot::Cpu, &done(1, false));
+    assert!(session.wants_comparison());
 }
