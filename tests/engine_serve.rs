@@ -261,6 +261,32 @@ fn saving_and_fields_are_answered_while_training_goes_on() {
 }
 
 #[test]
+fn a_stop_gives_up_a_step_that_would_take_long() {
+    let mut page = Page::open();
+    page.settle();
+    // A sampling step of two million estimates, and a training step of 100 GFLOP: seconds each.
+    let config = RunConfig {
+        denoiser: DenoiserId::Exact,
+        dataset: DatasetId::Checkerboard,
+        solver: SolverId::PredictorCorrector,
+        corrections: 100,
+        samples: 20_000,
+        ..tiny()
+    };
+    page.post(Command::Sample { run: RUN, config });
+    page.until(|e| matches!(e, Event::Frame { step: 0, .. }));
+    page.post(Command::Stop);
+    let events = page.settle();
+    assert!(matches!(&events[..], [Event::Done { run: RUN, stopped: true, .. }]), "{events:?}");
+
+    page.post(train(&RunConfig { width: 512, depth: 8, batch: 8192, ..tiny() }));
+    page.beat(3);
+    page.post(Command::Stop);
+    let events = page.until(|e| matches!(e, Event::Done { .. }));
+    assert_eq!(step_of(&events), 0, "{events:?}");
+}
+
+#[test]
 fn only_the_newest_of_several_fields_is_answered() {
     let mut page = Page::open();
     page.settle();
