@@ -119,6 +119,7 @@ impl Page {
 }
 
 /// A run small enough for a test.
+#[allow(dead_code)]
 pub fn tiny() -> RunConfig {
     RunConfig { width: 16, depth: 2, batch: 32, training_steps: 50, samples: 64, steps: 8, ..RunConfig::default() }
 }
