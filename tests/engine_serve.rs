@@ -137,7 +137,7 @@ fn an_empty_drawing_is_a_bad_configuration_not_a_crash() {
 #[test]
 fn a_diverging_run_says_so_and_keeps_good_weights() {
     let mut page = Page::open();
-    // Relu and a rate this high blow up within a few steps.
+    // No network survives steps of this size.
     let config = RunConfig { rate: 1e30, training_steps: 500, ..tiny() };
     page.post(train(&config));
     let events = page.settle();
