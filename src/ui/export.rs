@@ -79,7 +79,7 @@ fn losses(page: Page) {
 }
 
 fn settings(page: Page) {
-    let json = page.config.with_untracked(|config| serde_json::to_string_pretty(config)).unwrap_or_default();
+    let json = page.config.with_untracked(serde_json::to_string_pretty).unwrap_or_default();
     save("scorefield.json", "application/json", json.as_bytes());
 }
 

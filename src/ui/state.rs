@@ -64,6 +64,9 @@ pub struct Progress {
     pub rate: f64,
 }
 
+/// Does what the session asks for.
+pub type Act = fn(Page, Action);
+
 /// The signals of the page. Cheap to copy; every component takes it from the context.
 #[derive(Clone, Copy)]
 pub struct Page {
@@ -105,7 +108,7 @@ pub struct Page {
     /// Whether new frames are shown as they come, and old ones played.
     pub playing: RwSignal<bool>,
     /// How the session's actions are done; empty until the bridge is there.
-    pub do_action: StoredValue<Option<fn(Page, Action)>>,
+    pub do_action: StoredValue<Option<Act>>,
 }
 
 impl Page {
