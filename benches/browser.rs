@@ -35,7 +35,7 @@ worker.onmessage = ({ data }) => {
   if (data.Benchmark) { worker.terminate(); done(data.Benchmark.benchmark); }
 };";
 
-/// The peer's page, made when the benchmark runs. `inputs` are two coordinates and the time features.
+/// The peer's page, made when the benchmark runs. `inputs` is how many our network has.
 const THEIRS: &str = "
 const [c, inputs, budget, done] = arguments;
 (async () => {
@@ -114,6 +114,12 @@ fn number(answer: &Value, key: &str) -> f64 {
     answer[key].as_f64().unwrap_or_else(|| panic!("no {key}: {answer}"))
 }
 
+/// Inputs of the network with so many parameters: two coordinates and the features made of them and of the level.
+fn inputs(parameters: f64, config: &RunConfig) -> f64 {
+    let (width, depth) = (f64::from(config.width), f64::from(config.depth));
+    (parameters - (depth - 1.0) * (width + 1.0) * width - 2.0 * (width + 1.0)) / width - 1.0
+}
+
 fn main() {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
     assert!(dist.join("worker_cpu_loader.js").exists(), "there is no page in dist/: run make dist");
@@ -122,7 +128,6 @@ fn main() {
     let browser = Browser::start(&arguments());
     let config = RunConfig::default();
     let as_sent = serde_json::to_value(&config).expect("a configuration is JSON");
-    let inputs = 2 + scorefield::lab::TIME_FEATURES;
 
     let (mut our_steps, mut their_steps, mut our_evaluations, mut their_evaluations) = (vec![], vec![], vec![], vec![]);
     let (mut our_last, mut their_last) = (Value::Null, Value::Null);
@@ -132,6 +137,7 @@ fn main() {
         our_last = browser.script_async(OURS, &[as_sent.clone(), json!(BUDGET)]);
         our_steps.push(number(&our_last, "training_step_ms"));
         our_evaluations.push(number(&our_last, "evaluation_ms"));
+        let inputs = inputs(number(&our_last, "parameters"), &config);
         browser.goto(&format!("http://{}/", theirs.address()));
         their_last = browser.script_async(THEIRS, &[as_sent.clone(), json!(inputs), json!(BUDGET)]);
         their_steps.push(number(&their_last, "training_step_ms"));
