@@ -155,7 +155,10 @@ fn main() {
         ("training step, ms", median(&our_steps), median(&their_steps)),
         ("evaluation, ms", median(&our_evaluations), median(&their_evaluations)),
     ];
-    println!("\nMLP {} x {}, batch {}, {} samples an evaluation; medians of {ROUNDS} rounds, one thread", config.depth, config.width, config.batch, config.samples);
+    println!(
+        "\nMLP {} x {}, batch {}, {} samples an evaluation; medians of {ROUNDS} rounds, one thread",
+        config.depth, config.width, config.batch, config.samples
+    );
     println!("| | scorefield | tfjs {PEER} wasm | times as fast |\n|---|---|---|---|");
     for (name, our, their) in rows {
         println!("| {name} | {our:.3} | {their:.3} | {:.2} |", their / our);

@@ -2,6 +2,8 @@
 
 #[path = "e2e/page.rs"]
 mod page;
+// The benchmark in a browser uses the rest of it.
+#[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]
 mod webdriver;
 
@@ -10,7 +12,8 @@ use std::time::{Duration, Instant};
 use page::{LATE, Page, SOON};
 
 /// A run short enough for a slow machine and long enough to learn two moons roughly.
-const SMALL: &str = "#dataset=moons&device=cpu&width=32&depth=2&batch=128&training-steps=800&samples=1000&steps=10&seed=3";
+const SMALL: &str =
+    "#dataset=moons&device=cpu&width=32&depth=2&batch=128&training-steps=800&samples=1000&steps=10&seed=3";
 
 #[test]
 fn training_on_the_cpu_lowers_the_loss_and_brings_the_samples_near_the_data() {

@@ -68,8 +68,9 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "timeouts": { "script": 900_000, "pageLoad": 120_000 },
         });
-        let answer =
-            browser.send("POST", "/session", &json!({ "capabilities": { "alwaysMatch": capabilities } })).expect("a browser");
+        let answer = browser
+            .send("POST", "/session", &json!({ "capabilities": { "alwaysMatch": capabilities } }))
+            .expect("a browser");
         browser.session = answer["sessionId"].as_str().expect("a session").to_owned();
         browser
     }
@@ -104,7 +105,8 @@ impl Browser {
             Ok(content)
         };
         let content = exchange().map_err(|error| format!("{method} {path}: {error}"))?;
-        let mut answer: Value = serde_json::from_slice(&content).map_err(|error| format!("{method} {path}: {error}"))?;
+        let mut answer: Value =
+            serde_json::from_slice(&content).map_err(|error| format!("{method} {path}: {error}"))?;
         let value = answer["value"].take();
         match value["error"].as_str() {
             Some(error) => Err(format!("{method} {path}: {error}: {}", value["message"].as_str().unwrap_or_default())),
