@@ -85,8 +85,8 @@ fn median(values: &[f64]) -> f64 {
 fn install_peer() -> PathBuf {
     let folder = env::temp_dir().join("scorefield-peer");
     fs::create_dir_all(&folder).expect("a folder");
-    let packages = ["tfjs-core", "tfjs-backend-wasm"];
-    if !folder.join("node_modules/@tensorflow/tfjs-backend-wasm").exists() {
+    let packages = ["tfjs", "tfjs-backend-wasm"];
+    if !folder.join("node_modules/@tensorflow/tfjs").exists() {
         let status = Command::new("npm")
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
             .arg(&folder)
@@ -95,7 +95,7 @@ fn install_peer() -> PathBuf {
             .expect("npm can be started");
         assert!(status.success(), "npm could not install the peer");
     }
-    for (package, file) in [("tfjs-core", "tf-core.min.js"), ("tfjs-backend-wasm", "tf-backend-wasm.min.js")] {
+    for (package, file) in [("tfjs", "tf.min.js"), ("tfjs-backend-wasm", "tf-backend-wasm.min.js")] {
         let from = folder.join("node_modules/@tensorflow").join(package).join("dist").join(file);
         fs::copy(&from, folder.join(file)).expect("the peer's files");
     }
@@ -105,7 +105,7 @@ fn install_peer() -> PathBuf {
             fs::copy(entry.path(), folder.join(entry.file_name())).expect("the peer's files");
         }
     }
-    let page = "<!DOCTYPE html><script src='tf-core.min.js'></script><script src='tf-backend-wasm.min.js'></script>";
+    let page = "<!DOCTYPE html><script src='tf.min.js'></script><script src='tf-backend-wasm.min.js'></script>";
     fs::write(folder.join("index.html"), page).expect("the peer's page");
     folder
 }
