@@ -8,12 +8,12 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use scorefield::diffusion::Schedule;
 use scorefield::diffusion::now;
 use scorefield::engine::batch::Batches;
 use scorefield::engine::learned::Learned;
 use scorefield::engine::preview::prior;
 use scorefield::engine::{Trainer, open};
-use scorefield::diffusion::Schedule;
 use scorefield::lab::{DeviceWish, RunConfig};
 use scorefield::nn::adam::{Moments, Update};
 use scorefield::nn::kernels::CpuMlp;
@@ -58,8 +58,7 @@ fn measure(name: &str, config: &RunConfig) {
     report("forward", time(|| drop(black_box(cpu.forward(inputs(), rows)))));
 
     let (_, gradient) = cpu.gradient(inputs(), &batch.targets, &batch.weights);
-    let (mut updated, mut moments, mut average) =
-        (cpu.clone(), Moments::new(parameters.len()), cpu.parameters());
+    let (mut updated, mut moments, mut average) = (cpu.clone(), Moments::new(parameters.len()), cpu.parameters());
     let update = Update::new(1, 1e-3, 0.99);
     report("Adam", time(|| updated.update(gradient.clone(), &mut moments, &mut average, update)));
 
@@ -83,9 +82,8 @@ fn measure(name: &str, config: &RunConfig) {
     );
 
     let mlp = Mlp::new(architecture, &parameters, &opened.device);
-    let matrix = |v: &[f32], columns| {
-        Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &opened.device)
-    };
+    let matrix =
+        |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &opened.device);
     report(
         "the same in plain Burn operations",
         time(|| {
@@ -123,8 +121,7 @@ fn filled(rows: usize, columns: usize, device: &Device) -> Tensor<2> {
 fn automatic(mlp: &Mlp, batch: &scorefield::engine::batch::Batch, device: &Device) -> f64 {
     let device = device.clone().autodiff();
     let rows = batch.weights.len();
-    let matrix =
-        |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &device);
+    let matrix = |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &device);
     let flat = mlp.parameters().clone().into_data();
     time(|| {
         let parameters = Tensor::<1>::from_data(flat.clone(), &device).require_grad();

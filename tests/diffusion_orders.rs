@@ -76,7 +76,9 @@ fn dpm_solver_pp_converges_with_order_two_which_its_first_step_sets_for_3m_too()
 #[test]
 fn unipc_converges_one_order_above_its_predictor() {
     for basis in [Basis::Linear, Basis::Exponential] {
+        has_order(Solver::UniPc { order: 1, basis }, Spacing::LogSnr, 2.0, 200);
         has_order(Solver::UniPc { order: 2, basis }, Spacing::LogSnr, 3.0, 200);
+        has_order(Solver::UniPc { order: 3, basis }, Spacing::LogSnr, 4.0, 100);
     }
 }
 

@@ -4,8 +4,9 @@
 mod support;
 
 use scorefield::diffusion::langevin::{Place, adjusted, snr_for_epsilon, snr_for_paper_epsilon, unadjusted};
+use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::solver::{Churn, Tolerance, Variance};
-use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
 use scorefield::rng::{Rng, Stream};
 use support::{Batch, Gaussian, Mixture};
 
@@ -96,6 +97,7 @@ fn every_solver_gives_the_right_marginals_of_a_mixture() {
         (Solver::EulerMaruyama, Spacing::Uniform, 300),
         (Solver::ReverseDiffusion, Spacing::Uniform, 300),
         (Solver::PredictorCorrector { snr: 0.1, corrections: 1 }, Spacing::Uniform, 200),
+        (Solver::AnnealedCorrector { snr: 0.1, corrections: 1 }, Spacing::Uniform, 200),
         (Solver::Euler, Spacing::Uniform, 200),
         (Solver::Heun, Spacing::Uniform, 100),
         (Solver::Rk45(Tolerance { relative: 1e-4, absolute: 1e-4 }), Spacing::Uniform, 2),
@@ -127,6 +129,39 @@ fn every_solver_gives_the_right_marginals_of_a_mixture() {
         assert!((v - variance).abs() < 4.0 * variance * (2.0 / n).sqrt() + 0.02, "{solver:?}: variance {v}");
         assert!((left - 0.2).abs() < 4.0 * (0.16 / n).sqrt() + 0.02, "{solver:?}: weight {left}");
     }
+}
+
+/// A model that learned a variance halfway, in the logarithm, between the two ends.
+struct Halfway(Gaussian);
+
+impl Denoiser<f64> for Halfway {
+    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
+        self.0.believe(*x, level)
+    }
+    fn learned_noise(&self, noise: f64, smallest: f64, largest: f64) -> f64 {
+        noise * (0.5 * learned_log_variance(0.0, smallest, largest)).exp()
+    }
+}
+
+#[test]
+fn a_learned_variance_lies_between_the_fixed_ones() {
+    let schedule = Schedule::Cosine;
+    let levels = vec![schedule.level(0.6), schedule.level(0.5)];
+    let data = Gaussian::new(0.2, 0.5);
+    let spread = |variance, model: &mut dyn FnMut(Solver, f64) -> f64| {
+        model(Solver::Ddpm(variance), 1.0) - model(Solver::Ddpm(variance), 0.0)
+    };
+    let mut fixed = |solver, z| {
+        now(Sampler::new(solver, schedule.clone(), levels.clone(), 0.4).run(&mut data.clone(), &mut |_: &f64, _| z))
+    };
+    let (small, large) = (spread(Variance::Small, &mut fixed), spread(Variance::Large, &mut fixed));
+    let unlearned = spread(Variance::Learned, &mut fixed);
+    let mut learned = |solver, z| {
+        now(Sampler::new(solver, schedule.clone(), levels.clone(), 0.4).run(&mut Halfway(data), &mut |_: &f64, _| z))
+    };
+    let halfway = spread(Variance::Learned, &mut learned);
+    assert!(small < large);
+    assert!((unlearned - small).abs() < 1e-14 && (halfway - (small * large).sqrt()).abs() < 1e-14);
 }
 
 #[test]

@@ -33,16 +33,14 @@ const ROUNDING: f32 = 64.0 * f32::EPSILON;
 
 #[test]
 fn outputs_gradients_and_adam_match_pytorch() {
-    let golden: Value =
-        serde_json::from_str(include_str!("golden/engine_mlp.json")).expect("the golden file is JSON");
+    let golden: Value = serde_json::from_str(include_str!("golden/engine_mlp.json")).expect("the golden file is JSON");
     assert_eq!(golden["features"], features::COUNT);
     let device = Device::flex();
     for case in golden["cases"].as_array().expect("cases") {
         let id = case["activation"].as_str().expect("an id");
         let activation = Activation::from_id(id).expect("a known activation");
         let architecture = Architecture { width: 8, depth: 2, activation };
-        let [x, target, weight, parameters] =
-            ["x", "target", "weight", "parameters"].map(|name| numbers(&case[name]));
+        let [x, target, weight, parameters] = ["x", "target", "weight", "parameters"].map(|name| numbers(&case[name]));
         let [output, expected, after] = ["output", "gradient", "after_two_steps"].map(|name| numbers(&case[name]));
         let loss = case["loss"].as_f64().expect("a number") as f32;
 

@@ -1,12 +1,12 @@
 //! Training as such: the loss falls, runs repeat, weights carry over.
 #![cfg(feature = "cpu")]
 
-use scorefield::diffusion::{Denoiser as _, Level, Schedule, now};
-use scorefield::engine::{Learned, Opened, Trainer, open};
-use scorefield::lab::{DatasetId, DeviceWish, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
 use scorefield::data::Dataset;
 use scorefield::data::marginal::Exact;
+use scorefield::diffusion::{Denoiser as _, Level, Schedule, now};
 use scorefield::engine::preview::prior;
+use scorefield::engine::{Learned, Opened, Trainer, open};
+use scorefield::lab::{DatasetId, DeviceWish, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
 
 fn cpu() -> Opened {
     now(open(DeviceWish::Cpu)).expect("this build has the CPU device")

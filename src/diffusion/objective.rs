@@ -3,7 +3,6 @@
 use super::prediction::canonical;
 use super::schedule::ncsn::normal_cdf;
 use super::{Level, Prediction, Schedule};
-use crate::lab::WeightingId;
 
 /// How the loss weighs the levels. Each is a weight of the squared error of the *data estimate*; [`Self::of_output`]
 /// turns it into one of the network's own output.
@@ -24,17 +23,6 @@ pub enum Weighting {
     },
     /// `g^2` of the score error: a bound on the likelihood (Song et al. 2021, arXiv 2101.09258).
     Likelihood,
-}
-
-impl From<WeightingId> for Weighting {
-    fn from(id: WeightingId) -> Self {
-        match id {
-            WeightingId::Simple => Self::Simple,
-            WeightingId::MinSnr => Self::MinSnr { cap: 5.0 },
-            WeightingId::Edm => Self::Edm { data_std: 1.0 },
-            WeightingId::Likelihood => Self::Likelihood,
-        }
-    }
 }
 
 impl Weighting {

@@ -7,7 +7,6 @@
 //! of a level, [`canonical`]: `x` divided by `sqrt(alpha^2 + sigma^2)`, its output read at the level so scaled.
 
 use super::{Estimate, Level, State};
-use crate::lab::PredictionId;
 
 /// The meaning of a network's output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,19 +26,6 @@ pub enum Prediction {
     },
     /// Flow matching's `noise - data` (Lipman et al. 2022, arXiv 2210.02747).
     Flow,
-}
-
-impl From<PredictionId> for Prediction {
-    fn from(id: PredictionId) -> Self {
-        match id {
-            PredictionId::Noise => Self::Noise,
-            PredictionId::Data => Self::Data,
-            PredictionId::Velocity => Self::Velocity,
-            PredictionId::Score => Self::Score,
-            PredictionId::Edm => Self::Karras { data_std: 1.0 },
-            PredictionId::Flow => Self::Flow,
-        }
-    }
 }
 
 /// `x * self.x + output * self.output`

@@ -14,7 +14,6 @@ pub use spacing::Spacing;
 pub use table::{Betas, COSINE_OFFSET};
 
 use super::Level;
-use crate::lab::{RunConfig, ScheduleId};
 
 /// A noise schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,25 +76,6 @@ pub fn clean() -> Level {
 const SMALLEST_RATIO: f64 = 1e-3;
 
 impl Schedule {
-    /// The schedule of a run.
-    #[must_use]
-    pub fn from_config(config: &RunConfig) -> Self {
-        let RunConfig { beta_min, beta_max, sigma_min, sigma_max, levels, .. } = *config;
-        match config.schedule {
-            ScheduleId::Linear => Self::Linear { beta_min, beta_max },
-            ScheduleId::SubVp => Self::SubVp { beta_min, beta_max },
-            ScheduleId::Exploding => Self::Exploding { sigma_min, sigma_max },
-            ScheduleId::Cosine => Self::Cosine,
-            ScheduleId::Flow => Self::Flow,
-            ScheduleId::Geometric => Self::Geometric { sigma_min, sigma_max, levels },
-            ScheduleId::Edm => Self::Edm { sigma_min, sigma_max },
-            ScheduleId::DdpmLinear => Self::table(Betas::linear(1000, 1e-4, 0.02)),
-            ScheduleId::DdpmScaledLinear => Self::table(Betas::scaled_linear(1000, 0.00085, 0.012)),
-            ScheduleId::DdpmCosine => Self::table(Betas::cosine(1000)),
-            ScheduleId::DdpmSigmoid => Self::table(Betas::sigmoid(1000, 1e-4, 0.02)),
-        }
-    }
-
     /// The schedule of a discrete chain.
     #[must_use]
     pub fn table(betas: Betas) -> Self {

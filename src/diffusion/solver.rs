@@ -20,7 +20,6 @@ pub use rk45::Tolerance;
 pub use unipc::Basis;
 
 use super::{Denoiser, Estimate, Level, Schedule, Spacing, State};
-use crate::lab::{RunConfig, SolverId};
 use context::{Context, Tally};
 use multistep::History;
 
@@ -41,6 +40,14 @@ pub enum Solver {
     /// Langevin steps at a level, then a reverse diffusion step to the next (the same).
     PredictorCorrector {
         /// Signal-to-noise ratio of the Langevin steps.
+        snr: f64,
+        /// Langevin steps a level.
+        corrections: u32,
+    },
+    /// The same with Langevin steps of the size that [`Self::AnnealedLangevin`] takes: score_sde's other corrector,
+    /// without its factor `1 - beta` for chains.
+    AnnealedCorrector {
+        /// The Langevin step at a level is `2 (snr sigma)^2`.
         snr: f64,
         /// Langevin steps a level.
         corrections: u32,
@@ -82,33 +89,6 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// The solver of a run.
-    #[must_use]
-    pub fn from_config(config: &RunConfig) -> Self {
-        let RunConfig { eta, churn, snr, corrections, tolerance, .. } = *config;
-        match config.solver {
-            SolverId::Ddpm => Self::Ddpm(Variance::Small),
-            SolverId::DdpmLarge => Self::Ddpm(Variance::Large),
-            SolverId::Ddim => Self::Ddim { eta },
-            SolverId::EulerMaruyama => Self::EulerMaruyama,
-            SolverId::ReverseDiffusion => Self::ReverseDiffusion,
-            SolverId::PredictorCorrector => Self::PredictorCorrector { snr, corrections },
-            SolverId::AnnealedLangevin => Self::AnnealedLangevin { snr, corrections },
-            SolverId::Euler => Self::Euler,
-            SolverId::Heun => Self::Heun,
-            SolverId::Rk45 => Self::Rk45(Tolerance { relative: tolerance, absolute: tolerance }),
-            SolverId::EdmHeun => Self::EdmHeun(Churn::everywhere(churn)),
-            SolverId::Dpm1 => Self::Dpm1,
-            SolverId::Dpm2 => Self::Dpm2,
-            SolverId::Dpm3 => Self::Dpm3,
-            SolverId::DpmPp2m => Self::DpmPp2m,
-            SolverId::DpmPp3m => Self::DpmPp3m,
-            SolverId::DpmPpSde => Self::DpmPpSde,
-            SolverId::UniPc2 => Self::UniPc { order: 2, basis: Basis::Exponential },
-            SolverId::UniPc3 => Self::UniPc { order: 3, basis: Basis::Exponential },
-        }
-    }
-
     /// The grid that this solver samples on: the schedule's, and for the adaptive solver only its ends and the clean level.
     #[must_use]
     pub fn grid(self, schedule: &Schedule, spacing: Spacing, steps: usize) -> Vec<Level> {
@@ -129,7 +109,7 @@ impl Solver {
             Self::Euler | Self::Heun | Self::Rk45(_) | Self::Dpm1 | Self::Dpm2 | Self::Dpm3 => true,
             Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } => true,
             Self::Ddpm(_) | Self::EulerMaruyama | Self::ReverseDiffusion | Self::DpmPpSde => false,
-            Self::PredictorCorrector { .. } | Self::AnnealedLangevin { .. } => false,
+            Self::PredictorCorrector { .. } | Self::AnnealedCorrector { .. } | Self::AnnealedLangevin { .. } => false,
         }
     }
 
@@ -138,7 +118,9 @@ impl Solver {
     pub fn evaluations(self, to_clean: bool) -> Option<u32> {
         match self {
             Self::Rk45(_) => None,
-            Self::PredictorCorrector { corrections, .. } => Some(corrections + 1),
+            Self::PredictorCorrector { corrections, .. } | Self::AnnealedCorrector { corrections, .. } => {
+                Some(corrections + 1)
+            }
             Self::AnnealedLangevin { corrections, .. } => Some(corrections + u32::from(to_clean)),
             Self::Heun | Self::EdmHeun(_) | Self::Dpm2 if !to_clean => Some(2),
             Self::Dpm3 if !to_clean => Some(3),
@@ -205,15 +187,6 @@ impl<S: State> Sampler<S> {
         let memory = Memory::new();
         let tally = Tally::default();
         Self { solver, schedule, levels, position: 0, level, x: start, memory, tally, attempts: 0, rejected: 0 }
-    }
-
-    /// The sampling run that a configuration describes, from unit noise.
-    #[must_use]
-    pub fn from_config(config: &RunConfig, unit_noise: S) -> Self {
-        let (solver, schedule) = (Solver::from_config(config), Schedule::from_config(config));
-        let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
-        let start = unit_noise.scale(schedule.prior_std());
-        Self::new(solver, schedule, levels, start)
     }
 
     /// One step. `None` when the run is over.
@@ -358,7 +331,9 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     // What solvers do at the level they come from, before they leave it.
     let x = match solver {
         Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await,
-        Solver::AnnealedLangevin { snr, corrections } => sde::anneal(run, x, snr, corrections).await,
+        Solver::AnnealedCorrector { snr, corrections } | Solver::AnnealedLangevin { snr, corrections } => {
+            sde::anneal(run, x, snr, corrections).await
+        }
         Solver::EdmHeun(churn) => return ode::edm(run, x, churn).await,
         _ => x,
     };
@@ -370,7 +345,9 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         Solver::Ddpm(variance) => ancestral::ddpm(run, x, variance).await,
         Solver::Ddim { eta } => ancestral::ddim(run, x, eta).await,
         Solver::EulerMaruyama => sde::euler_maruyama(run, x).await,
-        Solver::ReverseDiffusion | Solver::PredictorCorrector { .. } => sde::reverse_diffusion(run, x).await,
+        Solver::ReverseDiffusion | Solver::PredictorCorrector { .. } | Solver::AnnealedCorrector { .. } => {
+            sde::reverse_diffusion(run, x).await
+        }
         // The same sample, seen at the next level.
         Solver::AnnealedLangevin { .. } => x.scale(run.to.alpha / run.from.alpha),
         Solver::Euler => ode::euler(run, x).await,

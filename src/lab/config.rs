@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
+    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
+    WeightingId,
 };
 use super::drawing::Drawing;
 

@@ -35,16 +35,10 @@ pub const EXPERIMENTS: &[Experiment] = &[Experiment {
             advanced: false,
         },
         Group { id: "model", fields: &["denoiser", "prediction", "width", "depth", "activation"], advanced: true },
-        Group {
-            id: "training",
-            fields: &["training-steps", "batch", "rate", "ema", "weighting"],
-            advanced: true,
-        },
+        Group { id: "training", fields: &["training-steps", "batch", "rate", "ema", "weighting"], advanced: true },
         Group {
             id: "sampling",
-            fields: &[
-                "solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "samples",
-            ],
+            fields: &["solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "samples"],
             advanced: false,
         },
         Group { id: "run", fields: &["seed", "device"], advanced: true },

@@ -4,7 +4,8 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
+    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
+    WeightingId,
 };
 use super::config::RunConfig;
 use super::drawing::Drawing;
@@ -96,7 +97,9 @@ impl Field {
         let value = match self.kind {
             Kind::Choice(ids) => ids.iter().find(|&&id| id == text).map(|id| Value::Choice(id)),
             // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
-            Kind::Whole { .. } => text.parse::<f64>().ok().filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
+            Kind::Whole { .. } => {
+                text.parse::<f64>().ok().filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32))
+            }
             Kind::Real { .. } => text.parse::<f64>().ok().map(Value::Real),
             Kind::Drawing => {
                 let (drawing, damaged) = Drawing::from_text(text);

@@ -5,11 +5,13 @@ pub mod config;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+mod resolve;
 pub mod session;
 pub mod texts;
 
 pub use choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, WeightingId,
+    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
+    WeightingId,
 };
 pub use config::RunConfig;
 pub use drawing::Drawing;

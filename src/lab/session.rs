@@ -4,6 +4,11 @@
 //! There are two devices, each behind a worker of its own. Commands for a worker that is not ready wait for it; events
 //! of runs that are not current are told apart; what a dying worker leaves behind is kept for the next one.
 
+mod events;
+mod queries;
+#[cfg(test)]
+mod tests;
+
 use super::choices::{DenoiserId, DeviceWish};
 use super::config::RunConfig;
 use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Event, Failure, FailureKind, RunId};
@@ -80,6 +85,8 @@ pub enum Work {
 /// What the page has to do for the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Find out whether the browser has an adapter for WebGPU, and say so to [`Session::adapter`].
+    Probe,
     /// Fetch and start a worker.
     Launch(Slot),
     /// End a worker.
@@ -134,7 +141,8 @@ pub struct Session {
     checkpoint: Option<Checkpoint>,
     /// Counts the trainings and imports, so that it is known who holds which weights.
     generation: u32,
-    importing: Option<RunId>,
+    /// The name of the answer, and the file that becomes the newest weights if it is good.
+    importing: Option<(RunId, Bytes)>,
     exporting: bool,
     names: u32,
     requests: u32,
@@ -172,121 +180,6 @@ impl Session {
         std::mem::take(&mut self.actions)
     }
 
-    /// The one word.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        if self.failure.is_some() {
-            return Status::Failed;
-        }
-        let slot = self.run.as_ref().map_or(self.active(), |run| run.slot);
-        if self.device(slot).phase != Phase::Ready {
-            return Status::Loading;
-        }
-        self.run.as_ref().map_or(Status::Idle, |run| run.state)
-    }
-
-    /// What went wrong, while nothing has been done about it.
-    #[must_use]
-    pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
-    }
-
-    /// The worker that the next run goes to.
-    #[must_use]
-    pub fn active(&self) -> Slot {
-        match self.wish {
-            DeviceWish::Cpu => Slot::Cpu,
-            DeviceWish::Gpu => Slot::Gpu,
-            DeviceWish::Auto if self.faster == Some(Slot::Gpu) && self.device(Slot::Gpu).phase == Phase::Ready => {
-                Slot::Gpu
-            }
-            DeviceWish::Auto => Slot::Cpu,
-        }
-    }
-
-    /// How far a worker is.
-    #[must_use]
-    pub fn phase(&self, slot: Slot) -> Phase {
-        self.device(slot).phase
-    }
-
-    /// What a worker computes on, once it has said so.
-    #[must_use]
-    pub fn info(&self, slot: Slot) -> Option<&DeviceInfo> {
-        self.device(slot).info.as_ref()
-    }
-
-    /// A worker's timings, once measured.
-    #[must_use]
-    pub fn timings(&self, slot: Slot) -> Option<&Benchmark> {
-        self.device(slot).benchmark.as_ref()
-    }
-
-    /// Whether there is an adapter for WebGPU; `None` while that is not known.
-    #[must_use]
-    pub fn has_adapter(&self) -> Option<bool> {
-        self.adapter
-    }
-
-    /// What the visitor wishes.
-    #[must_use]
-    pub fn wished(&self) -> DeviceWish {
-        self.wish
-    }
-
-    /// What the current or last run does.
-    #[must_use]
-    pub fn work(&self) -> Option<Work> {
-        self.run.as_ref().map(|run| run.work)
-    }
-
-    /// The worker of the current or last run; without one that of the next.
-    #[must_use]
-    pub fn running_slot(&self) -> Slot {
-        self.run.as_ref().map_or(self.active(), |run| run.slot)
-    }
-
-    /// Whether a run goes on or is held.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| matches!(run.state, Status::Running | Status::Paused))
-    }
-
-    /// The newest weights known to the page.
-    #[must_use]
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.checkpoint.as_ref()
-    }
-
-    /// Whether leaving now would lose work: a training goes on or is held and no checkpoint of it has arrived.
-    #[must_use]
-    pub fn has_unsaved_work(&self) -> bool {
-        let kept = self.checkpoint.as_ref().is_some_and(|c| c.generation == self.generation);
-        let training = |run: &Run| run.work == Work::Training && matches!(run.state, Status::Running | Status::Paused);
-        self.run.as_ref().is_some_and(training) && !kept
-    }
-
-    /// Whether weights have been trained or loaded.
-    #[must_use]
-    pub fn has_weights(&self) -> bool {
-        self.generation > 0
-    }
-
-    /// Whether it is time to compare the two devices: both are there, the choice is free and nothing is going on.
-    #[must_use]
-    pub fn wants_comparison(&self) -> bool {
-        self.wish == DeviceWish::Auto
-            && !self.compared
-            && Slot::ALL.iter().all(|&slot| self.phase(slot) == Phase::Ready)
-            && matches!(self.status(), Status::Idle | Status::Done)
-    }
-
-    /// Whether timings are being taken.
-    #[must_use]
-    pub fn is_comparing(&self) -> bool {
-        self.comparing.is_some()
-    }
-
     fn device(&self, slot: Slot) -> &Device {
         &self.devices[slot as usize]
     }
@@ -304,8 +197,13 @@ impl Session {
         if self.wish != DeviceWish::Gpu && self.phase(Slot::Cpu) == Phase::Absent {
             self.launch(Slot::Cpu);
         }
-        if self.wish != DeviceWish::Cpu && self.adapter == Some(true) && self.phase(Slot::Gpu) == Phase::Absent {
-            self.launch(Slot::Gpu);
+        if self.wish != DeviceWish::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
+            match self.adapter {
+                // An adapter can come and go with cables and drivers: it is asked for each time it is needed.
+                None => self.actions.push(Action::Probe),
+                Some(true) => self.launch(Slot::Gpu),
+                Some(false) => {}
+            }
         }
         if self.wish == DeviceWish::Gpu && self.adapter == Some(false) {
             self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
@@ -340,6 +238,9 @@ impl Session {
     pub fn wish(&mut self, wish: DeviceWish) {
         if self.wish != wish {
             self.wish = wish;
+            if self.phase(Slot::Gpu) == Phase::Absent {
+                self.adapter = None;
+            }
             if self.failure.as_ref().is_some_and(|f| f.kind == FailureKind::NoDevice) {
                 self.failure = None;
             }
@@ -372,6 +273,10 @@ impl Session {
             self.post(other, Command::Stop);
         }
         self.failure = None;
+        // A worker gives a measurement up for a run, without a word; it is taken when there is time again.
+        if self.comparing.take().is_some() {
+            self.compared = false;
+        }
         let id = self.name();
         self.run = Some(Run { id, slot, work, state: Status::Running, config, then_sample });
         let command = make(id);
@@ -482,6 +387,13 @@ impl Session {
         }
     }
 
+    /// Another link was opened: what went on ends, and nothing has been asked for yet. Weights stay.
+    pub fn start_afresh(&mut self) {
+        self.stop();
+        self.run = None;
+        self.failure = None;
+    }
+
     /// Puts a failure aside.
     pub fn dismiss(&mut self) {
         self.failure = None;
@@ -500,8 +412,7 @@ impl Session {
         let slot = self.active();
         self.failure = None;
         let run = self.name();
-        self.importing = Some(run);
-        self.checkpoint = Some(Checkpoint { file: file.clone(), step: 0, generation: self.generation + 1 });
+        self.importing = Some((run, file.clone()));
         self.post(slot, Command::Load { run, file });
     }
 
@@ -537,161 +448,6 @@ impl Session {
     fn measure(&mut self, slot: Slot) {
         if let Some(config) = self.comparing.clone() {
             self.post(slot, Command::Benchmark { config, budget_ms: 1000.0 });
-        }
-    }
-
-    fn measured(&mut self, slot: Slot, benchmark: &Benchmark) {
-        self.device_mut(slot).benchmark = Some(benchmark.clone());
-        if self.comparing.is_some() && slot == Slot::Cpu && self.phase(Slot::Gpu) == Phase::Ready {
-            return self.measure(Slot::Gpu);
-        }
-        self.comparing = None;
-        let time = |slot| self.timings(slot).map(|b| b.training_step_ms);
-        if let (Some(cpu), Some(gpu)) = (time(Slot::Cpu), time(Slot::Gpu)) {
-            self.faster = Some(if gpu < cpu { Slot::Gpu } else { Slot::Cpu });
-        }
-    }
-
-    fn is_current(&self, slot: Slot, id: RunId) -> bool {
-        self.run.as_ref().is_some_and(|run| run.id == id && run.slot == slot)
-    }
-
-    fn become_state(&mut self, state: Status) {
-        if let Some(run) = &mut self.run {
-            run.state = state;
-        }
-    }
-
-    /// Takes an event. Says whether it concerns what the page shows; a stale one does not.
-    pub fn receive(&mut self, slot: Slot, event: &Event) -> bool {
-        let run = match event {
-            Event::Training { run, .. }
-            | Event::Frame { run, .. }
-            | Event::Preview { run, .. }
-            | Event::Quality { run, .. }
-            | Event::Checkpoint { run, .. }
-            | Event::Paused { run }
-            | Event::Resumed { run }
-            | Event::Done { run, .. } => Some(*run),
-            _ => None,
-        };
-        if run.is_some_and(|id| !self.is_current(slot, id)) {
-            return false;
-        }
-        match event {
-            Event::Ready { device } => {
-                let known = self.device_mut(slot);
-                known.phase = Phase::Ready;
-                known.info = Some(device.clone());
-                for command in std::mem::take(&mut known.queue) {
-                    self.post(slot, command);
-                }
-            }
-            Event::Paused { .. } => self.become_state(Status::Paused),
-            Event::Resumed { .. } => self.become_state(Status::Running),
-            Event::Checkpoint { step, file, .. } => {
-                self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
-            }
-            Event::Done { stopped, .. } => self.finished(slot, *stopped),
-            Event::Weights { step, file } => {
-                self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
-                if std::mem::take(&mut self.exporting) {
-                    self.actions.push(Action::Deliver(file.clone()));
-                }
-            }
-            Event::Loaded { run, step, .. } => return self.loaded(slot, *run, *step),
-            Event::Benchmark { benchmark } => self.measured(slot, benchmark),
-            Event::Failed { run, failure } => return self.failed(slot, *run, failure),
-            Event::Field { request, .. } => return self.is_newest_field(*request),
-            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } | Event::Quality { .. } => {}
-        }
-        true
-    }
-
-    fn finished(&mut self, slot: Slot, stopped: bool) {
-        self.become_state(Status::Done);
-        let Some(run) = &self.run else { return };
-        let (work, config, then_sample) = (run.work, run.config.clone(), run.then_sample);
-        if work == Work::Training {
-            self.post(slot, Command::Save);
-            if then_sample && !stopped {
-                // Where the weights are, whatever the wish has become.
-                let id = self.name();
-                let sampling = Work::Sampling;
-                self.run = Some(Run {
-                    id,
-                    slot,
-                    work: sampling,
-                    state: Status::Running,
-                    config: config.clone(),
-                    then_sample: false,
-                });
-                self.post(slot, Command::Sample { run: id, config });
-            }
-        }
-    }
-
-    fn loaded(&mut self, slot: Slot, run: RunId, step: u32) -> bool {
-        if self.importing != Some(run) {
-            return false;
-        }
-        self.importing = None;
-        self.generation += 1;
-        self.device_mut(slot).holds = Some(self.generation);
-        if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint.step = step;
-        }
-        true
-    }
-
-    fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
-        if let Some(id) = run {
-            if self.importing == Some(id) {
-                self.importing = None;
-                self.checkpoint = None;
-            } else if self.is_current(slot, id) {
-                self.become_state(Status::Failed);
-            } else {
-                return false;
-            }
-        }
-        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost);
-        if lost {
-            self.device_mut(slot).phase = Phase::Dead;
-            self.device_mut(slot).holds = None;
-            self.actions.push(Action::Terminate(slot));
-        }
-        self.exporting = false;
-        self.comparing = None;
-        // A second device that did not come up takes nothing away from a visitor who left the choice to the page.
-        let harmless = lost && run.is_none() && slot != self.active();
-        if !harmless {
-            self.failure = Some(failure.clone());
-        }
-        true
-    }
-
-    /// A worker died, or could not be fetched.
-    pub fn crashed(&mut self, slot: Slot, detail: &str) {
-        let concerned = self
-            .run
-            .as_ref()
-            .is_some_and(|run| run.slot == slot && matches!(run.state, Status::Running | Status::Paused))
-            || slot == self.active();
-        let device = self.device_mut(slot);
-        device.phase = Phase::Dead;
-        device.holds = None;
-        device.queue.clear();
-        self.comparing = None;
-        self.exporting = false;
-        self.importing = None;
-        self.actions.push(Action::Terminate(slot));
-        if concerned {
-            let run_was_here = self.run.as_ref().is_some_and(|run| run.slot == slot);
-            if run_was_here {
-                self.become_state(Status::Failed);
-            }
-            self.fail(FailureKind::Internal, detail);
         }
     }
 

@@ -39,14 +39,10 @@ const fn stem(slot: Slot) -> &'static str {
     }
 }
 
-/// Connects the session to the workers and looks for an adapter.
+/// Connects the session to the workers.
 pub fn connect(page: Page) {
     page.do_action.set_value(Some(act));
     page.tell(|_| {});
-    spawn_local(async move {
-        let present = has_adapter().await;
-        page.tell(|session| session.adapter(present));
-    });
 }
 
 /// Asks the browser for a WebGPU adapter. By reflection: the typed interface is behind an unstable flag.
@@ -76,6 +72,10 @@ fn next_turn(slot: Slot) -> u32 {
 
 fn act(page: Page, action: Action) {
     match action {
+        Action::Probe => spawn_local(async move {
+            let present = has_adapter().await;
+            page.tell(|session| session.adapter(present));
+        }),
         Action::Launch(slot) => {
             let mine = next_turn(slot);
             spawn_local(async move {
@@ -156,7 +156,9 @@ fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
         });
     let broken = Closure::<dyn Fn(ErrorEvent)>::new(move |event: ErrorEvent| {
         event.prevent_default();
-        let message = event.message();
+        // A script that cannot be fetched makes an event without a message.
+        let message = js_sys::Reflect::get(&event, &"message".into()).ok().and_then(|m| m.as_string());
+        let message = message.unwrap_or_else(|| format!("{} does not start", stem(slot)));
         page.tell(|session| session.crashed(slot, &message));
     });
     worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
@@ -211,7 +213,13 @@ fn show(page: Page, event: Event) {
             page.scene.update_value(|scene| scene.preview = Some(points));
             page.paint();
         }
-        Event::Quality { step, quality, .. } => page.quality.update(|all| all.push((step, quality))),
+        Event::Quality { step, quality, .. } => page.quality.update(|all| {
+            // Sampling again, or with the closed form, is no progress of the training: the latest replaces the last.
+            if all.last().is_some_and(|&(last, _)| last >= step) {
+                all.pop();
+            }
+            all.push((step, quality));
+        }),
         Event::Loaded { config, .. } => {
             let device = page.config.with_untracked(|c| c.device);
             let mut config = config;

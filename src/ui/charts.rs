@@ -55,13 +55,15 @@ fn Chart(
     chart: Memo<Option<(LineChart, Option<f64>)>>,
 ) -> impl IntoView {
     let page = page();
+    let measured = !empty.is_empty();
     let legend = move || {
         chart.with(|chart| {
             let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
             lines
                 .map(|line| {
                     let (dashes, colour) = (line.dashes, line.colour.css());
-                    let last = line.last.map(|v| number(v, 3)).unwrap_or_default();
+                    // The last point of a schedule says nothing; that of a measurement is the news.
+                    let last = line.last.filter(|_| measured).map(|v| number(v, 3)).unwrap_or_default();
                     view! {
                         <span class="entry">
                             <svg class="key" viewBox="0 0 20 6" aria-hidden="true">

@@ -50,7 +50,11 @@ pub fn follow(page: Page) {
         }
         let device = opened.config.device;
         page.config.set(opened.config);
-        page.tell(|session| session.wish(device));
+        page.tell(|session| {
+            session.start_afresh();
+            session.wish(device);
+        });
+        page.forget(true);
         if opened.run {
             page.train(true);
         }

@@ -69,22 +69,27 @@ pub fn App() -> impl IntoView {
             <panels::Notice />
             <panels::Introduction />
             <div class="stage">
-                <section class="picture" aria-label=t("view.label")>
-                    <view::Picture />
-                    <Show when=untitled>
-                        <p class="over">{t("drawing.empty")}</p>
-                    </Show>
-                </section>
-                <panels::Play />
-                <div class="charts">
-                    <charts::Schedules />
-                    <charts::Losses />
-                    <charts::QualityChart />
+                // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
+                <div class="column">
+                    <section class="picture" aria-label=t("view.label")>
+                        <view::Picture />
+                        <Show when=untitled>
+                            <p class="over">{t("drawing.empty")}</p>
+                        </Show>
+                    </section>
+                    <div class="charts">
+                        <charts::Schedules />
+                        <charts::Losses />
+                        <charts::QualityChart />
+                    </div>
                 </div>
-                <div class="side">
-                    <controls::Controls />
-                    <panels::Device />
-                    <export::Share />
+                <div class="column">
+                    <panels::Play />
+                    <div class="side">
+                        <controls::Controls />
+                        <panels::Device />
+                        <export::Share />
+                    </div>
                 </div>
             </div>
         </main>

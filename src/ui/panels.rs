@@ -226,6 +226,7 @@ fn Failed() -> impl IntoView {
             {move || {
                 failure.get().map(|failure| {
                     let kind = format!("failure.{:?}", failure.kind);
+                    let able = page.session.with(Session::can_recover);
                     view! {
                         <p>
                             <strong>{page.text(&kind)}</strong>
@@ -237,7 +238,7 @@ fn Failed() -> impl IntoView {
                             <p dir="ltr" lang="en">{failure.detail}</p>
                         </details>
                         <div class="row">
-                            <button type="button" data-testid="recover" on:click=move |_| {
+                            <button type="button" data-testid="recover" class:gone=!able on:click=move |_| {
                                 page.tell(|session| session.restart(&page.config.get_untracked()));
                             }>{t("action.recover")}</button>
                             <button type="button" class="quiet" on:click=move |_| page.tell(Session::dismiss)>
@@ -289,11 +290,15 @@ pub fn Device() -> impl IntoView {
         let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
         if measured.is_empty() { String::new() } else { serde_json::to_string(&measured).unwrap_or_default() }
     };
-    let idle = move || page.session.with(|s| !s.is_comparing() && s.status() != Status::Loading);
+    let idle = move || page.session.with(|s| !s.is_comparing() && !s.is_busy() && s.status() != Status::Loading);
     view! {
         <section class="device">
             <h3>{t("device.title")}</h3>
-            <p data-testid="device" dir="auto">
+            <p
+                data-testid="device-in-use"
+                data-device=move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }
+                dir="auto"
+            >
                 {move || {
                     let (word, name, software) = name.get();
                     let soft = if software { page.text("device.software") } else { String::new() };

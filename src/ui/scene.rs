@@ -187,18 +187,21 @@ impl Scene {
         colour: &str,
     ) {
         let side = FIELD_SIDE as usize;
-        // The network's answer covers the data's own window, whatever the picture's is.
-        let half = if view.exact { window.half } else { data.window };
-        let places = Projection { half, ..*window }.middles(side);
-        let vectors: Vec<[f64; 2]> = if view.exact {
+        let (places, vectors): (Vec<[f64; 2]>, Vec<[f64; 2]>) = if view.exact {
             let marginal = data.standard.at(view.level);
-            places.iter().map(|&place| marginal.score(data.to_standard(place))).collect()
+            let places = window.middles(side);
+            let vectors = places.iter().map(|&place| marginal.score(data.to_standard(place))).collect();
+            (places, vectors)
         } else {
-            match &self.field {
-                Some(field) if field.side as usize == side => field.score.points().map(|p| p.map(f64::from)).collect(),
-                _ => return,
-            }
+            // The network's answer lies on the corners and what is evenly between them, over the data's own window.
+            let Some(field) = self.field.as_ref().filter(|field| field.side as usize == side) else { return };
+            let along = |axis: usize, i: usize| {
+                data.window_centre[axis] + data.window * (2.0 * i as f64 / (side - 1) as f64 - 1.0)
+            };
+            let places = (0..side * side).map(|i| [along(0, i % side), along(1, i / side)]).collect();
+            (places, field.score.points().map(|p| p.map(f64::from)).collect())
         };
+        let half = if view.exact { window.half } else { data.window };
         context.set_stroke_style_str(colour);
         context.set_line_width(window.pixels / 600.0);
         context.begin_path();

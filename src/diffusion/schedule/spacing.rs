@@ -3,7 +3,6 @@
 use super::table::spread;
 use super::{Schedule, clean};
 use crate::diffusion::Level;
-use crate::lab::SpacingId;
 
 /// How the noisy levels of a grid are spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,17 +24,6 @@ pub enum Spacing {
     Linspace,
     /// Every k-th step of a trained chain, starting at the noisiest (Lin et al. 2023, arXiv 2305.08891).
     Trailing,
-}
-
-impl From<SpacingId> for Spacing {
-    fn from(id: SpacingId) -> Self {
-        match id {
-            SpacingId::Uniform => Self::Uniform,
-            SpacingId::Quadratic => Self::Quadratic,
-            SpacingId::LogSnr => Self::LogSnr,
-            SpacingId::Karras => Self::Karras { rho: 7.0 },
-        }
-    }
 }
 
 /// Steps of a chain that a schedule without a table is cut into by [`Spacing::Leading`] and its relatives.

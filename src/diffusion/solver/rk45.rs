@@ -25,8 +25,11 @@ const ERROR: [f64; 7] =
 const SAFETY: f64 = 0.9;
 const SHRINK_MOST: f64 = 0.2;
 const GROW_MOST: f64 = 10.0;
-/// Steps shorter than this share of the unit interval are taken whatever their error: nothing is gained below.
-const SHORTEST: f64 = 1e-9;
+
+/// Steps this short are taken whatever their error, so that a model that no step is short enough for ends all the same.
+fn shortest(t: f64) -> f64 {
+    (1e-4 * t).max(1e-7)
+}
 
 /// Tolerances of the adaptive solver.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +66,8 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         Some(now) => now,
         None => start(run, x, tolerance, direction).await,
     };
-    let length = now.step.max(SHORTEST).min((end - now.t).abs());
+    let shortest = shortest(now.t);
+    let length = now.step.max(shortest).min((end - now.t).abs());
     let h = direction * length;
     let target = if length == (end - now.t).abs() { end } else { now.t + h };
 
@@ -79,7 +83,10 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let size = x.mean_norm().await.max(next.mean_norm().await);
     let error = error / (tolerance.absolute + tolerance.relative * size);
 
-    let accepted = error < 1.0 || length <= SHORTEST;
+    // A model that answers with no number is followed no further: the run ends at once, and shows it.
+    let hopeless = error.is_nan() && length <= 1e-3;
+    let target = if hopeless { end } else { target };
+    let accepted = error < 1.0 || length <= shortest || hopeless;
     let factor = if error == 0.0 { GROW_MOST } else { SAFETY * error.powf(-0.2) };
     // An error that is no number shrinks the step as far as one attempt may.
     let factor = if factor.is_nan() { SHRINK_MOST } else { factor };
@@ -113,7 +120,7 @@ async fn start<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let d2 = second.blend(1.0, slope.clone(), -1.0).mean_norm().await / scale / h0;
     let h1 = if d1 <= 1e-15 && d2 <= 1e-15 { (1e-3 * h0).max(1e-6) } else { (0.01 / d1.max(d2)).powf(0.2) };
     let step = (100.0 * h0).min(h1).min(span);
-    Adaptive { t, slope, step: if step.is_nan() { SHORTEST } else { step }, rejected: false }
+    Adaptive { t, slope, step: if step.is_nan() { shortest(t) } else { step }, rejected: false }
 }
 
 async fn slope_at<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mut Context<'_, S, D, N>, x: &S, t: f64) -> S {

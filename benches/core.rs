@@ -1,0 +1,55 @@
+//! What the mathematics itself costs, without any network: `cargo bench --bench core`.
+
+use divan::{Bencher, black_box};
+use scorefield::diffusion::{Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::lab::{RunConfig, ScheduleId, SolverId};
+
+fn main() {
+    divan::main();
+}
+
+/// Points of a run, as many as the page samples by default.
+const POINTS: usize = 2000;
+const STEPS: u32 = 20;
+
+/// A model that costs two copies: what is left is the solver's own arithmetic.
+// A state is an owned batch.
+#[allow(clippy::ptr_arg)]
+fn free(x: &Vec<[f64; 2]>, _: Level) -> Estimate<Vec<[f64; 2]>> {
+    Estimate { data: x.clone(), noise: x.clone() }
+}
+
+/// Twenty steps of a solver on 2000 points, noise included as a copy.
+#[divan::bench(args = SolverId::IDS)]
+fn twenty_steps_of_2000_points(bencher: Bencher, id: &str) {
+    let Some(solver) = SolverId::from_id(id) else { return };
+    let config = RunConfig { solver, steps: STEPS, tolerance: 1e-2, ..RunConfig::default() };
+    let unit: Vec<[f64; 2]> = (0..POINTS).map(|i| [(i as f64).sin(), (i as f64).cos()]).collect();
+    bencher.bench(|| {
+        let sampler = Sampler::from_config(&config, unit.clone());
+        let mut noise = |_: &Vec<[f64; 2]>, _: NoiseUse| unit.clone();
+        now(sampler.run(&mut free, &mut noise))
+    });
+}
+
+/// One number: the scalars of a step, which on a device are all that the CPU does.
+#[divan::bench(args = SolverId::IDS)]
+fn scalars_of_twenty_steps(bencher: Bencher, id: &str) {
+    let Some(solver) = SolverId::from_id(id) else { return };
+    let config = RunConfig { solver, steps: STEPS, tolerance: 1e-2, ..RunConfig::default() };
+    let (schedule, solver) = (Schedule::from_config(&config), Solver::from_config(&config));
+    let grid = solver.grid(&schedule, config.spacing.into(), STEPS as usize);
+    let mut model = |x: &f64, _: Level| Estimate { data: *x, noise: *x };
+    bencher.bench_local(|| {
+        let sampler = Sampler::new(solver, schedule.clone(), grid.clone(), black_box(0.7));
+        now(sampler.run(&mut model, &mut |_: &f64, _: NoiseUse| 0.3))
+    });
+}
+
+/// A grid of a thousand levels.
+#[divan::bench(args = ScheduleId::IDS)]
+fn grid_of_1000_levels(bencher: Bencher, id: &str) {
+    let Some(schedule) = ScheduleId::from_id(id) else { return };
+    let schedule = Schedule::from_config(&RunConfig { schedule, levels: 1000, ..RunConfig::default() });
+    bencher.bench(|| black_box(&schedule).grid(Spacing::LogSnr, 1000));
+}

@@ -1,0 +1,104 @@
+//! From the choices of a run to the mathematics they name. The mathematics itself knows nothing of runs.
+
+use super::choices::{PredictionId, ScheduleId, SolverId, SpacingId, WeightingId};
+use super::config::RunConfig;
+use crate::diffusion::objective::Weighting;
+use crate::diffusion::schedule::Betas;
+use crate::diffusion::solver::{Basis, Churn, Tolerance, Variance};
+use crate::diffusion::{Prediction, Sampler, Schedule, Solver, Spacing, State};
+
+impl Schedule {
+    /// The schedule of a run.
+    #[must_use]
+    pub fn from_config(config: &RunConfig) -> Self {
+        let RunConfig { beta_min, beta_max, sigma_min, sigma_max, levels, .. } = *config;
+        match config.schedule {
+            ScheduleId::Linear => Self::Linear { beta_min, beta_max },
+            ScheduleId::SubVp => Self::SubVp { beta_min, beta_max },
+            ScheduleId::Exploding => Self::Exploding { sigma_min, sigma_max },
+            ScheduleId::Cosine => Self::Cosine,
+            ScheduleId::Flow => Self::Flow,
+            ScheduleId::Geometric => Self::Geometric { sigma_min, sigma_max, levels },
+            ScheduleId::Edm => Self::Edm { sigma_min, sigma_max },
+            ScheduleId::DdpmLinear => Self::table(Betas::linear(1000, 1e-4, 0.02)),
+            ScheduleId::DdpmScaledLinear => Self::table(Betas::scaled_linear(1000, 0.00085, 0.012)),
+            ScheduleId::DdpmCosine => Self::table(Betas::cosine(1000)),
+            ScheduleId::DdpmSigmoid => Self::table(Betas::sigmoid(1000, 1e-4, 0.02)),
+        }
+    }
+}
+
+impl Solver {
+    /// The solver of a run.
+    #[must_use]
+    pub fn from_config(config: &RunConfig) -> Self {
+        let RunConfig { eta, churn, snr, corrections, tolerance, .. } = *config;
+        match config.solver {
+            SolverId::Ddpm => Self::Ddpm(Variance::Small),
+            SolverId::DdpmLarge => Self::Ddpm(Variance::Large),
+            SolverId::Ddim => Self::Ddim { eta },
+            SolverId::EulerMaruyama => Self::EulerMaruyama,
+            SolverId::ReverseDiffusion => Self::ReverseDiffusion,
+            SolverId::PredictorCorrector => Self::PredictorCorrector { snr, corrections },
+            SolverId::AnnealedLangevin => Self::AnnealedLangevin { snr, corrections },
+            SolverId::Euler => Self::Euler,
+            SolverId::Heun => Self::Heun,
+            SolverId::Rk45 => Self::Rk45(Tolerance { relative: tolerance, absolute: tolerance }),
+            SolverId::EdmHeun => Self::EdmHeun(Churn::everywhere(churn)),
+            SolverId::Dpm1 => Self::Dpm1,
+            SolverId::Dpm2 => Self::Dpm2,
+            SolverId::Dpm3 => Self::Dpm3,
+            SolverId::DpmPp2m => Self::DpmPp2m,
+            SolverId::DpmPp3m => Self::DpmPp3m,
+            SolverId::DpmPpSde => Self::DpmPpSde,
+            SolverId::UniPc2 => Self::UniPc { order: 2, basis: Basis::Exponential },
+            SolverId::UniPc3 => Self::UniPc { order: 3, basis: Basis::Exponential },
+        }
+    }
+}
+
+impl<S: State> Sampler<S> {
+    /// The sampling run that a configuration describes, from unit noise.
+    #[must_use]
+    pub fn from_config(config: &RunConfig, unit_noise: S) -> Self {
+        let (solver, schedule) = (Solver::from_config(config), Schedule::from_config(config));
+        let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
+        let start = unit_noise.scale(schedule.prior_std());
+        Self::new(solver, schedule, levels, start)
+    }
+}
+
+impl From<SpacingId> for Spacing {
+    fn from(id: SpacingId) -> Self {
+        match id {
+            SpacingId::Uniform => Self::Uniform,
+            SpacingId::Quadratic => Self::Quadratic,
+            SpacingId::LogSnr => Self::LogSnr,
+            SpacingId::Karras => Self::Karras { rho: 7.0 },
+        }
+    }
+}
+
+impl From<PredictionId> for Prediction {
+    fn from(id: PredictionId) -> Self {
+        match id {
+            PredictionId::Noise => Self::Noise,
+            PredictionId::Data => Self::Data,
+            PredictionId::Velocity => Self::Velocity,
+            PredictionId::Score => Self::Score,
+            PredictionId::Edm => Self::Karras { data_std: 1.0 },
+            PredictionId::Flow => Self::Flow,
+        }
+    }
+}
+
+impl From<WeightingId> for Weighting {
+    fn from(id: WeightingId) -> Self {
+        match id {
+            WeightingId::Simple => Self::Simple,
+            WeightingId::MinSnr => Self::MinSnr { cap: 5.0 },
+            WeightingId::Edm => Self::Edm { data_std: 1.0 },
+            WeightingId::Likelihood => Self::Likelihood,
+        }
+    }
+}

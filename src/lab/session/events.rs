@@ -1,0 +1,158 @@
+//! What follows from the events of the workers, and from their deaths.
+
+use super::{Action, Checkpoint, Phase, Run, Session, Slot, Status, Work};
+use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, RunId};
+
+impl Session {
+    fn measured(&mut self, slot: Slot, benchmark: &Benchmark) {
+        self.device_mut(slot).benchmark = Some(benchmark.clone());
+        if self.comparing.is_some() && slot == Slot::Cpu && self.phase(Slot::Gpu) == Phase::Ready {
+            return self.measure(Slot::Gpu);
+        }
+        self.comparing = None;
+        let time = |slot| self.timings(slot).map(|b| b.training_step_ms);
+        if let (Some(cpu), Some(gpu)) = (time(Slot::Cpu), time(Slot::Gpu)) {
+            self.faster = Some(if gpu < cpu { Slot::Gpu } else { Slot::Cpu });
+        }
+    }
+
+    fn is_current(&self, slot: Slot, id: RunId) -> bool {
+        self.run.as_ref().is_some_and(|run| run.id == id && run.slot == slot)
+    }
+
+    fn become_state(&mut self, state: Status) {
+        if let Some(run) = &mut self.run {
+            run.state = state;
+        }
+    }
+
+    /// Takes an event. Says whether it concerns what the page shows; a stale one does not.
+    pub fn receive(&mut self, slot: Slot, event: &Event) -> bool {
+        let run = match event {
+            Event::Training { run, .. }
+            | Event::Frame { run, .. }
+            | Event::Preview { run, .. }
+            | Event::Quality { run, .. }
+            | Event::Checkpoint { run, .. }
+            | Event::Paused { run }
+            | Event::Resumed { run }
+            | Event::Done { run, .. } => Some(*run),
+            _ => None,
+        };
+        if run.is_some_and(|id| !self.is_current(slot, id)) {
+            return false;
+        }
+        match event {
+            Event::Ready { device } => {
+                let known = self.device_mut(slot);
+                known.phase = Phase::Ready;
+                known.info = Some(device.clone());
+                for command in std::mem::take(&mut known.queue) {
+                    self.post(slot, command);
+                }
+            }
+            Event::Paused { .. } => self.become_state(Status::Paused),
+            Event::Resumed { .. } => self.become_state(Status::Running),
+            Event::Checkpoint { step, file, .. } => {
+                self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
+            }
+            Event::Done { stopped, .. } => self.finished(slot, *stopped),
+            Event::Weights { step, file } => {
+                self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
+                if std::mem::take(&mut self.exporting) {
+                    self.actions.push(Action::Deliver(file.clone()));
+                }
+            }
+            Event::Loaded { run, step, .. } => return self.loaded(slot, *run, *step),
+            Event::Benchmark { benchmark } => self.measured(slot, benchmark),
+            Event::Failed { run, failure } => return self.failed(slot, *run, failure),
+            Event::Field { request, .. } => return self.is_newest_field(*request),
+            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } | Event::Quality { .. } => {}
+        }
+        true
+    }
+
+    fn finished(&mut self, slot: Slot, stopped: bool) {
+        self.become_state(Status::Done);
+        let Some(run) = &self.run else { return };
+        let (work, config, then_sample) = (run.work, run.config.clone(), run.then_sample);
+        if work == Work::Training {
+            self.post(slot, Command::Save);
+            if then_sample && !stopped {
+                // Where the weights are, whatever the wish has become.
+                let id = self.name();
+                let sampling = Work::Sampling;
+                self.run = Some(Run {
+                    id,
+                    slot,
+                    work: sampling,
+                    state: Status::Running,
+                    config: config.clone(),
+                    then_sample: false,
+                });
+                self.post(slot, Command::Sample { run: id, config });
+            }
+        }
+    }
+
+    fn loaded(&mut self, slot: Slot, run: RunId, step: u32) -> bool {
+        if self.importing.as_ref().is_none_or(|(name, _)| *name != run) {
+            return false;
+        }
+        self.generation += 1;
+        self.device_mut(slot).holds = Some(self.generation);
+        let generation = self.generation;
+        self.checkpoint = self.importing.take().map(|(_, file)| Checkpoint { file, step, generation });
+        true
+    }
+
+    fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
+        if let Some(id) = run {
+            if self.importing.as_ref().is_some_and(|(name, _)| *name == id) {
+                self.importing = None;
+            } else if self.is_current(slot, id) {
+                self.become_state(Status::Failed);
+            } else {
+                return false;
+            }
+        }
+        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost);
+        if lost {
+            self.device_mut(slot).phase = Phase::Dead;
+            self.device_mut(slot).holds = None;
+            self.actions.push(Action::Terminate(slot));
+        }
+        self.exporting = false;
+        self.comparing = None;
+        // A second device that did not come up takes nothing away from a visitor who left the choice to the page.
+        let harmless = lost && run.is_none() && slot != self.active();
+        if !harmless {
+            self.failure = Some(failure.clone());
+        }
+        true
+    }
+
+    /// A worker died, or could not be fetched.
+    pub fn crashed(&mut self, slot: Slot, detail: &str) {
+        let concerned = self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.slot == slot && matches!(run.state, Status::Running | Status::Paused))
+            || slot == self.active();
+        let device = self.device_mut(slot);
+        device.phase = Phase::Dead;
+        device.holds = None;
+        device.queue.clear();
+        self.comparing = None;
+        self.exporting = false;
+        self.importing = None;
+        self.actions.push(Action::Terminate(slot));
+        if concerned {
+            let run_was_here = self.run.as_ref().is_some_and(|run| run.slot == slot);
+            if run_was_here {
+                self.become_state(Status::Failed);
+            }
+            self.fail(FailureKind::Internal, detail);
+        }
+    }
+}

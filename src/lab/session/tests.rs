@@ -1,0 +1,290 @@
+use super::*;
+use crate::protocol::Floats;
+
+fn ready(gpu: bool) -> Event {
+    Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software: false } }
+}
+
+fn config() -> RunConfig {
+    RunConfig::default()
+}
+
+/// A session whose CPU worker is ready, with nothing left to do.
+fn with_cpu() -> Session {
+    let mut session = Session::new(DeviceWish::Auto);
+    session.receive(Slot::Cpu, &ready(false));
+    let _ = session.take_actions();
+    session
+}
+
+fn with_both() -> Session {
+    let mut session = with_cpu();
+    session.adapter(true);
+    session.receive(Slot::Gpu, &ready(true));
+    let _ = session.take_actions();
+    session
+}
+
+fn timing(milliseconds: f64) -> Event {
+    Event::Benchmark { benchmark: Benchmark { training_step_ms: milliseconds, ..Benchmark::default() } }
+}
+
+fn training(run: u32) -> Event {
+    Event::Training { run: RunId(run), step: 1, of: 2, losses: Floats(vec![1.0]), rate: 1.0 }
+}
+
+fn checkpoint(run: u32, step: u32) -> Event {
+    Event::Checkpoint { run: RunId(run), step, file: Bytes(vec![7; 3]) }
+}
+
+fn done(run: u32, stopped: bool) -> Event {
+    Event::Done { run: RunId(run), stopped, millis: 1.0 }
+}
+
+#[test]
+fn commands_wait_until_the_worker_is_ready() {
+    let mut session = Session::new(DeviceWish::Auto);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
+    session.train(&config(), false);
+    assert_eq!(session.take_actions(), []);
+    assert_eq!(session.status(), Status::Loading);
+    session.receive(Slot::Cpu, &ready(false));
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Train { run: RunId(1), .. })]), "{sent:?}");
+    assert_eq!(session.status(), Status::Running);
+}
+
+#[test]
+fn stopping_while_the_worker_loads_leaves_nothing_to_run() {
+    let mut session = Session::new(DeviceWish::Cpu);
+    session.train(&config(), true);
+    session.stop();
+    let _ = session.take_actions();
+    session.receive(Slot::Cpu, &ready(false));
+    assert_eq!(session.take_actions(), []);
+    assert_eq!(session.status(), Status::Idle);
+}
+
+#[test]
+fn events_of_an_earlier_run_are_stale() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    session.train(&config(), false);
+    assert!(!session.receive(Slot::Cpu, &training(1)));
+    assert!(!session.receive(Slot::Cpu, &done(1, true)));
+    assert_eq!(session.status(), Status::Running);
+    assert!(session.receive(Slot::Cpu, &training(2)));
+    // The right name from the wrong worker is just as stale.
+    assert!(!session.receive(Slot::Gpu, &training(2)));
+}
+
+#[test]
+fn pause_step_resume_and_stop_follow_the_worker() {
+    let mut session = with_cpu();
+    session.resume();
+    session.pause();
+    assert_eq!(session.take_actions(), []);
+    session.train(&config(), false);
+    let _ = session.take_actions();
+    session.pause();
+    assert_eq!(session.status(), Status::Running);
+    session.receive(Slot::Cpu, &Event::Paused { run: RunId(1) });
+    assert_eq!(session.status(), Status::Paused);
+    session.step();
+    session.resume();
+    session.receive(Slot::Cpu, &Event::Resumed { run: RunId(1) });
+    session.stop();
+    let posts: Vec<_> = [Command::Pause, Command::Step, Command::Resume, Command::Stop]
+        .map(|command| Action::Post(Slot::Cpu, command))
+        .into();
+    assert_eq!(session.take_actions(), posts);
+    session.receive(Slot::Cpu, &done(1, true));
+    assert_eq!(session.status(), Status::Done);
+}
+
+#[test]
+fn a_training_can_be_followed_by_sampling_but_not_after_a_stop() {
+    for stopped in [false, true] {
+        let mut session = with_cpu();
+        session.train(&config(), true);
+        let _ = session.take_actions();
+        session.receive(Slot::Cpu, &done(1, stopped));
+        let sampled = session.take_actions().iter().any(|a| matches!(a, Action::Post(_, Command::Sample { .. })));
+        assert_eq!(sampled, !stopped);
+        assert_eq!(session.status(), if stopped { Status::Done } else { Status::Running });
+    }
+}
+
+#[test]
+fn a_crash_keeps_the_checkpoint_and_a_restart_continues_from_it() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    assert!(session.has_unsaved_work());
+    session.receive(Slot::Cpu, &checkpoint(1, 500));
+    assert!(!session.has_unsaved_work());
+    let _ = session.take_actions();
+    session.crashed(Slot::Cpu, "unreachable");
+    assert_eq!(session.status(), Status::Failed);
+    assert_eq!(session.failure().map(|f| f.kind), Some(FailureKind::Internal));
+    assert_eq!(session.checkpoint().map(|c| c.step), Some(500));
+    assert_eq!(session.take_actions(), [Action::Terminate(Slot::Cpu)]);
+
+    session.restart(&config());
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu)]);
+    assert_eq!(session.status(), Status::Loading);
+    session.receive(Slot::Cpu, &ready(false));
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Continue { run: RunId(2), .. })]), "{sent:?}");
+}
+
+#[test]
+fn a_diverged_training_starts_from_new_weights() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    session.receive(Slot::Cpu, &checkpoint(1, 10));
+    let failure = Failure { kind: FailureKind::Diverged, detail: String::new() };
+    session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(1)), failure });
+    let _ = session.take_actions();
+    session.restart(&config());
+    assert!(matches!(session.take_actions()[..], [Action::Post(Slot::Cpu, Command::Train { .. })]));
+}
+
+#[test]
+fn a_forced_gpu_that_is_not_there_is_an_error_until_the_wish_changes() {
+    let mut session = Session::new(DeviceWish::Gpu);
+    assert_eq!(session.take_actions(), [Action::Probe]);
+    session.adapter(false);
+    assert_eq!(session.status(), Status::Failed);
+    session.train(&config(), false);
+    assert_eq!(session.failure().map(|f| f.kind), Some(FailureKind::NoDevice));
+    assert_eq!(session.take_actions(), []);
+    session.wish(DeviceWish::Auto);
+    assert_eq!(session.failure(), None);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
+}
+
+#[test]
+fn another_link_ends_the_run_and_keeps_the_weights() {
+    let mut session = with_cpu();
+    session.train(&config(), true);
+    let _ = session.take_actions();
+    session.start_afresh();
+    assert_eq!(session.take_actions(), [Action::Post(Slot::Cpu, Command::Stop)]);
+    assert_eq!(session.status(), Status::Idle);
+    assert!(!session.receive(Slot::Cpu, &done(1, true)));
+    assert!(session.has_weights());
+}
+
+#[test]
+fn a_gpu_that_fails_to_start_is_no_error_when_the_choice_is_free() {
+    let mut session = with_cpu();
+    session.adapter(true);
+    let failure = Failure { kind: FailureKind::NoDevice, detail: String::new() };
+    session.receive(Slot::Gpu, &Event::Failed { run: None, failure });
+    assert_eq!(session.status(), Status::Idle);
+    session.crashed(Slot::Gpu, "gone");
+    assert_eq!(session.status(), Status::Idle);
+}
+
+#[test]
+fn the_measured_faster_device_gets_the_next_run_with_the_weights() {
+    let mut session = with_both();
+    session.train(&config(), false);
+    session.receive(Slot::Cpu, &done(1, false));
+    session.receive(Slot::Cpu, &Event::Weights { step: 9, file: Bytes(vec![1]) });
+    let _ = session.take_actions();
+    assert!(session.wants_comparison());
+    session.compare(&config());
+    session.receive(Slot::Cpu, &timing(8.0));
+    session.receive(Slot::Gpu, &timing(2.0));
+    let measured: Vec<Slot> = session
+        .take_actions()
+        .into_iter()
+        .filter_map(|a| match a {
+            Action::Post(slot, Command::Benchmark { .. }) => Some(slot),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(measured, [Slot::Cpu, Slot::Gpu]);
+    assert!(!session.wants_comparison());
+    assert_eq!(session.active(), Slot::Gpu);
+    session.sample(&config());
+    let sent = session.take_actions();
+    assert!(
+        matches!(
+            sent[..],
+            [Action::Post(Slot::Gpu, Command::Load { .. }), Action::Post(Slot::Gpu, Command::Sample { .. })]
+        ),
+        "{sent:?}"
+    );
+    // A second run needs no second load.
+    session.sample(&config());
+    assert_eq!(session.take_actions().len(), 1);
+}
+
+#[test]
+fn an_import_that_fails_is_shown_and_one_that_succeeds_is_held() {
+    let mut session = with_cpu();
+    session.import(Bytes(vec![0; 4]));
+    let _ = session.take_actions();
+    let failure = Failure { kind: FailureKind::BadFile, detail: String::new() };
+    assert!(session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(1)), failure }));
+    assert_eq!(session.status(), Status::Failed);
+    assert!(!session.has_weights());
+    assert!(!session.can_recover());
+    session.import(Bytes(vec![1; 4]));
+    let loaded = Event::Loaded { run: RunId(2), config: config(), step: 42 };
+    assert!(session.receive(Slot::Cpu, &loaded));
+    assert_eq!(session.status(), Status::Idle);
+    assert_eq!(session.checkpoint().map(|c| c.step), Some(42));
+    let _ = session.take_actions();
+    session.sample(&config());
+    assert_eq!(session.take_actions().len(), 1, "the worker holds the weights already");
+}
+
+#[test]
+fn weights_are_delivered_once_for_each_time_they_are_asked_for() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    session.receive(Slot::Cpu, &done(1, false));
+    let weights = Event::Weights { step: 3, file: Bytes(vec![5]) };
+    session.receive(Slot::Cpu, &weights);
+    assert!(!session.take_actions().iter().any(|a| matches!(a, Action::Deliver(_))));
+    session.export();
+    session.receive(Slot::Cpu, &weights);
+    assert_eq!(session.take_actions().last(), Some(&Action::Deliver(Bytes(vec![5]))));
+}
+
+#[test]
+fn only_the_newest_field_is_shown() {
+    let mut session = with_cpu();
+    let first = session.field(&config(), 0.5, 8);
+    let second = session.field(&config(), 0.4, 8);
+    let answer = |request| Event::Field { request, t: 0.5, side: 8, score: Floats(Vec::new()) };
+    assert!(!session.receive(Slot::Cpu, &answer(first)));
+    assert!(session.receive(Slot::Cpu, &answer(second)));
+}
+
+#[test]
+fn a_damaged_file_takes_nothing_away() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    session.receive(Slot::Cpu, &checkpoint(1, 50));
+    session.receive(Slot::Cpu, &done(1, false));
+    session.import(Bytes(vec![0; 4]));
+    let failure = Failure { kind: FailureKind::BadFile, detail: String::new() };
+    session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(2)), failure });
+    assert_eq!(session.checkpoint().map(|c| c.step), Some(50));
+}
+
+#[test]
+fn a_run_puts_a_measurement_off_and_it_is_taken_afterwards() {
+    let mut session = with_both();
+    session.compare(&config());
+    assert!(session.is_comparing());
+    session.train(&config(), false);
+    assert!(!session.is_comparing());
+    assert!(!session.wants_comparison());
+    session.receive(Slot::Cpu, &done(1, false));
+    assert!(session.wants_comparison());
+}

@@ -1,0 +1,124 @@
+//! The three locale files say the same things, and exactly what the page asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use scorefield::lab::session::Status;
+use scorefield::lab::texts::{Language, entries};
+use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
+use scorefield::protocol::FailureKind;
+
+/// Every kind; the match makes a new one an error here.
+const FAILURES: [FailureKind; 8] = [
+    FailureKind::NoDevice,
+    FailureKind::DeviceLost,
+    FailureKind::Diverged,
+    FailureKind::Untrained,
+    FailureKind::BadFile,
+    FailureKind::BadConfig,
+    FailureKind::OutOfMemory,
+    FailureKind::Internal,
+];
+
+fn texts(language: Language) -> BTreeMap<&'static str, &'static str> {
+    entries(language.file()).collect()
+}
+
+fn places(text: &str) -> BTreeSet<&str> {
+    text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
+}
+
+/// String literals of the page's sources that look like keys: words joined by dots, the first of them a section.
+fn keys_in_sources() -> BTreeSet<String> {
+    let sections = [
+        "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
+        "share",
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    let mut keys = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("src/ui is there") {
+        let source = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file");
+        for literal in source.split('"') {
+            let wordy = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-'));
+            if wordy
+                && literal.split_once('.').is_some_and(|(first, rest)| sections.contains(&first) && !rest.is_empty())
+            {
+                keys.insert(literal.to_owned());
+            }
+        }
+    }
+    keys
+}
+
+/// Keys that the page makes from the tables.
+fn keys_from_tables() -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for field in FIELDS {
+        keys.extend(["label", "help"].map(|end| format!("field.{}.{end}", field.key)));
+        if let Kind::Choice(ids) = field.kind {
+            keys.extend(ids.iter().map(|id| format!("choice.{}.{id}", field.key)));
+        }
+    }
+    for experiment in EXPERIMENTS {
+        keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));
+        keys.extend(experiment.groups.iter().map(|group| format!("group.{}", group.id)));
+    }
+    for kind in FAILURES {
+        keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);
+    }
+    let shown = [Status::Loading, Status::Idle, Status::Paused, Status::Done, Status::Failed];
+    keys.extend(shown.map(|status| format!("status.{}", status.id())));
+    keys.extend(["system", "light", "dark"].map(|theme| format!("theme.{theme}")));
+    keys
+}
+
+#[test]
+fn every_language_has_the_same_keys_once_each() {
+    let english: Vec<&str> = entries(Language::English.file()).map(|(key, _)| key).collect();
+    for language in Language::ALL {
+        let keys: Vec<&str> = entries(language.file()).map(|(key, _)| key).collect();
+        let once: BTreeSet<&str> = keys.iter().copied().collect();
+        assert_eq!(once.len(), keys.len(), "{}: a key twice", language.tag());
+        let expected: BTreeSet<&str> = english.iter().copied().collect();
+        assert_eq!(once, expected, "{}", language.tag());
+    }
+}
+
+#[test]
+fn every_text_has_the_places_of_its_english_original_and_says_something() {
+    let english = texts(Language::English);
+    for language in Language::ALL {
+        for (key, text) in texts(language) {
+            assert!(!text.is_empty(), "{}: {key} is empty", language.tag());
+            assert_eq!(places(text), places(english[key]), "{}: {key}", language.tag());
+        }
+    }
+}
+
+#[test]
+fn the_texts_are_those_the_page_asks_for_and_no_others() {
+    let mut asked = keys_in_sources();
+    asked.extend(keys_from_tables());
+    let given: BTreeSet<String> = texts(Language::English).into_keys().map(str::to_owned).collect();
+    let missing: Vec<_> = asked.difference(&given).collect();
+    let unused: Vec<_> = given.difference(&asked).collect();
+    assert!(missing.is_empty(), "missing: {missing:?}");
+    assert!(unused.is_empty(), "unused: {unused:?}");
+}
+
+#[test]
+fn the_list_of_failures_is_complete() {
+    for kind in FAILURES {
+        // A kind that is not in the list does not compile here.
+        match kind {
+            FailureKind::NoDevice
+            | FailureKind::DeviceLost
+            | FailureKind::Diverged
+            | FailureKind::Untrained
+            | FailureKind::BadFile
+            | FailureKind::BadConfig
+            | FailureKind::OutOfMemory
+            | FailureKind::Internal => {}
+        }
+    }
+}
