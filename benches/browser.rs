@@ -1,1 +1,173 @@
-fn main() {}
+//! Speed in a browser: the CPU worker against TensorFlow.js on its WebAssembly backend, on the same network, batch and
+//! machine, in alternating rounds of one run. `make bench` runs it; it needs dist/ and npm.
+//!
+//! The peer trains the same multilayer perceptron with the same optimiser on tensors that are made once; our step also
+//! draws its data and noise, keeps the moving average and reports its loss. Both run on one thread with SIMD.
+
+#[path = "../tests/e2e/webdriver.rs"]
+#[allow(dead_code)]
+mod webdriver;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use scorefield::lab::RunConfig;
+use scorefield::serve::Server;
+use serde_json::{Value, json};
+use webdriver::{Browser, arguments};
+
+/// Version of the peer.
+const PEER: &str = "4.22.0";
+/// Rounds of each.
+const ROUNDS: usize = 5;
+/// Time of a round, in milliseconds.
+const BUDGET: f64 = 4000.0;
+
+/// Asks the worker for its own timings, as the page does.
+const OURS: &str = "
+const [config, budget, done] = arguments;
+const worker = new Worker('worker_cpu_loader.js', { type: 'module' });
+worker.onerror = e => done({ error: String(e.message) });
+worker.onmessage = ({ data }) => {
+  if (data.Ready) worker.postMessage({ Benchmark: { config, budget_ms: budget } });
+  if (data.Failed) done({ error: JSON.stringify(data.Failed) });
+  if (data.Benchmark) { worker.terminate(); done(data.Benchmark.benchmark); }
+};";
+
+/// The peer's page, made when the benchmark runs. `inputs` is how many our network has.
+const THEIRS: &str = "
+const [c, inputs, budget, done] = arguments;
+(async () => {
+  tf.wasm.setWasmPaths('./');
+  await tf.setBackend('wasm');
+  await tf.ready();
+  const sizes = [inputs, ...Array(c.depth).fill(c.width), 2];
+  const layers = sizes.slice(1).map((n, i) => ({
+    w: tf.variable(tf.randomNormal([sizes[i], n], 0, 1 / Math.sqrt(sizes[i]))),
+    b: tf.variable(tf.zeros([n])),
+  }));
+  const forward = x => layers.reduce((h, { w, b }, i) => {
+    const z = tf.add(tf.matMul(h, w), b);
+    return i + 1 < layers.length ? tf.mul(z, tf.sigmoid(z)) : z;
+  }, x);
+  const adam = tf.train.adam(c.rate);
+  const x = tf.randomNormal([c.batch, inputs]), y = tf.randomNormal([c.batch, 2]);
+  const points = tf.randomNormal([c.samples, inputs]);
+  const train = () => {
+    const loss = adam.minimize(() => tf.mean(tf.square(tf.sub(forward(x), y))), true);
+    loss.dataSync();
+    loss.dispose();
+  };
+  const evaluate = () => tf.tidy(() => forward(points).dataSync());
+  const median = work => {
+    const times = [], start = performance.now();
+    for (let i = 0; i < 5; i++) work();
+    while (times.length < 3 || performance.now() - start < budget / 2) {
+      const begin = performance.now();
+      work();
+      times.push(performance.now() - begin);
+    }
+    times.sort((a, b) => a - b);
+    return times[times.length >> 1];
+  };
+  return { training_step_ms: median(train), evaluation_ms: median(evaluate), backend: tf.getBackend(),
+    simd: await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'), threads: await tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT') };
+})().then(done, e => done({ error: String(e) }));";
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+/// The peer and its page in a folder of their own.
+fn install_peer() -> PathBuf {
+    let folder = env::temp_dir().join("scorefield-peer");
+    fs::create_dir_all(&folder).expect("a folder");
+    let packages = ["tfjs", "tfjs-backend-wasm"];
+    if !folder.join("node_modules/@tensorflow/tfjs").exists() {
+        let status = Command::new("npm")
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&folder)
+            .args(packages.map(|p| format!("@tensorflow/{p}@{PEER}")))
+            .status()
+            .expect("npm can be started");
+        assert!(status.success(), "npm could not install the peer");
+    }
+    for (package, file) in [("tfjs", "tf.min.js"), ("tfjs-backend-wasm", "tf-backend-wasm.min.js")] {
+        let from = folder.join("node_modules/@tensorflow").join(package).join("dist").join(file);
+        fs::copy(&from, folder.join(file)).expect("the peer's files");
+    }
+    let binaries = folder.join("node_modules/@tensorflow/tfjs-backend-wasm/dist");
+    for entry in fs::read_dir(binaries).expect("the peer's files").filter_map(Result::ok) {
+        if entry.path().extension().is_some_and(|e| e == "wasm") {
+            fs::copy(entry.path(), folder.join(entry.file_name())).expect("the peer's files");
+        }
+    }
+    let page = "<!DOCTYPE html><script src='tf.min.js'></script><script src='tf-backend-wasm.min.js'></script>";
+    fs::write(folder.join("index.html"), page).expect("the peer's page");
+    folder
+}
+
+fn number(answer: &Value, key: &str) -> f64 {
+    answer[key].as_f64().unwrap_or_else(|| panic!("no {key}: {answer}"))
+}
+
+/// Inputs of the network with so many parameters: two coordinates and the features made of them and of the level.
+fn inputs(parameters: f64, config: &RunConfig) -> f64 {
+    let (width, depth) = (f64::from(config.width), f64::from(config.depth));
+    (parameters - (depth - 1.0) * (width + 1.0) * width - 2.0 * (width + 1.0)) / width - 1.0
+}
+
+fn main() {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    assert!(dist.join("worker_cpu_loader.js").exists(), "there is no page in dist/: run make dist");
+    let ours = Server::start(&dist, "", 0).expect("a free port");
+    let theirs = Server::start(&install_peer(), "", 0).expect("a free port");
+    let browser = Browser::start(&arguments());
+    let config = RunConfig::default();
+    let as_sent = serde_json::to_value(&config).expect("a configuration is JSON");
+
+    let (mut our_steps, mut their_steps, mut our_evaluations, mut their_evaluations) = (vec![], vec![], vec![], vec![]);
+    let (mut our_last, mut their_last) = (Value::Null, Value::Null);
+    for round in 1..=ROUNDS {
+        // A file without a policy of its own, at the same origin as the worker.
+        browser.goto(&format!("http://{}/worker_cpu_loader.js", ours.address()));
+        our_last = browser.script_async(OURS, &[as_sent.clone(), json!(BUDGET)]);
+        our_steps.push(number(&our_last, "training_step_ms"));
+        our_evaluations.push(number(&our_last, "evaluation_ms"));
+        let inputs = inputs(number(&our_last, "parameters"), &config);
+        browser.goto(&format!("http://{}/", theirs.address()));
+        their_last = browser.script_async(THEIRS, &[as_sent.clone(), json!(inputs), json!(BUDGET)]);
+        their_steps.push(number(&their_last, "training_step_ms"));
+        their_evaluations.push(number(&their_last, "evaluation_ms"));
+        eprintln!(
+            "round {round}: training step {:.3} ms against {:.3} ms, evaluation {:.3} ms against {:.3} ms",
+            our_steps[round - 1],
+            their_steps[round - 1],
+            our_evaluations[round - 1],
+            their_evaluations[round - 1]
+        );
+    }
+
+    let rows = [
+        ("training step, ms", median(&our_steps), median(&their_steps)),
+        ("evaluation, ms", median(&our_evaluations), median(&their_evaluations)),
+    ];
+    println!(
+        "\nMLP {} x {}, batch {}, {} samples an evaluation; medians of {ROUNDS} rounds, one thread",
+        config.depth, config.width, config.batch, config.samples
+    );
+    println!("| | scorefield | tfjs {PEER} wasm | times as fast |\n|---|---|---|---|");
+    for (name, our, their) in rows {
+        println!("| {name} | {our:.3} | {their:.3} | {:.2} |", their / our);
+    }
+    println!("| training steps a second | {:.0} | {:.0} | |", 1e3 / rows[0].1, 1e3 / rows[0].2);
+    println!("| samples a second | {:.0} | - | |", number(&our_last, "samples_per_second"));
+    println!(
+        "{}",
+        json!({ "ours": { "training_step_ms": our_steps, "evaluation_ms": our_evaluations, "last": our_last },
+                "tfjs": { "training_step_ms": their_steps, "evaluation_ms": their_evaluations, "last": their_last } })
+    );
+}

@@ -72,7 +72,7 @@ fn answer(request: Request, folder: &Path, prefix: &str) {
         _ => None,
     };
     // A visitor who went away is no concern of ours.
-    drop(match file.and_then(|path| Some((File::open(&path).ok().filter(|f| is_file(f))?, path))) {
+    drop(match file.and_then(|path| Some((File::open(&path).ok().filter(is_file)?, path))) {
         Some((content, path)) => {
             let mut response = Response::from_file(content);
             // A new build must be seen at once.

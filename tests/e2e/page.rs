@@ -29,12 +29,23 @@ pub struct Page {
 impl Page {
     /// Opens the page with a link's fragment. `name` names what is left behind when the test fails.
     pub fn open(name: &'static str, fragment: &str) -> Self {
+        Self::open_with(&arguments(), name, fragment)
+    }
+
+    /// The same in a browser that knows nothing of WebGPU.
+    pub fn open_without_webgpu(name: &'static str, fragment: &str) -> Self {
+        let mut without: Vec<&str> = arguments().into_iter().filter(|a| !a.contains("webgpu")).collect();
+        without.extend(["--disable-features=WebGPU,WebGPUService", "--disable-blink-features=WebGPU"]);
+        Self::open_with(&without, name, fragment)
+    }
+
+    fn open_with(arguments: &[&str], name: &'static str, fragment: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         assert!(root.join("dist/index.html").exists(), "there is no page in dist/: run make dist");
         let server = Server::start(&root.join("dist"), PREFIX, 0).expect("a free port");
         let folder = std::env::temp_dir().join(format!("scorefield-{}-{name}", process::id()));
         fs::create_dir_all(&folder).expect("a folder for saved files");
-        let browser = Browser::start(&arguments());
+        let browser = Browser::start(arguments);
         browser.save_into(&folder.to_string_lossy());
         let page = Self { browser, server, name, folder };
         page.go(fragment);
@@ -54,7 +65,7 @@ impl Page {
     /// An attribute of the element with this test id; `None` without the element or the attribute.
     pub fn attribute(&self, id: &str, name: &str) -> Option<String> {
         let value = self.browser.script(
-            "const e = document.querySelector(`[data-testid='${arguments[0]}']`); return e && e.getAttribute(arguments[1]);",
+            "const e = document.querySelector(`:not(select, input, textarea)[data-testid='${arguments[0]}']`); return e && e.getAttribute(arguments[1]);",
             &[json!(id), json!(name)],
         );
         value.as_str().map(str::to_owned)
@@ -68,7 +79,7 @@ impl Page {
     /// What the element with this test id says.
     pub fn text(&self, id: &str) -> String {
         let value = self.browser.script(
-            "const e = document.querySelector(`[data-testid='${arguments[0]}']`); return e ? e.textContent : '';",
+            "const e = document.querySelector(`:not(select, input, textarea)[data-testid='${arguments[0]}']`); return e ? e.textContent : '';",
             &[json!(id)],
         );
         value.as_str().unwrap_or_default().to_owned()
@@ -77,7 +88,7 @@ impl Page {
     /// The value of a control; an empty text when it is not shown.
     pub fn value(&self, id: &str) -> String {
         let value = self.browser.script(
-            "const e = document.querySelector(`[data-testid='${arguments[0]}']`); return e ? String(e.value) : '';",
+            "const e = document.querySelector(`:is(select, input, textarea)[data-testid='${arguments[0]}']`); return e ? String(e.value) : '';",
             &[json!(id)],
         );
         value.as_str().unwrap_or_default().to_owned()
@@ -86,7 +97,7 @@ impl Page {
     /// Sets a control and tells the page, as choosing or typing does. Unfolds what it is in first.
     pub fn set(&self, id: &str, value: &str) {
         let done = self.browser.script(
-            "const e = document.querySelector(`[data-testid='${arguments[0]}']`);
+            "const e = document.querySelector(`:is(select, input, textarea)[data-testid='${arguments[0]}']`);
              if (!e) return false;
              for (let d = e.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;
              e.value = arguments[1];

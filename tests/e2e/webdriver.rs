@@ -53,7 +53,7 @@ impl Browser {
         let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
         // "ChromeDriver was started successfully on port 33197."
         let port = lines
-            .find_map(|line| line.split_once(" on port ")?.1.trim_end_matches('.').parse().ok())
+            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
             .expect("chromedriver says its port");
         // Whatever else it says must not fill the pipe.
         thread::spawn(move || lines.for_each(drop));
