@@ -5,6 +5,7 @@ pub mod elementwise;
 pub mod features;
 pub mod kernels;
 pub mod mlp;
+pub mod unet;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};
