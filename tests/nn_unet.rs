@@ -1,47 +1,17 @@
 //! The U-Net against diffusers' `UNet2DModel`: `tests/golden/unet_reference.py` made the numbers.
 #![cfg(feature = "cpu")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
+
+use burn::tensor::Device;
 use safetensors::SafeTensors;
 use scorefield::nn::unet::{ConditionError, ConfigError, UNet, UNetConfig, time_features};
+use unet_weights::{image, network};
 
 const REFERENCE: &[u8] = include_bytes!("golden/unet_reference.safetensors");
 /// Both sides compute in single precision, with sums of up to 2304 terms in different orders, through 30 layers.
 const TOLERANCE: f64 = 1e-4;
-
-/// The numbers of `hashed` in the script.
-fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let seed = name.bytes().fold(2_166_136_261_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
-    (0..count as u32).map(move |i| {
-        let mut x = i.wrapping_mul(0x9E37_79B9).wrapping_add(seed);
-        x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
-        x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-        x ^= x >> 16;
-        f64::from(x >> 8) / f64::from(1 << 23) - 1.0
-    })
-}
-
-/// The numbers of `parameter` in the script.
-fn parameter(name: &str, shape: &[usize]) -> Vec<f32> {
-    let count = shape.iter().product();
-    if shape.len() > 1 {
-        let scale = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
-        hashed(name, count).map(|u| (u * scale) as f32).collect()
-    } else {
-        let shift = if name.ends_with("weight") { 1.0 } else { 0.0 };
-        hashed(name, count).map(|u| (0.1 * u + shift) as f32).collect()
-    }
-}
-
-fn network(config: &UNetConfig, device: &Device) -> UNet {
-    let fill = |name: &str, shape: &[usize]| Ok::<_, std::convert::Infallible>(parameter(name, shape));
-    config.init(0, device).unwrap().load(fill).unwrap()
-}
-
-fn image(name: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
-    let values: Vec<f32> = hashed(name, shape.iter().product()).map(|u| u as f32).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
 
 fn reference(name: &str) -> Vec<f32> {
     let file = SafeTensors::deserialize(REFERENCE).unwrap();

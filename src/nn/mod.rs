@@ -1,6 +1,7 @@
 //! Networks on Burn tensors, their weights and files of weights.
 
 pub mod adam;
+pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
 pub mod kernels;

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::pad::Pad;
-use super::state::{page, t};
+use super::state::{flag, page, t, text};
 use crate::lab::experiments::{Group, matters};
 use crate::lab::{Experiment, Field, Kind, field};
 
@@ -31,7 +31,7 @@ pub fn Controls() -> impl IntoView {
 #[component]
 fn Fields(group: &'static Group) -> impl IntoView {
     let page = page();
-    let title = move || page.text(&format!("group.{}", group.id));
+    let title = text(move || page.text(&format!("group.{}", group.id)));
     let fields = group.fields.iter().filter_map(|key| field(key)).map(|field| view! { <Control field /> });
     let fields = fields.collect_view();
     if group.advanced {
@@ -62,8 +62,8 @@ pub fn Control(field: &'static Field) -> impl IntoView {
     let page = page();
     let key = field.key;
     let shown = Memo::new(move |_| page.config.with(|config| matters(key, config)));
-    let label = move || page.text(&format!("field.{key}.label"));
-    let help = move || page.text(&format!("field.{key}.help"));
+    let label = text(move || page.text(&format!("field.{key}.label")));
+    let help = text(move || page.text(&format!("field.{key}.help")));
     let body = move || match field.kind {
         Kind::Choice(ids) => view! { <Choice field ids /> }.into_any(),
         Kind::Whole { min, max } => {
@@ -95,8 +95,8 @@ pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoV
         .iter()
         .map(|&id| {
             view! {
-                <option value=id prop:selected=move || page.value(field) == id>
-                    {move || page.text(&format!("choice.{key}.{id}"))}
+                <option value=id prop:selected=flag(move || page.value(field) == id)>
+                    {text(move || page.text(&format!("choice.{key}.{id}")))}
                 </option>
             }
         })
@@ -139,7 +139,7 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
             max=max.to_string()
             step=if whole { "1" } else { "any" }
             aria-describedby=format!("{key}-help")
-            prop:value=move || page.value(field)
+            prop:value=text(move || page.value(field))
             on:change=move |event| write(event_target_value(&event))
         />
         {if seed {
@@ -155,9 +155,9 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
                     type="range"
                     min="0"
                     max=NOTCHES.to_string()
-                    aria-label=move || page.text(&format!("field.{key}.label"))
-                    aria-valuetext=move || page.value(field)
-                    prop:value=move || scale.notch(page.value(field).parse().unwrap_or(min)).to_string()
+                    aria-label=text(move || page.text(&format!("field.{key}.label")))
+                    aria-valuetext=text(move || page.value(field))
+                    prop:value=text(move || scale.notch(page.value(field).parse().unwrap_or(min)).to_string())
                     on:input=move |event| {
                         if let Ok(notch) = event_target_value(&event).parse() {
                             write(scale.value(notch));

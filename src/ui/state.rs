@@ -259,7 +259,18 @@ pub fn page() -> Page {
 }
 
 /// A text that follows the language.
-pub fn t(key: &'static str) -> impl Fn() -> String + Copy + Send + Sync + 'static {
+pub fn t(key: &'static str) -> Signal<String> {
     let page = page();
-    move || page.text(key)
+    text(move || page.text(key))
+}
+
+/// A text that changes, as one type for all of them: Leptos makes code of its own for every type of a closure in a view,
+/// which is most of the page's size.
+pub fn text(change: impl Fn() -> String + Send + Sync + 'static) -> Signal<String> {
+    Signal::derive(change)
+}
+
+/// The same for what is so or not.
+pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
+    Signal::derive(change)
 }

@@ -146,6 +146,6 @@ impl UNetConfig {
     /// What height and width of an image must be multiples of.
     #[must_use]
     pub fn size_multiple(&self) -> usize {
-        1 << self.multipliers.len().saturating_sub(1)
+        1 << self.multipliers.len().saturating_sub(1).min(31)
     }
 }
