@@ -128,11 +128,13 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
     };
     let scale = Scale { min, max, logarithmic: logarithmic && min > 0.0, whole };
     let seed = key == "seed";
+    // The picture of the samples has the plain name.
+    let name = if key == "samples" { "samples-field" } else { key };
     view! {
         <input
             id=key
             node_ref=written
-            data-testid=key
+            data-testid=name
             type="number"
             inputmode=if whole { "numeric" } else { "decimal" }
             min=min.to_string()

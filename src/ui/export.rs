@@ -46,7 +46,7 @@ fn offer(name: &str, blob: &Blob) {
 
 /// Offers the picture as a PNG.
 pub fn picture() {
-    let canvas = document().get_element_by_id("samples").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
+    let canvas = document().get_element_by_id("picture").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
     let Some(canvas) = canvas else { return };
     let taken = Closure::once_into_js(|blob: Option<Blob>| {
         if let Some(blob) = blob {

@@ -96,7 +96,7 @@ pub fn Picture() -> impl IntoView {
         <canvas
             class="samples"
             data-testid="samples"
-            id="samples"
+            id="picture"
             node_ref=canvas
             width=PIXELS
             height=PIXELS
