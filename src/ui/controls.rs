@@ -129,7 +129,11 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
     let scale = Scale { min, max, logarithmic: logarithmic && min > 0.0, whole };
     let seed = key == "seed";
     // The picture of the samples has the plain name.
-    let name = if key == "samples" { "samples-field" } else { key };
+    let name = match key {
+        "samples" => "samples-field",
+        "device" => "device-field",
+        _ => key,
+    };
     view! {
         <input
             id=key

@@ -295,7 +295,7 @@ pub fn Device() -> impl IntoView {
         <section class="device">
             <h3>{t("device.title")}</h3>
             <p
-                data-testid="device-in-use"
+                data-testid="device"
                 data-device=text(move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }.to_owned())
                 dir="auto"
             >
