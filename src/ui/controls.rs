@@ -86,6 +86,15 @@ pub fn Control(field: &'static Field) -> impl IntoView {
     .into_any()
 }
 
+/// The name of a field's control for tests. What shows the samples and the device in use has the plain name.
+fn test_id(key: &'static str) -> &'static str {
+    match key {
+        "samples" => "samples-field",
+        "device" => "device-field",
+        _ => key,
+    }
+}
+
 /// A menu.
 #[component]
 pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoView {
@@ -104,7 +113,7 @@ pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoV
     view! {
         <select
             id=key
-            data-testid=key
+            data-testid=test_id(key)
             aria-describedby=format!("{key}-help")
             on:change=move |event| page.write(key, &event_target_value(&event))
         >
@@ -128,17 +137,11 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
     };
     let scale = Scale { min, max, logarithmic: logarithmic && min > 0.0, whole };
     let seed = key == "seed";
-    // The picture of the samples has the plain name.
-    let name = match key {
-        "samples" => "samples-field",
-        "device" => "device-field",
-        _ => key,
-    };
     view! {
         <input
             id=key
             node_ref=written
-            data-testid=name
+            data-testid=test_id(key)
             type="number"
             inputmode=if whole { "numeric" } else { "decimal" }
             min=min.to_string()
