@@ -149,7 +149,7 @@ fn view_pickle(offset: i64, shape: &[i64], strides: &[i64]) -> Vec<u8> {
     let long = |value: i64| [&[0x8a, 8][..], &value.to_le_bytes()].concat();
     let tuple =
         |values: &[i64]| [b"(".to_vec(), values.iter().flat_map(|v| long(*v)).collect(), b"t".to_vec()].concat();
-    let text = |text: &str| [&[b'X'], &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
     [
         b"\x80\x02}".to_vec(),
         text("a"),
@@ -308,7 +308,8 @@ fn a_pickle_that_asks_for_a_command_is_refused_by_name() {
 #[test]
 fn what_does_not_fit_is_named_with_what_was_expected() {
     let net = network(&tiny(), &Device::flex());
-    let change = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>)| {
+    type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+    let change = |change: &dyn Fn(&mut Tensors)| {
         let mut tensors: Vec<_> =
             net.parameters().into_iter().zip(values(&net)).map(|(p, v)| (p.name, p.shape, v)).collect();
         change(&mut tensors);

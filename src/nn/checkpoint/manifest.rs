@@ -320,7 +320,10 @@ impl Manifest {
             }
         }
         let multiple = manifest.architecture.size_multiple();
-        if manifest.image_size == 0 || manifest.image_size > 1024 || manifest.image_size as usize % multiple != 0 {
+        if manifest.image_size == 0
+            || manifest.image_size > 1024
+            || !(manifest.image_size as usize).is_multiple_of(multiple)
+        {
             return value(format!("images of {} pixels for a network of multiples of {multiple}", manifest.image_size));
         }
         if manifest.classes.len() != manifest.architecture.classes {
