@@ -1,10 +1,9 @@
-//! Leaves the names of functions out of the programs that visitors download: they are a quarter of the download.
-//! As an argument of the linker, and not as the profile's `strip`, it touches no dependency, and tests keep their names.
+//! The profiles strip what visitors need not download; this keeps one section that tells wasm-bindgen which features of
+//! WebAssembly it may use.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let of = |name: &str| std::env::var(name).unwrap_or_default();
-    if of("CARGO_CFG_TARGET_ARCH") == "wasm32" && of("PROFILE") == "release" {
-        println!("cargo::rustc-link-arg-bins=--strip-all");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
+        println!("cargo::rustc-link-arg-bins=--keep-section=target_features");
     }
 }

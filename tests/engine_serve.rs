@@ -137,7 +137,7 @@ fn an_empty_drawing_is_a_bad_configuration_not_a_crash() {
 #[test]
 fn a_diverging_run_says_so_and_keeps_good_weights() {
     let mut page = Page::open();
-    // Relu and a rate this high blow up within a few steps.
+    // No network survives steps of this size.
     let config = RunConfig { rate: 1e30, training_steps: 500, ..tiny() };
     page.post(train(&config));
     let events = page.settle();
@@ -258,6 +258,32 @@ fn saving_and_fields_are_answered_while_training_goes_on() {
     let Some(Event::Benchmark { benchmark }) = events.last() else { panic!("no benchmark") };
     assert!(benchmark.training_step_ms > 0.0 && benchmark.evaluation_ms > 0.0 && benchmark.parameters > 0);
     page.until(|e| matches!(e, Event::Training { .. }));
+}
+
+#[test]
+fn a_stop_gives_up_a_step_that_would_take_long() {
+    let mut page = Page::open();
+    page.settle();
+    // A sampling step of two million estimates, and a training step of 100 GFLOP: seconds each.
+    let config = RunConfig {
+        denoiser: DenoiserId::Exact,
+        dataset: DatasetId::Checkerboard,
+        solver: SolverId::PredictorCorrector,
+        corrections: 100,
+        samples: 20_000,
+        ..tiny()
+    };
+    page.post(Command::Sample { run: RUN, config });
+    page.until(|e| matches!(e, Event::Frame { step: 0, .. }));
+    page.post(Command::Stop);
+    let events = page.settle();
+    assert!(matches!(&events[..], [Event::Done { run: RUN, stopped: true, .. }]), "{events:?}");
+
+    page.post(train(&RunConfig { width: 512, depth: 8, batch: 8192, ..tiny() }));
+    page.beat(3);
+    page.post(Command::Stop);
+    let events = page.until(|e| matches!(e, Event::Done { .. }));
+    assert_eq!(step_of(&events), 0, "{events:?}");
 }
 
 #[test]

@@ -122,7 +122,7 @@ async fn drive<P: Port, J: Job>(engine: &Engine, inbox: &mut Inbox<'_, P>, job: 
     let stopped = loop {
         inbox.breathe().await;
         let mut single = false;
-        let command = if paused { Some(inbox.wait().await) } else { inbox.next() };
+        let command = if paused { Some(inbox.wait().await) } else { inbox.take() };
         match command {
             None => {}
             Some(Command::Pause) if !paused => {

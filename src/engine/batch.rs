@@ -11,7 +11,7 @@ use crate::rng::{Rng, Stream};
 const LARGEST_WEIGHT: f64 = 1e3;
 
 /// What a training step sees.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Rows of features, one a sample.
     pub inputs: Vec<f32>,

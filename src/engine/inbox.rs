@@ -53,7 +53,7 @@ impl<'p, P: Port> Inbox<'p, P> {
     }
 
     /// The next command that has arrived. Of several fields asked for, only the newest counts.
-    pub fn next(&mut self) -> Option<Command> {
+    pub fn take(&mut self) -> Option<Command> {
         self.take_in();
         loop {
             let command = self.queue.pop_front()?;
@@ -67,7 +67,7 @@ impl<'p, P: Port> Inbox<'p, P> {
     /// The next command; waits for it.
     pub async fn wait(&mut self) -> Command {
         loop {
-            if let Some(command) = self.next() {
+            if let Some(command) = self.take() {
                 return command;
             }
             let command = self.port.recv().await;

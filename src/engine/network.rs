@@ -5,12 +5,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::batch::Batch;
 use super::device::{DeviceError, Opened};
 use crate::nn::adam::{Moments, TensorMoments, Update};
-use crate::nn::kernels::CpuMlp;
+use crate::nn::kernels::{CpuMlp, Gradient, rows_at_once};
 use crate::nn::mlp::OUTPUTS;
 use crate::nn::{Architecture, Mlp, features};
 
-/// Points that the CPU evaluates at once: their activations fit into its caches.
-const CPU_CHUNK: usize = 512;
 /// Points that a GPU evaluates at once.
 const GPU_CHUNK: usize = 1 << 15;
 
@@ -20,8 +18,20 @@ pub struct Network {
 }
 
 enum Form {
-    Cpu { mlp: CpuMlp, moments: Moments, average: Vec<f32>, losses: Vec<f32> },
+    Cpu(Box<CpuForm>),
     Device(Box<DeviceForm>),
+}
+
+struct CpuForm {
+    mlp: CpuMlp,
+    moments: Moments,
+    average: Vec<f32>,
+    losses: Vec<f32>,
+    /// Rows of the batch done, with their loss and gradient.
+    done: usize,
+    loss: f32,
+    gradient: Option<Gradient>,
+    rows: usize,
 }
 
 struct DeviceForm {
@@ -44,32 +54,39 @@ impl Network {
             let moments = TensorMoments::new(count, &device);
             Form::Device(Box::new(DeviceForm { mlp, moments, average, losses: Vec::new(), device }))
         } else {
-            let mlp = CpuMlp::new(architecture, parameters, &opened.device);
-            Form::Cpu { mlp, moments: Moments::new(count), average: parameters.to_vec(), losses: Vec::new() }
+            Form::Cpu(Box::new(CpuForm {
+                mlp: CpuMlp::new(architecture, parameters, &opened.device),
+                moments: Moments::new(count),
+                average: parameters.to_vec(),
+                losses: Vec::new(),
+                done: 0,
+                loss: 0.0,
+                gradient: None,
+                rows: rows_at_once(architecture),
+            }))
         };
         Self { form }
     }
 
-    /// One step of training. On a GPU the work is handed over and this returns at once.
-    pub fn step(&mut self, batch: Batch, update: Update, architecture: Architecture) {
+    /// A part of a training step; says whether the step is complete. On the CPU a large step has several parts; on a
+    /// GPU the work is handed over and this returns at once.
+    pub fn part(&mut self, batch: &mut Batch, update: Update, architecture: Architecture) -> bool {
         match &mut self.form {
-            Form::Cpu { mlp, moments, average, losses } => {
-                let (loss, gradient) = mlp.gradient(batch.inputs, &batch.targets, &batch.weights);
-                mlp.update(gradient, moments, average, update);
-                losses.push(loss);
-            }
+            Form::Cpu(form) => form.part(batch, update),
             Form::Device(form) => {
                 let DeviceForm { mlp, moments, average, losses, device } = form.as_mut();
                 let rows = batch.weights.len();
                 let tensor = |values: Vec<f32>, columns: usize| -> Tensor<2> {
                     Tensor::from_data(TensorData::new(values, [rows, columns]), &*device)
                 };
+                let batch = std::mem::take(batch);
                 let (inputs, targets) = (tensor(batch.inputs, features::COUNT), tensor(batch.targets, OUTPUTS));
                 let (loss, gradient) = mlp.gradient(inputs, targets, tensor(batch.weights, 1));
                 let (parameters, next) = moments.update(mlp.parameters().clone(), average.clone(), gradient, update);
                 *mlp = Mlp::from_tensor(architecture, parameters);
                 *average = next;
                 losses.push(loss);
+                true
             }
         }
     }
@@ -80,7 +97,7 @@ impl Network {
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
         match &mut self.form {
-            Form::Cpu { losses, .. } => Ok(std::mem::take(losses)),
+            Form::Cpu(form) => Ok(std::mem::take(&mut form.losses)),
             Form::Device(form) if form.losses.is_empty() => Ok(Vec::new()),
             Form::Device(form) => read(Tensor::cat(std::mem::take(&mut form.losses), 0)).await,
         }
@@ -92,15 +109,44 @@ impl Network {
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn average(&self) -> Result<Vec<f32>, DeviceError> {
         match &self.form {
-            Form::Cpu { average, .. } => Ok(average.clone()),
+            Form::Cpu(form) => Ok(form.average.clone()),
             Form::Device(form) => read(form.average.clone()).await,
         }
+    }
+}
+
+impl CpuForm {
+    fn part(&mut self, batch: &mut Batch, update: Update) -> bool {
+        let count = batch.weights.len();
+        let (start, end) = (self.done, (self.done + self.rows).min(count));
+        let inputs = if end - start == count {
+            std::mem::take(&mut batch.inputs)
+        } else {
+            batch.inputs[start * features::COUNT..end * features::COUNT].to_vec()
+        };
+        let targets = &batch.targets[start * OUTPUTS..end * OUTPUTS];
+        let (loss, gradient) = self.mlp.part_of_gradient(inputs, targets, &batch.weights[start..end], count);
+        let gradient = match self.gradient.take() {
+            Some(sum) => sum.plus(gradient),
+            None => gradient,
+        };
+        self.loss += loss;
+        self.done = end;
+        if end < count {
+            self.gradient = Some(gradient);
+            return false;
+        }
+        self.mlp.update(gradient, &mut self.moments, &mut self.average, update);
+        self.losses.push(std::mem::take(&mut self.loss));
+        self.done = 0;
+        true
     }
 }
 
 /// A network that only answers.
 pub struct Evaluator {
     form: Still,
+    chunk: usize,
 }
 
 enum Still {
@@ -112,19 +158,20 @@ impl Evaluator {
     /// The network with these parameters.
     #[must_use]
     pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
+        let chunk = if opened.info.gpu { GPU_CHUNK } else { rows_at_once(architecture) };
         let form = if opened.info.gpu {
             let mlp = Mlp::new(architecture, parameters, &opened.device);
             Still::Device(Box::new((mlp, opened.device.clone())))
         } else {
             Still::Cpu(CpuMlp::new(architecture, parameters, &opened.device))
         };
-        Self { form }
+        Self { form, chunk }
     }
 
     /// How many points to ask about at once.
     #[must_use]
     pub fn chunk(&self) -> usize {
-        if matches!(self.form, Still::Cpu(_)) { CPU_CHUNK } else { GPU_CHUNK }
+        self.chunk
     }
 
     /// The outputs for rows of features, `points * 2` numbers.

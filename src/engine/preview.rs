@@ -13,7 +13,7 @@ use crate::rng::{Rng, Stream};
 /// Most samples of a preview.
 const SAMPLES: u32 = 1000;
 /// Solver steps of a preview.
-const STEPS: u32 = 15;
+const STEPS: u32 = 20;
 /// Most samples that are judged: the rest of a large run would say little more and cost time.
 const JUDGED: usize = 4000;
 

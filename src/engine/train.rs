@@ -179,7 +179,12 @@ impl Job for Training {
     async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
         let start = inbox.port.now_ms();
         if !self.trainer.is_finished() {
-            self.trainer.advance();
+            while !self.trainer.advance_a_part() {
+                inbox.breathe().await;
+                if inbox.interrupted() {
+                    return Ok(false);
+                }
+            }
             self.unread += 1;
             self.steps_in_window += 1;
         }

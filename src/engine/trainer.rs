@@ -1,6 +1,6 @@
 //! Training, a step at a time.
 
-use super::batch::Batches;
+use super::batch::{Batch, Batches};
 use super::device::{DeviceError, Opened};
 use super::network::Network;
 use crate::data::{Dataset, toy::DataError};
@@ -19,6 +19,8 @@ pub struct Trainer {
     architecture: Architecture,
     batches: Batches,
     network: Network,
+    /// The batch of the step in progress.
+    batch: Option<Batch>,
     first: u32,
     step: u32,
 }
@@ -50,7 +52,7 @@ impl Trainer {
         let batches = Batches::new(&config)?;
         let architecture = Architecture::from(&config);
         let network = Network::new(architecture, parameters, opened);
-        Ok(Self { config, architecture, batches, network, first: step, step })
+        Ok(Self { config, architecture, batches, network, batch: None, first: step, step })
     }
 
     /// The configuration.
@@ -79,11 +81,19 @@ impl Trainer {
 
     /// One step. Its loss comes with [`Self::take_losses`].
     pub fn advance(&mut self) {
-        let batch = self.batches.batch(self.step);
-        let rate = rate(&self.config, self.step);
-        self.step += 1;
-        let update = Update::new(self.step - self.first, rate, self.config.ema);
-        self.network.step(batch, update, self.architecture);
+        while !self.advance_a_part() {}
+    }
+
+    /// A part of a step, short enough to be reachable between two of them; says whether the step is complete.
+    pub fn advance_a_part(&mut self) -> bool {
+        let batch = self.batch.get_or_insert_with(|| self.batches.batch(self.step));
+        let update = Update::new(self.step + 1 - self.first, rate(&self.config, self.step), self.config.ema);
+        let complete = self.network.part(batch, update, self.architecture);
+        if complete {
+            self.batch = None;
+            self.step += 1;
+        }
+        complete
     }
 
     /// The losses since the last call, one a step.

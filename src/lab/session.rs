@@ -11,7 +11,7 @@ mod tests;
 
 use super::choices::{DenoiserId, DeviceWish};
 use super::config::RunConfig;
-use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Event, Failure, FailureKind, RunId};
+use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, RunId};
 
 /// Which worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,7 +314,7 @@ impl Session {
         }
     }
 
-    fn to_run(&mut self, command: Command, from: Status) {
+    fn post_to_run(&mut self, command: Command, from: Status) {
         if let Some(run) = &self.run
             && run.state == from
         {
@@ -325,17 +325,17 @@ impl Session {
 
     /// Holds the run.
     pub fn pause(&mut self) {
-        self.to_run(Command::Pause, Status::Running);
+        self.post_to_run(Command::Pause, Status::Running);
     }
 
     /// Goes on with the held run.
     pub fn resume(&mut self) {
-        self.to_run(Command::Resume, Status::Paused);
+        self.post_to_run(Command::Resume, Status::Paused);
     }
 
     /// One step of the held run; a running one is held first.
     pub fn step(&mut self) {
-        self.to_run(Command::Pause, Status::Running);
+        self.post_to_run(Command::Pause, Status::Running);
         if self.run.as_ref().is_some_and(|run| matches!(run.state, Status::Running | Status::Paused)) {
             let slot = self.run.as_ref().map_or(Slot::Cpu, |run| run.slot);
             self.post(slot, Command::Step);

@@ -10,6 +10,13 @@ use super::adam::{Moments, Update};
 use super::elementwise;
 use super::mlp::{Architecture, Layer, OUTPUTS};
 
+/// Rows that are worked on at once: as many as fit into the caches, and so few that a network of any size can still be
+/// interrupted between two such pieces of work, which take about 10 ms at most.
+#[must_use]
+pub fn rows_at_once(architecture: Architecture) -> usize {
+    (30_000_000 / architecture.parameters().max(1)).clamp(16, 512)
+}
+
 /// Changes a tensor of the CPU device in place: it is not copied unless it is shared.
 fn edit<const D: usize>(tensor: Tensor<D>, device: &Device, change: impl FnOnce(&mut [f32])) -> Tensor<D> {
     let mut data = tensor.into_data();
@@ -82,6 +89,12 @@ impl CpuMlp {
     /// The loss and its gradient, as [`super::Mlp::gradient`].
     #[must_use]
     pub fn gradient(&self, x: Vec<f32>, target: &[f32], weight: &[f32]) -> (f32, Gradient) {
+        self.part_of_gradient(x, target, weight, weight.len())
+    }
+
+    /// What these rows of a batch of `count` contribute to its loss and its gradient.
+    #[must_use]
+    pub fn part_of_gradient(&self, x: Vec<f32>, target: &[f32], weight: &[f32], count: usize) -> (f32, Gradient) {
         let (points, depth) = (weight.len(), self.architecture.depth);
         let mut x = matrix(x, points, self.layers[0].inputs, &self.device);
         let (mut inputs, mut slopes) = (Vec::with_capacity(depth + 1), Vec::with_capacity(depth));
@@ -101,7 +114,7 @@ impl CpuMlp {
         let mut loss = 0.0;
         let mut biases: Vec<Vec<f32>> = self.layers.iter().map(|l| vec![0.0; l.outputs]).collect();
         let mut delta = edit(output, &self.device, |rows| {
-            loss = output_error(rows, &self.biases[depth], target, weight);
+            loss = output_error(rows, &self.biases[depth], target, weight, count);
             elementwise::column_sums(rows, &mut biases[depth]);
         });
         let mut weights = Vec::with_capacity(depth + 1);
@@ -138,6 +151,16 @@ impl CpuMlp {
 }
 
 impl Gradient {
+    /// Adds what other rows contribute.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.weights = self.weights.into_iter().zip(other.weights).map(|(a, b)| a + b).collect();
+        for (sum, other) in self.biases.iter_mut().flatten().zip(other.biases.iter().flatten()) {
+            *sum += other;
+        }
+        self
+    }
+
     /// The gradient, flat, in the order of [`Architecture::layers`].
     #[must_use]
     pub fn flat(&self) -> Vec<f32> {
@@ -146,8 +169,8 @@ impl Gradient {
 }
 
 /// Turns outputs without bias into the derivative of the loss with respect to them. Gives the loss.
-fn output_error(rows: &mut [f32], bias: &[f32], target: &[f32], weight: &[f32]) -> f32 {
-    let scale = 1.0 / (weight.len() * OUTPUTS) as f32;
+fn output_error(rows: &mut [f32], bias: &[f32], target: &[f32], weight: &[f32], count: usize) -> f32 {
+    let scale = 1.0 / (count * OUTPUTS) as f32;
     let mut loss = 0.0_f64;
     for ((row, target), weight) in rows.chunks_exact_mut(OUTPUTS).zip(target.chunks_exact(OUTPUTS)).zip(weight) {
         for ((y, b), target) in row.iter_mut().zip(bias).zip(target) {

@@ -1,10 +1,12 @@
 //! Networks on Burn tensors, their weights and files of weights.
 
 pub mod adam;
+pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
 pub mod kernels;
 pub mod mlp;
+pub mod unet;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::state::{page, t};
+use super::state::{page, t, text};
 use crate::diffusion::Schedule;
 use crate::plot::chart::{Frame, LineChart, Series};
 use crate::plot::curve::smoothed;
@@ -76,9 +76,10 @@ fn Chart(
                     }
                 })
                 .collect_view()
+                .into_any()
         })
     };
-    let described = move || {
+    let described = text(move || {
         let lines = chart.with(|chart| {
             let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
             let parts: Vec<String> =
@@ -86,7 +87,7 @@ fn Chart(
             parts.join(", ")
         });
         format!("{}. {lines}", page.text(title))
-    };
+    });
     view! {
         <figure class="chart">
             <figcaption>
@@ -179,7 +180,7 @@ pub fn Losses() -> impl IntoView {
     view! {
         <div
             data-testid="loss"
-            data-value=move || latest.get().map(|v| v.to_string()).unwrap_or_default()
+            data-value=text(move || latest.get().map(|v| v.to_string()).unwrap_or_default())
         >
             <Chart title="chart.loss" empty="chart.loss-empty" chart />
         </div>
@@ -211,7 +212,7 @@ pub fn QualityChart() -> impl IntoView {
         })
     });
     let put = move |value: fn(&crate::protocol::Quality) -> f64| {
-        move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default())
+        text(move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default()))
     };
     let sentence = move || {
         last.get().map(|q| {

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::pad::Pad;
-use super::state::{page, t};
+use super::state::{flag, page, t, text};
 use crate::lab::experiments::{Group, matters};
 use crate::lab::{Experiment, Field, Kind, field};
 
@@ -31,7 +31,7 @@ pub fn Controls() -> impl IntoView {
 #[component]
 fn Fields(group: &'static Group) -> impl IntoView {
     let page = page();
-    let title = move || page.text(&format!("group.{}", group.id));
+    let title = text(move || page.text(&format!("group.{}", group.id)));
     let fields = group.fields.iter().filter_map(|key| field(key)).map(|field| view! { <Control field /> });
     let fields = fields.collect_view();
     if group.advanced {
@@ -62,8 +62,8 @@ pub fn Control(field: &'static Field) -> impl IntoView {
     let page = page();
     let key = field.key;
     let shown = Memo::new(move |_| page.config.with(|config| matters(key, config)));
-    let label = move || page.text(&format!("field.{key}.label"));
-    let help = move || page.text(&format!("field.{key}.help"));
+    let label = text(move || page.text(&format!("field.{key}.label")));
+    let help = text(move || page.text(&format!("field.{key}.help")));
     let body = move || match field.kind {
         Kind::Choice(ids) => view! { <Choice field ids /> }.into_any(),
         Kind::Whole { min, max } => {
@@ -86,6 +86,15 @@ pub fn Control(field: &'static Field) -> impl IntoView {
     .into_any()
 }
 
+/// The name of a field's control for tests. What shows the samples and the device in use has the plain name.
+fn test_id(key: &'static str) -> &'static str {
+    match key {
+        "samples" => "samples-field",
+        "device" => "device-field",
+        _ => key,
+    }
+}
+
 /// A menu.
 #[component]
 pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoView {
@@ -95,8 +104,8 @@ pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoV
         .iter()
         .map(|&id| {
             view! {
-                <option value=id prop:selected=move || page.value(field) == id>
-                    {move || page.text(&format!("choice.{key}.{id}"))}
+                <option value=id prop:selected=flag(move || page.value(field) == id)>
+                    {text(move || page.text(&format!("choice.{key}.{id}")))}
                 </option>
             }
         })
@@ -104,7 +113,7 @@ pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoV
     view! {
         <select
             id=key
-            data-testid=key
+            data-testid=test_id(key)
             aria-describedby=format!("{key}-help")
             on:change=move |event| page.write(key, &event_target_value(&event))
         >
@@ -132,14 +141,14 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
         <input
             id=key
             node_ref=written
-            data-testid=key
+            data-testid=test_id(key)
             type="number"
             inputmode=if whole { "numeric" } else { "decimal" }
             min=min.to_string()
             max=max.to_string()
             step=if whole { "1" } else { "any" }
             aria-describedby=format!("{key}-help")
-            prop:value=move || page.value(field)
+            prop:value=text(move || page.value(field))
             on:change=move |event| write(event_target_value(&event))
         />
         {if seed {
@@ -155,9 +164,9 @@ fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
                     type="range"
                     min="0"
                     max=NOTCHES.to_string()
-                    aria-label=move || page.text(&format!("field.{key}.label"))
-                    aria-valuetext=move || page.value(field)
-                    prop:value=move || scale.notch(page.value(field).parse().unwrap_or(min)).to_string()
+                    aria-label=text(move || page.text(&format!("field.{key}.label")))
+                    aria-valuetext=text(move || page.value(field))
+                    prop:value=text(move || scale.notch(page.value(field).parse().unwrap_or(min)).to_string())
                     on:input=move |event| {
                         if let Ok(notch) = event_target_value(&event).parse() {
                             write(scale.value(notch));

@@ -8,7 +8,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
 
-use super::state::{Page, page, t};
+use super::state::{Page, flag, page, t, text};
 use crate::lab::{FIELDS, RunConfig, Session};
 use crate::protocol::Bytes;
 
@@ -46,7 +46,7 @@ fn offer(name: &str, blob: &Blob) {
 
 /// Offers the picture as a PNG.
 pub fn picture() {
-    let canvas = document().get_element_by_id("samples").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
+    let canvas = document().get_element_by_id("picture").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
     let Some(canvas) = canvas else { return };
     let taken = Closure::once_into_js(|blob: Option<Blob>| {
         if let Some(blob) = blob {
@@ -58,28 +58,28 @@ pub fn picture() {
 }
 
 fn samples(page: Page) {
-    let mut text = String::from("x,y\n");
+    let mut csv = String::from("x,y\n");
     let (_, index) = page.frames.get_untracked();
     page.scene.with_value(|scene| {
         for [x, y] in scene.samples(index, false).into_iter().flat_map(crate::protocol::Floats::points) {
-            text += &format!("{x},{y}\n");
+            csv += &format!("{x},{y}\n");
         }
     });
-    save("scorefield-samples.csv", "text/csv", text.as_bytes());
+    save("scorefield-samples.csv", "text/csv", csv.as_bytes());
 }
 
 fn losses(page: Page) {
-    let mut text = String::from("step,loss\n");
+    let mut csv = String::from("step,loss\n");
     page.losses.with_untracked(|losses| {
         for (i, loss) in losses.iter().enumerate() {
-            text += &format!("{},{loss}\n", i + 1);
+            csv += &format!("{},{loss}\n", i + 1);
         }
     });
-    save("scorefield-losses.csv", "text/csv", text.as_bytes());
+    save("scorefield-losses.csv", "text/csv", csv.as_bytes());
 }
 
 fn settings(page: Page) {
-    let json = page.config.with_untracked(|config| serde_json::to_string_pretty(config)).unwrap_or_default();
+    let json = page.config.with_untracked(serde_json::to_string_pretty).unwrap_or_default();
     save("scorefield.json", "application/json", json.as_bytes());
 }
 
@@ -152,11 +152,11 @@ pub fn Share() -> impl IntoView {
                     data-testid="share"
                     readonly
                     dir="ltr"
-                    prop:value=move || page.link.get()
+                    prop:value=page.link
                     on:focus=select
                 />
                 <button type="button" data-testid="copy" on:click=copy>
-                    {move || page.text(if copied.get() { "action.copied" } else { "action.copy" })}
+                    {text(move || page.text(if copied.get() { "action.copied" } else { "action.copy" }))}
                 </button>
             </div>
             <div class="row wrap">
@@ -164,7 +164,7 @@ pub fn Share() -> impl IntoView {
                     type="button"
                     class="quiet"
                     data-testid="export-samples"
-                    disabled=without_samples
+                    disabled=flag(without_samples)
                     on:click=move |_| samples(page)
                 >
                     {t("action.export-samples")}
@@ -173,7 +173,7 @@ pub fn Share() -> impl IntoView {
                     type="button"
                     class="quiet"
                     data-testid="export-losses"
-                    disabled=move || page.losses.with(Vec::is_empty)
+                    disabled=flag(move || page.losses.with(Vec::is_empty))
                     on:click=move |_| losses(page)
                 >
                     {t("action.export-losses")}
@@ -185,7 +185,7 @@ pub fn Share() -> impl IntoView {
                     type="button"
                     class="quiet"
                     data-testid="export-weights"
-                    disabled=untrained
+                    disabled=flag(untrained)
                     on:click=move |_| page.tell(Session::export)
                 >
                     {t("action.export-weights")}

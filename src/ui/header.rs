@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::controls::Choice;
-use super::state::{Theme, page, t};
+use super::state::{Theme, flag, page, t, text};
 use super::{languages, memory, themes};
 use crate::lab::{ExperimentId, Language, field};
 
@@ -28,7 +28,7 @@ pub fn Header() -> impl IntoView {
     let language_options = languages()
         .map(|l| {
             view! {
-                <option value=l.tag() lang=l.tag() prop:selected=move || page.language.get() == l>
+                <option value=l.tag() lang=l.tag() prop:selected=flag(move || page.language.get() == l)>
                     {l.name()}
                 </option>
             }
@@ -37,8 +37,8 @@ pub fn Header() -> impl IntoView {
     let theme_options = themes()
         .map(|theme| {
             view! {
-                <option value=theme.id() prop:selected=move || page.theme.get() == theme>
-                    {move || page.text(&format!("theme.{}", theme.id()))}
+                <option value=theme.id() prop:selected=flag(move || page.theme.get() == theme)>
+                    {text(move || page.text(&format!("theme.{}", theme.id())))}
                 </option>
             }
         })

@@ -5,7 +5,7 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 
 use super::scene::context;
-use super::state::{page, t};
+use super::state::{flag, page, t, text};
 use crate::lab::drawing::{GRID, MAX_POINTS};
 
 /// Pixels along a side of the pad's bitmap.
@@ -129,16 +129,14 @@ pub fn Pad() -> impl IntoView {
             on:blur=move |_| focused.set(false)
         ></canvas>
         <div class="row">
-            <button type="button" class="quiet" data-testid="undo" disabled=move || count.get() == 0 on:click=move |_| undo(())>
+            <button type="button" class="quiet" data-testid="undo" disabled=flag(move || count.get() == 0) on:click=move |_| undo(())>
                 {t("action.undo")}
             </button>
-            <button type="button" class="quiet" data-testid="clear" disabled=move || count.get() == 0 on:click=clear>
+            <button type="button" class="quiet" data-testid="clear" disabled=flag(move || count.get() == 0) on:click=clear>
                 {t("action.clear")}
             </button>
             <output class="count" aria-live="polite">
-                {move || {
-                    page.filled("drawing.count", &[("count", &count.get().to_string()), ("most", &MAX_POINTS.to_string())])
-                }}
+                {text(move || page.filled("drawing.count", &[("count", &count.get().to_string()), ("most", &MAX_POINTS.to_string())]))}
             </output>
         </div>
     }

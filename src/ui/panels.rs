@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::state::{page, t};
+use super::state::{flag, page, t, text};
 use crate::diffusion::{Sampler, Schedule, Solver};
 use crate::lab::session::{Phase, Work};
 use crate::lab::{Correction, DeviceWish, RunConfig, Session, Slot, Status};
@@ -15,7 +15,7 @@ use crate::share::Rejected;
 pub fn Introduction() -> impl IntoView {
     let page = page();
     let part = move |end: &'static str| {
-        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id())))
+        text(move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id()))))
     };
     view! {
         <section class="introduction" data-testid="introduction">
@@ -153,18 +153,18 @@ pub fn Play() -> impl IntoView {
                 <button
                     type="button"
                     data-testid="pause"
-                    disabled=move || !going()
+                    disabled=flag(move || !going())
                     on:click=move |_| {
                         let held = paused();
                         page.tell(|session| if held { session.resume() } else { session.pause() });
                     }
                 >
-                    {move || page.text(if paused() { "action.resume" } else { "action.pause" })}
+                    {text(move || page.text(if paused() { "action.resume" } else { "action.pause" }))}
                 </button>
                 <button
                     type="button"
                     data-testid="step"
-                    disabled=move || !going()
+                    disabled=flag(move || !going())
                     on:click=move |_| page.tell(Session::step)
                 >
                     {t("action.step")}
@@ -172,7 +172,7 @@ pub fn Play() -> impl IntoView {
                 <button
                     type="button"
                     data-testid="stop"
-                    disabled=move || !going()
+                    disabled=flag(move || !going())
                     on:click=move |_| page.tell(Session::stop)
                 >
                     {t("action.stop")}
@@ -185,24 +185,24 @@ pub fn Play() -> impl IntoView {
                 <span
                     class="status"
                     data-testid="status"
-                    data-state=move || status.get().id()
+                    data-state=text(move || status.get().id().to_owned())
                     role="status"
                     aria-live="polite"
                 >
-                    {words}
+                    {text(words)}
                 </span>
                 <output
                     class="evaluations"
                     data-testid="evaluations"
-                    data-value=move || evaluations().map(|n| n.to_string()).unwrap_or_default()
+                    data-value=text(move || evaluations().map(|n| n.to_string()).unwrap_or_default())
                 >
-                    {evaluation_words}
+                    {text(evaluation_words)}
                 </output>
             </p>
             <progress
                 max="1"
-                class:unseen=move || share_done().is_none()
-                prop:value=move || share_done().unwrap_or(0.0)
+                class:unseen=flag(move || share_done().is_none())
+                prop:value=text(move || share_done().unwrap_or(0.0).to_string())
                 aria-label=t("run.progress")
             ></progress>
             <Failed />
@@ -222,7 +222,7 @@ fn Failed() -> impl IntoView {
         )
     };
     view! {
-        <div data-testid="error" role="alert" class:error=move || failure.with(Option::is_some)>
+        <div data-testid="error" role="alert" class:error=flag(move || failure.with(Option::is_some))>
             {move || {
                 failure.get().map(|failure| {
                     let kind = format!("failure.{:?}", failure.kind);
@@ -295,29 +295,29 @@ pub fn Device() -> impl IntoView {
         <section class="device">
             <h3>{t("device.title")}</h3>
             <p
-                data-testid="device-in-use"
-                data-device=move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }
+                data-testid="device"
+                data-device=text(move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }.to_owned())
                 dir="auto"
             >
-                {move || {
+                {text(move || {
                     let (word, name, software) = name.get();
                     let soft = if software { page.text("device.software") } else { String::new() };
                     if name.is_empty() { word.to_owned() } else { format!("{word} · {name} {soft}") }
-                }}
+                })}
             </p>
-            <p class="note">{reason}</p>
+            <p class="note">{text(reason)}</p>
             <button
                 type="button"
                 class="quiet"
                 data-testid="compare"
-                disabled=move || !idle()
+                disabled=flag(move || !idle())
                 on:click=move |_| page.tell(|session| session.compare(&page.config.get_untracked()))
             >
                 {t("action.compare")}
             </button>
-            <details class:unseen=move || json().is_empty()>
+            <details class:unseen=flag(move || json().is_empty())>
                 <summary>{t("device.numbers")}</summary>
-                <pre data-testid="benchmark" dir="ltr">{json}</pre>
+                <pre data-testid="benchmark" dir="ltr">{text(json)}</pre>
             </details>
         </section>
     }

@@ -64,6 +64,9 @@ pub struct Progress {
     pub rate: f64,
 }
 
+/// Does what the session asks for.
+pub type Act = fn(Page, Action);
+
 /// The signals of the page. Cheap to copy; every component takes it from the context.
 #[derive(Clone, Copy)]
 pub struct Page {
@@ -105,7 +108,7 @@ pub struct Page {
     /// Whether new frames are shown as they come, and old ones played.
     pub playing: RwSignal<bool>,
     /// How the session's actions are done; empty until the bridge is there.
-    pub do_action: StoredValue<Option<fn(Page, Action)>>,
+    pub do_action: StoredValue<Option<Act>>,
 }
 
 impl Page {
@@ -256,7 +259,18 @@ pub fn page() -> Page {
 }
 
 /// A text that follows the language.
-pub fn t(key: &'static str) -> impl Fn() -> String + Copy + Send + Sync + 'static {
+pub fn t(key: &'static str) -> Signal<String> {
     let page = page();
-    move || page.text(key)
+    text(move || page.text(key))
+}
+
+/// A text that changes, as one type for all of them: Leptos makes code of its own for every type of a closure in a view,
+/// which is most of the page's size.
+pub fn text(change: impl Fn() -> String + Send + Sync + 'static) -> Signal<String> {
+    Signal::derive(change)
+}
+
+/// The same for what is so or not.
+pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
+    Signal::derive(change)
 }

@@ -6,7 +6,7 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 
 use super::scene::{FIELD_SIDE, View};
-use super::state::{Layers, Page, page, t};
+use super::state::{Layers, Page, flag, page, t, text};
 use super::{export, player};
 use crate::data::Dataset;
 use crate::lab::{DenoiserId, Status};
@@ -87,16 +87,16 @@ pub fn Picture() -> impl IntoView {
             page.scene.update_value(|scene| scene.paint(&canvas, &view));
         });
     });
-    let described = move || {
+    let described = text(move || {
         let key = if page.frames.get().0 > 0 { "view.describe-samples" } else { "view.describe-data" };
         let data = page.config.with(|c| c.dataset.id());
         page.filled(key, &[("data", &page.text(&format!("choice.dataset.{data}")))])
-    };
+    });
     view! {
         <canvas
             class="samples"
             data-testid="samples"
-            id="samples"
+            id="picture"
             node_ref=canvas
             width=PIXELS
             height=PIXELS
@@ -137,7 +137,7 @@ fn Layer(name: &'static str, id: &'static str, get: fn(&Layers) -> bool, set: fn
             <input
                 type="checkbox"
                 data-testid=id
-                prop:checked=move || page.layers.with(get)
+                prop:checked=flag(move || page.layers.with(get))
                 on:change=move |event| page.layers.update(|layers| set(layers, event_target_checked(&event)))
             />
             <span>{t(name)}</span>
@@ -166,17 +166,17 @@ fn Time() -> impl IntoView {
             count => page.frames.set((count, value.min(count - 1))),
         }
     };
-    let words = move || {
+    let words = text(move || {
         let level = page.level();
         page.filled("view.level", &[("t", &format!("{:.2}", level.t)), ("sigma", &format!("{:.2}", level.sigma))])
-    };
+    });
     view! {
         <div class="time">
             <button
                 type="button"
                 class="quiet"
                 data-testid="replay"
-                disabled=move || page.frames.get().0 < 2
+                disabled=flag(move || page.frames.get().0 < 2)
                 on:click=move |_| {
                     page.frames.update(|f| f.1 = 0);
                     page.playing.set(true);
@@ -189,14 +189,14 @@ fn Time() -> impl IntoView {
                 type="range"
                 data-testid="time"
                 min="0"
-                max=move || most().to_string()
+                max=text(move || most().to_string())
                 aria-label=t("view.time")
                 aria-valuetext=words
-                prop:value=move || {
+                prop:value=text(move || {
                     // The most first: a value beyond it would be cut.
                     most();
                     position().to_string()
-                }
+                })
                 on:input=move_to
             />
             <span aria-hidden="true">{t("view.clean")}</span>

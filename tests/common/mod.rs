@@ -82,6 +82,13 @@ impl Page {
         assert!(poll.is_pending(), "the worker serves for ever");
     }
 
+    /// Lets the worker run for this many slices.
+    pub fn beat(&mut self, slices: u32) {
+        for _ in 0..slices {
+            self.poll();
+        }
+    }
+
     /// The events until the worker has nothing left to do: it was polled three times in a row without an event, a
     /// command taken or the clock running on by the length of a slice.
     pub fn settle(&mut self) -> Vec<Event> {
@@ -112,6 +119,7 @@ impl Page {
 }
 
 /// A run small enough for a test.
+#[allow(dead_code)]
 pub fn tiny() -> RunConfig {
     RunConfig { width: 16, depth: 2, batch: 32, training_steps: 50, samples: 64, steps: 8, ..RunConfig::default() }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::Floats;
+use crate::protocol::{Event, Floats};
 
 fn ready(gpu: bool) -> Event {
     Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software: false } }

@@ -1,0 +1,245 @@
+//! Which network a file holds, from the names and shapes of its tensors.
+
+use std::collections::BTreeMap;
+
+use super::SCALE_SUFFIX;
+use super::error::CheckpointError;
+use super::tensors::Stored;
+use crate::nn::unet::UNetConfig;
+
+/// How a file names the tensors of the U-Net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// diffusers' `UNet2DModel`; attention as `to_q`, `to_k`, `to_v`, `to_out.0` or, before 2023, as `query`, `key`,
+    /// `value`, `proj_attn`.
+    Diffusers,
+    /// pesser/pytorch_diffusion and ermongroup/ddim, whose levels on the way up count from full resolution.
+    Ddim,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Architecture {
+    /// The U-Net that runs here.
+    UNet {
+        /// How its tensors are named.
+        names: Names,
+        /// Its shape. The groups of its normalisations leave no trace in a file and are taken to be 32, as everyone
+        /// has them.
+        config: UNetConfig,
+    },
+    /// OpenAI's improved-diffusion and guided-diffusion (Nichol and Dhariwal 2021).
+    ImprovedDiffusion {
+        /// Channels at full resolution.
+        channels: usize,
+        /// Whether the variance is learned too.
+        learned_variance: bool,
+    },
+    /// NCSN or NCSNv2 (Song and Ermon 2019, 2020).
+    Ncsn,
+    /// A network of score_sde (Song et al. 2021).
+    ScoreSde,
+}
+
+impl Architecture {
+    /// A name for messages.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::UNet { names: Names::Diffusers, .. } => "the U-Net of DDPM, named as in diffusers",
+            Self::UNet { names: Names::Ddim, .. } => "the U-Net of DDPM, named as in the DDIM repository",
+            Self::ImprovedDiffusion { .. } => {
+                "a network of improved-diffusion (scale-shift normalisation, several heads, [cos, sin] times)"
+            }
+            Self::Ncsn => "a network of NCSN or NCSNv2 (RefineNet)",
+            Self::ScoreSde => "a network of score_sde (DDPM++, NCSN++)",
+        }
+    }
+}
+
+/// A network, and where in the file it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recognised {
+    /// Which network.
+    pub architecture: Architecture,
+    /// What its tensors' names begin with: `ema/`, `module.`, or nothing.
+    pub prefix: String,
+}
+
+/// Tensors that only one kind of network has.
+const MARKS: [(&str, Kind); 5] = [
+    ("down_blocks.0.resnets.0.conv1.weight", Kind::UNet(Names::Diffusers)),
+    ("down.0.block.0.conv1.weight", Kind::UNet(Names::Ddim)),
+    ("input_blocks.1.0.in_layers.0.weight", Kind::Improved),
+    ("begin_conv.weight", Kind::Ncsn),
+    ("all_modules.0.weight", Kind::ScoreSde),
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    UNet(Names),
+    Improved,
+    Ncsn,
+    ScoreSde,
+}
+
+impl Names {
+    /// The name in the file of diffusers' parameter `name`, in a network of so many levels. Where there are two ways
+    /// to write it, the one that is `there`.
+    pub(super) fn find(self, name: &str, levels: usize, there: impl Fn(&str) -> bool) -> String {
+        match self {
+            Self::Diffusers => {
+                let older = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value.")]
+                    .into_iter()
+                    .chain([(".to_out.0.", ".proj_attn.")])
+                    .find(|(new, _)| name.contains(new))
+                    .map(|(new, old)| name.replace(new, old));
+                older.filter(|older| !there(name) && there(older)).unwrap_or_else(|| name.to_owned())
+            }
+            Self::Ddim => ddim(name, levels).unwrap_or_else(|| name.to_owned()),
+        }
+    }
+}
+
+/// The DDIM repository's name.
+fn ddim(name: &str, levels: usize) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let (side, head, rest) = match &parts[..] {
+        ["time_embedding", layer, kind] => {
+            let index = if *layer == "linear_1" { 0 } else { 1 };
+            return Some(format!("temb.dense.{index}.{kind}"));
+        }
+        ["conv_norm_out", kind] => return Some(format!("norm_out.{kind}")),
+        ["mid_block", rest @ ..] => ("mid", "mid".to_owned(), rest),
+        ["down_blocks", level, rest @ ..] => ("down", format!("down.{level}"), rest),
+        ["up_blocks", level, rest @ ..] => {
+            let level = levels.checked_sub(1)?.checked_sub(level.parse().ok()?)?;
+            ("up", format!("up.{level}"), rest)
+        }
+        _ => return None,
+    };
+    let (block, inner) = match rest {
+        ["downsamplers", _, inner @ ..] => ("downsample".to_owned(), inner),
+        ["upsamplers", _, inner @ ..] => ("upsample".to_owned(), inner),
+        ["resnets", index, inner @ ..] if side == "mid" => {
+            (format!("block_{}", index.parse::<usize>().ok()?.checked_add(1)?), inner)
+        }
+        ["attentions", _, inner @ ..] if side == "mid" => ("attn_1".to_owned(), inner),
+        ["resnets", index, inner @ ..] => (format!("block.{index}"), inner),
+        ["attentions", index, inner @ ..] => (format!("attn.{index}"), inner),
+        _ => return None,
+    };
+    let inner = match inner {
+        ["to_out", "0", kind] => format!("proj_out.{kind}"),
+        [layer, kind] => {
+            let layer = match *layer {
+                "time_emb_proj" => "temb_proj",
+                "conv_shortcut" => "nin_shortcut",
+                "group_norm" => "norm",
+                "to_q" => "q",
+                "to_k" => "k",
+                "to_v" => "v",
+                same => same,
+            };
+            format!("{layer}.{kind}")
+        }
+        _ => return None,
+    };
+    Some(format!("{head}.{block}.{inner}"))
+}
+
+/// Finds the network. Where a file holds several, averaged weights come first, then those least deep in dictionaries.
+pub fn recognise(tensors: &BTreeMap<String, Stored>) -> Result<Recognised, CheckpointError> {
+    let mut best: Option<(bool, usize, String, Kind)> = None;
+    for name in tensors.keys() {
+        for (mark, kind) in MARKS {
+            let Some(prefix) = name.strip_suffix(mark) else { continue };
+            if !(prefix.is_empty() || prefix.ends_with(['.', '/'])) {
+                continue;
+            }
+            let rank = (!prefix.to_lowercase().contains("ema"), prefix.len());
+            if best.as_ref().is_none_or(|(raw, length, ..)| rank < (*raw, *length)) {
+                best = Some((rank.0, rank.1, prefix.to_owned(), kind));
+            }
+        }
+    }
+    let Some((_, _, prefix, kind)) = best else {
+        let examples = tensors.keys().filter(|name| !name.ends_with(SCALE_SUFFIX)).take(3).cloned().collect();
+        return Err(CheckpointError::Unknown { count: tensors.len(), examples });
+    };
+    let file = File { tensors, prefix: &prefix };
+    let architecture = match kind {
+        Kind::UNet(names) => Architecture::UNet { names, config: infer(&file, names)? },
+        Kind::Improved => {
+            let first = file.shape("input_blocks.0.0.weight")?;
+            let outputs = file.shape("out.2.weight")?;
+            let channels = first.first().copied().unwrap_or(0);
+            let learned_variance = outputs.first() > first.get(1);
+            Architecture::ImprovedDiffusion { channels, learned_variance }
+        }
+        Kind::Ncsn => Architecture::Ncsn,
+        Kind::ScoreSde => Architecture::ScoreSde,
+    };
+    Ok(Recognised { architecture, prefix })
+}
+
+struct File<'a> {
+    tensors: &'a BTreeMap<String, Stored<'a>>,
+    prefix: &'a str,
+}
+
+impl File<'_> {
+    fn shape(&self, name: &str) -> Result<&[usize], CheckpointError> {
+        let name = format!("{}{name}", self.prefix);
+        match self.tensors.get(&name) {
+            Some(tensor) => Ok(&tensor.shape),
+            None => Err(CheckpointError::Missing { tensor: name }),
+        }
+    }
+
+    fn length(&self, name: &str, dimension: usize) -> Result<usize, CheckpointError> {
+        let shape = self.shape(name)?;
+        let found = || CheckpointError::Shape {
+            tensor: format!("{}{name}", self.prefix),
+            expected: vec![0; dimension + 1],
+            found: shape.to_vec(),
+        };
+        shape.get(dimension).copied().filter(|length| *length > 0).ok_or_else(found)
+    }
+}
+
+/// The shape of the network, from the way down; whether the rest agrees is seen when it is loaded.
+fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
+    let there = |name: &str| file.shape(&names.find(name, 0, |_| true)).is_ok();
+    let count = |name: &dyn Fn(usize) -> String| (0..64).take_while(|i| there(&name(*i))).count();
+    let channels = file.length("conv_in.weight", 0)?;
+    let image_channels = file.length("conv_in.weight", 1)?;
+    let levels = count(&|level| format!("down_blocks.{level}.resnets.0.conv1.weight"));
+    let layers = count(&|layer| format!("down_blocks.0.resnets.{layer}.conv1.weight"));
+    let mut multipliers = Vec::with_capacity(levels);
+    for level in 0..levels {
+        let name = names.find(&format!("down_blocks.{level}.resnets.0.conv1.weight"), levels, |_| true);
+        let width = file.length(&name, 0)?;
+        if width % channels != 0 {
+            let mut expected = file.shape(&name)?.to_vec();
+            expected[0] = channels.saturating_mul(width.div_ceil(channels));
+            let found = file.shape(&name)?.to_vec();
+            return Err(CheckpointError::Shape { tensor: format!("{}{name}", file.prefix), expected, found });
+        }
+        multipliers.push(width / channels);
+    }
+    let attention = |level: &usize| there(&format!("down_blocks.{level}.attentions.0.group_norm.weight"));
+    let classes = file.length("class_embedding.weight", 0).map_or(0, |rows| rows - 1);
+    let outputs = file.length("conv_out.weight", 0)?;
+    Ok(UNetConfig {
+        image_channels,
+        channels,
+        multipliers,
+        layers,
+        attention_levels: (0..levels).filter(attention).collect(),
+        classes,
+        dropout: 0.0,
+        learned_variance: outputs == image_channels.saturating_mul(2),
+        groups: 32,
+    })
+}

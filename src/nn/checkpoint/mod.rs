@@ -1,0 +1,225 @@
+//! Files of network weights that others made: safetensors, and what `torch.save` writes, read without executing
+//! anything. Also the manifest of the weights this project ships.
+//!
+//! ```text
+//! bytes -> Checkpoint::open (container: names, shapes, where the numbers lie)
+//!       -> Checkpoint::recognise (layout of names: which network is this?)
+//!       -> Checkpoint::load (numbers -> UNet, tensor by tensor)
+//! ```
+//!
+//! Files are untrusted. Sizes they state are believed only where the bytes are there, so that beside the file no more
+//! memory is asked for than the weights need, 256 bytes for each byte of a pickle (at most a million values), 64 for
+//! each byte of a safetensors header, and 16 MB. A tensor is decoded straight into the memory the network keeps: with
+//! f32 files that is twice the weights at the peak, with f16 files 1.5 times, with int8 files 1.25 times.
+
+mod encode;
+mod error;
+mod layout;
+mod manifest;
+mod number;
+mod pickle;
+mod tensors;
+mod torch;
+mod zip;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::Device;
+use safetensors::SafeTensors;
+
+use super::unet::UNet;
+use tensors::Stored;
+
+pub use encode::{Precision, encode};
+pub use error::CheckpointError;
+pub use layout::{Architecture, Names, Recognised};
+pub use manifest::{Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention};
+pub use number::Number;
+
+/// What follows the name of an int8 tensor in the name of its scales: one f32 or f16 for each index of the first
+/// dimension, and `weight = scale * integer`.
+pub const SCALE_SUFFIX: &str = ".scale";
+
+/// Most tensors of a file: the largest network known here has some 1,500, its optimiser twice as many.
+const MOST_TENSORS: usize = 1 << 14;
+/// Longest name of a tensor, with the path to it.
+const LONGEST_NAME: usize = 512;
+/// Longest header of a safetensors file.
+const LONGEST_HEADER: usize = 8 << 20;
+
+/// What kind of file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// Hugging Face's safetensors.
+    Safetensors,
+    /// What torch 1.6 and later save: a zip archive with a pickle and raw numbers.
+    TorchZip,
+    /// What torch saved before: pickles, then raw numbers.
+    TorchLegacy,
+}
+
+/// Named tensors in one file, or in the shards of one.
+#[derive(Debug)]
+pub struct Checkpoint<'a> {
+    container: Container,
+    tensors: BTreeMap<String, Stored<'a>>,
+}
+
+impl<'a> Checkpoint<'a> {
+    /// Reads what is in the files, but no numbers. Several files are the shards of one checkpoint.
+    ///
+    /// # Errors
+    /// A [`CheckpointError`] when one is not a file of weights, is damaged, or asks for something to be executed.
+    pub fn open(files: &[&'a [u8]]) -> Result<Self, CheckpointError> {
+        let mut container = Container::Safetensors;
+        let mut tensors = BTreeMap::new();
+        for &file in files {
+            container = identify(file)?;
+            let found = match container {
+                Container::Safetensors => open_safetensors(file)?,
+                Container::TorchZip => torch::open_zip(file)?,
+                Container::TorchLegacy => torch::open_legacy(file)?,
+            };
+            for (name, tensor) in found {
+                if tensors.len() >= MOST_TENSORS {
+                    return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
+                }
+                if tensors.contains_key(&name) {
+                    return Err(CheckpointError::Duplicate { tensor: name });
+                }
+                tensors.insert(name, tensor);
+            }
+        }
+        if tensors.is_empty() {
+            return Err(CheckpointError::Container { what: "file of weights", detail: "it holds no tensors".into() });
+        }
+        Ok(Self { container, tensors })
+    }
+
+    /// The kind of the last file.
+    #[must_use]
+    pub fn container(&self) -> Container {
+        self.container
+    }
+
+    /// Names, kinds of number and shapes of all tensors. A `/` in a name parts the keys of nested dictionaries.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, Number, &[usize])> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.number, &tensor.shape[..]))
+    }
+
+    /// The numbers of a tensor, last dimension first; int8 with its scales applied.
+    ///
+    /// # Errors
+    /// A [`CheckpointError`] when it is not there, its scales are not, or it holds numbers that are not finite.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let tensor = self.stored(name)?;
+        let mut values = tensor.decode(name)?;
+        if tensor.number == Number::I8 {
+            let scale = format!("{name}{SCALE_SUFFIX}");
+            let scales = self.stored(&scale)?;
+            let rows = tensor.shape.first().copied().unwrap_or(1);
+            if scales.shape != [rows] || scales.number == Number::I8 {
+                let (expected, found) = (vec![rows], scales.shape.clone());
+                return Err(CheckpointError::Shape { tensor: scale, expected, found });
+            }
+            let scales = scales.decode(&scale)?;
+            let row = (values.len() / rows.max(1)).max(1);
+            for (row, scale) in values.chunks_mut(row).zip(scales) {
+                row.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err(CheckpointError::NotFinite { tensor: name.to_owned() })
+        }
+    }
+
+    /// Which network this is, from names and shapes.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Unknown`] when it is none that is known.
+    pub fn recognise(&self) -> Result<Recognised, CheckpointError> {
+        layout::recognise(&self.tensors)
+    }
+
+    /// The network. Names and shapes of all tensors are compared before any number is read.
+    ///
+    /// # Errors
+    /// A [`CheckpointError`] that names the tensor where the file differs from the network.
+    pub fn load(&self, recognised: &Recognised, device: &Device) -> Result<UNet, CheckpointError> {
+        let Architecture::UNet { names, config } = &recognised.architecture else {
+            return Err(CheckpointError::OtherNetwork { found: recognised.architecture.title() });
+        };
+        let network = config.init(0, device)?;
+        let parameters = network.parameters();
+        let mut places = BTreeMap::new();
+        for parameter in &parameters {
+            let place = names.find(&parameter.name, config.multipliers.len(), |name| {
+                self.tensors.contains_key(&format!("{}{name}", recognised.prefix))
+            });
+            let place = format!("{}{place}", recognised.prefix);
+            let Some(tensor) = self.tensors.get(&place) else {
+                return Err(CheckpointError::Missing { tensor: place });
+            };
+            // A product at every pixel may be written as a convolution with a kernel of size 1.
+            let same = match (&tensor.shape[..], &parameter.shape[..]) {
+                ([outputs, inputs, 1, 1], [rows, columns]) => outputs == rows && inputs == columns,
+                (found, expected) => found == expected,
+            };
+            if !same {
+                let (expected, found) = (parameter.shape.clone(), tensor.shape.clone());
+                return Err(CheckpointError::Shape { tensor: place, expected, found });
+            }
+            places.insert(parameter.name.as_str(), place);
+        }
+        let used: BTreeSet<&str> = places.values().map(String::as_str).collect();
+        let unused = |name: &&String| {
+            let scaled = name.strip_suffix(SCALE_SUFFIX).unwrap_or(name);
+            name.starts_with(&recognised.prefix) && !used.contains(name.as_str()) && !used.contains(scaled)
+        };
+        if let Some(name) = self.tensors.keys().find(unused) {
+            return Err(CheckpointError::Unexpected { tensor: name.clone() });
+        }
+        network.load(|name, _| match places.get(name) {
+            Some(place) => self.values(place),
+            None => Err(CheckpointError::Missing { tensor: name.to_owned() }),
+        })
+    }
+
+    fn stored(&self, name: &str) -> Result<&Stored<'a>, CheckpointError> {
+        self.tensors.get(name).ok_or_else(|| CheckpointError::Missing { tensor: name.to_owned() })
+    }
+}
+
+fn identify(file: &[u8]) -> Result<Container, CheckpointError> {
+    if file.starts_with(b"PK\x03\x04") {
+        return Ok(Container::TorchZip);
+    }
+    if file.starts_with(torch::LEGACY_MAGIC) {
+        return Ok(Container::TorchLegacy);
+    }
+    if file.get(8) == Some(&b'{') {
+        return Ok(Container::Safetensors);
+    }
+    Err(CheckpointError::NotWeights { length: file.len(), start: file[..file.len().min(8)].to_vec() })
+}
+
+fn open_safetensors(file: &[u8]) -> Result<Vec<(String, Stored<'_>)>, CheckpointError> {
+    let broken = |detail: String| CheckpointError::Container { what: "safetensors file", detail };
+    let length = file.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if length > LONGEST_HEADER as u64 {
+        return Err(broken(format!("its header of {length} bytes is longer than {LONGEST_HEADER}")));
+    }
+    let tensors = SafeTensors::deserialize(file).map_err(|error| broken(error.to_string()))?;
+    let mut found = Vec::with_capacity(tensors.len());
+    for (name, view) in tensors.iter() {
+        if name.len() > LONGEST_NAME {
+            return Err(broken(format!("a name of {} bytes", name.len())));
+        }
+        let number = Number::from_safetensors(view.dtype())
+            .ok_or_else(|| CheckpointError::Kind { tensor: name.to_owned(), found: format!("{:?}", view.dtype()) })?;
+        found.push((name.to_owned(), Stored::dense(number, view.shape().to_vec(), view.data())));
+    }
+    Ok(found)
+}

@@ -1,0 +1,143 @@
+//! What `torch.save` writes, in both of its formats.
+
+use std::collections::HashMap;
+
+use super::error::CheckpointError;
+use super::pickle::{self, Id, Node, Tree};
+use super::tensors::Stored;
+use super::{LONGEST_NAME, MOST_TENSORS, zip};
+
+/// The pickled magic number 0x1950a86a20f9469cfc6c that the older format starts with.
+pub const LEGACY_MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+/// Deepest nesting of dictionaries that is looked into.
+const DEEPEST: usize = 6;
+
+type Found<'a> = Result<Vec<(String, Stored<'a>)>, CheckpointError>;
+
+fn broken<T>(detail: impl Into<String>) -> Result<T, CheckpointError> {
+    Err(CheckpointError::Container { what: "torch file", detail: detail.into() })
+}
+
+/// The tensors of a zip archive: `name/data.pkl` and `name/data/0`, `name/data/1`, …
+pub fn open_zip(file: &[u8]) -> Found<'_> {
+    let entries = zip::read(file)?;
+    let Some(tree) = entries.iter().find(|entry| entry.name.ends_with("/data.pkl") || entry.name == "data.pkl") else {
+        return broken("there is no data.pkl in the archive");
+    };
+    let root = tree.name.strip_suffix("data.pkl").unwrap_or_default();
+    let under = |path: &str| entries.iter().find(|e| e.name.strip_prefix(root) == Some(path));
+    if under("byteorder").is_some_and(|entry| entry.data != b"little") {
+        return broken("its numbers are not little-endian");
+    }
+    let storages = entries.iter().filter_map(|e| Some((e.name.strip_prefix(root)?.strip_prefix("data/")?, e.data)));
+    collect(&pickle::read(tree.data)?, &storages.collect())
+}
+
+/// The tensors of the older format: pickles of the magic number, the version, the machine, the tree and the keys of
+/// the storages; then for each key its count as 64 bits and its numbers.
+pub fn open_legacy(file: &[u8]) -> Found<'_> {
+    let mut rest = &file[LEGACY_MAGIC.len()..];
+    for _ in 0..2 {
+        let skipped = pickle::read(rest)?.length;
+        rest = rest.get(skipped..).unwrap_or_default();
+    }
+    let tree = pickle::read(rest)?;
+    rest = rest.get(tree.length..).unwrap_or_default();
+    let keys = pickle::read(rest)?;
+    rest = rest.get(keys.length..).unwrap_or_default();
+    let widths: HashMap<&str, usize> = tree
+        .nodes
+        .iter()
+        .filter_map(|node| if let Node::Storage(s) = node { Some((s.key, s.number.bytes())) } else { None })
+        .collect();
+    let Some(Node::Items(list)) = keys.nodes.get(keys.root as usize) else {
+        return broken("the keys of its storages are missing");
+    };
+    let mut storages = HashMap::new();
+    for id in list {
+        let Some(&Node::Str(key)) = keys.nodes.get(*id as usize) else { return broken("a key is not a string") };
+        let count = rest.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
+        let length = count.and_then(|count| usize::try_from(count).ok()).zip(widths.get(key));
+        let length = length.and_then(|(count, width)| count.checked_mul(*width)?.checked_add(8));
+        let Some((data, after)) = length.and_then(|length| rest.split_at_checked(length)) else {
+            return broken(format!("storage {key} is cut short"));
+        };
+        storages.insert(key, &data[8..]);
+        rest = after;
+    }
+    collect(&tree, &storages)
+}
+
+/// All tensors of the tree, each under the keys that lead to it. Every value is visited once, so that one that
+/// contains itself comes to an end.
+fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Found<'a> {
+    let mut found = Vec::new();
+    let mut seen = vec![false; tree.nodes.len()];
+    let mut open = vec![(String::new(), tree.root, 0)];
+    while let Some((path, id, depth)) = open.pop() {
+        let child = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
+        match tree.nodes.get(id as usize) {
+            Some(Node::Tensor(view)) => {
+                if found.len() >= MOST_TENSORS {
+                    return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
+                }
+                let storage = view.storage;
+                let data = storages.get(storage.key).copied().unwrap_or_default();
+                let has = data.len() / storage.number.bytes();
+                if has < storage.count {
+                    return Err(CheckpointError::Extent { tensor: path, needs: storage.count, has });
+                }
+                let (shape, strides) = (view.shape.clone(), view.strides.clone());
+                let stored = Stored::view(&path, storage.number, shape, strides, view.offset, data)?;
+                found.push((path, stored));
+            }
+            Some(Node::Dict(pairs)) if depth < DEEPEST && visit(&mut seen, id) => {
+                for pair in pairs.chunks_exact(2) {
+                    let key = match tree.nodes.get(pair[0] as usize) {
+                        Some(Node::Str(key)) => child(key),
+                        Some(Node::Int(key)) => child(&key.to_string()),
+                        _ => continue,
+                    };
+                    push(&mut open, tree, key, pair[1], depth)?;
+                }
+            }
+            Some(Node::Items(items)) if depth < DEEPEST && visit(&mut seen, id) => {
+                for (index, item) in items.iter().enumerate() {
+                    if leads_on(tree, *item) {
+                        push(&mut open, tree, child(&index.to_string()), *item, depth)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn visit(seen: &mut [bool], id: Id) -> bool {
+    seen.get_mut(id as usize).is_some_and(|seen| !std::mem::replace(seen, true))
+}
+
+fn leads_on(tree: &Tree, id: Id) -> bool {
+    matches!(tree.nodes.get(id as usize), Some(Node::Tensor(_) | Node::Dict(_) | Node::Items(_)))
+}
+
+fn push(
+    open: &mut Vec<(String, Id, usize)>,
+    tree: &Tree,
+    key: String,
+    id: Id,
+    depth: usize,
+) -> Result<(), CheckpointError> {
+    if !leads_on(tree, id) {
+        return Ok(());
+    }
+    if key.len() > LONGEST_NAME {
+        return broken(format!("a name of {} bytes", key.len()));
+    }
+    if open.len() >= 2 * MOST_TENSORS {
+        return Err(CheckpointError::TooMany { what: "values in dictionaries", most: 2 * MOST_TENSORS });
+    }
+    open.push((key, id, depth + 1));
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! What a U-Net is made of: residual blocks, attention, and the levels of resolution.
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::Tensor;
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+
+use super::layers::{Conv, GroupNorm, Init, Law, Linear};
+
+/// The numbers of one level on one side.
+pub struct Stage {
+    /// Channels that each residual block gets.
+    pub inputs: Vec<usize>,
+    /// Channels of the level.
+    pub outputs: usize,
+    /// Length of the embedding of time and class.
+    pub temb: usize,
+    /// Groups of the normalisations.
+    pub groups: usize,
+    /// Share dropped in training.
+    pub dropout: f64,
+    /// Whether attention follows each residual block.
+    pub attention: bool,
+}
+
+impl Stage {
+    fn resnets(&self, init: &mut Init) -> Vec<Resnet> {
+        self.inputs.iter().map(|&inputs| Resnet::new(init, inputs, self)).collect()
+    }
+
+    fn attentions(&self, init: &mut Init, count: usize) -> Vec<Attention> {
+        let count = if self.attention { count } else { 0 };
+        (0..count).map(|_| Attention::new(init, self.outputs, self.groups)).collect()
+    }
+}
+
+/// Norm, SiLU, convolution, plus the embedding; norm, SiLU, dropout, convolution; plus what came in. Dropout acts on
+/// devices with automatic differentiation only, and its noise is the device's: it belongs to training, which no link
+/// reproduces bit by bit.
+#[derive(Module, Debug)]
+pub struct Resnet {
+    norm1: GroupNorm,
+    conv1: Conv,
+    time_emb_proj: Linear,
+    norm2: GroupNorm,
+    dropout: Dropout,
+    conv2: Conv,
+    conv_shortcut: Option<Conv>,
+}
+
+impl Resnet {
+    fn new(init: &mut Init, inputs: usize, stage: &Stage) -> Self {
+        let outputs = stage.outputs;
+        Self {
+            norm1: GroupNorm::new(init, inputs, stage.groups),
+            conv1: Conv::new(init, [inputs, outputs], 3, Law::Fan),
+            time_emb_proj: Linear::new(init, stage.temb, outputs, Law::Fan),
+            norm2: GroupNorm::new(init, outputs, stage.groups),
+            dropout: DropoutConfig::new(stage.dropout).init(),
+            conv2: Conv::new(init, [outputs, outputs], 3, Law::Zeros),
+            conv_shortcut: (inputs != outputs).then(|| Conv::new(init, [inputs, outputs], 1, Law::Fan)),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
+        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let shift = self.time_emb_proj.forward(temb.clone());
+        let [rows, channels] = shift.dims();
+        let h = h + shift.reshape([rows, channels, 1, 1]);
+        let h = self.conv2.forward(self.dropout.forward(silu(self.norm2.forward(h))));
+        match &self.conv_shortcut {
+            Some(shortcut) => h + shortcut.forward(x),
+            None => h + x,
+        }
+    }
+}
+
+/// Every pixel looks at every other (Vaswani et al. 2017), with one head. Channels stay before pixels throughout.
+#[derive(Module, Debug)]
+pub struct Attention {
+    group_norm: GroupNorm,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Vec<Linear>,
+}
+
+impl Attention {
+    fn new(init: &mut Init, channels: usize, groups: usize) -> Self {
+        let mut linear = |law| Linear::new(init, channels, channels, law);
+        let [to_q, to_k, to_v] = [(); 3].map(|()| linear(Law::Fan));
+        let to_out = vec![linear(Law::Zeros)];
+        Self { group_norm: GroupNorm::new(init, channels, groups), to_q, to_k, to_v, to_out }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [images, channels, height, width] = x.dims();
+        let y = self.group_norm.forward(x.clone()).reshape([images, channels, height * width]);
+        let query = self.to_q.forward_pixels(y.clone()) * (channels as f64).powf(-0.5);
+        let key = self.to_k.forward_pixels(y.clone());
+        let value = self.to_v.forward_pixels(y);
+        // [images, looking pixel, pixel looked at]
+        let weights = softmax(query.transpose().matmul(key), 2);
+        let mut y = value.matmul(weights.transpose());
+        for layer in &self.to_out {
+            y = layer.forward_pixels(y);
+        }
+        x + y.reshape([images, channels, height, width])
+    }
+}
+
+/// A change of resolution.
+#[derive(Module, Debug)]
+pub struct Resample {
+    conv: Conv,
+}
+
+impl Resample {
+    fn new(init: &mut Init, channels: usize) -> Self {
+        Self { conv: Conv::new(init, [channels, channels], 3, Law::Fan) }
+    }
+
+    fn double(&self, x: Tensor<4>) -> Tensor<4> {
+        let options = InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0, 2.0]);
+        self.conv.forward(interpolate(x, options))
+    }
+}
+
+/// A level on the way down.
+#[derive(Module, Debug)]
+pub struct DownBlock {
+    resnets: Vec<Resnet>,
+    attentions: Vec<Attention>,
+    downsamplers: Vec<Resample>,
+}
+
+impl DownBlock {
+    /// With a halving at its end, except at the lowest level.
+    pub fn new(init: &mut Init, stage: &Stage, halves: bool) -> Self {
+        Self {
+            resnets: stage.resnets(init),
+            attentions: stage.attentions(init, stage.inputs.len()),
+            downsamplers: (0..usize::from(halves)).map(|_| Resample::new(init, stage.outputs)).collect(),
+        }
+    }
+
+    /// Leaves every intermediate result in `skips`.
+    pub fn forward(&self, mut h: Tensor<4>, temb: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            h = resnet.forward(h, temb);
+            if let Some(attention) = self.attentions.get(index) {
+                h = attention.forward(h);
+            }
+            skips.push(h.clone());
+        }
+        for downsampler in &self.downsamplers {
+            h = downsampler.conv.forward_halving(h);
+            skips.push(h.clone());
+        }
+        h
+    }
+}
+
+/// The lowest level: residual block, attention, residual block.
+#[derive(Module, Debug)]
+pub struct MidBlock {
+    attentions: Vec<Attention>,
+    resnets: Vec<Resnet>,
+}
+
+impl MidBlock {
+    /// With attention after the first of its two residual blocks.
+    pub fn new(init: &mut Init, stage: &Stage) -> Self {
+        Self { resnets: stage.resnets(init), attentions: stage.attentions(init, 1) }
+    }
+
+    /// The same shape.
+    pub fn forward(&self, mut h: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            h = resnet.forward(h, temb);
+            if let Some(attention) = self.attentions.get(index) {
+                h = attention.forward(h);
+            }
+        }
+        h
+    }
+}
+
+/// A level on the way up.
+#[derive(Module, Debug)]
+pub struct UpBlock {
+    resnets: Vec<Resnet>,
+    attentions: Vec<Attention>,
+    upsamplers: Vec<Resample>,
+}
+
+impl UpBlock {
+    /// With a doubling at its end, except at full resolution.
+    pub fn new(init: &mut Init, stage: &Stage, doubles: bool) -> Self {
+        Self {
+            resnets: stage.resnets(init),
+            attentions: stage.attentions(init, stage.inputs.len()),
+            upsamplers: (0..usize::from(doubles)).map(|_| Resample::new(init, stage.outputs)).collect(),
+        }
+    }
+
+    /// Takes from `skips` what the way down left there, last first.
+    pub fn forward(&self, mut h: Tensor<4>, temb: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            if let Some(skip) = skips.pop() {
+                h = Tensor::cat(vec![h, skip], 1);
+            }
+            h = resnet.forward(h, temb);
+            if let Some(attention) = self.attentions.get(index) {
+                h = attention.forward(h);
+            }
+        }
+        for upsampler in &self.upsamplers {
+            h = upsampler.double(h);
+        }
+        h
+    }
+}

@@ -1,0 +1,151 @@
+//! The shape of a U-Net.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Most levels of resolution: 256 pixels become one.
+const MOST_LEVELS: usize = 9;
+/// Most layers of a block.
+const MOST_LAYERS: usize = 16;
+/// Most channels anywhere.
+const MOST_CHANNELS: usize = 4096;
+/// Most classes.
+const MOST_CLASSES: usize = 100_000;
+
+/// Why there is no network of this shape.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ConfigError {
+    /// A number is outside the range that is looked at.
+    #[error("U-Net: {field} is {found}, allowed is {least} to {most}")]
+    Range {
+        /// Which number.
+        field: &'static str,
+        /// What it is.
+        found: usize,
+        /// Least allowed.
+        least: usize,
+        /// Most allowed.
+        most: usize,
+    },
+    /// Group normalisation needs groups of equal size.
+    #[error("U-Net: {channels} channels do not divide into {groups} groups")]
+    Groups {
+        /// Channels of a level.
+        channels: usize,
+        /// Groups of every normalisation.
+        groups: usize,
+    },
+    /// Attention at a level that is not there.
+    #[error("U-Net: attention at level {level}, but there are only {levels} levels")]
+    Attention {
+        /// The level.
+        level: usize,
+        /// How many there are.
+        levels: usize,
+    },
+    /// Not a probability below 1.
+    #[error("U-Net: a dropout of {0} is not in [0, 1)")]
+    Dropout(f64),
+}
+
+/// The shape of a U-Net. The default is [`UNetConfig::cifar10`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Channels of an image.
+    pub image_channels: usize,
+    /// Channels at full resolution; even, and a multiple of `groups`.
+    pub channels: usize,
+    /// Multiples of `channels` at each level of resolution, full resolution first.
+    pub multipliers: Vec<usize>,
+    /// Residual blocks of a level on the way down; there is one more on the way up.
+    pub layers: usize,
+    /// Levels with attention after every residual block; there always is attention in the middle.
+    pub attention_levels: Vec<usize>,
+    /// Classes the network can be told; the row after the last of its table means no class. 0: it has no table.
+    pub classes: usize,
+    /// Share of the hidden numbers of a residual block that are dropped in training.
+    pub dropout: f64,
+    /// Whether there is a second half of output channels, for the variance (Nichol and Dhariwal 2021).
+    pub learned_variance: bool,
+    /// Groups of every normalisation; they divide the channels of every level.
+    pub groups: usize,
+}
+
+impl Default for UNetConfig {
+    fn default() -> Self {
+        Self::cifar10()
+    }
+}
+
+impl UNetConfig {
+    /// Ho et al.'s network for CIFAR-10.
+    #[must_use]
+    pub fn cifar10() -> Self {
+        Self {
+            image_channels: 3,
+            channels: 128,
+            multipliers: vec![1, 2, 2, 2],
+            layers: 2,
+            attention_levels: vec![1],
+            classes: 0,
+            dropout: 0.1,
+            learned_variance: false,
+            groups: 32,
+        }
+    }
+
+    /// Whether there is a network of this shape, of a size worth looking at.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that says why not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let range = |field, found: usize, least: usize, most: usize| {
+            if (least..=most).contains(&found) { Ok(()) } else { Err(ConfigError::Range { field, found, least, most }) }
+        };
+        range("image_channels", self.image_channels, 1, 64)?;
+        range("channels", self.channels, 4, MOST_CHANNELS)?;
+        range("levels", self.multipliers.len(), 1, MOST_LEVELS)?;
+        range("layers", self.layers, 1, MOST_LAYERS)?;
+        range("classes", self.classes, 0, MOST_CLASSES)?;
+        range("groups", self.groups, 1, MOST_CHANNELS)?;
+        range("channels modulo 2", self.channels % 2, 0, 0)?;
+        for &multiplier in &self.multipliers {
+            range("a multiplier", multiplier, 1, MOST_CHANNELS / self.channels)?;
+        }
+        for channels in std::iter::once(self.channels).chain(self.widths()) {
+            if channels % self.groups != 0 {
+                return Err(ConfigError::Groups { channels, groups: self.groups });
+            }
+        }
+        let levels = self.multipliers.len();
+        if let Some(&level) = self.attention_levels.iter().find(|level| **level >= levels) {
+            return Err(ConfigError::Attention { level, levels });
+        }
+        if (0.0..1.0).contains(&self.dropout) { Ok(()) } else { Err(ConfigError::Dropout(self.dropout)) }
+    }
+
+    /// Channels of each level, full resolution first.
+    #[must_use]
+    pub fn widths(&self) -> Vec<usize> {
+        self.multipliers.iter().map(|multiplier| self.channels * multiplier).collect()
+    }
+
+    /// Length of the embedding of time and class.
+    #[must_use]
+    pub fn embedding_width(&self) -> usize {
+        4 * self.channels
+    }
+
+    /// Channels of the output.
+    #[must_use]
+    pub fn output_channels(&self) -> usize {
+        self.image_channels * if self.learned_variance { 2 } else { 1 }
+    }
+
+    /// What height and width of an image must be multiples of.
+    #[must_use]
+    pub fn size_multiple(&self) -> usize {
+        1 << self.multipliers.len().saturating_sub(1).min(31)
+    }
+}

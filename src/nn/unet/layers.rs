@@ -1,0 +1,172 @@
+//! Layers whose parameters have the names and shapes of PyTorch's.
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
+
+use crate::rng::{Rng, Stream};
+
+/// Added to variances, as by Ho et al.; improved DDPM has 1e-5.
+const EPSILON: f64 = 1e-6;
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Law {
+    /// At 0.
+    Zeros,
+    /// At 1.
+    Ones,
+    /// Uniform within `1 / sqrt(inputs)`, PyTorch's default for convolutions and matrices.
+    Fan,
+    /// Standard normal.
+    Normal,
+}
+
+/// Makes parameters, each from its own stream of the seed.
+pub struct Init<'a> {
+    seed: u32,
+    device: &'a Device,
+    made: u32,
+}
+
+impl<'a> Init<'a> {
+    /// For the network with this seed.
+    pub fn new(seed: u32, device: &'a Device) -> Self {
+        Self { seed, device, made: 0 }
+    }
+
+    /// A parameter that is drawn when it is first used, so that loading draws nothing.
+    fn parameter<const D: usize>(&mut self, shape: [usize; D], inputs: usize, law: Law) -> Param<Tensor<D>> {
+        let (seed, index) = (self.seed, self.made);
+        self.made += 1;
+        let init = move |device: &Device, require_grad: bool| {
+            let count = shape.iter().product();
+            let mut rng = Rng::new(seed, Stream::Weights, index);
+            let bound = 1.0 / (inputs.max(1) as f64).sqrt();
+            let values: Vec<f32> = match law {
+                Law::Zeros => vec![0.0; count],
+                Law::Ones => vec![1.0; count],
+                Law::Fan => (0..count).map(|_| (bound * (2.0 * rng.uniform() - 1.0)) as f32).collect(),
+                Law::Normal => rng.normals(count),
+            };
+            Tensor::from_data(TensorData::new(values, shape), device).set_require_grad(require_grad)
+        };
+        Param::uninitialized(ParamId::new(), init, self.device.clone(), true, Shape::from(shape))
+    }
+}
+
+/// A convolution, or a product with `[outputs, inputs]` matrices at every pixel when the kernel has size 1.
+#[derive(Module, Debug)]
+pub struct Conv {
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Conv {
+    /// From `[inputs, outputs]` channels, with a square kernel.
+    pub fn new(init: &mut Init, [inputs, outputs]: [usize; 2], kernel: usize, law: Law) -> Self {
+        let fan = inputs * kernel * kernel;
+        Self {
+            weight: init.parameter([outputs, inputs, kernel, kernel], fan, law),
+            bias: init.parameter([outputs], fan, law),
+        }
+    }
+
+    /// The device of the parameters.
+    pub fn device(&self) -> Device {
+        self.weight.lazy_device()
+    }
+
+    /// The same height and width.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let pad = self.weight.lazy_shape()[2] / 2;
+        self.run(x, 1, (pad, pad))
+    }
+
+    /// Half the height and width. One row of zeros below and one column to the right, none above and to the left: Ho et
+    /// al. wrote this in TensorFlow, whose `SAME` padding it is.
+    pub fn forward_halving(&self, x: Tensor<4>) -> Tensor<4> {
+        self.run(x, 2, (0, 1))
+    }
+
+    fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
+        let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
+        conv2d(x, self.weight.val(), Some(self.bias.val()), options)
+    }
+}
+
+/// `x W^T + b`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// With a matrix of `[outputs, inputs]`.
+    pub fn new(init: &mut Init, inputs: usize, outputs: usize, law: Law) -> Self {
+        Self { weight: init.parameter([outputs, inputs], inputs, law), bias: init.parameter([outputs], inputs, law) }
+    }
+
+    /// `[rows, inputs]` to `[rows, outputs]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
+    }
+
+    /// `[images, inputs, pixels]` to `[images, outputs, pixels]`: at every pixel, without moving the channels last.
+    pub fn forward_pixels(&self, x: Tensor<3>) -> Tensor<3> {
+        let outputs = self.bias.lazy_shape()[0];
+        self.weight.val().unsqueeze::<3>().matmul(x) + self.bias.val().reshape([1, outputs, 1])
+    }
+}
+
+/// Normalisation of groups of channels over all pixels (Wu and He 2018), then a scale and a shift of each channel.
+#[derive(Module, Debug)]
+pub struct GroupNorm {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    groups: usize,
+}
+
+impl GroupNorm {
+    /// For this many channels, a multiple of `groups`.
+    pub fn new(init: &mut Init, channels: usize, groups: usize) -> Self {
+        Self {
+            weight: init.parameter([channels], channels, Law::Ones),
+            bias: init.parameter([channels], channels, Law::Zeros),
+            groups,
+        }
+    }
+
+    /// `[images, channels, height, width]`, as it came.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [images, channels, height, width] = x.dims();
+        let share = channels / self.groups;
+        let x = x.reshape([images, self.groups, share * height * width]);
+        let centred = x.clone() - x.mean_dim(2);
+        let variance = centred.clone().square().mean_dim(2);
+        let scale = (variance + EPSILON).sqrt().recip().expand([images, self.groups, share]);
+        // Both scales in one: a pass over a few channels instead of one over all pixels.
+        let scale = scale.reshape([images, channels, 1, 1]) * self.weight.val().reshape([1, channels, 1, 1]);
+        centred.reshape([images, channels, height, width]) * scale + self.bias.val().reshape([1, channels, 1, 1])
+    }
+}
+
+/// A table of vectors.
+#[derive(Module, Debug)]
+pub struct Embedding {
+    weight: Param<Tensor<2>>,
+}
+
+impl Embedding {
+    /// A table of this many rows.
+    pub fn new(init: &mut Init, rows: usize, width: usize) -> Self {
+        Self { weight: init.parameter([rows, width], width, Law::Normal) }
+    }
+
+    /// The rows of these indices.
+    pub fn forward(&self, rows: Tensor<1, Int>) -> Tensor<2> {
+        self.weight.val().select(0, rows)
+    }
+}

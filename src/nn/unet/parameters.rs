@@ -1,0 +1,144 @@
+//! The parameters of a network by name.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+use super::UNet;
+
+/// A parameter of a network.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Its name, as in diffusers' files: `mid_block.resnets.0.conv1.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+impl Parameter {
+    /// How many numbers it holds.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl UNet {
+    /// Names and shapes of all parameters. None is initialised by asking.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut names = Names::default();
+        self.visit(&mut names);
+        names.found
+    }
+
+    /// The values of all parameters, flat and on the device, in the order of [`UNet::parameters`].
+    #[must_use]
+    pub fn values(&self) -> Vec<Tensor<1>> {
+        let mut values = Values(Vec::new());
+        self.visit(&mut values);
+        values.0
+    }
+
+    /// The gradients of all parameters, flat, in the order of [`UNet::parameters`]; none where nothing depends on one.
+    #[must_use]
+    pub fn gradients(&self, gradients: &Gradients) -> Vec<Option<Tensor<1>>> {
+        let mut found = Found { gradients, found: Vec::new() };
+        self.visit(&mut found);
+        found.found
+    }
+
+    /// The network with every parameter replaced by what `source` says for its name and shape: as many numbers as the
+    /// shape holds, last dimension first. Parameters that were not used yet are never initialised.
+    ///
+    /// # Errors
+    /// The first error of `source`.
+    ///
+    /// # Panics
+    /// When `source` gives another number of values.
+    pub fn load<E>(self, source: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>) -> Result<Self, E> {
+        let mut loader = Loader { path: Vec::new(), source, error: None };
+        let loaded = self.map(&mut loader);
+        match loader.error {
+            None => Ok(loaded),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Names {
+    path: Vec<String>,
+    found: Vec<Parameter>,
+}
+
+impl ModuleVisitor for Names {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.found.push(Parameter { name: self.path.join("."), shape: param.lazy_shape().to_vec() });
+    }
+}
+
+struct Values(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let count = param.lazy_shape().num_elements();
+        self.0.push(param.val().reshape([count]));
+    }
+}
+
+struct Found<'a> {
+    gradients: &'a Gradients,
+    found: Vec<Option<Tensor<1>>>,
+}
+
+impl ModuleVisitor for Found<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let count = param.lazy_shape().num_elements();
+        self.found.push(param.val().grad(self.gradients).map(|gradient| gradient.reshape([count])));
+    }
+}
+
+struct Loader<S, E> {
+    path: Vec<String>,
+    source: S,
+    error: Option<E>,
+}
+
+impl<S, E> ModuleMapper for Loader<S, E>
+where
+    S: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
+{
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        let shape = param.lazy_shape().to_vec();
+        match (self.source)(&self.path.join("."), &shape) {
+            Ok(values) => {
+                let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}
