@@ -159,6 +159,8 @@ choices! {
         ReverseDiffusion = "reverse-diffusion",
         /// Predictor-corrector: reverse diffusion and Langevin steps by signal-to-noise ratio.
         PredictorCorrector = "predictor-corrector",
+        /// The same with Langevin steps of annealed Langevin's size: score_sde's other corrector.
+        AnnealedCorrector = "annealed-corrector",
         /// Annealed Langevin dynamics (Song and Ermon 2019).
         AnnealedLangevin = "annealed-langevin",
         /// Euler on the probability-flow ODE.
@@ -199,6 +201,12 @@ choices! {
         LogSnr = "log-snr",
         /// Karras et al. 2022: uniform in `sigma^(1/rho)`.
         Karras = "karras",
+        /// Every k-th step of a trained chain, from the cleanest (DDPM, DDIM).
+        Leading = "leading",
+        /// Both ends of a trained chain and equal strides between (improved DDPM).
+        Linspace = "linspace",
+        /// Every k-th step of a trained chain, from the noisiest (Lin et al. 2023).
+        Trailing = "trailing",
     }
 }
 

@@ -65,7 +65,9 @@ pub fn matters(key: &str, config: &RunConfig) -> bool {
         "levels" => config.schedule == Sched::Geometric,
         "eta" => config.solver == Solver::Ddim,
         "churn" => config.solver == Solver::EdmHeun,
-        "snr" | "corrections" => matches!(config.solver, Solver::PredictorCorrector | Solver::AnnealedLangevin),
+        "snr" | "corrections" => {
+            matches!(config.solver, Solver::PredictorCorrector | Solver::AnnealedCorrector | Solver::AnnealedLangevin)
+        }
         "tolerance" => config.solver == Solver::Rk45,
         // The adaptive solver chooses its own steps.
         "steps" | "spacing" => config.solver != Solver::Rk45,
@@ -84,7 +86,8 @@ pub fn usual_spacing(solver: SolverId) -> SpacingId {
         | SolverId::Ddim
         | SolverId::EulerMaruyama
         | SolverId::ReverseDiffusion
-        | SolverId::PredictorCorrector => SpacingId::Uniform,
+        | SolverId::PredictorCorrector
+        | SolverId::AnnealedCorrector => SpacingId::Uniform,
         _ => SpacingId::LogSnr,
     }
 }

@@ -40,6 +40,7 @@ impl Solver {
             SolverId::EulerMaruyama => Self::EulerMaruyama,
             SolverId::ReverseDiffusion => Self::ReverseDiffusion,
             SolverId::PredictorCorrector => Self::PredictorCorrector { snr, corrections },
+            SolverId::AnnealedCorrector => Self::AnnealedCorrector { snr, corrections },
             SolverId::AnnealedLangevin => Self::AnnealedLangevin { snr, corrections },
             SolverId::Euler => Self::Euler,
             SolverId::Heun => Self::Heun,
@@ -75,6 +76,9 @@ impl From<SpacingId> for Spacing {
             SpacingId::Quadratic => Self::Quadratic,
             SpacingId::LogSnr => Self::LogSnr,
             SpacingId::Karras => Self::Karras { rho: 7.0 },
+            SpacingId::Leading => Self::Leading,
+            SpacingId::Linspace => Self::Linspace,
+            SpacingId::Trailing => Self::Trailing,
         }
     }
 }
