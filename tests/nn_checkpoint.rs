@@ -463,6 +463,19 @@ fn views_outside_their_storage_or_larger_than_it_are_refused() {
     assert!(matches!(Checkpoint::open(&[&file]), Err(CheckpointError::Pickle { .. })));
 }
 
+#[test]
+fn absurd_shapes_without_numbers_are_refused() {
+    for shape in [vec![usize::MAX, 0], vec![0, usize::MAX], vec![0], vec![usize::MAX / 2, 0, 3, 3]] {
+        let names =
+            ["conv_in.weight", "conv_out.weight", "class_embedding.weight", "down_blocks.0.resnets.0.conv1.weight"];
+        let views = names.map(|name| (name, TensorView::new(Dtype::F32, shape.clone(), &[]).unwrap()));
+        let file = safetensors::tensor::serialize(views, None).unwrap();
+        let error = load(&file).map(|_| ()).unwrap_err();
+        let expected = matches!(error, CheckpointError::Config(_) | CheckpointError::Shape { .. });
+        assert!(expected, "{shape:?}: {error}");
+    }
+}
+
 fn manifest() -> Manifest {
     Manifest {
         format: 1,

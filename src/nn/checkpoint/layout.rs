@@ -243,3 +243,28 @@ fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
         groups: 32,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_cifar10_network_are_those_of_the_ddim_repository() {
+        for (ours, theirs) in [
+            ("time_embedding.linear_2.bias", "temb.dense.1.bias"),
+            ("conv_in.weight", "conv_in.weight"),
+            ("conv_norm_out.bias", "norm_out.bias"),
+            ("down_blocks.1.resnets.0.conv_shortcut.weight", "down.1.block.0.nin_shortcut.weight"),
+            ("down_blocks.1.attentions.1.group_norm.weight", "down.1.attn.1.norm.weight"),
+            ("down_blocks.2.downsamplers.0.conv.bias", "down.2.downsample.conv.bias"),
+            ("mid_block.resnets.1.time_emb_proj.weight", "mid.block_2.temb_proj.weight"),
+            ("mid_block.attentions.0.to_out.0.weight", "mid.attn_1.proj_out.weight"),
+            ("up_blocks.0.resnets.2.norm2.weight", "up.3.block.2.norm2.weight"),
+            ("up_blocks.2.attentions.2.to_v.bias", "up.1.attn.2.v.bias"),
+            ("up_blocks.2.upsamplers.0.conv.weight", "up.1.upsample.conv.weight"),
+            ("up_blocks.3.resnets.0.conv1.bias", "up.0.block.0.conv1.bias"),
+        ] {
+            assert_eq!(Names::Ddim.find(ours, 4, |_| true), theirs);
+        }
+    }
+}
