@@ -47,9 +47,9 @@ fn a_tiny_run_on_webgpu_is_done_by_webgpu() {
     page.press("train");
     page.until("a loss is shown", LATE, || page.number("loss", "data-value"));
     page.wait_for(&["done"], LATE);
-    assert_eq!(page.attribute("device-in-use", "data-device").as_deref(), Some("gpu"));
+    assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
     // The adapter's name comes from the worker that answered.
-    let device = page.text("device-in-use");
+    let device = page.text("device");
     assert!(device.starts_with("WebGPU ·"), "{device}");
     let loss = page.number("loss", "data-value").expect("a loss");
     assert!(loss.is_finite() && loss > 0.0, "{loss}");
