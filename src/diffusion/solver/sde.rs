@@ -1,6 +1,7 @@
 //! Solvers of the reverse-time SDE `dx = (f x - g^2 score) dt + g dw` (Song et al. 2021, arXiv 2011.13456).
 
 use super::context::{Context, NoiseSource, root};
+use crate::diffusion::langevin::unadjusted;
 use crate::diffusion::{Denoiser, State};
 
 /// Euler-Maruyama in time.
@@ -49,7 +50,7 @@ pub(super) async fn correct<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         let score_norm = noise.mean_norm().await / from.sigma;
         let step = (2.0 * shrink * (snr * z.mean_norm().await / score_norm).powi(2)).min(longest);
         let step = if step.is_nan() { 0.0 } else { step };
-        x = x.blend(1.0, noise, -step / from.sigma).blend(1.0, z, root(2.0 * step));
+        x = unadjusted(x, noise.scale(-1.0 / from.sigma), 2.0 * step, z);
     }
     x
 }
@@ -67,7 +68,7 @@ pub(super) async fn anneal<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     for _ in 0..corrections {
         let noise = run.estimate(&x, from).await.noise;
         let z = run.draw_corrector(&x);
-        x = x.blend(1.0, noise, -step / from.sigma).blend(1.0, z, root(2.0 * step));
+        x = unadjusted(x, noise.scale(-1.0 / from.sigma), 2.0 * step, z);
     }
     x
 }
