@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod colour;
 pub mod curve;
+pub mod gif;
 pub mod label;
 pub mod plane;
 pub mod scale;
