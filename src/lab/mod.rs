@@ -1,10 +1,12 @@
 //! What a run is: its configuration, the ranges of its fields, and the table of experiments.
 
 pub mod choices;
+pub mod comparison;
 pub mod config;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+pub mod film;
 pub mod images;
 mod resolve;
 pub mod session;

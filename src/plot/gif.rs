@@ -10,65 +10,66 @@ const BITS: u32 = 5;
 /// Codes of the compressor (Lempel, Ziv and Welch): 12 bits at most.
 const CODES: usize = 4096;
 
-/// A film of frames of one size.
-#[derive(Clone, Copy, Debug)]
-pub struct Film<'a> {
-    /// Pixels along a line.
-    pub width: usize,
-    /// Lines.
-    pub height: usize,
-    /// How many pixels of the file stand for one pixel, along each side.
-    pub zoom: usize,
-    /// The frames, one after the other: red, green, blue, line by line from the top.
-    pub pixels: &'a [u8],
-    /// Time of a frame, in hundredths of a second.
-    pub delay: u16,
-    /// Time of the last frame.
-    pub rest: u16,
+/// A moving picture in the making.
+#[derive(Clone, Debug)]
+pub struct Gif {
+    width: usize,
+    zoom: usize,
+    /// Width and height of the file, as they are written.
+    size: [u8; 4],
+    out: Vec<u8>,
+    compressor: Compressor,
 }
 
-impl Film<'_> {
-    /// The film as a GIF file that repeats for ever. `None` when the size is none, or too large for the format.
+impl Gif {
+    /// A film without frames, of `width` by `height` pixels, each of which becomes `zoom` by `zoom` of the file. It
+    /// repeats for ever. `None` when the size is none, or too large for the format.
     #[must_use]
-    pub fn to_gif(self) -> Option<Vec<u8>> {
-        let length = 3 * self.width * self.height;
-        let sides = [self.width * self.zoom, self.height * self.zoom].map(|side| u16::try_from(side).ok());
-        let [Some(width), Some(height)] = sides else { return None };
-        let count = self.pixels.len().checked_div(length)?;
-        if count == 0 || self.zoom == 0 {
-            return None;
-        }
+    pub fn new(width: usize, height: usize, zoom: usize) -> Option<Self> {
+        let side = |pixels: usize| u16::try_from(pixels.checked_mul(zoom)?).ok().filter(|side| *side > 0);
+        let ([a, b], [c, d]) = (side(width)?.to_le_bytes(), side(height)?.to_le_bytes());
+        let size = [a, b, c, d];
         let mut out = b"GIF89a".to_vec();
-        let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
-        out.extend(&size);
+        out.extend(size);
         // No palette for the whole file, no background, square pixels.
         out.extend([0x70, 0, 0]);
         out.extend(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00");
-        let mut compressor = Compressor::default();
-        for (index, frame) in self.pixels.chunks_exact(length).enumerate() {
-            let delay = if index + 1 == count { self.rest } else { self.delay };
-            out.extend([0x21, 0xf9, 4, 0]);
-            out.extend(delay.to_le_bytes());
-            out.extend([0, 0, 0x2c, 0, 0, 0, 0]);
-            out.extend(&size);
-            out.push(0x87);
-            let (palette, of) = palette(frame);
-            out.extend(&palette);
-            let mut indices = Vec::with_capacity(usize::from(width) * usize::from(height));
-            for line in frame.chunks_exact(3 * self.width) {
-                let start = indices.len();
-                for pixel in line.chunks_exact(3) {
-                    indices.extend(std::iter::repeat_n(of[bin(pixel)], self.zoom));
-                }
-                let end = indices.len();
-                for _ in 1..self.zoom {
-                    indices.extend_from_within(start..end);
-                }
+        Some(Self { width, zoom, size, out, compressor: Compressor::default() })
+    }
+
+    /// Adds a frame: red, green, blue of every pixel, line by line from the top, shown for `delay` hundredths of a
+    /// second. Pixels that are not there become those of the first colour.
+    pub fn add(&mut self, pixels: &[u8], delay: u16) {
+        let out = &mut self.out;
+        out.extend([0x21, 0xf9, 4, 0]);
+        out.extend(delay.to_le_bytes());
+        out.extend([0, 0, 0x2c, 0, 0, 0, 0]);
+        out.extend(self.size);
+        out.push(0x87);
+        let (palette, of) = palette(pixels);
+        out.extend(&palette);
+        let [a, b, c, d] = self.size;
+        let length = usize::from(u16::from_le_bytes([a, b])) * usize::from(u16::from_le_bytes([c, d]));
+        let mut indices = Vec::with_capacity(length);
+        for line in pixels.chunks_exact(3 * self.width) {
+            let start = indices.len();
+            for pixel in line.chunks_exact(3) {
+                indices.extend(std::iter::repeat_n(of[bin(pixel)], self.zoom));
             }
-            compressor.write(&indices, &mut out);
+            let end = indices.len();
+            for _ in 1..self.zoom {
+                indices.extend_from_within(start..end);
+            }
         }
-        out.push(0x3b);
-        Some(out)
+        indices.resize(length, 0);
+        self.compressor.write(&indices, out);
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.out.push(0x3b);
+        self.out
     }
 }
 
@@ -136,6 +137,7 @@ fn palette(frame: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Writes indices of 8 bits as the blocks of an image.
+#[derive(Clone, Debug)]
 struct Compressor {
     /// By code and next index: the code of both together, or 0.
     next: Vec<u16>,
@@ -286,15 +288,19 @@ mod tests {
         }
     }
 
-    fn film(width: usize, height: usize, zoom: usize, pixels: &[u8]) -> Film<'_> {
-        Film { width, height, zoom, pixels, delay: 5, rest: 100 }
+    fn film(width: usize, height: usize, zoom: usize, pixels: &[u8]) -> Vec<u8> {
+        let mut gif = Gif::new(width, height, zoom).expect("a size");
+        for frame in pixels.chunks_exact(3 * width * height) {
+            gif.add(frame, 5);
+        }
+        gif.finish()
     }
 
     #[test]
     fn few_colours_come_back_exactly_and_enlarged() {
         let colours = [[0, 0, 0], [255, 255, 255], [200, 30, 40], [9, 90, 190]];
         let pixels: Vec<u8> = (0..2 * 6 * 5).flat_map(|i| colours[(i * i + i / 7) % 4]).collect();
-        let (width, height, frames) = read(&film(6, 5, 3, &pixels).to_gif().expect("a film"));
+        let (width, height, frames) = read(&film(6, 5, 3, &pixels));
         assert_eq!((width, height, frames.len()), (18, 15, 2));
         for (frame, original) in frames.iter().zip(pixels.chunks_exact(3 * 30)) {
             for place in 0..18 * 15 {
@@ -314,7 +320,7 @@ mod tests {
                 (state >> 24) as u8
             })
             .collect();
-        let (_, _, frames) = read(&film(96, 96, 1, &pixels).to_gif().expect("a film"));
+        let (_, _, frames) = read(&film(96, 96, 1, &pixels));
         let error = frames[0].iter().zip(&pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
         // 256 boxes divide the cube of 256 tones into about 6.35 parts a side, 40 tones wide: 10 tones of mean error.
         assert!(error / (pixels.len() as f64) < 14.0, "{}", error / pixels.len() as f64);
@@ -326,15 +332,18 @@ mod tests {
         for length in (1..700).chain([3837, 3838, 3839, 3840, 3841, 4096, 8000]) {
             let pixels: Vec<u8> =
                 (0..length).flat_map(|i: usize| [(i * 89 % 251) as u8, (i * 7 % 13 * 19) as u8, 0]).collect();
-            let (width, _, frames) = read(&film(length, 1, 1, &pixels).to_gif().expect("a film"));
+            let (width, _, frames) = read(&film(length, 1, 1, &pixels));
             assert_eq!((width, frames.len()), (length, 1));
         }
     }
 
     #[test]
-    fn what_is_no_film_makes_no_file() {
-        assert!(film(0, 4, 1, &[]).to_gif().is_none());
-        assert!(film(2, 2, 1, &[0; 11]).to_gif().is_none());
-        assert!(film(40_000, 1, 2, &[0; 120_000]).to_gif().is_none());
+    fn what_is_no_size_makes_no_file_and_missing_pixels_no_damage() {
+        for (width, height, zoom) in [(0, 4, 1), (4, 0, 1), (4, 4, 0), (40_000, 1, 2), (1, usize::MAX, 2)] {
+            assert!(Gif::new(width, height, zoom).is_none());
+        }
+        let mut gif = Gif::new(3, 2, 1).expect("a size");
+        gif.add(&[9, 9, 9], 5);
+        assert_eq!(read(&gif.finish()).2.len(), 1);
     }
 }

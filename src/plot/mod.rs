@@ -5,6 +5,7 @@ pub mod colour;
 pub mod curve;
 pub mod gif;
 pub mod label;
+pub mod mosaic;
 pub mod plane;
 pub mod scale;
 
