@@ -33,12 +33,14 @@ fn places(text: &str) -> BTreeSet<&str> {
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share",
+        "share", "images",
     ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    let folders = [ui.clone(), ui.join("images")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder of the page"));
     let mut keys = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).expect("src/ui is there") {
-        let source = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file");
+    for path in files.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
+        let source = std::fs::read_to_string(path).expect("a source file");
         for literal in source.split('"') {
             let wordy = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-'));
             if wordy
@@ -69,6 +71,7 @@ fn keys_from_tables() -> BTreeSet<String> {
     }
     let shown = [Status::Loading, Status::Idle, Status::Paused, Status::Done, Status::Failed];
     keys.extend(shown.map(|status| format!("status.{}", status.id())));
+    keys.extend(["left", "bottom", "centre", "frame", "random"].map(|mask| format!("images.mask-{mask}")));
     keys.extend(["system", "light", "dark"].map(|theme| format!("theme.{theme}")));
     keys
 }

@@ -5,7 +5,7 @@ use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
 
 fn link(config: RunConfig) -> Link {
-    Link { config, run: false, language: None }
+    Link { config, ..Link::default() }
 }
 
 /// A configuration with every field drawn at random from its range.

@@ -2,10 +2,11 @@
 
 use leptos::prelude::*;
 
+use super::images::{Known, Solvers, Weights};
 use super::pad::Pad;
 use super::state::{flag, page, t, text};
 use crate::lab::experiments::{Group, matters};
-use crate::lab::{Experiment, Field, Kind, field};
+use crate::lab::{Experiment, ExperimentId, Field, Kind, field};
 
 /// Positions of a slider.
 const NOTCHES: f64 = 1000.0;
@@ -24,6 +25,7 @@ pub fn Controls() -> impl IntoView {
                     .map(|group| view! { <Fields group /> })
                     .collect_view()
             }}
+            {move || (experiment.get() == ExperimentId::Images).then(|| view! { <Solvers /> })}
         </form>
     }
 }
@@ -71,13 +73,13 @@ pub fn Control(field: &'static Field) -> impl IntoView {
         }
         Kind::Real { min, max, logarithmic } => view! { <Number field min max whole=false logarithmic /> }.into_any(),
         Kind::Drawing => view! { <Pad /> }.into_any(),
-        // The panel of the images has these.
-        Kind::Word | Kind::Picture => ().into_any(),
+        Kind::Word => view! { <Weights /> }.into_any(),
+        Kind::Picture => view! { <Known /> }.into_any(),
     };
     view! {
         <Show when=move || shown.get()>
             <div class="field">
-                {if field.kind == Kind::Drawing {
+                {if matches!(field.kind, Kind::Drawing | Kind::Word | Kind::Picture) {
                     view! { <span class="label" id=format!("{key}-label")>{label}</span> }.into_any()
                 } else {
                     view! { <label for=key>{label}</label> }.into_any()

@@ -5,6 +5,7 @@ mod charts;
 mod controls;
 mod export;
 mod header;
+mod images;
 mod link;
 mod memory;
 mod pad;
@@ -32,8 +33,11 @@ pub fn start() {
         let page = page_at();
         page.notices.set(rejected);
         provide_context(page);
+        page.images.compared.set(opened.compare);
+        page.images.wanted.set(opened.examine);
         memory::follow(page);
         view::prepare(page);
+        images::prepare(page);
         link::follow(page);
         bridge::connect(page);
         memory::restore(page);
@@ -54,7 +58,13 @@ pub fn App() -> impl IntoView {
             export::take(page, file);
         }
     };
-    let untitled = move || page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty());
+    let pictures = Memo::new(move |_| images::are_shown(page));
+    let picture = move || {
+        if pictures.get() { view! { <images::Gallery /> }.into_any() } else { view! { <view::Picture /> }.into_any() }
+    };
+    let untitled = move || {
+        !pictures.get() && page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty())
+    };
     view! {
         <a class="skip" href="#main" on:click=|event| {
             // The fragment is the link of the run: jump without touching it.
@@ -72,15 +82,14 @@ pub fn App() -> impl IntoView {
                 // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
                 <div class="column">
                     <section class="picture" aria-label=t("view.label")>
-                        <view::Picture />
+                        {picture}
                         <Show when=untitled>
                             <p class="over">{t("drawing.empty")}</p>
                         </Show>
                     </section>
                     <div class="charts">
                         <charts::Schedules />
-                        <charts::Losses />
-                        <charts::QualityChart />
+                        {move || (!pictures.get()).then(|| view! { <charts::Losses /> <charts::QualityChart /> })}
                     </div>
                 </div>
                 <div class="column">

@@ -2,10 +2,11 @@
 
 use leptos::prelude::*;
 
+use super::images;
 use super::state::{flag, page, t, text};
-use crate::diffusion::{Sampler, Schedule, Solver};
+use crate::lab::comparison::planned_evaluations;
 use crate::lab::session::{Phase, Work};
-use crate::lab::{Correction, DeviceWish, RunConfig, Session, Slot, Status};
+use crate::lab::{Correction, DeviceWish, Session, Slot, Status};
 use crate::plot::label::number;
 use crate::protocol::Benchmark;
 use crate::share::Rejected;
@@ -80,13 +81,6 @@ pub fn Notice() -> impl IntoView {
     .into_any()
 }
 
-/// Network evaluations that a run of this configuration takes per sample; `None` when the solver decides as it goes.
-fn planned_evaluations(config: &RunConfig) -> Option<u32> {
-    let schedule = Schedule::from_config(config);
-    let levels = schedule.grid(config.spacing.into(), config.steps as usize);
-    Sampler::new(Solver::from_config(config), schedule, levels, 0.0).planned_evaluations()
-}
-
 /// The buttons of a run, its state, and its failure.
 #[component]
 pub fn Play() -> impl IntoView {
@@ -123,11 +117,15 @@ pub fn Play() -> impl IntoView {
                     ("rate", &number(progress.rate, 3)),
                 ],
             ),
-            Status::Running => page.text("status.sampling"),
+            Status::Running => images::words(page).unwrap_or_else(|| page.text("status.sampling")),
             other => page.text(&format!("status.{}", other.id())),
         }
     };
+    let pictures = flag(move || images::are_shown(page));
     let rerun = move |_| {
+        if pictures.get_untracked() {
+            return page.run();
+        }
         let training = page.session.with_untracked(|s| s.work() != Some(Work::Sampling) && s.failure().is_none());
         page.forget(training);
         page.tell(|session| session.restart(&page.config.get_untracked()));
@@ -137,17 +135,30 @@ pub fn Play() -> impl IntoView {
         Status::Running | Status::Paused => {
             let progress = page.progress.get();
             let training = page.session.with(Session::work) == Some(Work::Training);
-            (training && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
+            let trained = (training && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of));
+            trained.or_else(|| images::share(page))
         }
         _ => None,
     };
     view! {
         <section class="play" aria-label=t("run.label")>
             <div class="buttons">
-                <button type="button" class="main" data-testid="train" on:click=move |_| page.train(false)>
+                <button
+                    type="button"
+                    class="main"
+                    class:gone=pictures
+                    data-testid="train"
+                    on:click=move |_| page.train(false)
+                >
                     {t("action.train")}
                 </button>
-                <button type="button" class="main second" data-testid="sample" on:click=move |_| page.sample()>
+                <button
+                    type="button"
+                    class="main"
+                    class:second=flag(move || !pictures.get())
+                    data-testid="sample"
+                    on:click=move |_| page.sample()
+                >
                     {t("action.sample")}
                 </button>
                 <button
@@ -267,6 +278,9 @@ pub fn Device() -> impl IntoView {
     });
     let timings = Memo::new(move |_| page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
     let reason = move || {
+        if images::are_shown(page) {
+            return images::device(page);
+        }
         let (wish, adapter, comparing, phase) =
             page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
         let values = timings.get();
@@ -287,10 +301,22 @@ pub fn Device() -> impl IntoView {
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
     let json = move || {
+        if images::are_shown(page) {
+            return images::benchmarks(page);
+        }
         let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
         if measured.is_empty() { String::new() } else { serde_json::to_string(&measured).unwrap_or_default() }
     };
-    let idle = move || page.session.with(|s| !s.is_comparing() && !s.is_busy() && s.status() != Status::Loading);
+    let idle = move || {
+        page.session.with(|s| !s.is_comparing() && !s.is_examining() && !s.is_busy() && s.status() != Status::Loading)
+    };
+    let measure = move |_| {
+        if images::are_shown(page) {
+            images::measure(page);
+        } else {
+            page.tell(|session| session.compare(&page.config.get_untracked()));
+        }
+    };
     view! {
         <section class="device">
             <h3>{t("device.title")}</h3>
@@ -311,10 +337,11 @@ pub fn Device() -> impl IntoView {
                 class="quiet"
                 data-testid="compare"
                 disabled=flag(move || !idle())
-                on:click=move |_| page.tell(|session| session.compare(&page.config.get_untracked()))
+                on:click=measure
             >
                 {t("action.compare")}
             </button>
+            {move || images::are_shown(page).then(|| view! { <images::SelfTest /> })}
             <details class:unseen=flag(move || json().is_empty())>
                 <summary>{t("device.numbers")}</summary>
                 <pre data-testid="benchmark" dir="ltr">{text(json)}</pre>

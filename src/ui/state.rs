@@ -2,11 +2,12 @@
 
 use leptos::prelude::*;
 
+use super::images::Images;
 use super::scene::Scene;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::lab::session::Action;
-use crate::lab::{Field, Language, RunConfig, Session, Texts, field, texts};
+use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, field, texts};
 use crate::protocol::Quality;
 use crate::share::Rejected;
 
@@ -107,6 +108,8 @@ pub struct Page {
     pub time: RwSignal<f64>,
     /// Whether new frames are shown as they come, and old ones played.
     pub playing: RwSignal<bool>,
+    /// What only the experiment on images has.
+    pub images: Images,
     /// How the session's actions are done; empty until the bridge is there.
     pub do_action: StoredValue<Option<Act>>,
 }
@@ -142,6 +145,7 @@ impl Page {
             scene: StoredValue::new_local(Scene::default()),
             time: RwSignal::new(0.0),
             playing: RwSignal::new(false),
+            images: Images::new(),
             do_action: StoredValue::new(None),
         }
     }
@@ -217,6 +221,7 @@ impl Page {
         self.playing.set(true);
         self.frames.set((0, 0));
         self.scene.update_value(|scene| scene.forget_run(training));
+        self.images.forget();
         self.paint();
     }
 
@@ -230,25 +235,43 @@ impl Page {
     pub fn level(self) -> Level {
         let (count, index) = self.frames.get();
         let t = if count > 0 {
-            self.scene.with_value(|scene| scene.frames.get(index).map(|frame| frame.t)).unwrap_or(0.0)
+            let point = self.scene.with_value(|scene| scene.frames.get(index).map(|frame| frame.t));
+            point.or_else(|| self.images.level(index, count)).unwrap_or(0.0)
         } else {
             self.time.get()
         };
         if t <= 0.0 { clean() } else { self.config.with(|config| Schedule::from_config(config).level(t)) }
     }
 
-    /// Trains, and samples afterwards when `then_sample`.
+    /// Trains, and samples afterwards when `then_sample`. Networks of images are not trained here, only sampled.
     pub fn train(self, then_sample: bool) {
+        if self.shows_images() {
+            return self.run();
+        }
         super::link::push(self);
         self.forget(true);
         self.tell(|session| session.train(&self.config.get_untracked(), then_sample));
     }
 
-    /// Samples.
+    fn shows_images(self) -> bool {
+        self.config.with_untracked(|config| config.experiment == ExperimentId::Images)
+    }
+
+    /// Samples, with one solver.
     pub fn sample(self) {
+        self.images.compared.set(Vec::new());
+        self.run();
+    }
+
+    /// Samples what is on the page: images of several solvers if they are compared.
+    pub fn run(self) {
         super::link::push(self);
         self.forget(false);
-        self.tell(|session| session.sample(&self.config.get_untracked()));
+        if self.shows_images() {
+            super::images::begin(self);
+        } else {
+            self.tell(|session| session.sample(&self.config.get_untracked()));
+        }
     }
 }
 

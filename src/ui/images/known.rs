@@ -163,10 +163,8 @@ pub fn Known() -> impl IntoView {
         let (Some(canvas), Some(last)) = (canvas.get_untracked(), stroke.get_value()) else { return };
         let rect = canvas.get_bounding_client_rect();
         let scale = SIDE as f64 / rect.width().max(1.0);
-        let here = [
-            (f64::from(event.client_x()) - rect.left()) * scale,
-            (f64::from(event.client_y()) - rect.top()) * scale,
-        ];
+        let here =
+            [(f64::from(event.client_x()) - rect.left()) * scale, (f64::from(event.client_y()) - rect.top()) * scale];
         let from = if last[0].is_nan() { here } else { last };
         stroke.set_value(Some(here));
         let known = restoring.get_untracked();

@@ -10,12 +10,7 @@ use crate::ui::scene::context;
 use crate::ui::state::t;
 
 /// A quiet button.
-pub fn button(
-    id: &'static str,
-    key: &'static str,
-    disabled: Option<Signal<bool>>,
-    press: Box<dyn Fn()>,
-) -> AnyView {
+pub fn button(id: &'static str, key: &'static str, disabled: Option<Signal<bool>>, press: Box<dyn Fn()>) -> AnyView {
     let disabled = move || disabled.is_some_and(|disabled| disabled.get());
     view! {
         <button type="button" class="quiet" data-testid=id disabled=disabled on:click=move |_| press()>

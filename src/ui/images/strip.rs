@@ -35,7 +35,8 @@ pub fn Strip() -> impl IntoView {
                 let Some(side) = film.last().map(|frame| frame.side as usize) else { return };
                 let [width, _] = room(canvas);
                 let columns = (width / ((side + 1) * ZOOM)).clamp(2, MOST);
-                let mosaic = Mosaic { count: 2 * columns, side, columns, zoom: (width / ((side + 1) * columns)).max(1) };
+                let mosaic =
+                    Mosaic { count: 2 * columns, side, columns, zoom: (width / ((side + 1) * columns)).max(1) };
                 let nothing = vec![0; 3 * side * side];
                 let mut pictures = Vec::with_capacity(2 * columns * nothing.len());
                 for expected in [false, true] {
