@@ -74,7 +74,7 @@ pub fn lay(canvas: &HtmlCanvasElement, images: &[u8], mosaic: &Mosaic) {
     let size = mosaic.size();
     put(canvas, &mosaic.pixels(images), size);
     // The height follows.
-    let _ = canvas.style().set_property("width", &format!("{}px", size[0] * mosaic.zoom));
+    let _ = web_sys::HtmlElement::style(canvas).set_property("width", &format!("{}px", size[0] * mosaic.zoom));
 }
 
 /// Room on the screen for what is in the parent of this canvas.

@@ -29,7 +29,7 @@ struct Measured {
 
 /// A set, as its manifest describes it.
 #[derive(Clone, PartialEq)]
-struct Set {
+struct Shipped {
     id: String,
     title: String,
     preview: bool,
@@ -57,17 +57,18 @@ async fn json(address: String) -> JsValue {
         let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
         if response.ok() { JsFuture::from(response.json()?).await } else { Ok(JsValue::UNDEFINED) }
     };
-    read.await.unwrap_or_else(|_: JsValue| JsValue::UNDEFINED)
+    let read: Result<JsValue, JsValue> = read.await;
+    read.unwrap_or(JsValue::UNDEFINED)
 }
 
 /// Reads the list and the manifests. What the list says is shown before the manifests are there.
-async fn read_sets(sets: RwSignal<Option<Vec<Set>>>) {
+async fn read_sets(sets: RwSignal<Option<Vec<Shipped>>>) {
     let index = json(format!("{FOLDER}/index.json")).await;
     let entries = js_sys::Array::from(&get(&index, "sets"));
     let listed = entries.iter().filter_map(|entry| {
         let id = words(&entry, "id");
         // The name of a folder and nothing else.
-        (!id.is_empty() && Word::new(&id).as_str() == id).then(|| Set {
+        (!id.is_empty() && Word::new(&id).as_str() == id).then(|| Shipped {
             title: words(&entry, "title"),
             preview: get(&entry, "preview").is_truthy(),
             bytes: amount(&entry, "bytes"),
@@ -77,7 +78,7 @@ async fn read_sets(sets: RwSignal<Option<Vec<Set>>>) {
             id,
         })
     });
-    let listed: Vec<Set> = listed.collect();
+    let listed: Vec<Shipped> = listed.collect();
     sets.set(Some(listed.clone()));
     for (place, set) in listed.into_iter().enumerate() {
         let manifest = json(format!("{FOLDER}/{}/manifest.json", set.id)).await;
@@ -89,7 +90,7 @@ async fn read_sets(sets: RwSignal<Option<Vec<Set>>>) {
             how: format!("{}; {}", words(&fid, "solver"), words(&fid, "reference")),
         });
         let (licence, provenance) = (words(&manifest, "licence"), words(&manifest, "provenance"));
-        let whole = Set { licence, provenance, measured, ..set };
+        let whole = Shipped { licence, provenance, measured, ..set };
         sets.try_update(|sets| {
             if let Some(known) = sets.as_mut().and_then(|sets| sets.get_mut(place)) {
                 *known = whole;
@@ -134,7 +135,7 @@ pub fn arrived(page: Page, weights: &WeightsSummary) {
 #[component]
 pub fn Weights() -> impl IntoView {
     let page = page();
-    let sets = RwSignal::new(None::<Vec<Set>>);
+    let sets = RwSignal::new(None::<Vec<Shipped>>);
     spawn_local(read_sets(sets));
     let named = Memo::new(move |_| page.config.with(|config| config.weights.as_str().to_owned()));
     let state = Memo::new(move |_| page.session.with(|session| session.image_weights().clone()));
@@ -173,7 +174,7 @@ pub fn Weights() -> impl IntoView {
 }
 
 /// A set of the list.
-fn listed(page: Page, named: Memo<String>, place: usize, set: Set) -> AnyView {
+fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> AnyView {
     let id = set.id.clone();
     let here = flag(move || named.with(|named| *named == id || (named.is_empty() && place == 0)));
     let id = set.id.clone();
