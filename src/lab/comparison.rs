@@ -2,7 +2,6 @@
 
 use super::choices::SolverId;
 use super::config::RunConfig;
-use super::experiments::usual_spacing;
 use crate::diffusion::{Sampler, Schedule, Solver};
 
 /// Most images of a row of a comparison.
@@ -19,12 +18,12 @@ pub fn planned_evaluations(config: &RunConfig) -> Option<u32> {
     Sampler::new(solver, schedule, levels, 0.0).planned_evaluations()
 }
 
-/// The run of another solver, with its usual spacing, with as many steps as `evaluations` allow, and at least one.
+/// The run of another solver over the same noise levels, spaced the same way, with as many steps as `evaluations` allow, and at least one.
 /// `None` for a solver that chooses its own steps.
 #[must_use]
 pub fn with_solver(config: &RunConfig, solver: SolverId, evaluations: u32) -> Option<RunConfig> {
     let images = config.images.min(MOST_IMAGES);
-    let with = |steps| RunConfig { solver, spacing: usual_spacing(solver), steps, images, ..config.clone() };
+    let with = |steps| RunConfig { solver, steps, images, ..config.clone() };
     planned_evaluations(&with(1))?;
     // Every step costs something, and no solver costs less when it takes more of them.
     let (mut fits, mut beyond) = (1, evaluations.saturating_add(2));

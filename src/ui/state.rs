@@ -180,7 +180,8 @@ impl Page {
         let Some(field) = field(key) else { return };
         let mut config = self.config.get_untracked();
         field.set_text(&mut config, text);
-        if key == "solver" {
+        // Images are compared across solvers: they keep the spacing that the network's noise levels ask for.
+        if key == "solver" && config.experiment == ExperimentId::Plane {
             config.spacing = crate::lab::experiments::usual_spacing(config.solver);
         }
         if key == "experiment" {
