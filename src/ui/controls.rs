@@ -80,7 +80,9 @@ pub fn Control(field: &'static Field) -> impl IntoView {
         <Show when=move || shown.get()>
             <div class="field">
                 {if matches!(field.kind, Kind::Drawing | Kind::Word | Kind::Picture) {
-                    view! { <span class="label" id=format!("{key}-label")>{label}</span> }.into_any()
+                    // The group of the weights says it already.
+                    let class = if field.kind == Kind::Word { "unseen" } else { "label" };
+                    view! { <span class=class id=format!("{key}-label")>{label}</span> }.into_any()
                 } else {
                     view! { <label for=key>{label}</label> }.into_any()
                 }} {body} <p class="help" id=format!("{key}-help")>{help}</p>

@@ -25,7 +25,8 @@ pub fn measure(page: Page) {
 fn is_settled(session: &Session) -> bool {
     let known = session.wished() == DeviceWish::Cpu || session.has_adapter().is_some();
     let fetching = Slot::ALL.iter().any(|&slot| matches!(session.phase(slot), Phase::Fetching(_)));
-    known && !fetching && session.phase(session.active()) == Phase::Ready && !session.is_busy()
+    let idle = !session.is_busy() && !session.is_examining();
+    known && !fetching && idle && session.phase(session.active()) == Phase::Ready
 }
 
 /// Does what the link asks for, once.
@@ -36,11 +37,11 @@ pub fn obey_the_link(page: Page) {
         if !(self_test || benchmark) || !super::are_shown(page) || !settled.get() {
             return;
         }
-        page.images.wanted.set(Examination::default());
+        // One after the other: timings beside other work say little.
+        page.images.wanted.set(Examination { self_test: false, benchmark: self_test && benchmark });
         if self_test {
             page.tell(Session::test_images);
-        }
-        if benchmark {
+        } else {
             measure(page);
         }
     });

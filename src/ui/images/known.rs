@@ -231,11 +231,11 @@ pub fn Known() -> impl IntoView {
                             on:change=move |event| {
                                 remember();
                                 set_known(page, mask(page, &event_target_value(&event)));
+                                // A menu, not a state: painting goes on from here.
+                                event_target::<web_sys::HtmlSelectElement>(&event).set_value("");
                             }
                         >
-                            <option value="" disabled selected>
-                                {t("images.mask-painted")}
-                            </option>
+                            <option value="">{t("images.mask-choose")}</option>
                             {presets}
                         </select>
                     </label>

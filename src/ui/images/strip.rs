@@ -12,8 +12,6 @@ use crate::ui::state::{flag, page, t};
 
 /// Most pictures of a line of the strip.
 const MOST: usize = 16;
-/// Pixels of the screen for a pixel of the strip.
-const ZOOM: usize = 1;
 
 /// The strip: what the image was above, and what the network expected of it below.
 #[component]
@@ -34,9 +32,10 @@ pub fn Strip() -> impl IntoView {
                 let Some(film) = rows.get(row).map(|row| &row.film) else { return };
                 let Some(side) = film.last().map(|frame| frame.side as usize) else { return };
                 let [width, _] = room(canvas);
-                let columns = (width / ((side + 1) * ZOOM)).clamp(2, MOST);
-                let mosaic =
-                    Mosaic { count: 2 * columns, side, columns, zoom: (width / ((side + 1) * columns)).max(1) };
+                // Twice their size where five of them have room.
+                let zoom = if width >= 10 * (side + 1) { 2 } else { 1 };
+                let columns = (width / ((side + 1) * zoom)).min(film.len()).clamp(2, MOST);
+                let mosaic = Mosaic { count: 2 * columns, side, columns, zoom };
                 let nothing = vec![0; 3 * side * side];
                 let mut pictures = Vec::with_capacity(2 * columns * nothing.len());
                 for expected in [false, true] {

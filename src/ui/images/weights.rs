@@ -11,6 +11,7 @@ use super::parts::button;
 use crate::lab::Session;
 use crate::lab::images::{OWN_WEIGHTS, Word};
 use crate::lab::session::images::ImageWeights;
+use crate::lab::texts::fill;
 use crate::plot::label::number;
 use crate::protocol::images::{Refusal, WeightsSource, WeightsSummary};
 use crate::ui::state::{Page, flag, page, t, text};
@@ -233,7 +234,9 @@ fn shown(page: Page, state: &ImageWeights) -> AnyView {
         ImageWeights::Fetching { file, received, total } => {
             let values = [megabytes(*received), megabytes(*total)];
             let key = if *total > 0.0 { "images.fetching" } else { "images.fetching-open" };
-            let words = page.filled(key, &[("file", file), ("received", &values[0]), ("total", &values[1])]);
+            // The name of the file keeps its digits.
+            let words = page.filled(key, &[("received", &values[0]), ("total", &values[1])]);
+            let words = fill(&words, &[("file", file)]);
             let share = if *total > 0.0 { received / total } else { 0.0 };
             let body = view! {
                 <p class="note">{words}</p>
@@ -257,7 +260,6 @@ fn held(page: Page, weights: &WeightsSummary) -> AnyView {
     let words = page.filled(
         "images.held",
         &[
-            ("title", &weights.title),
             ("parameters", &megabytes(f64::from(weights.parameters))),
             ("precision", &weights.precision),
             ("size", &megabytes(weights.held_bytes)),
@@ -265,7 +267,11 @@ fn held(page: Page, weights: &WeightsSummary) -> AnyView {
     );
     let recognised = weights.recognised.clone();
     view! {
-        <p class="note" data-testid="held" data-title=weights.title.clone()>{words}</p>
+        <p class="note" data-testid="held" data-title=weights.title.clone()>
+            <bdi>{weights.title.clone()}</bdi>
+            <br />
+            {words}
+        </p>
         <p class="note" class:gone=recognised.is_empty() data-testid="recognised">
             {page.text("images.recognised")}
             " "
@@ -277,13 +283,16 @@ fn held(page: Page, weights: &WeightsSummary) -> AnyView {
 
 fn refused(page: Page, refusal: &Refusal) -> AnyView {
     let key = if refusal.unreachable { "images.unreachable" } else { "images.refused" };
-    let kept =
-        if refusal.kept.is_empty() { String::new() } else { page.filled("images.kept", &[("title", &refusal.kept)]) };
+    let kept = if refusal.kept.is_empty() {
+        String::new()
+    } else {
+        fill(&page.text("images.kept"), &[("title", &refusal.kept)])
+    };
     let findings = refusal.findings.iter().map(|line| view! { <li>{line.clone()}</li> }).collect_view();
     view! {
         <div class="error" role="alert" data-testid="refused">
             <p>
-                <strong>{page.filled(key, &[("file", &refusal.file)])}</strong>
+                <strong>{fill(&page.text(key), &[("file", &refusal.file)])}</strong>
             </p>
             <p>{kept}</p>
             <ul dir="ltr" lang="en">{findings}</ul>
