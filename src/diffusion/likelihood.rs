@@ -1,7 +1,7 @@
 //! Likelihoods: by the probability-flow ODE and by the variational bound of a chain.
 
 use super::level::{Denoiser, Estimate, Level, State};
-use super::solver::{NoiseUse, Posterior, Sampler, Solver, Tolerance};
+use super::solver::{Posterior, Tolerance, follow};
 use super::{Schedule, schedule};
 
 /// A state that is a batch of samples with an inner product each.
@@ -157,22 +157,18 @@ pub async fn flow_likelihood<S: Batched>(
     x: S,
 ) -> FlowLikelihood<S> {
     let (last, first) = schedule.time_range();
-    let levels = vec![schedule.level(first), schedule.level(last)];
+    let ends = (schedule.level(first), schedule.level(last));
     let count = x.dots(&x).await.len();
     let dimension = x.dimension();
     let start = Followed { x, divergence: vec![0.0; count] };
-    let mut sampler = Sampler::new(Solver::Rk45(tolerance), schedule.clone(), levels, start);
-    let mut follower = Follower(model);
-    let mut silence = |like: &Followed<S>, _: NoiseUse| like.clone().scale(0.0);
-    while sampler.step(&mut follower, &mut silence).await.is_some() {}
-    let end = sampler.x();
+    let (end, evaluations) = follow(schedule, tolerance, ends, &mut Follower(model), start).await;
     let norms = end.x.dots(&end.x).await;
     let log_density = norms
         .iter()
         .zip(&end.divergence)
         .map(|(norm, integral)| schedule.prior_log_density(*norm, dimension) + integral)
         .collect();
-    FlowLikelihood { latent: end.x.clone(), log_density, evaluations: sampler.evaluations() }
+    FlowLikelihood { latent: end.x, log_density, evaluations }
 }
 
 /// Bits per dimension of images from the log-density, in nats, of their dequantised values in an interval of this

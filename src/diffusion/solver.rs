@@ -16,7 +16,7 @@ mod unipc;
 pub use ancestral::{Posterior, Variance};
 pub use context::{NoiseSource, NoiseUse};
 pub use ode::Churn;
-pub use rk45::Tolerance;
+pub use rk45::{Tolerance, follow};
 pub use unipc::Basis;
 
 use super::{Denoiser, Estimate, Level, Schedule, Spacing, State};

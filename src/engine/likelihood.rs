@@ -9,8 +9,8 @@ use super::preview::in_data;
 use super::sample::Sampled;
 use crate::data::metrics::Floor;
 use crate::diffusion::likelihood::{Probes, flow_likelihood, variational_bound};
-use crate::diffusion::solver::Tolerance;
-use crate::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, State as _};
+use crate::diffusion::solver::{Tolerance, follow};
+use crate::diffusion::{Level, Schedule, State as _};
 use crate::lab::DivergenceId;
 use crate::nn::WeightsFile;
 use crate::protocol::{Event, Floats, Measure, Report, RunId, Subject};
@@ -169,10 +169,8 @@ impl Job for Likelihood<'_> {
         let mut traced = Probes { model: &mut patient, probes: &probes, weight };
         let flow = flow_likelihood(&self.schedule, tolerance, &mut traced, x.clone()).await;
 
-        let back = vec![noisiest, cleanest];
-        let decoder = Sampler::new(Solver::Rk45(tolerance), self.schedule.clone(), back, flow.latent.clone());
-        let mut silence = |like: &Points, _: NoiseUse| like.clone().scale(0.0);
-        let again = decoder.run(&mut patient, &mut silence).await;
+        let ends = (noisiest, cleanest);
+        let (again, _) = follow(&self.schedule, tolerance, ends, &mut patient, flow.latent.clone()).await;
 
         // Where the chain's last step starts, the data are known to within its noise.
         let decoder = self.levels.iter().rev().find(|level| level.sigma > 0.0).map_or(1.0, |l| l.sigma / l.alpha);

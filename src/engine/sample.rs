@@ -5,7 +5,7 @@ use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::{Learned, Patient, Points, Source};
-use super::preview::{Quantities, in_data, noise, prior};
+use super::preview::{Draw, Quantities, in_data, noise, prior};
 use crate::data::Dataset;
 use crate::data::metrics::against_condition;
 use crate::lab::{Controlled, DenoiserId, RunConfig};
@@ -127,6 +127,7 @@ impl Job for Sampling<'_> {
         }
         let config = &self.sampled.config;
         let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
+        let mut draw: Draw<'_> = &mut draw;
         let mut patient = Patient::new(&mut self.source, inbox);
         let before = self.sampling.clone();
         let report = self.sampling.step(&mut patient, &mut draw).await;

@@ -99,6 +99,35 @@ impl<M: Denoiser<Points>> Denoiser<Points> for Held<'_, M> {
     }
 }
 
+/// A model under control: one type for all kinds of it, because a solver's code is made anew for every type of model.
+struct Steered<'a, M> {
+    model: &'a mut M,
+    control: Option<&'a Control>,
+}
+
+impl<M: Denoiser<Points>> Denoiser<Points> for Steered<'_, M> {
+    async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
+        let Some(control) = self.control else { return self.model.estimate(x, level).await };
+        match control.how {
+            ControlId::None | ControlId::Replace | ControlId::Repaint => self.model.estimate(x, level).await,
+            ControlId::Project => {
+                let project = |data: Points, level: Level| {
+                    data.into_iter().map(|data| control.condition.project(data, level)).collect()
+                };
+                Observed { model: self.model, project }.estimate(x, level).await
+            }
+            ControlId::Observe | ControlId::Class => {
+                let gradient = |x: &Points, level: Level| control.gradient(x, level);
+                let mut guided = ClassifierGuided { model: self.model, gradient, scale: 1.0 };
+                Held { model: &mut guided, radius: control.farthest }.estimate(x, level).await
+            }
+        }
+    }
+    fn learned_noise(&self, noise: Points, smallest: f64, largest: f64) -> Points {
+        self.model.learned_noise(noise, smallest, largest)
+    }
+}
+
 /// A sampling run that can be paused after every step, RePaint's steps up included.
 #[derive(Clone, Debug)]
 pub struct Controlled {
@@ -185,7 +214,9 @@ impl Controlled {
             self.sampler.raise(z);
             StepReport { step: self.done, level: self.sampler.level(), evaluations: 0, accepted: true }
         } else {
-            StepReport { step: self.done, ..self.down(model, noise).await? }
+            let control = self.control.clone();
+            let mut steered = Steered { model, control: control.as_deref() };
+            StepReport { step: self.done, ..self.sampler.step(&mut steered, noise).await? }
         };
         if let Some(control) = self.control.clone().filter(|control| control.replaces() && report.accepted && !up) {
             let z = self.draw(noise);
@@ -194,28 +225,6 @@ impl Controlled {
             });
         }
         Some(report)
-    }
-
-    async fn down<M: Denoiser<Points>, N: FnMut(&Points, NoiseUse) -> Points>(
-        &mut self,
-        model: &mut M,
-        noise: &mut N,
-    ) -> Option<StepReport> {
-        let Some(control) = self.control.clone() else { return self.sampler.step(model, noise).await };
-        match control.how {
-            ControlId::None | ControlId::Replace | ControlId::Repaint => self.sampler.step(model, noise).await,
-            ControlId::Project => {
-                let project = |data: Points, level: Level| {
-                    data.into_iter().map(|data| control.condition.project(data, level)).collect()
-                };
-                self.sampler.step(&mut Observed { model, project }, noise).await
-            }
-            ControlId::Observe | ControlId::Class => {
-                let gradient = |x: &Points, level: Level| control.gradient(x, level);
-                let mut guided = ClassifierGuided { model, gradient, scale: 1.0 };
-                self.sampler.step(&mut Held { model: &mut guided, radius: control.farthest }, noise).await
-            }
-        }
     }
 
     fn draw<N: FnMut(&Points, NoiseUse) -> Points>(&mut self, noise: &mut N) -> Points {

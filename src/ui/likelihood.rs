@@ -41,8 +41,10 @@ pub fn Likelihood() -> impl IntoView {
         page.reports.with(|all| {
             let report = all[Subject::Likelihood as usize].as_ref()?;
             // Terms that are nothing have no logarithm.
-            let points = report.terms.points().filter(|p| p[1] > 0.0).map(|p| p.map(f64::from)).rev();
-            let curves = [Series { name: page.text("chart.bound-term"), points: points.collect() }];
+            let mut points: Vec<_> = report.terms.points().filter(|p| p[1] > 0.0).map(|p| p.map(f64::from)).collect();
+            // The chain starts with noise, a curve on its left.
+            points.reverse();
+            let curves = [Series { name: page.text("chart.bound-term"), points }];
             Some((LineChart::new(SMALL, &curves, false, true), None))
         })
     });

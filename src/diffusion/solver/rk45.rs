@@ -1,9 +1,9 @@
 //! The probability-flow ODE by Dormand and Prince's pair of orders 5 and 4 with step control, as score_sde solves it
 //! with scipy: the same tableau, first step and control of the error.
 
-use super::context::{Context, NoiseSource};
+use super::context::{Context, NoiseSource, NoiseUse, Tally};
 use super::ode::slope;
-use crate::diffusion::{Denoiser, State};
+use crate::diffusion::{Denoiser, Level, Schedule, State};
 
 /// Times of the stages.
 const NODES: [f64; 6] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0];
@@ -58,6 +58,27 @@ impl<S> Adaptive<S> {
     pub fn moved(&mut self) {
         self.slope = None;
     }
+}
+
+/// Follows the probability-flow ODE from one level to another, up or down. Gives the end and the evaluations it took.
+pub async fn follow<S: State, D: Denoiser<S>>(
+    schedule: &Schedule,
+    tolerance: Tolerance,
+    (from, to): (Level, Level),
+    model: &mut D,
+    mut x: S,
+) -> (S, u32) {
+    let (mut tally, mut memory) = (Tally::default(), None::<Adaptive<S>>);
+    // The flow draws no noise.
+    let mut silence = |like: &S, _: NoiseUse| like.clone();
+    while memory.as_ref().is_none_or(|now| now.t != to.t) {
+        let (model, noise, tally) = (&mut *model, &mut silence, &mut tally);
+        let mut run = Context { from, to, step: 0, steps: 1, schedule, model, noise, tally };
+        if let Some(next) = attempt(&mut run, &mut memory, &x, tolerance).await {
+            x = next;
+        }
+    }
+    (x, tally.evaluations)
 }
 
 /// One attempt towards `run.to`, which ends there if it can. Gives the new sample if the attempt was accepted.
