@@ -2,21 +2,13 @@
 
 use super::choices::SolverId;
 use super::config::RunConfig;
-use crate::diffusion::{Sampler, Schedule, Solver};
+use super::controlled::planned_evaluations;
 
 /// Most images of a row of a comparison.
 pub const MOST_IMAGES: u32 = 8;
 
 /// Solvers that are compared when nothing else is asked for.
 pub const USUAL: [SolverId; 4] = [SolverId::Ddim, SolverId::Heun, SolverId::DpmPp2m, SolverId::UniPc3];
-
-/// Network evaluations that a run of this configuration takes per sample; `None` when the solver decides as it goes.
-#[must_use]
-pub fn planned_evaluations(config: &RunConfig) -> Option<u32> {
-    let (schedule, solver) = (Schedule::from_config(config), Solver::from_config(config));
-    let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
-    Sampler::new(solver, schedule, levels, 0.0).planned_evaluations()
-}
 
 /// The run of another solver over the same noise levels, spaced the same way, with as many steps as `evaluations` allow, and at least one.
 /// `None` for a solver that chooses its own steps.

@@ -4,9 +4,8 @@ use leptos::prelude::*;
 
 use super::images;
 use super::state::{flag, page, t, text};
-use crate::lab::comparison::planned_evaluations;
 use crate::lab::session::{Phase, Work};
-use crate::lab::{Correction, DeviceWish, Session, Slot, Status};
+use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::Benchmark;
 use crate::share::Rejected;
@@ -117,6 +116,8 @@ pub fn Play() -> impl IntoView {
                     ("rate", &number(progress.rate, 3)),
                 ],
             ),
+            Status::Running if work != Some(Work::Sampling) => page
+                .filled("status.measuring", &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())]),
             Status::Running => images::words(page).unwrap_or_else(|| page.text("status.sampling")),
             other => page.text(&format!("status.{}", other.id())),
         }
@@ -126,7 +127,8 @@ pub fn Play() -> impl IntoView {
         if pictures.get_untracked() {
             return page.run();
         }
-        let training = page.session.with_untracked(|s| s.work() != Some(Work::Sampling) && s.failure().is_none());
+        let training =
+            page.session.with_untracked(|s| matches!(s.work(), None | Some(Work::Training)) && s.failure().is_none());
         page.forget(training);
         page.tell(|session| session.restart(&page.config.get_untracked()));
     };
@@ -134,9 +136,9 @@ pub fn Play() -> impl IntoView {
         Status::Loading => share.get().map(|percent| percent / 100.0),
         Status::Running | Status::Paused => {
             let progress = page.progress.get();
-            let training = page.session.with(Session::work) == Some(Work::Training);
-            let trained = (training && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of));
-            trained.or_else(|| images::share(page))
+            let counted = page.session.with(Session::work) != Some(Work::Sampling);
+            let share = (counted && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of));
+            share.or_else(|| images::share(page))
         }
         _ => None,
     };
@@ -264,6 +266,22 @@ fn Failed() -> impl IntoView {
     .into_any()
 }
 
+/// The measurements of a device, a line each, for the curious.
+fn numbers(b: &Benchmark) -> String {
+    let rows = [
+        ("parameters", f64::from(b.parameters)),
+        ("warm_up_ms", b.warm_up_ms),
+        ("training_step_ms", b.training_step_ms),
+        ("batch", f64::from(b.batch)),
+        ("evaluation_ms", b.evaluation_ms),
+        ("samples", f64::from(b.samples)),
+        ("training_steps_per_second", b.training_steps_per_second),
+        ("samples_per_second", b.samples_per_second),
+    ];
+    let rows: String = rows.map(|(name, value)| format!("\n{name}: {}", number(value, 4))).concat();
+    format!("{}{rows}", b.device.name)
+}
+
 /// What computes, and why.
 #[component]
 pub fn Device() -> impl IntoView {
@@ -300,12 +318,12 @@ pub fn Device() -> impl IntoView {
         let key = if wish == DeviceWish::Auto { "device.measured" } else { "device.chosen-measured" };
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
-    let json = move || {
+    let measured = move || {
         if images::are_shown(page) {
             return images::benchmarks(page);
         }
         let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
-        if measured.is_empty() { String::new() } else { serde_json::to_string(&measured).unwrap_or_default() }
+        measured.iter().map(numbers).collect::<Vec<_>>().join("\n\n")
     };
     let idle = move || {
         page.session.with(|s| !s.is_comparing() && !s.is_examining() && !s.is_busy() && s.status() != Status::Loading)
@@ -342,9 +360,9 @@ pub fn Device() -> impl IntoView {
                 {t("action.compare")}
             </button>
             {move || images::are_shown(page).then(|| view! { <images::SelfTest /> })}
-            <details class:unseen=flag(move || json().is_empty())>
+            <details class:unseen=flag(move || measured().is_empty())>
                 <summary>{t("device.numbers")}</summary>
-                <pre data-testid="benchmark" dir="ltr">{text(json)}</pre>
+                <pre data-testid="benchmark" dir="ltr">{text(measured)}</pre>
             </details>
         </section>
     }

@@ -105,7 +105,7 @@ impl<'m> ImageRun<'m> {
         let shape = [images, model.config().image_channels, model.side, model.side];
         let start = starting_noise(&config, shape, &opened.device).scale(schedule.prior_std());
         let classes = model.config().classes;
-        let labels = match config.class {
+        let labels = match config.image_class {
             ClassId::Any => Vec::new(),
             class => (0..images).map(|image| class.label(image, classes)).collect(),
         };
@@ -165,7 +165,7 @@ impl<'m> ImageRun<'m> {
             self.sampler.step(&mut denoiser, &mut draw).await
         } else {
             let known = &self.known;
-            let mut observed = Observed { model: &mut denoiser, project: |data| known.project(data) };
+            let mut observed = Observed { model: &mut denoiser, project: |data, _| known.project(data) };
             self.sampler.step(&mut observed, &mut draw).await
         };
         match denoiser.stopped {

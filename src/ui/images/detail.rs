@@ -40,7 +40,7 @@ fn seed(config: &RunConfig, image: usize) -> u32 {
 
 /// The class of one image, for a run of this image alone.
 fn class(config: &RunConfig, image: usize) -> ClassId {
-    let number = config.class.label(image, ClassId::ALL.len() - 2);
+    let number = config.image_class.label(image, ClassId::ALL.len() - 2);
     number.and_then(|number| ClassId::ALL.get(number + 2)).copied().unwrap_or(ClassId::Any)
 }
 
@@ -67,7 +67,7 @@ pub fn choose(page: Page, row: usize, image: usize) {
 /// A run that starts from this image.
 fn again(page: Page, config: &RunConfig, image: usize, change: impl FnOnce(&mut RunConfig)) {
     let mut new = page.config.get_untracked();
-    (new.seed, new.class) = (seed(config, image), class(config, image));
+    (new.seed, new.image_class) = (seed(config, image), class(config, image));
     change(&mut new);
     page.images.compared.set(Vec::new());
     page.config.set(new);
@@ -111,7 +111,7 @@ pub fn Detail() -> impl IntoView {
         let class = if class == ClassId::Any {
             String::new()
         } else {
-            format!(" · {}", page.text(&format!("choice.class.{}", class.id())))
+            format!(" · {}", page.text(&format!("choice.image-class.{}", class.id())))
         };
         let key = if has_seed(&config, image) { "images.seed" } else { "images.seedless" };
         let values = [("number", (image + 1).to_string()), ("seed", seed(&config, image).to_string())];

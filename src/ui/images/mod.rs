@@ -23,11 +23,11 @@ pub use solvers::Solvers;
 pub use weights::Weights;
 
 use super::state::Page;
-use crate::lab::comparison::{planned_evaluations, with_solver};
+use crate::lab::comparison::with_solver;
 use crate::lab::film::Film;
 use crate::lab::session::Phase;
 use crate::lab::session::images::ImageWeights;
-use crate::lab::{DeviceWish, ExperimentId, RunConfig, Session, Slot, SolverId, Status};
+use crate::lab::{DeviceWish, ExperimentId, RunConfig, Session, Slot, SolverId, Status, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::images::{ImageProgress, Notice};
 use crate::protocol::{Event, ImageEvent};

@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use super::parts::{button, check};
-use crate::lab::SolverId;
-use crate::lab::comparison::{USUAL, planned_evaluations};
+use crate::lab::comparison::USUAL;
+use crate::lab::{SolverId, planned_evaluations};
 use crate::ui::state::{flag, page, t, text};
 
 /// Which solvers, and the button.

@@ -2,7 +2,6 @@
 
 use leptos::html::Input;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Response, Url};
@@ -14,7 +13,7 @@ use crate::lab::session::images::ImageWeights;
 use crate::lab::texts::fill;
 use crate::plot::label::number;
 use crate::protocol::images::{Refusal, WeightsSource, WeightsSummary};
-use crate::ui::state::{Page, flag, page, t, text};
+use crate::ui::state::{Page, flag, page, start, t, text};
 
 /// The folder of the sets, beside the page.
 const FOLDER: &str = "./weights";
@@ -137,7 +136,7 @@ pub fn arrived(page: Page, weights: &WeightsSummary) {
 pub fn Weights() -> impl IntoView {
     let page = page();
     let sets = RwSignal::new(None::<Vec<Shipped>>);
-    spawn_local(read_sets(sets));
+    start(read_sets(sets));
     let named = Memo::new(move |_| page.config.with(|config| config.weights.as_str().to_owned()));
     let state = Memo::new(move |_| page.session.with(|session| session.image_weights().clone()));
     let list = move || {
