@@ -2,7 +2,7 @@
 
 use crate::protocol::images::ImageFrame;
 
-/// Bytes that are kept of one run; a longer one keeps every second frame, then every fourth, and so on.
+/// Bytes that are kept of all runs on show.
 pub const MOST_KEPT: usize = 64 << 20;
 
 /// The frames of a run, in order.
@@ -15,12 +15,9 @@ pub struct Film {
 }
 
 impl Film {
-    /// Adds a frame. The latest is always there.
-    pub fn push(&mut self, frame: ImageFrame) {
-        self.push_within(frame, MOST_KEPT);
-    }
-
-    fn push_within(&mut self, frame: ImageFrame, most: usize) {
+    /// Adds a frame; the latest is always there. When the frames would take more than about `most` bytes, every second
+    /// one is kept, then every fourth, and so on, but never fewer than 8.
+    pub fn push(&mut self, frame: ImageFrame, most: usize) {
         if frame.step == 0 {
             *self = Self::default();
         }
@@ -98,7 +95,7 @@ mod tests {
         for steps in [10, 21, 22, 40, 41, 1000, 1001] {
             let mut film = Film::default();
             for step in 0..=steps {
-                film.push_within(frame(step), 2000);
+                film.push(frame(step), 2000);
                 assert_eq!(film.last().map(|f| f.step), Some(step));
                 assert!(film.len() <= 22, "{} of {steps}", film.len());
             }
@@ -114,7 +111,7 @@ mod tests {
     fn a_new_run_replaces_the_old_film() {
         let mut film = Film::default();
         for step in [0, 1, 2, 0, 1] {
-            film.push(frame(step));
+            film.push(frame(step), MOST_KEPT);
         }
         assert_eq!(film.len(), 2);
     }
@@ -124,7 +121,7 @@ mod tests {
         let mut film = Film::default();
         assert!(film.at(0, 1).is_none());
         for step in 0..=4 {
-            film.push(frame(step));
+            film.push(frame(step), MOST_KEPT);
         }
         let steps: Vec<u32> = (0..9).filter_map(|i| film.at(i, 9)).map(|f| f.step).collect();
         assert_eq!(steps, [0, 1, 1, 2, 2, 3, 3, 4, 4]);

@@ -47,14 +47,13 @@ fn class(config: &RunConfig, image: usize) -> ClassId {
 /// An image was clicked: it is looked at, or it is the other end of an interpolation.
 pub fn choose(page: Page, row: usize, image: usize) {
     let images = page.images;
-    let first = images.chosen.get_untracked();
-    if !images.pairing.get_untracked() {
-        images.chosen.set(if first == Some((row, image)) { None } else { Some((row, image)) });
-        return;
-    }
-    images.pairing.set(false);
+    let Some((_, first)) = images.pairing.get_untracked() else {
+        let chosen = Some((row, image));
+        return images.chosen.update(|now| *now = if *now == chosen { None } else { chosen });
+    };
+    images.pairing.set(None);
     let config = images.rows.with_value(|rows| rows.get(row).map(|row| row.config.clone()));
-    let (Some(config), Some((_, first))) = (config, first) else { return };
+    let Some(config) = config else { return };
     if has_seed(&config, image) && has_seed(&config, first) && image != first {
         again(page, &config, first, |new| {
             new.arrangement = ArrangementId::Interpolation;
@@ -137,13 +136,13 @@ pub fn Detail() -> impl IntoView {
                 <p aria-live="polite">{words}</p>
                 <div class="row wrap">
                     {button("vary", "images.vary", Some(bound), Box::new(vary))}
-                    {button("pair", "images.pair", Some(bound), Box::new(move || images.pairing.set(true)))}
+                    {button("pair", "images.pair", Some(bound), Box::new(move || images.pairing.set(images.chosen.get_untracked())))}
                     {button("fill-in", "images.fill-in", None, Box::new(move || as_known(TaskId::Inpaint)))}
                     {button("colour", "images.colour", None, Box::new(move || as_known(TaskId::Colourise)))}
                     {button("export-one", "images.png-one", None, Box::new(move || save::one(page)))}
                     {button("unchoose", "action.dismiss", None, Box::new(move || images.chosen.set(None)))}
                 </div>
-                <p class="note" class:gone=flag(move || !images.pairing.get())>{t("images.pair-note")}</p>
+                <p class="note" class:gone=flag(move || images.pairing.get().is_none())>{t("images.pair-note")}</p>
             </div>
         </section>
     }

@@ -145,7 +145,13 @@ fn Shown(index: usize) -> impl IntoView {
             "ArrowRight" => 1,
             "ArrowUp" => -(mosaic.columns as isize),
             "ArrowDown" => mosaic.columns as isize,
-            "Escape" => return images.chosen.set(None),
+            "Enter" if images.pairing.get_untracked().is_some() => {
+                return now.into_iter().for_each(|image| super::detail::choose(page, index, image));
+            }
+            "Escape" => {
+                images.pairing.set(None);
+                return images.chosen.set(None);
+            }
             _ => return,
         };
         event.prevent_default();
@@ -164,7 +170,7 @@ fn Shown(index: usize) -> impl IntoView {
                 width="33"
                 height="33"
                 tabindex="0"
-                role="img"
+                role="application"
                 aria-label=described
                 on:click=click
                 on:keydown=key

@@ -24,7 +24,7 @@ pub use weights::Weights;
 
 use super::state::Page;
 use crate::lab::comparison::with_solver;
-use crate::lab::film::Film;
+use crate::lab::film::{Film, MOST_KEPT};
 use crate::lab::session::Phase;
 use crate::lab::session::images::ImageWeights;
 use crate::lab::{DeviceWish, ExperimentId, RunConfig, Session, Slot, SolverId, Status, planned_evaluations};
@@ -56,8 +56,8 @@ pub struct Images {
     expected: RwSignal<bool>,
     /// Row and number of the image looked at.
     chosen: RwSignal<Option<(usize, usize)>>,
-    /// Whether the next image chosen is the other end of an interpolation.
-    pairing: RwSignal<bool>,
+    /// The image that is to be blended with the next one chosen.
+    pairing: RwSignal<Option<(usize, usize)>>,
     /// How far the run is.
     progress: RwSignal<ImageProgress>,
     /// What should be known.
@@ -77,7 +77,7 @@ impl Images {
             compared: RwSignal::new(Vec::new()),
             expected: RwSignal::new(false),
             chosen: RwSignal::new(None),
-            pairing: RwSignal::new(false),
+            pairing: RwSignal::new(None),
             progress: RwSignal::new(ImageProgress::default()),
             notice: RwSignal::new(None),
             wanted: RwSignal::new(Examination::default()),
@@ -90,7 +90,7 @@ impl Images {
         self.queue.update_value(VecDeque::clear);
         self.count.set(0);
         self.chosen.set(None);
-        self.pairing.set(false);
+        self.pairing.set(None);
         self.progress.set(ImageProgress::default());
         self.notice.set(None);
     }
@@ -204,10 +204,11 @@ pub fn show(page: Page, event: ImageEvent) {
     match event {
         ImageEvent::Frame { frame, .. } => {
             page.evaluations.set(Some(frame.evaluations));
+            let runs = images.compared.with_untracked(Vec::len).max(1);
             let mut longest = 0;
             images.rows.update_value(|rows| {
                 if let Some(row) = rows.last_mut() {
-                    row.film.push(frame);
+                    row.film.push(frame, MOST_KEPT / runs);
                 }
                 longest = rows.iter().map(|row| row.film.len()).max().unwrap_or(0);
             });

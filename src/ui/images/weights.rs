@@ -111,7 +111,12 @@ pub fn take(page: Page, file: &File) {
     page.tell(|session| session.own_images(WeightsSource::Address { name: file.name(), address }));
 }
 
-/// Fetches a file from an address that the visitor named. Says what is wrong with the address, if anything is.
+/// Fetches a file from an address that the visitor named, and only then. Says what is wrong with the address, if
+/// anything is.
+///
+/// The worker asks for it: the page's own Content-Security-Policy lets the page connect to its own origin alone, and a
+/// worker that is a file of its own is not under the policy that a page states in its head. A host that sends a policy
+/// with the worker's file has to name there which other hosts it allows.
 fn take_address(page: Page, text: &str) -> Option<&'static str> {
     let here = window().location().href().unwrap_or_default();
     let Ok(url) = Url::new_with_base(text.trim(), &here) else { return Some("images.address-bad") };
