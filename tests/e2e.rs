@@ -21,7 +21,7 @@ mod samples;
 #[path = "e2e/webdriver.rs"]
 mod webdriver;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use page::{LATE, Page, SOON};
 
