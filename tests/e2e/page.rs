@@ -139,8 +139,10 @@ impl Page {
         content
     }
 
-    /// The samples on show, by way of the file that the page offers.
+    /// The samples at the end of the run, by way of the file that the page offers of those on show.
     pub fn samples(&self) -> Vec<[f64; 2]> {
+        let last = self.browser.script("return document.querySelector(\"[data-testid='time']\").max;", &[]);
+        self.set("time", last.as_str().expect("a slider"));
         let table = String::from_utf8(self.take_file("export-samples", ".csv")).expect("a text");
         let mut lines = table.lines();
         assert_eq!(lines.next(), Some("x,y"));
