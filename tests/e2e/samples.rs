@@ -4,8 +4,8 @@ use super::page::{LATE, Page, SOON};
 
 /// Largest distance between a sample on the CPU and on WebGPU with the same weights, in the data's own coordinates, which
 /// span about 3. The networks add `f32` products in another order, a relative error of about 1e-6 an evaluation, which
-/// ten steps of a solver carry on; `docs/quality.md` has what was measured.
-const TOLERANCE: f64 = 2e-3;
+/// the steps of a solver carry on; 3e-7 was measured (`docs/quality.md`), and GPUs may be less exact than this software.
+const TOLERANCE: f64 = 1e-4;
 
 const MODEL: &str = "#dataset=moons&width=16&depth=2&batch=32&training-steps=200&samples=64&steps=10&seed=3";
 
@@ -65,9 +65,8 @@ fn the_same_weights_give_the_same_samples_on_the_cpu_and_on_webgpu() {
     page.close();
 }
 
-/// Most that the two quality numbers of one link may differ between devices. The batches are the same bit for bit and
-/// only rounding differs, which training enlarges; over seeds the same run spreads five times as much
-/// (`docs/quality.md`).
+/// Most that the two quality numbers of one link may differ between devices: the spread of the default run over seeds
+/// (`docs/quality.md`). The batches are the same bit for bit and only rounding differs, so it is far less in short runs.
 const SPREAD: (f64, f64) = (0.02, 0.02);
 
 #[test]
