@@ -8,6 +8,8 @@ mod drawing;
 mod files;
 #[path = "e2e/languages.rs"]
 mod languages;
+#[path = "e2e/likelihood.rs"]
+mod likelihood;
 #[path = "e2e/network.rs"]
 mod network;
 #[path = "e2e/page.rs"]

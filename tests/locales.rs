@@ -6,7 +6,7 @@ use std::path::Path;
 use scorefield::lab::session::Status;
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
-use scorefield::protocol::FailureKind;
+use scorefield::protocol::{FailureKind, MEASURES};
 
 /// Every kind; the match makes a new one an error here.
 const FAILURES: [FailureKind; 9] = [
@@ -39,7 +39,7 @@ fn places(text: &str) -> BTreeSet<&str> {
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share",
+        "share", "measure",
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
@@ -70,6 +70,7 @@ fn keys_from_tables() -> BTreeSet<String> {
         keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));
         keys.extend(experiment.groups.iter().map(|group| format!("group.{}", group.id)));
     }
+    keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));
     for kind in FAILURES {
         keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);
     }

@@ -96,6 +96,8 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Train { .. }
             | Command::Continue { .. }
             | Command::Sample { .. }
+            | Command::Likelihood { .. }
+            | Command::Inspect { .. }
             | Command::Load { .. }
     )
 }

@@ -241,6 +241,36 @@ choices! {
 }
 
 choices! {
+    /// How something known beforehand is imposed on samples of a model that was never told of it.
+    ControlId {
+        /// Not at all.
+        None = "none",
+        /// What is observed is replaced after every step (Song et al. 2021, appendix I.2).
+        Replace = "replace",
+        /// The same, going up and down again along the way (RePaint, Lugmayr et al. 2022).
+        Repaint = "repaint",
+        /// The data estimate is moved onto the observation (DDNM, Wang et al. 2022).
+        Project = "project",
+        /// The score is guided by the gradient of the observation's likelihood.
+        Observe = "observe",
+        /// The score is guided towards a class (Dhariwal and Nichol 2021; Ho and Salimans 2022).
+        Class = "class",
+    }
+}
+
+choices! {
+    /// How the divergence of the probability flow is computed.
+    DivergenceId {
+        /// Exactly, by a product with every unit vector.
+        Exact = "exact",
+        /// Hutchinson's estimate with random signs.
+        Signs = "signs",
+        /// Hutchinson's estimate with normal numbers.
+        Normal = "normal",
+    }
+}
+
+choices! {
     /// Where a run should be computed.
     DeviceWish {
         /// Whatever was measured to be faster.

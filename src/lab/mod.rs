@@ -2,6 +2,7 @@
 
 pub mod choices;
 pub mod config;
+pub mod controlled;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
@@ -11,10 +12,11 @@ pub mod settings;
 pub mod texts;
 
 pub use choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
-    WeightingId,
+    Activation, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
+    SolverId, SpacingId, WeightingId,
 };
 pub use config::RunConfig;
+pub use controlled::{Control, Controlled, planned_evaluations};
 pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field};

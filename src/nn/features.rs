@@ -51,6 +51,29 @@ impl LevelFeatures {
     }
 }
 
+/// How the features of points at one level change when the points move by `v`: rows as of [`rows`].
+#[must_use]
+pub fn tangents(points: &[[f64; 2]], v: &[[f64; 2]], level: Level) -> Vec<f32> {
+    let features = LevelFeatures::new(level);
+    let mut rows = vec![0.0; points.len() * COUNT];
+    for ((row, &x), v) in rows.chunks_exact_mut(COUNT).zip(points).zip(v) {
+        // The waves at the point: the derivative of each is another of them.
+        features.write(x, row);
+        for axis in 0..2 {
+            let speed = v[axis] * features.scale;
+            row[axis] = speed as f32;
+            let waves = &mut row[2 + 2 * POINT_OCTAVES * axis..][..2 * POINT_OCTAVES];
+            let mut rate = (speed * POINT_FREQUENCY) as f32;
+            for pair in waves.chunks_exact_mut(2) {
+                (pair[0], pair[1]) = (rate * pair[1], -rate * pair[0]);
+                rate *= 2.0;
+            }
+        }
+        row[2 + 4 * POINT_OCTAVES..].fill(0.0);
+    }
+    rows
+}
+
 /// `sin` and `cos` of the angle and of its doublings, from one pair by the double-angle formulas.
 fn octaves(angle: f64, out: &mut [f32]) {
     let (mut sine, mut cosine) = libm::sincos(angle);

@@ -223,6 +223,15 @@ fn show(page: Page, event: Event) {
             }
             all.push((step, quality));
         }),
+        Event::Report { report, .. } => {
+            page.progress.set(Progress { step: report.done, of: report.of, rate: 0.0 });
+            if !report.rows.is_empty() {
+                page.reports.update(|all| {
+                    let place = report.subject as usize;
+                    all[place] = Some(report);
+                });
+            }
+        }
         Event::Loaded { config, .. } => {
             let device = page.config.with_untracked(|c| c.device);
             let mut config = config;

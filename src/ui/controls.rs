@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::likelihood::Likelihood;
 use super::pad::Pad;
 use super::state::{flag, memo, page, t, text};
 use crate::lab::experiments::{Group, matters};
@@ -41,6 +42,7 @@ fn Fields(group: &'static Group) -> impl IntoView {
                 <fieldset>
                     <legend class="unseen">{title}</legend>
                     {fields}
+                    {(group.id == "likelihood").then(|| view! { <Likelihood /> })}
                 </fieldset>
             </details>
         }

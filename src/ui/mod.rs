@@ -5,7 +5,9 @@ mod charts;
 mod controls;
 mod export;
 mod header;
+mod likelihood;
 mod link;
+mod measures;
 mod memory;
 mod pad;
 mod panels;
@@ -91,6 +93,7 @@ pub fn App() -> impl IntoView {
                         <charts::Schedules />
                         <charts::Losses />
                         <charts::QualityChart />
+                        <measures::Comparisons />
                     </div>
                 </div>
                 <div class="column">

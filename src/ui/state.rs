@@ -10,7 +10,7 @@ use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::lab::session::Action;
 use crate::lab::{Field, Language, RunConfig, Session, Texts, field, texts};
-use crate::protocol::Quality;
+use crate::protocol::{Quality, Report};
 use crate::share::Rejected;
 
 /// Light or dark.
@@ -95,6 +95,8 @@ pub struct Page {
     pub progress: RwSignal<Progress>,
     /// Network evaluations of the last sampling run.
     pub evaluations: RwSignal<Option<u32>>,
+    /// The last report about each subject.
+    pub reports: RwSignal<[Option<Report>; 3]>,
     /// Number of frames kept, and the one shown.
     pub frames: RwSignal<(usize, usize)>,
     /// Grows when the scene has changed in a way no other signal tells.
@@ -138,6 +140,7 @@ impl Page {
             quality: RwSignal::new(Vec::new()),
             progress: RwSignal::new(Progress::default()),
             evaluations: RwSignal::new(None),
+            reports: RwSignal::default(),
             frames: RwSignal::new((0, 0)),
             repaint: RwSignal::new(0),
             notices: RwSignal::new(Vec::new()),
@@ -211,6 +214,12 @@ impl Page {
             self.quality.set(Vec::new());
             self.progress.set(Progress::default());
         }
+        self.reports.update(|[likelihood, samples, control]| {
+            (*samples, *control) = (None, None);
+            if training {
+                *likelihood = None;
+            }
+        });
         self.evaluations.set(None);
         self.playing.set(true);
         self.frames.set((0, 0));

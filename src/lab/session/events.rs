@@ -33,6 +33,7 @@ impl Session {
             | Event::Frame { run, .. }
             | Event::Preview { run, .. }
             | Event::Quality { run, .. }
+            | Event::Report { run, .. }
             | Event::Checkpoint { run, .. }
             | Event::Paused { run }
             | Event::Resumed { run }
@@ -67,7 +68,8 @@ impl Session {
             Event::Benchmark { benchmark } => self.measured(slot, benchmark),
             Event::Failed { run, failure } => return self.failed(slot, *run, failure),
             Event::Field { request, .. } => return self.is_newest_field(*request),
-            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } | Event::Quality { .. } => {}
+            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } => {}
+            Event::Quality { .. } | Event::Report { .. } => {}
         }
         true
     }
