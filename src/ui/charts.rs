@@ -15,7 +15,7 @@ const POINTS: usize = 120;
 const MOST: usize = 1200;
 
 /// A chart beside others.
-pub const SMALL: Frame = Frame { width: 320.0, height: 176.0, left: 44.0, right: 10.0, top: 20.0, bottom: 38.0 };
+pub const SMALL: Frame = Frame { width: 250.0, height: 160.0, left: 38.0, right: 8.0, top: 22.0, bottom: 36.0 };
 
 /// The inside of a chart's `<svg>`: grid, titles of the axes, curves, and a line at `now`.
 fn drawn(chart: &LineChart, now: Option<f64>, [along, up]: &[String; 2]) -> String {
@@ -108,7 +108,8 @@ pub fn Chart(
                     aria-label=described
                     viewBox=format!("0 0 {} {}", SMALL.width, SMALL.height)
                     inner_html=move || {
-                        let titles = axes.map(|key| page.text(key));
+                        // Isolated, so that a title runs in its own direction in a chart that runs from left to right.
+                        let titles = axes.map(|key| format!("\u{2068}{}\u{2069}", page.text(key)));
                         chart.with(|chart| chart.as_ref().map(|(c, now)| drawn(c, *now, &titles)).unwrap_or_default())
                     }
                 />
