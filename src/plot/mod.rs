@@ -8,6 +8,7 @@ pub mod label;
 pub mod mosaic;
 pub mod plane;
 pub mod scale;
+pub mod theme;
 
 pub use chart::{LineChart, Series};
 pub use colour::{Rgb, diverging, image, sequential};

@@ -70,9 +70,20 @@ pub fn App() -> impl IntoView {
             export::take(page, file);
         }
     };
-    let pictures = Memo::new(move |_| images::are_shown(page));
+    let pictures = state::memo(move || images::are_shown(page));
     let picture = move || {
         if pictures.get() { view! { <images::Gallery /> }.into_any() } else { view! { <view::Picture /> }.into_any() }
+    };
+    let learned = move || {
+        if pictures.get() {
+            return ().into_any();
+        }
+        view! {
+            <charts::Losses />
+            <charts::QualityChart />
+            <measures::Comparisons />
+        }
+        .into_any()
     };
     let untitled = move || {
         !pictures.get() && page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty())
@@ -94,17 +105,14 @@ pub fn App() -> impl IntoView {
                 // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
                 <div class="column">
                     <section class="picture" aria-label=t("view.label")>
-                        {picture}
+                        {state::changing(picture)}
                         <Show when=untitled>
                             <p class="over">{t("drawing.empty")}</p>
                         </Show>
                     </section>
                     <div class="charts">
                         <charts::Schedules />
-                        {move || {
-                            let plane = !pictures.get();
-                            plane.then(|| view! { <charts::Losses /> <charts::QualityChart /> <measures::Comparisons /> })
-                        }}
+                        {state::changing(learned)}
                     </div>
                 </div>
                 <div class="column">

@@ -6,7 +6,7 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 
 use super::scene::{FIELD_SIDE, Observed, View};
-use super::state::{Layers, Page, flag, page, t, text};
+use super::state::{Layers, Page, effect, flag, memo, page, t, text};
 use super::{export, player};
 use crate::data::Dataset;
 use crate::lab::{DenoiserId, ExperimentId, RunConfig, Status};
@@ -23,12 +23,12 @@ const REST: Duration = Duration::from_millis(80);
 /// Keeps the scene in step with the configuration.
 pub fn prepare(page: Page) {
     player::start(page);
-    let source = Memo::new(move |_| {
+    let source = memo(move || {
         // Images have no data set here, and their runs stay when a seed is changed.
         let of = |c: &RunConfig| (c.experiment == ExperimentId::Plane).then(|| (c.dataset, c.drawing.clone(), c.seed));
         page.config.with(of)
     });
-    Effect::new(move |_| {
+    effect(move || {
         let Some((dataset, drawing, seed)) = source.get() else { return };
         page.scene.update_value(|scene| {
             scene.set_data(Dataset::new(dataset, &drawing).ok(), seed, DATA_POINTS);
@@ -38,14 +38,14 @@ pub fn prepare(page: Page) {
         page.frames.set((0, 0));
         page.paint();
     });
-    let known = Memo::new(move |_| page.config.with(Observed::of));
-    Effect::new(move |_| {
+    let known = memo(move || page.config.with(Observed::of));
+    effect(move || {
         let observed = known.get();
         page.scene.update_value(|scene| scene.observed = observed);
         page.paint();
     });
     // The field of the network is asked for when the slider rests and the worker has time.
-    let wanted = Memo::new(move |_| {
+    let wanted = memo(move || {
         let trained = page.config.with(|c| c.denoiser == DenoiserId::Trained);
         let (able, step) = page.session.with(|s| {
             let able = s.has_weights() && matches!(s.status(), Status::Idle | Status::Done | Status::Paused);
@@ -55,7 +55,7 @@ pub fn prepare(page: Page) {
         on.then(|| (page.level().t, step))
     });
     let waiting = StoredValue::new(None::<TimeoutHandle>);
-    Effect::new(move |_| {
+    effect(move || {
         let wanted = wanted.get();
         if let Some(handle) = waiting.get_value() {
             handle.clear();
@@ -77,7 +77,7 @@ pub fn Picture() -> impl IntoView {
     let page = page();
     let canvas = NodeRef::<Canvas>::new();
     let asked = StoredValue::new(false);
-    Effect::new(move |_| {
+    effect(move || {
         page.repaint.track();
         page.frames.track();
         let (layers, dark, level) = (page.layers.get(), page.dark.get(), page.level());

@@ -127,9 +127,8 @@ fn a_checkpoint_let_go_of_over_the_page_is_recognised_and_a_foreign_file_leaves_
     let attack = golden("unet_attack.pt");
     for (name, content) in [("cats.safetensors", &b"no weights at all"[..]), ("unet_attack.pt", &attack)] {
         page.drop_file(name, content);
-        let refused = page.until("the file is refused", SOON, || {
-            Some(page.text("refused")).filter(|text| text.contains(name))
-        });
+        let refused =
+            page.until("the file is refused", SOON, || Some(page.text("refused")).filter(|text| text.contains(name)));
         assert!(refused.contains("stays in use"), "{refused}");
     }
     // What was there still works.
@@ -150,9 +149,8 @@ fn a_corrupt_shard_is_refused_with_what_was_found_and_expected() {
     });
     page.wait_for(&["idle"], SOON);
     page.press("fetch-weights");
-    let refused = page.until("the weights are refused", LATE, || {
-        Some(page.text("refused")).filter(|text| !text.trim().is_empty())
-    });
+    let refused = page
+        .until("the weights are refused", LATE, || Some(page.text("refused")).filter(|text| !text.trim().is_empty()));
     assert!(refused.contains("SHA-256") && refused.contains("weights.00.safetensors"), "{refused}");
     page.press("sample");
     page.wait_for(&["failed"], LATE);
@@ -220,10 +218,8 @@ fn a_mask_is_painted_with_a_pen_and_taken_back() {
 
 #[test]
 fn solvers_are_compared_at_the_same_price_and_the_link_says_which() {
-    let page = Page::open(
-        "images-compare",
-        "#experiment=images&device=cpu&images=1&steps=4&compare=ddim,heun,dpmpp-2m&run=1",
-    );
+    let page =
+        Page::open("images-compare", "#experiment=images&device=cpu&images=1&steps=4&compare=ddim,heun,dpmpp-2m&run=1");
     let captions = page.until("three rows are complete", LATE, || {
         let texts = page.browser.script(
             "return [...document.querySelectorAll('.grid-of-images figcaption')].map(e => e.textContent);",

@@ -288,3 +288,37 @@ fn a_run_puts_a_measurement_off_and_it_is_taken_afterwards() {
     session.receive(Slot::Cpu, &done(1, false));
     assert!(session.wants_comparison());
 }
+
+#[test]
+fn a_lost_device_keeps_the_checkpoint_and_a_restart_brings_the_device_back() {
+    let mut session = with_both();
+    session.wish(DeviceWish::Gpu);
+    session.train(&config(), false);
+    session.receive(Slot::Gpu, &checkpoint(1, 70));
+    let _ = session.take_actions();
+    let failure = Failure { kind: FailureKind::DeviceLost, detail: "unplugged".to_owned() };
+    assert!(session.receive(Slot::Gpu, &Event::Failed { run: Some(RunId(1)), failure }));
+    assert_eq!(session.status(), Status::Failed);
+    assert_eq!(session.failure().map(|f| f.kind), Some(FailureKind::DeviceLost));
+    assert!(session.can_recover());
+    assert_eq!(session.take_actions(), [Action::Terminate(Slot::Gpu)]);
+
+    session.restart(&config());
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Gpu)], "the device that was wished for, and no other");
+    session.receive(Slot::Gpu, &ready(true));
+    let sent = session.take_actions();
+    let continues = |a: &Action| matches!(a, Action::Post(Slot::Gpu, Command::Continue { checkpoint, .. }) if checkpoint.0 == [7; 3]);
+    assert!(sent.len() == 1 && continues(&sent[0]), "{sent:?}");
+}
+
+#[test]
+fn a_worker_of_another_build_is_ended_and_only_loading_the_page_again_helps() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    let _ = session.take_actions();
+    let failure = Failure { kind: FailureKind::Outdated, detail: String::new() };
+    session.receive(Slot::Cpu, &Event::Failed { run: None, failure });
+    assert_eq!(session.status(), Status::Failed);
+    assert!(!session.can_recover());
+    assert_eq!(session.take_actions(), [Action::Terminate(Slot::Cpu)]);
+}

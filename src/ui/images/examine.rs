@@ -8,7 +8,7 @@ use crate::lab::{DeviceWish, Session, Slot};
 use crate::plot::label::number;
 use crate::protocol::images::{ImageBenchmark, SelfTest as Report};
 use crate::share::Examination;
-use crate::ui::state::{Page, flag, page, t};
+use crate::ui::state::{Page, changing, effect, flag, memo, page, t};
 
 /// Numbers of images of an evaluation that is timed.
 const BATCHES: [u32; 3] = [1, 4, 16];
@@ -31,8 +31,8 @@ fn is_settled(session: &Session) -> bool {
 
 /// Does what the link asks for, once.
 pub fn obey_the_link(page: Page) {
-    let settled = Memo::new(move |_| page.session.with(is_settled));
-    Effect::new(move |_| {
+    let settled = memo(move || page.session.with(is_settled));
+    effect(move || {
         let Examination { self_test, benchmark } = page.images.wanted.get();
         if !(self_test || benchmark) || !super::are_shown(page) || !settled.get() {
             return;
@@ -97,7 +97,7 @@ pub fn benchmarks(page: Page) -> String {
 pub fn SelfTest() -> impl IntoView {
     let page = page();
     let examining = flag(move || page.session.with(|s| s.is_examining() || s.is_busy()));
-    let reports = Memo::new(move |_| page.session.with(|s| Slot::ALL.map(|slot| s.self_test(slot).cloned())));
+    let reports = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.self_test(slot).cloned())));
     let tables = move || {
         reports.with(|reports| {
             let found = Slot::ALL.iter().zip(reports).filter_map(|(&slot, report)| Some((slot, report.as_ref()?)));
@@ -112,7 +112,7 @@ pub fn SelfTest() -> impl IntoView {
                 Some(examining),
                 Box::new(move || page.tell(Session::test_images)),
             )}
-            <div aria-live="polite">{tables}</div>
+            <div aria-live="polite">{changing(tables)}</div>
         </div>
     }
     .into_any()

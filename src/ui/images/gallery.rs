@@ -11,7 +11,7 @@ use crate::lab::film::shown;
 use crate::lab::{ArrangementId, RunConfig};
 use crate::plot::mosaic::Mosaic;
 use crate::ui::scene::context;
-use crate::ui::state::{Page, flag, page, t, text};
+use crate::ui::state::{Page, changing, flag, page, t, text};
 use crate::ui::view::Time;
 
 /// The layout of a row: everything that is known of it before the first frame.
@@ -42,7 +42,7 @@ pub fn Gallery() -> impl IntoView {
     };
     let none = flag(move || page.frames.get().0 == 0);
     view! {
-        <div class="gallery" data-testid="gallery">{rows}</div>
+        <div class="gallery" data-testid="gallery">{changing(rows)}</div>
         <Time />
         <div class="layers">
             {check(

@@ -13,7 +13,7 @@ use crate::lab::film::one;
 use crate::lab::images::{PIXELS, Picture, SIDE};
 use crate::rng::{Rng, Stream};
 use crate::ui::scene::context;
-use crate::ui::state::{Page, flag, page, t, text};
+use crate::ui::state::{Page, flag, memo, page, t, text};
 
 /// Radius of the brush in pixels of the image.
 const BRUSH: f64 = 2.4;
@@ -129,8 +129,8 @@ pub fn Known() -> impl IntoView {
     // Where the stroke was last, while there is one.
     let stroke = StoredValue::new(None::<[f64; 2]>);
     let history = RwSignal::new(Vec::<Vec<bool>>::new());
-    let none = Memo::new(move |_| page.config.with(|config| config.picture.is_empty()));
-    let masked = Memo::new(move |_| page.config.with(|config| config.task == TaskId::Inpaint));
+    let none = memo(move || page.config.with(|config| config.picture.is_empty()));
+    let masked = memo(move || page.config.with(|config| config.task == TaskId::Inpaint));
     // Whoever wants to fill in or to colour after a run has an image at hand.
     if none.get_untracked()
         && let Some(colours) = at_hand(page)

@@ -22,7 +22,7 @@ pub use known::Known;
 pub use solvers::Solvers;
 pub use weights::Weights;
 
-use super::state::Page;
+use super::state::{Page, effect, memo};
 use crate::lab::comparison::with_solver;
 use crate::lab::film::{Film, MOST_KEPT};
 use crate::lab::session::Phase;
@@ -159,19 +159,21 @@ pub fn device(page: Page) -> String {
 
 /// Keeps the session informed of the experiment, and does what the link asks for.
 pub fn prepare(page: Page) {
-    let experiment = Memo::new(move |_| page.config.with(|config| config.experiment));
-    Effect::new(move |earlier: Option<ExperimentId>| {
+    let experiment = memo(move || page.config.with(|config| config.experiment));
+    let earlier = StoredValue::new(None::<ExperimentId>);
+    effect(move || {
         let now = experiment.get();
+        let another = earlier.get_value().is_some_and(|earlier| earlier != now);
+        earlier.set_value(Some(now));
         page.tell(|session| {
             session.show_experiment(now);
-            if earlier.is_some_and(|earlier| earlier != now) {
+            if another {
                 session.start_afresh();
             }
         });
-        if earlier.is_some_and(|earlier| earlier != now) {
+        if another {
             page.forget(true);
         }
-        now
     });
     examine::obey_the_link(page);
 }

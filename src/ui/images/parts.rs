@@ -7,7 +7,7 @@ use web_sys::{HtmlCanvasElement, ImageData};
 
 use crate::plot::mosaic::Mosaic;
 use crate::ui::scene::context;
-use crate::ui::state::t;
+use crate::ui::state::{effect, t};
 
 /// A quiet button.
 pub fn button(id: &'static str, key: &'static str, disabled: Option<Signal<bool>>, press: Box<dyn Fn()>) -> AnyView {
@@ -40,7 +40,7 @@ pub fn check(id: &'static str, label: Signal<String>, checked: Signal<bool>, cha
 pub fn paint_when(canvas: NodeRef<Canvas>, watch: Box<dyn Fn()>, paint: Box<dyn Fn(&HtmlCanvasElement)>) {
     let asked = StoredValue::new(false);
     let paint = StoredValue::new_local(paint);
-    Effect::new(move |_| {
+    effect(move || {
         watch();
         if canvas.get().is_none() || asked.get_value() {
             return;

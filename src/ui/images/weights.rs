@@ -13,7 +13,7 @@ use crate::lab::session::images::ImageWeights;
 use crate::lab::texts::fill;
 use crate::plot::label::number;
 use crate::protocol::images::{Refusal, WeightsSource, WeightsSummary};
-use crate::ui::state::{Page, flag, page, start, t, text};
+use crate::ui::state::{Page, changing, flag, memo, page, start, t, text};
 
 /// The folder of the sets, beside the page.
 const FOLDER: &str = "./weights";
@@ -142,8 +142,8 @@ pub fn Weights() -> impl IntoView {
     let page = page();
     let sets = RwSignal::new(None::<Vec<Shipped>>);
     start(read_sets(sets));
-    let named = Memo::new(move |_| page.config.with(|config| config.weights.as_str().to_owned()));
-    let state = Memo::new(move |_| page.session.with(|session| session.image_weights().clone()));
+    let named = memo(move || page.config.with(|config| config.weights.as_str().to_owned()));
+    let state = memo(move || page.session.with(|session| session.image_weights().clone()));
     let list = move || {
         let Some(sets) = sets.get() else { return view! { <p class="note">"…"</p> }.into_any() };
         if sets.is_empty() {
@@ -152,27 +152,28 @@ pub fn Weights() -> impl IntoView {
         sets.into_iter().enumerate().map(|(place, set)| listed(page, named, place, set)).collect_view().into_any()
     };
     let own = move || {
-        let is_own = named.get() == OWN_WEIGHTS;
-        is_own.then(|| {
-            let title = state.with(|state| match state {
-                ImageWeights::Held(weights) if weights.id == OWN_WEIGHTS => Some(weights.title.clone()),
-                _ => None,
-            });
-            let title = title.unwrap_or_else(|| page.text("images.own-missing"));
-            view! {
-                <label class="set">
-                    <input type="radio" name="weights" checked />
-                    <span dir="auto">{title}</span>
-                </label>
-            }
-        })
+        if named.get() != OWN_WEIGHTS {
+            return ().into_any();
+        }
+        let title = state.with(|state| match state {
+            ImageWeights::Held(weights) if weights.id == OWN_WEIGHTS => Some(weights.title.clone()),
+            _ => None,
+        });
+        let title = title.unwrap_or_else(|| page.text("images.own-missing"));
+        view! {
+            <label class="set">
+                <input type="radio" name="weights" checked />
+                <span dir="auto">{title}</span>
+            </label>
+        }
+        .into_any()
     };
     view! {
         <div class="weights" data-testid="weights" role="radiogroup" aria-labelledby="weights-label">
-            {list}
-            {own}
+            {changing(list)}
+            {changing(own)}
         </div>
-        {move || state.with(|state| shown(page, state))}
+        {changing(move || state.with(|state| shown(page, state)))}
         <Own />
     }
     .into_any()
