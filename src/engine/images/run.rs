@@ -1,12 +1,10 @@
 //! A run of images: what the configuration asks for, a step at a time.
 
-use burn::tensor::Tensor;
-
 use super::denoiser::{ImageDenoiser, Pace, Stopped, Watch};
 use super::error::ImageError;
 use super::model::ImageModel;
 use super::noise::{starting_noise, step_noise};
-use super::pictures::{Pictures, from_bytes, read, to_bytes};
+use super::pictures::{Pictures, from_bytes, to_bytes};
 use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
@@ -26,8 +24,8 @@ enum Known {
         image: Pictures,
         mask: Pictures,
     },
-    /// The mean of the channels of every pixel.
-    Grey(Tensor<4>),
+    /// The mean of the channels of every pixel, which this image has.
+    Grey(Pictures),
 }
 
 impl Known {
@@ -45,10 +43,11 @@ impl Known {
         let device = &opened.device;
         let image = Pictures::new(from_bytes(config.picture.colours()), [1, 3, SIDE, SIDE], device);
         if config.task == TaskId::Colourise {
-            return Ok(Self::Grey(image.0.mean_dim(1)));
+            return Ok(Self::Grey(image));
         }
         let plane = config.picture.known().iter().map(|known| if *known { 1.0 } else { 0.0 });
-        let mask = Pictures::new(plane.collect(), [1, 1, SIDE, SIDE], device);
+        let plane: Vec<f32> = plane.collect();
+        let mask = Pictures::new(plane.repeat(3), [1, 3, SIDE, SIDE], device);
         Ok(Self::Pixels { image, mask })
     }
 
@@ -58,10 +57,7 @@ impl Known {
             Self::Nothing => data,
             Self::Pixels { image, mask } => image.clone().select(data, mask),
             // The nearest pixel of this grey: every channel moves by the same.
-            Self::Grey(grey) => {
-                let change = grey.clone() - data.0.clone().mean_dim(1);
-                Pictures(data.0 + change)
-            }
+            Self::Grey(image) => data.with_grey_of(image),
         }
     }
 }
@@ -215,11 +211,12 @@ impl<'m> ImageRun<'m> {
         let [images, channels, side, _] = self.sampler.x().0.dims();
         let noisy = self.sampler.x().clone().scale(canonical(level).1);
         // One way back from the device for both.
-        let both = match self.sampler.estimate() {
-            Some(estimate) => Tensor::cat(vec![noisy.0, self.known.project(estimate.data.clone()).0], 0),
-            None => noisy.0,
+        let mut both = vec![noisy];
+        both.extend(self.sampler.estimate().map(|estimate| self.known.project(estimate.data.clone())));
+        let values = match Pictures::join(both) {
+            Some(both) => both.values().await?,
+            None => Vec::new(),
         };
-        let values = read(both).await?;
         if !values.iter().all(|value| value.is_finite()) {
             return Err(EngineError::SamplesDiverged { step: self.steps });
         }
