@@ -8,7 +8,7 @@ use super::pictures::{Pictures, from_bytes, to_bytes};
 use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
-use crate::diffusion::{NoiseUse, Sampler, Schedule, Solver, State as _};
+use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
 use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::lab::images::SIDE;
@@ -62,6 +62,26 @@ impl Known {
     }
 }
 
+/// The network, whose estimates agree with what is known. One type for all tasks, so that the solvers are there once.
+struct Agreeing<'a, 'd, W> {
+    denoiser: &'a mut ImageDenoiser<'d, W>,
+    known: &'a Known,
+}
+
+impl<W: Watch> Denoiser<Pictures> for Agreeing<'_, '_, W> {
+    async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
+        let known = self.known;
+        if let Known::Nothing = known {
+            return self.denoiser.estimate(x, level).await;
+        }
+        Observed { model: &mut *self.denoiser, project: |data, _| known.project(data) }.estimate(x, level).await
+    }
+
+    fn learned_noise(&self, noise: Pictures, smallest: f64, largest: f64) -> Pictures {
+        self.denoiser.learned_noise(noise, smallest, largest)
+    }
+}
+
 /// What a step of a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -101,7 +121,7 @@ impl<'m> ImageRun<'m> {
         let shape = [images, model.config().image_channels, model.side, model.side];
         let start = starting_noise(&config, shape, &opened.device).scale(schedule.prior_std());
         let classes = model.config().classes;
-        let labels = match config.class {
+        let labels = match config.image_class {
             ClassId::Any => Vec::new(),
             class => (0..images).map(|image| class.label(image, classes)).collect(),
         };
@@ -157,13 +177,8 @@ impl<'m> ImageRun<'m> {
         };
         let config = &self.config;
         let mut draw = |like: &Pictures, usage: NoiseUse| step_noise(config, like, usage);
-        let report = if let Known::Nothing = self.known {
-            self.sampler.step(&mut denoiser, &mut draw).await
-        } else {
-            let known = &self.known;
-            let mut observed = Observed { model: &mut denoiser, project: |data| known.project(data) };
-            self.sampler.step(&mut observed, &mut draw).await
-        };
+        let mut agreeing = Agreeing { denoiser: &mut denoiser, known: &self.known };
+        let report = self.sampler.step(&mut agreeing, &mut draw).await;
         match denoiser.stopped {
             None => {}
             Some(Stopped::GivenUp) => {
