@@ -16,7 +16,10 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
         println!("cargo::rustc-link-arg-bins=--keep-section=target_features");
     }
-    println!("cargo::rustc-env=SCOREFIELD_WIRE={:08x}", digest(&["src/protocol.rs", "src/lab", "src/wire.rs"]));
+    println!(
+        "cargo::rustc-env=SCOREFIELD_WIRE={:08x}",
+        digest(&["src/protocol.rs", "src/protocol", "src/lab", "src/wire.rs"])
+    );
     // Only the page reads them: a new text is no reason to build the workers again.
     if env::var_os("CARGO_FEATURE_UI").is_some() {
         println!("cargo::rustc-env=SCOREFIELD_LOCALES={:08x}", digest(&["web/locales"]));

@@ -61,7 +61,7 @@ fn page_with(config: &UNetConfig, precision: Precision) -> Page {
         input: Input::Karras { data_std: 0.5 },
         time: TimeConvention::LogSigma { factor: 100.0 },
         image_size: 8,
-        classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
+        classes: (0..config.image_classes).map(|class| format!("class {class}")).collect(),
         files: shards.iter().map(|(name, bytes)| ManifestFile::describe(name, bytes)).collect(),
         licence: "MIT".into(),
         provenance: "made for a test".into(),
@@ -88,7 +88,7 @@ fn page() -> Page {
 
 fn load(page: &mut Page, source: WeightsSource) -> Vec<Event> {
     page.post(Command::Images(ImageCommand::Load { run: LOAD, source }));
-    page.settle()
+    page.until(|e| matches!(e, Event::Images(ImageEvent::Loaded { .. } | ImageEvent::Refused { .. })))
 }
 
 fn set(id: &str) -> WeightsSource {
@@ -117,14 +117,17 @@ fn config() -> RunConfig {
 
 fn sample(page: &mut Page, config: &RunConfig) -> Vec<Event> {
     page.post(Command::Sample { run: RUN, config: config.clone() });
-    page.settle()
+    page.until(|e| matches!(e, Event::Done { .. } | Event::Failed { .. }))
+}
+
+fn frame(event: &Event) -> Option<&ImageFrame> {
+    match event {
+        Event::Images(ImageEvent::Frame { frame, .. }) => Some(frame),
+        _ => None,
+    }
 }
 
 fn frames(events: &[Event]) -> Vec<&ImageFrame> {
-    let frame = |event| match event {
-        Event::Images(ImageEvent::Frame { frame, .. }) => Some(frame),
-        _ => None,
-    };
     events.iter().filter_map(frame).collect()
 }
 
@@ -143,7 +146,7 @@ fn a_set_is_fetched_with_progress_checked_kept_and_described() {
             _ => None,
         })
         .collect();
-    assert!(fetching.len() >= 4 && fetching.is_sorted(), "{fetching:?}");
+    assert!(fetching.len() >= 2 && fetching.is_sorted(), "{fetching:?}");
     let (received, total) = *fetching.last().unwrap();
     assert_eq!(received, total);
     let weights = loaded(&events);
@@ -282,7 +285,7 @@ fn a_load_is_given_up_at_once_with_what_waits_for_it_even_when_nothing_arrives()
     page.until(|e| matches!(e, Event::Images(ImageEvent::Fetching { .. })));
     page.beat(20);
     page.post(Command::Stop);
-    let events = page.settle();
+    let events = page.until(|e| matches!(e, Event::Done { run: RUN, .. }));
     let done: Vec<RunId> = events
         .iter()
         .filter_map(|e| if let Event::Done { run, stopped: true, .. } = e { Some(*run) } else { None })
@@ -317,7 +320,7 @@ fn a_run_is_held_stepped_and_stopped_within_an_evaluation() {
 fn this_device_passes_the_self_test_and_is_timed() {
     let mut page = page();
     page.post(Command::Images(ImageCommand::SelfTest { run: RUN }));
-    let events = page.settle();
+    let events = page.until(|e| matches!(e, Event::Images(ImageEvent::SelfTest { .. })));
     let [Event::Images(ImageEvent::SelfTest { run: RUN, report })] = &events[..] else { panic!("{events:?}") };
     for case in &report.cases {
         println!("{}: {:.1e} of {:.1e}", case.name, case.error, case.tolerance);
@@ -331,7 +334,7 @@ fn this_device_passes_the_self_test_and_is_timed() {
     assert!(matches!(&page.settle()[..], [Event::Failed { failure, .. }] if failure.kind == FailureKind::Untrained));
     load(&mut page, set("tiny"));
     page.post(measure);
-    let events = page.settle();
+    let events = page.until(|e| matches!(e, Event::Images(ImageEvent::Benchmark { complete: true, .. })));
     let last = match events.last() {
         Some(Event::Images(ImageEvent::Benchmark { benchmark, complete: true, .. })) => benchmark,
         other => panic!("{other:?}"),
@@ -352,9 +355,7 @@ fn loading_takes_at_most_two_point_two_times_the_weights() {
         *page.files().no_room.borrow_mut() = true;
         let (events, peak) = counting::peak(|| load(&mut page, set("tiny")));
         let weights = 4.0 * f64::from(loaded(&events).parameters);
-        // The page of this test answers with a copy of the file in pieces, which a browser holds elsewhere.
-        let copies = loaded(&events).file_bytes;
-        let share = (peak as f64 - copies) / weights;
+        let share = peak as f64 / weights;
         println!("{precision:?}: {share:.2} times the weights");
         assert!(share <= 2.2, "{precision:?}: {share}");
     }

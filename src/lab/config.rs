@@ -76,24 +76,6 @@ pub struct RunConfig {
     /// Points to sample.
     pub samples: u32,
 
-    /// The weights of the network of images: the id of a set, `own` for the visitor's file, empty for the first set.
-    pub weights: Word,
-    /// What a run of images makes.
-    pub task: TaskId,
-    /// The known image, for [`TaskId::Inpaint`] and [`TaskId::Colourise`].
-    pub picture: Picture,
-    /// Images to make.
-    pub images: u32,
-    /// Their class.
-    pub image_class: ClassId,
-    /// Whether estimates are held within the range of pixels.
-    pub clip: ClipId,
-    /// How the noise of the images is related.
-    pub arrangement: ArrangementId,
-    /// How far variations are from the first image, from 0 (the same) to 1 (unrelated).
-    pub variation: f64,
-    /// Seed at the other end of an interpolation.
-    pub seed_to: u32,
     /// How something known beforehand is imposed on the samples.
     pub control: ControlId,
     /// Direction that is observed, in degrees: `x cos + y sin`; 0 is the x coordinate, 90 the y coordinate.
@@ -123,6 +105,25 @@ pub struct RunConfig {
     pub points: u32,
     /// Relative and absolute tolerance of the flow behind the likelihood.
     pub flow_tolerance: f64,
+
+    /// The weights of the network of images: the id of a set, `own` for the visitor's file, empty for the first set.
+    pub weights: Word,
+    /// What a run of images makes.
+    pub task: TaskId,
+    /// The known image, for [`TaskId::Inpaint`] and [`TaskId::Colourise`].
+    pub picture: Picture,
+    /// Images to make.
+    pub images: u32,
+    /// Their class.
+    pub image_class: ClassId,
+    /// Whether estimates are held within the range of pixels.
+    pub clip: ClipId,
+    /// How the noise of the images is related.
+    pub arrangement: ArrangementId,
+    /// How far variations are from the first image, from 0 (the same) to 1 (unrelated).
+    pub variation: f64,
+    /// Seed at the other end of an interpolation.
+    pub seed_to: u32,
 
     /// Seed of every random number of the run.
     pub seed: u32,
@@ -161,15 +162,6 @@ impl Default for RunConfig {
             corrections: 1,
             tolerance: 1e-4,
             samples: 2000,
-            weights: Word::default(),
-            task: TaskId::Generate,
-            picture: Picture::default(),
-            images: 16,
-            image_class: ClassId::Any,
-            clip: ClipId::Never,
-            arrangement: ArrangementId::Independent,
-            variation: 0.3,
-            seed_to: 2,
             control: ControlId::None,
             observe_angle: 0.0,
             observe_value: 0.0,
@@ -184,6 +176,15 @@ impl Default for RunConfig {
             probes: 1,
             points: 500,
             flow_tolerance: 1e-5,
+            weights: Word::default(),
+            task: TaskId::Generate,
+            picture: Picture::default(),
+            images: 16,
+            image_class: ClassId::Any,
+            clip: ClipId::Never,
+            arrangement: ArrangementId::Independent,
+            variation: 0.3,
+            seed_to: 2,
             seed: 1,
             device: DeviceWish::Auto,
         }
