@@ -2,7 +2,7 @@
 //!
 //! A run is named by a [`RunId`] that the page makes; the page ignores events of runs that are not current. The worker
 //! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
-//! No 64-bit integers travel: JavaScript's numbers do not hold them.
+//! [`crate::wire`] makes bytes of the messages.
 
 use serde::{Deserialize, Serialize};
 
@@ -429,6 +429,8 @@ pub enum FailureKind {
     BadConfig,
     /// Not enough memory.
     OutOfMemory,
+    /// Page and worker are of different builds: the page has to be loaded again.
+    Outdated,
     /// A fault of the program.
     Internal,
 }

@@ -9,7 +9,7 @@ use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
 use scorefield::protocol::{FailureKind, MEASURES};
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 8] = [
+const FAILURES: [FailureKind; 9] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
     FailureKind::Diverged,
@@ -17,11 +17,18 @@ const FAILURES: [FailureKind; 8] = [
     FailureKind::BadFile,
     FailureKind::BadConfig,
     FailureKind::OutOfMemory,
+    FailureKind::Outdated,
     FailureKind::Internal,
 ];
 
+/// The locale file, as the page fetches it.
+fn file(language: Language) -> &'static str {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web").join(language.file());
+    std::fs::read_to_string(path).expect("a locale file").leak()
+}
+
 fn texts(language: Language) -> BTreeMap<&'static str, &'static str> {
-    entries(language.file()).collect()
+    entries(file(language)).collect()
 }
 
 fn places(text: &str) -> BTreeSet<&str> {
@@ -75,9 +82,9 @@ fn keys_from_tables() -> BTreeSet<String> {
 
 #[test]
 fn every_language_has_the_same_keys_once_each() {
-    let english: Vec<&str> = entries(Language::English.file()).map(|(key, _)| key).collect();
+    let english: Vec<&str> = entries(file(Language::English)).map(|(key, _)| key).collect();
     for language in Language::ALL {
-        let keys: Vec<&str> = entries(language.file()).map(|(key, _)| key).collect();
+        let keys: Vec<&str> = entries(file(language)).map(|(key, _)| key).collect();
         let once: BTreeSet<&str> = keys.iter().copied().collect();
         assert_eq!(once.len(), keys.len(), "{}: a key twice", language.tag());
         let expected: BTreeSet<&str> = english.iter().copied().collect();
@@ -119,6 +126,7 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::BadFile
             | FailureKind::BadConfig
             | FailureKind::OutOfMemory
+            | FailureKind::Outdated
             | FailureKind::Internal => {}
         }
     }

@@ -8,6 +8,7 @@ pub mod experiments;
 pub mod fields;
 mod resolve;
 pub mod session;
+pub mod settings;
 pub mod texts;
 
 pub use choices::{

@@ -24,7 +24,7 @@ impl LevelFeatures {
     /// The features of a level. Only its log-SNR matters, so that one network serves every schedule.
     #[must_use]
     pub fn new(level: Level) -> Self {
-        let scale = 1.0 / level.alpha.hypot(level.sigma).max(f64::MIN_POSITIVE);
+        let scale = 1.0 / libm::hypot(level.alpha, level.sigma).max(f64::MIN_POSITIVE);
         // The level's angle resolves where signal and noise are comparable, its logarithm where one is small.
         let share = libm::atan2(level.sigma, level.alpha) / core::f64::consts::FRAC_PI_2;
         let log = (libm::log(level.alpha.max(1e-4)) - libm::log(level.sigma.max(1e-4))).clamp(-7.0, 7.0) / 4.0;

@@ -248,6 +248,22 @@ fn Failed() -> impl IntoView {
     .into_any()
 }
 
+/// The measurements of a device, a line each, for the curious.
+fn numbers(b: &Benchmark) -> String {
+    let rows = [
+        ("parameters", f64::from(b.parameters)),
+        ("warm_up_ms", b.warm_up_ms),
+        ("training_step_ms", b.training_step_ms),
+        ("batch", f64::from(b.batch)),
+        ("evaluation_ms", b.evaluation_ms),
+        ("samples", f64::from(b.samples)),
+        ("training_steps_per_second", b.training_steps_per_second),
+        ("samples_per_second", b.samples_per_second),
+    ];
+    let rows: String = rows.map(|(name, value)| format!("\n{name}: {}", number(value, 4))).concat();
+    format!("{}{rows}", b.device.name)
+}
+
 /// What computes, and why.
 #[component]
 pub fn Device() -> impl IntoView {
@@ -281,9 +297,9 @@ pub fn Device() -> impl IntoView {
         let key = if wish == DeviceWish::Auto { "device.measured" } else { "device.chosen-measured" };
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
-    let json = move || {
+    let measured = move || {
         let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
-        if measured.is_empty() { String::new() } else { serde_json::to_string(&measured).unwrap_or_default() }
+        measured.iter().map(numbers).collect::<Vec<_>>().join("\n\n")
     };
     let idle = move || page.session.with(|s| !s.is_comparing() && !s.is_busy() && s.status() != Status::Loading);
     view! {
@@ -310,9 +326,9 @@ pub fn Device() -> impl IntoView {
             >
                 {t("action.compare")}
             </button>
-            <details class:unseen=flag(move || json().is_empty())>
+            <details class:unseen=flag(move || measured().is_empty())>
                 <summary>{t("device.numbers")}</summary>
-                <pre data-testid="benchmark" dir="ltr">{text(json)}</pre>
+                <pre data-testid="benchmark" dir="ltr">{text(measured)}</pre>
             </details>
         </section>
     }

@@ -337,7 +337,7 @@ fn density_image(data: &Dataset, window: &Projection, view: &View) -> Option<Ima
         .iter()
         .flat_map(|&v| {
             // The square root of the density: faint modes stay visible beside strong ones.
-            let share = if v.is_finite() { (0.5 * (v - top)).exp() } else { 0.0 };
+            let share = if v.is_finite() { libm::exp(0.5 * (v - top)) } else { 0.0 };
             let channel = |c: usize| (colours.low[c] + share * (colours.high[c] - colours.low[c])) as u8;
             [channel(0), channel(1), channel(2), 255]
         })

@@ -1,5 +1,8 @@
 //! What the page knows: the signals that every part of it shares.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use leptos::prelude::*;
 
 use super::scene::Scene;
@@ -76,7 +79,8 @@ pub struct Page {
     pub session: RwSignal<Session>,
     /// Language.
     pub language: RwSignal<Language>,
-    texts: RwSignal<Texts>,
+    /// Its texts.
+    pub texts: RwSignal<Texts>,
     /// Light or dark, as wished.
     pub theme: RwSignal<Theme>,
     /// Light or dark, as it is.
@@ -116,12 +120,12 @@ pub struct Page {
 impl Page {
     /// The page at its start.
     #[must_use]
-    pub fn new(config: RunConfig, language: Language, theme: Theme, dark: bool) -> Self {
+    pub fn new(config: RunConfig, language: Language, texts: Texts, theme: Theme, dark: bool) -> Self {
         Self {
             session: RwSignal::new(Session::new(config.device)),
             config: RwSignal::new(config),
             language: RwSignal::new(language),
-            texts: RwSignal::new(Texts::of(language)),
+            texts: RwSignal::new(texts),
             theme: RwSignal::new(theme),
             dark: RwSignal::new(dark),
             layers: RwSignal::new(Layers {
@@ -160,12 +164,6 @@ impl Page {
     pub fn filled(self, key: &str, values: &[(&str, &str)]) -> String {
         let text = self.texts.with(|texts| texts::fill(texts.get(key), values));
         self.language.get().digits(&text)
-    }
-
-    /// Changes the language.
-    pub fn speak(self, language: Language) {
-        self.texts.set(Texts::of(language));
-        self.language.set(language);
     }
 
     /// A field of the configuration as text, followed.
@@ -282,4 +280,9 @@ pub fn text(change: impl Fn() -> String + Send + Sync + 'static) -> Signal<Strin
 /// The same for what is so or not.
 pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
     Signal::derive(change)
+}
+
+/// Runs a task of the page. Boxed, because every type of a task would have an executor's code of its own.
+pub fn start(task: impl Future<Output = ()> + 'static) {
+    leptos::task::spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
 }

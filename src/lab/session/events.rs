@@ -118,7 +118,7 @@ impl Session {
                 return false;
             }
         }
-        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost);
+        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost | FailureKind::Outdated);
         if lost {
             self.device_mut(slot).phase = Phase::Dead;
             self.device_mut(slot).holds = None;
