@@ -284,5 +284,5 @@ pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
 
 /// Runs a task of the page. Boxed, because every type of a task would have an executor's code of its own.
 pub fn start(task: impl Future<Output = ()> + 'static) {
-    leptos::task::spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
+    wasm_bindgen_futures::spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
 }
