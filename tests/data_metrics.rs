@@ -1,8 +1,8 @@
 //! Metrics against NumPy and SciPy, and against what is known of perfect and of wrong samples.
 
 use scorefield::data::metrics::{
-    Floor, Inspection, Judge, Slices, bootstrap, divergences, energy_distance, floor, frechet, gaussian_fit, histogram_side,
-    maximum_mean_discrepancy, modes, precision_recall, quality, sliced::wasserstein,
+    Floor, Inspection, Judge, Slices, bootstrap, divergences, energy_distance, floor, frechet, gaussian_fit,
+    histogram_side, maximum_mean_discrepancy, modes, precision_recall, quality, sliced::wasserstein,
 };
 use scorefield::data::{Dataset, Mixture, SquareGrid};
 use scorefield::diffusion::Level;

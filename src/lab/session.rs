@@ -87,6 +87,8 @@ pub enum Work {
 }
 
 /// What the page has to do for the session.
+// A handful live at a time, and each is taken apart at once: a box around the command would save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Find out whether the browser has an adapter for WebGPU, and say so to [`Session::adapter`].
