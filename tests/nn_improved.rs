@@ -18,14 +18,16 @@ const REFERENCE: &[u8] = include_bytes!("golden/improved_reference.safetensors")
 /// Single precision on both sides, with sums of up to 900 products in different orders.
 const TOLERANCE: f32 = 1e-4;
 
+type Shapes = BTreeMap<String, Vec<usize>>;
+
 /// Names and shapes of the reference's parameters.
-fn shapes() -> BTreeMap<String, Vec<usize>> {
+fn shapes() -> Shapes {
     let (_, metadata) = SafeTensors::read_metadata(REFERENCE).unwrap();
     serde_json::from_str(&metadata.metadata().as_ref().unwrap()["shapes"]).unwrap()
 }
 
 /// A file in the published layout with the reference's numbers.
-fn file(shapes: &BTreeMap<String, Vec<usize>>) -> Vec<u8> {
+fn file(shapes: &Shapes) -> Vec<u8> {
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
         .iter()
         .map(|(name, shape)| {
@@ -97,7 +99,7 @@ fn the_published_network_for_cifar10_has_52546438_parameters() {
 
 #[test]
 fn tensors_of_other_shapes_and_those_that_are_missing_are_named() {
-    let refused = |change: &dyn Fn(&mut BTreeMap<String, Vec<usize>>)| {
+    let refused = |change: &dyn Fn(&mut Shapes)| {
         let mut shapes = shapes();
         change(&mut shapes);
         let file = file(&shapes);

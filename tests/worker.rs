@@ -68,22 +68,6 @@ async fn yielding_lets_other_tasks_run_and_time_does_not_go_back() {
 }
 
 #[wasm_bindgen_test]
-fn draws_weights_and_batches_are_those_of_the_native_build() {
-    assert_eq!(reproduce::differences(), Vec::<String>::new());
-}
-
-#[wasm_bindgen_test]
-async fn a_message_of_another_build_is_no_command() {
-    let mut port = BrowserPort::open().expect("this is a worker");
-    let mut bytes = wire::encode(&Command::Stop).expect("bytes");
-    bytes[0] ^= 1;
-    arrive(&js_sys::Uint8Array::from(bytes.as_slice()).into());
-    arrive(&as_sent(&Command::Pause));
-    assert_eq!(port.recv().await, Command::Pause);
-    assert_eq!(port.try_recv(), None);
-}
-
-#[wasm_bindgen_test]
 async fn this_device_computes_what_diffusers_computed() {
     let mut port = BrowserPort::open().expect("this is a worker");
     let opened = open(DeviceWish::Cpu).await.expect("this worker has the CPU");
@@ -111,4 +95,20 @@ async fn a_file_is_read_in_pieces_kept_and_forgotten() {
         assert!(port.keep("a-key", None).await);
     }
     assert!(port.fetch("./nothing-is-here", Some("a-key")).await.is_err());
+}
+
+#[wasm_bindgen_test]
+fn draws_weights_and_batches_are_those_of_the_native_build() {
+    assert_eq!(reproduce::differences(), Vec::<String>::new());
+}
+
+#[wasm_bindgen_test]
+async fn a_message_of_another_build_is_no_command() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    let mut bytes = wire::encode(&Command::Stop).expect("bytes");
+    bytes[0] ^= 1;
+    arrive(&js_sys::Uint8Array::from(bytes.as_slice()).into());
+    arrive(&as_sent(&Command::Pause));
+    assert_eq!(port.recv().await, Command::Pause);
+    assert_eq!(port.try_recv(), None);
 }

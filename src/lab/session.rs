@@ -308,9 +308,9 @@ impl Session {
 
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
+        self.experiment = config.experiment;
         let slot = self.active();
         if config.experiment == ExperimentId::Images {
-            self.experiment = config.experiment;
             self.bring_images(slot, config);
         } else if config.denoiser == DenoiserId::Trained {
             self.bring_weights(slot);
@@ -383,6 +383,7 @@ impl Session {
         if !ready {
             // The worker never heard of the run.
             self.device_mut(slot).queue.clear();
+            self.lose_images(slot);
             self.run = None;
         } else if matches!(self.status(), Status::Running | Status::Paused) {
             self.post(slot, Command::Stop);

@@ -89,7 +89,11 @@ impl Pictures {
         if start == 0 && end == self.0.dims()[0] {
             return self.clone();
         }
-        Self(if self.on_host() { host::part(&self.0, start, end) } else { self.0.clone().slice([start..end]) })
+        Self(if self.on_host() {
+            host::part(&self.0, start, end)
+        } else {
+            self.0.clone().narrow(0, start, end - start)
+        })
     }
 
     /// Images one after the other; `None` when there are none.

@@ -20,12 +20,9 @@ use crate::protocol::images::ImageFrame;
 enum Known {
     Nothing,
     /// Some pixels: the image, and a mask of ones where it is given.
-    Pixels {
-        image: Pictures,
-        mask: Pictures,
-    },
+    Pixels(Box<(Pictures, Pictures)>),
     /// The mean of the channels of every pixel, which this image has.
-    Grey(Pictures),
+    Grey(Box<Pictures>),
 }
 
 impl Known {
@@ -43,19 +40,19 @@ impl Known {
         let device = &opened.device;
         let image = Pictures::new(from_bytes(config.picture.colours()), [1, 3, SIDE, SIDE], device);
         if config.task == TaskId::Colourise {
-            return Ok(Self::Grey(image));
+            return Ok(Self::Grey(Box::new(image)));
         }
         let plane = config.picture.known().iter().map(|known| if *known { 1.0 } else { 0.0 });
         let plane: Vec<f32> = plane.collect();
         let mask = Pictures::new(plane.repeat(3), [1, 3, SIDE, SIDE], device);
-        Ok(Self::Pixels { image, mask })
+        Ok(Self::Pixels(Box::new((image, mask))))
     }
 
     /// Data moved onto those that agree with what is known.
     fn project(&self, data: Pictures) -> Pictures {
         match self {
             Self::Nothing => data,
-            Self::Pixels { image, mask } => image.clone().select(data, mask),
+            Self::Pixels(known) => known.0.clone().select(data, &known.1),
             // The nearest pixel of this grey: every channel moves by the same.
             Self::Grey(image) => data.with_grey_of(image),
         }
