@@ -21,6 +21,7 @@
 //!
 //! * [`rng`], [`diffusion`], [`data`], [`plot`]: pure, no browser and no tensor library;
 //! * [`lab`], [`share`], [`protocol`]: what a run is, as a link, and what page and worker say to each other; pure too;
+//! * [`study`]: the experiments of the report, one file each;
 //! * `nn`, `engine` (feature `engine`): networks, training and sampling on Burn;
 //! * `worker` (feature `worker`, wasm32): the engine behind `postMessage`;
 //! * `serve` (feature `serve`, native): static files over HTTP, for `make serve` and the tests in a browser;
@@ -33,6 +34,7 @@ pub mod plot;
 pub mod protocol;
 pub mod rng;
 pub mod share;
+pub mod study;
 
 #[cfg(feature = "engine")]
 pub mod engine;

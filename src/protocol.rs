@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::lab::RunConfig;
+use crate::study::Report;
 
 /// Names a run. The page counts up; the worker repeats it in every event of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +75,13 @@ pub enum Command {
         /// Name of the new run.
         run: RunId,
         /// The run. Its solver, steps and schedule need not be those of training.
+        config: RunConfig,
+    },
+    /// Begins the configuration's study. Ends the current run.
+    Study {
+        /// Name of the new run.
+        run: RunId,
+        /// The run.
         config: RunConfig,
     },
     /// Holds the current run after the step in progress.
@@ -168,6 +176,13 @@ pub enum Event {
         step: u32,
         /// The numbers.
         quality: Quality,
+    },
+    /// News of a study. Sent about 30 times a second.
+    Study {
+        /// The run.
+        run: RunId,
+        /// The news.
+        report: Report,
     },
     /// The weights so far, in memory of the page in case the worker dies. Sent every few seconds.
     Checkpoint {

@@ -6,9 +6,11 @@ use super::error::EngineError;
 use super::field;
 use super::inbox::{Inbox, Port, ends_a_run};
 use super::sample::{Sampled, Sampling};
+use super::study::Studying;
 use super::train::Training;
 use crate::nn::WeightsFile;
 use crate::protocol::{Bytes, Command, Event, Failure, RunId};
+use crate::study::Running;
 
 /// A run in steps. One type per kind of run.
 #[allow(async_fn_in_trait)]
@@ -57,6 +59,10 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
             Err(error) => fail(inbox, Some(run), &error),
+        },
+        Command::Study { run, config } => match Running::new(&config, &engine.opened) {
+            Some(running) => drive(engine, inbox, &mut Studying::new(run, running)).await,
+            None => fail(inbox, Some(run), &EngineError::NoStudy),
         },
         Command::Load { run, file } => match WeightsFile::from_bytes(&file.0) {
             Ok(weights) => {

@@ -33,6 +33,9 @@ pub enum EngineError {
         /// Solver steps done.
         step: u32,
     },
+    /// The configuration is not one of a study.
+    #[error("this configuration is no study's")]
+    NoStudy,
     /// There are no weights to sample with.
     #[error("no network has been trained or loaded yet")]
     Untrained,
@@ -44,7 +47,7 @@ impl From<&EngineError> for Failure {
             EngineError::Device(DeviceError::Lost(_)) => FailureKind::DeviceLost,
             EngineError::Device(_) => FailureKind::NoDevice,
             EngineError::Weights(_) => FailureKind::BadFile,
-            EngineError::Data(_) => FailureKind::BadConfig,
+            EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
             EngineError::Untrained => FailureKind::Untrained,
         };

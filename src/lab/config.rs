@@ -7,10 +7,11 @@ use super::choices::{
     WeightingId,
 };
 use super::drawing::Drawing;
+use super::settings::Settings;
 
 /// A run. Two equal configurations give the same initial weights, batches and noise on every machine.
 ///
-/// Every field has a row in [`super::fields::FIELDS`], which knows its key, its range and how to read and write it.
+/// Every field but `study` has a row in [`super::fields::FIELDS`], which knows its key, its range and how to read and write it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunConfig {
@@ -79,6 +80,10 @@ pub struct RunConfig {
     pub seed: u32,
     /// Where to compute.
     pub device: DeviceWish,
+
+    /// What is set differently from its preset in a study; every setting is a field of the study's table.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub study: Settings,
 }
 
 impl Default for RunConfig {
@@ -114,6 +119,7 @@ impl Default for RunConfig {
             samples: 2000,
             seed: 1,
             device: DeviceWish::Auto,
+            study: Settings::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod experiments;
 pub mod fields;
 mod resolve;
 pub mod session;
+pub mod settings;
 pub mod texts;
 
 pub use choices::{
@@ -15,7 +16,8 @@ pub use choices::{
 };
 pub use config::RunConfig;
 pub use drawing::Drawing;
-pub use experiments::{EXPERIMENTS, Experiment};
-pub use fields::{Correction, FIELDS, Field, Kind, Value, field};
+pub use experiments::{EXPERIMENTS, Experiment, defaults};
+pub use fields::{Correction, FIELDS, Field, Kind, Value, field, field_of, fields_of, sanitise};
 pub use session::{Action, Session, Slot, Status};
+pub use settings::Settings;
 pub use texts::{Language, Texts};

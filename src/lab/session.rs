@@ -80,6 +80,8 @@ pub enum Work {
     Training,
     /// Uses them.
     Sampling,
+    /// Works on a study.
+    Study,
 }
 
 /// What the page has to do for the session.
@@ -302,6 +304,12 @@ impl Session {
         self.begin(Work::Sampling, config.clone(), false, |run| Command::Sample { run, config });
     }
 
+    /// Works on the configuration's study.
+    pub fn study(&mut self, config: &RunConfig) {
+        let config = config.clone();
+        self.begin(Work::Study, config.clone(), false, |run| Command::Study { run, config });
+    }
+
     /// Gives a worker the newest weights if it does not hold them.
     fn bring_weights(&mut self, slot: Slot) {
         if let Some(checkpoint) = &self.checkpoint
@@ -384,6 +392,7 @@ impl Session {
             }
             (Work::Training, _) => self.train(config, then_sample),
             (Work::Sampling, _) => self.sample(config),
+            (Work::Study, _) => self.study(config),
         }
     }
 

@@ -234,6 +234,10 @@ fn show(page: Page, event: Event) {
             page.scene.update_value(|scene| scene.field = Some(Field { side, score }));
             page.paint();
         }
+        Event::Study { report, .. } => {
+            page.progress.set(Progress { step: report.step, of: report.of, rate: 0.0 });
+            page.told.take(report);
+        }
         Event::Failed { failure: Failure { kind: FailureKind::BadFile, .. }, .. } => page.file_notice.set(""),
         _ => {}
     }

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
 
 use super::state::{Page, flag, page, t, text};
-use crate::lab::{FIELDS, RunConfig, Session};
+use crate::lab::{RunConfig, Session, sanitise};
 use crate::protocol::Bytes;
 
 /// Largest file that is read: the largest network's weights take 8 MB.
@@ -110,11 +110,7 @@ fn take_settings(page: Page, bytes: &[u8]) {
         return page.file_notice.set("file.foreign");
     };
     // Every field through its own range, as if it came by link.
-    let mut corrected = false;
-    for field in FIELDS {
-        let value = (field.get)(&config);
-        corrected |= field.set(&mut config, value).is_some();
-    }
+    let corrected = sanitise(&mut config);
     let device = config.device;
     page.config.set(config);
     page.tell(|session| session.wish(device));

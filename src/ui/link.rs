@@ -56,7 +56,7 @@ pub fn follow(page: Page) {
         });
         page.forget(true);
         if opened.run {
-            page.train(true);
+            page.start();
         }
     });
 }

@@ -12,6 +12,7 @@ mod panels;
 mod player;
 mod scene;
 mod state;
+mod study;
 mod view;
 
 use leptos::prelude::*;
@@ -35,10 +36,11 @@ pub fn start() {
         memory::follow(page);
         view::prepare(page);
         link::follow(page);
+        study::follow(page);
         bridge::connect(page);
         memory::restore(page);
         if opened.run {
-            page.train(true);
+            page.start();
         }
         view! { <App /> }
     });
@@ -54,7 +56,6 @@ pub fn App() -> impl IntoView {
             export::take(page, file);
         }
     };
-    let untitled = move || page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty());
     view! {
         <a class="skip" href="#main" on:click=|event| {
             // The fragment is the link of the run: jump without touching it.
@@ -68,6 +69,31 @@ pub fn App() -> impl IntoView {
         <main id="main" tabindex="-1" on:dragover=|event: web_sys::DragEvent| event.prevent_default() on:drop=drop_file>
             <panels::Notice />
             <panels::Introduction />
+            <Stage />
+        </main>
+        <footer>
+            <p>{t("page.private")}</p>
+        </footer>
+    }
+}
+
+/// The stage of the experiment.
+#[component]
+fn Stage() -> impl IntoView {
+    let page = state::page();
+    let experiment = Memo::new(move |_| page.config.with(|c| c.experiment));
+    move || match experiment.get().study() {
+        Some(study) => view! { <study::Stage study /> }.into_any(),
+        None => view! { <Plane /> }.into_any(),
+    }
+}
+
+/// The stage of diffusion in the plane.
+#[component]
+fn Plane() -> impl IntoView {
+    let page = state::page();
+    let untitled = move || page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty());
+    view! {
             <div class="stage">
                 // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
                 <div class="column">
@@ -92,11 +118,8 @@ pub fn App() -> impl IntoView {
                     </div>
                 </div>
             </div>
-        </main>
-        <footer>
-            <p>{t("page.private")}</p>
-        </footer>
     }
+    .into_any()
 }
 
 /// Every language as an option.

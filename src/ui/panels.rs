@@ -37,7 +37,8 @@ pub fn Notice() -> impl IntoView {
     let sentence = move |rejected: &Rejected| match rejected {
         Rejected::Value { key, text, correction } => {
             let name = page.text(&format!("field.{key}.label"));
-            let now = crate::lab::field(key).map(|f| page.value(f)).unwrap_or_default();
+            let known = page.config.with(|c| crate::lab::field_of(c.experiment, key));
+            let now = known.map(|f| page.value(f)).unwrap_or_default();
             let how = match correction {
                 Correction::Clamped => "link.clamped",
                 Correction::Unreadable => "link.unreadable",
@@ -123,11 +124,19 @@ pub fn Play() -> impl IntoView {
                     ("rate", &number(progress.rate, 3)),
                 ],
             ),
+            Status::Running if work == Some(Work::Study) => {
+                let share = f64::from(progress.step) / f64::from(progress.of.max(1));
+                page.filled("status.studying", &[("percent", &(100.0 * share).floor().to_string())])
+            }
             Status::Running => page.text("status.sampling"),
             other => page.text(&format!("status.{}", other.id())),
         }
     };
+    let study = move || page.config.with(|c| c.experiment.study().is_some());
     let rerun = move |_| {
+        if study() {
+            return super::study::begin(page);
+        }
         let training = page.session.with_untracked(|s| s.work() != Some(Work::Sampling) && s.failure().is_none());
         page.forget(training);
         page.tell(|session| session.restart(&page.config.get_untracked()));
@@ -136,18 +145,27 @@ pub fn Play() -> impl IntoView {
         Status::Loading => share.get().map(|percent| percent / 100.0),
         Status::Running | Status::Paused => {
             let progress = page.progress.get();
-            let training = page.session.with(Session::work) == Some(Work::Training);
-            (training && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
+            let known = page.session.with(Session::work) != Some(Work::Sampling);
+            (known && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
         }
         _ => None,
     };
     view! {
         <section class="play" aria-label=t("run.label")>
             <div class="buttons">
-                <button type="button" class="main" data-testid="train" on:click=move |_| page.train(false)>
+                <button
+                    type="button"
+                    class="main"
+                    class:gone=flag(move || !study())
+                    data-testid="run"
+                    on:click=move |_| super::study::begin(page)
+                >
+                    {t("action.run")}
+                </button>
+                <button type="button" class="main" class:gone=flag(study) data-testid="train" on:click=move |_| page.train(false)>
                     {t("action.train")}
                 </button>
-                <button type="button" class="main second" data-testid="sample" on:click=move |_| page.sample()>
+                <button type="button" class="main second" class:gone=flag(study) data-testid="sample" on:click=move |_| page.sample()>
                     {t("action.sample")}
                 </button>
                 <button
@@ -193,6 +211,7 @@ pub fn Play() -> impl IntoView {
                 </span>
                 <output
                     class="evaluations"
+                    class:gone=flag(study)
                     data-testid="evaluations"
                     data-value=text(move || evaluations().map(|n| n.to_string()).unwrap_or_default())
                 >

@@ -34,6 +34,7 @@ impl Session {
             | Event::Preview { run, .. }
             | Event::Quality { run, .. }
             | Event::Checkpoint { run, .. }
+            | Event::Study { run, .. }
             | Event::Paused { run }
             | Event::Resumed { run }
             | Event::Done { run, .. } => Some(*run),
@@ -67,7 +68,11 @@ impl Session {
             Event::Benchmark { benchmark } => self.measured(slot, benchmark),
             Event::Failed { run, failure } => return self.failed(slot, *run, failure),
             Event::Field { request, .. } => return self.is_newest_field(*request),
-            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } | Event::Quality { .. } => {}
+            Event::Training { .. }
+            | Event::Frame { .. }
+            | Event::Preview { .. }
+            | Event::Quality { .. }
+            | Event::Study { .. } => {}
         }
         true
     }
