@@ -14,6 +14,7 @@ pub mod learned;
 pub mod network;
 pub mod preview;
 pub mod sample;
+pub mod score;
 pub mod study;
 pub mod train;
 pub mod trainer;

@@ -6,6 +6,7 @@ pub mod elementwise;
 pub mod features;
 pub mod kernels;
 pub mod mlp;
+pub mod tangent;
 pub mod unet;
 pub mod weights;
 

@@ -76,12 +76,10 @@ fn scale(axis: &Axis, figure: &Figure, layers: &[Floats], which: usize) -> Scale
         // A picture ends where its grid ends, not at the next round number.
         None if grid => {
             let (from, to) = all().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-            if !(from < to) {
-                Scale::linear([])
-            } else if axis.log {
-                Scale::Log { from, to }
-            } else {
-                Scale::Linear { from, to }
+            match (from < to, axis.log) {
+                (false, _) => Scale::linear([]),
+                (true, true) => Scale::Log { from, to },
+                (true, false) => Scale::Linear { from, to },
             }
         }
         None if axis.log => Scale::log(all()),
@@ -262,7 +260,7 @@ fn arrows(c: &Context, plot: &Plot, data: &[f32]) {
     c.begin_path();
     for [x, y, u, v] in items {
         let length = u.hypot(v);
-        if !(length > 0.0) || !length.is_finite() {
+        if length == 0.0 || !length.is_finite() {
             continue;
         }
         let [px, py] = plot.place([x, y]);
