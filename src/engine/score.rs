@@ -254,7 +254,18 @@ impl ScoreNet {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn scores(&self, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        let net = self.averaged();
+        self.scores_of(&self.averaged(), x, extra).await
+    }
+
+    /// The same with the last weights.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn raw_scores(&self, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
+        self.scores_of(&self.mlp, x, extra).await
+    }
+
+    async fn scores_of(&self, net: &SmoothMlp, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
         let inputs = self.inputs(x, extra);
         if !self.form.energy {
             return read(net.forward(inputs)).await;

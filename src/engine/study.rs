@@ -37,7 +37,7 @@ impl Job for Studying {
 
     async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
         let due = inbox.port.now_ms() - self.told >= REPORT_MS;
-        let finished = self.running.turn(due).await?;
+        let finished = self.running.turn(due, || inbox.port.now_ms()).await?;
         if due || finished {
             self.tell(inbox);
         }

@@ -27,6 +27,7 @@ struct Board {
     report: Report,
     due: bool,
     turned: bool,
+    lasted: f64,
 }
 
 /// A study's place of work.
@@ -100,6 +101,12 @@ impl Desk {
         self.board.borrow().due
     }
 
+    /// How long the work between the last two turns took, in milliseconds.
+    #[must_use]
+    pub fn lasted(&self) -> f64 {
+        self.board.borrow().lasted
+    }
+
     /// How far the work is.
     pub fn progress(&self, step: usize, of: usize) {
         let report = &mut self.board.borrow_mut().report;
@@ -157,19 +164,23 @@ impl Running {
         Some(Self { work: (study.run)(desk), board })
     }
 
-    /// Works until the study lets others take their turn, and says whether it is over. `due` asks it to draw.
+    /// Works until the study lets others take their turn, and says whether it is over. `due` asks it to draw; `now` is a
+    /// clock in milliseconds.
     ///
     /// # Errors
     /// What the study could not go on from.
-    pub async fn turn(&mut self, due: bool) -> Result<bool, EngineError> {
+    pub async fn turn(&mut self, due: bool, now: impl Fn() -> f64) -> Result<bool, EngineError> {
         self.board.borrow_mut().due = due;
-        poll_fn(|context| match self.work.as_mut().poll(context) {
+        let start = now();
+        let finished = poll_fn(|context| match self.work.as_mut().poll(context) {
             Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
             // It waits either for us or for its device, which wakes whoever waits here.
             Poll::Pending if std::mem::take(&mut self.board.borrow_mut().turned) => Poll::Ready(Ok(false)),
             Poll::Pending => Poll::Pending,
         })
-        .await
+        .await;
+        self.board.borrow_mut().lasted = now() - start;
+        finished
     }
 
     /// The news since the last call.
@@ -185,8 +196,10 @@ impl Running {
 ///
 /// # Errors
 /// What the study could not go on from.
+#[cfg(not(target_arch = "wasm32"))]
 pub async fn complete(config: &RunConfig, opened: &Opened) -> Result<Report, EngineError> {
     let Some(mut running) = Running::new(config, opened) else { return Ok(Report::default()) };
-    while !running.turn(false).await? {}
+    let start = std::time::Instant::now();
+    while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {}
     Ok(running.take())
 }

@@ -11,18 +11,36 @@ mod report;
 #[cfg(feature = "engine")]
 mod tools;
 
+mod conditional;
 mod density;
+mod energy;
 mod gaussian;
 mod langevin;
+mod levels;
+mod manifold;
+mod matching;
+mod regions;
 
 use crate::lab::{Field, RunConfig};
 
+#[cfg(all(feature = "engine", not(target_arch = "wasm32")))]
+pub use desk::complete;
 #[cfg(feature = "engine")]
-pub use desk::{Desk, Running, Work, complete};
+pub use desk::{Desk, Running, Work};
 pub use report::{Drawing, Measured, Report, Verdict};
 
 /// Every study, in the order of the menu and of the guided tour, chapter by chapter.
-pub const STUDIES: &[&Study] = &[&density::STUDY, &gaussian::STUDY, &langevin::STUDY];
+pub const STUDIES: &[&Study] = &[
+    &density::STUDY,
+    &gaussian::STUDY,
+    &energy::STUDY,
+    &matching::STUDY,
+    &manifold::STUDY,
+    &regions::STUDY,
+    &langevin::STUDY,
+    &conditional::STUDY,
+    &levels::STUDY,
+];
 
 /// An experiment of the report.
 pub struct Study {

@@ -42,7 +42,10 @@ pub fn Chart(study: &'static Study, index: usize, figure: &'static Figure) -> im
         }
         asked.set_value(true);
         request_animation_frame(move || {
-            asked.set_value(false);
+            // The frame may come after another experiment has taken this one's place.
+            if asked.try_set_value(false).is_some() {
+                return;
+            }
             let Some(canvas) = canvas.get_untracked() else { return };
             let word = |key: &str| page.text(&format!("plot.{key}"));
             let look = untrack(|| Look {
@@ -101,7 +104,7 @@ pub fn Chart(study: &'static Study, index: usize, figure: &'static Figure) -> im
         .into_any()
     });
     view! {
-        <figure class="chart" class:wide=!figure.square data-testid=format!("figure-{}", figure.key)>
+        <figure class="chart" class:wide=!figure.square class:square=figure.square data-testid=format!("figure-{}", figure.key)>
             <figcaption>
                 <strong>{title}</strong>
                 <span class="legend">{legend.collect_view()}</span>

@@ -12,7 +12,7 @@ use crate::study::{Axis, Figure, Mark};
 /// Space around the plot, in CSS pixels: left, right, top, bottom.
 const MARGINS: [f64; 4] = [46.0, 12.0, 20.0, 36.0];
 /// Width of the bar of colours, with its labels.
-const BAR: f64 = 52.0;
+const BAR: f64 = 42.0;
 /// Radius of a handle.
 const HANDLE: f64 = 9.0;
 
