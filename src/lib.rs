@@ -20,7 +20,8 @@
 //! # Modules, from the ground up
 //!
 //! * [`rng`], [`diffusion`], [`data`], [`plot`]: pure, no browser and no tensor library;
-//! * [`lab`], [`share`], [`protocol`]: what a run is, as a link, and what page and worker say to each other; pure too;
+//! * [`lab`], [`share`], [`protocol`], [`wire`]: what a run is, as a link, and what page and worker say to each other;
+//!   pure too;
 //! * [`study`]: the experiments of the report, one file each;
 //! * `nn`, `engine` (feature `engine`): networks, training and sampling on Burn;
 //! * `worker` (feature `worker`, wasm32): the engine behind `postMessage`;
@@ -35,6 +36,7 @@ pub mod protocol;
 pub mod rng;
 pub mod share;
 pub mod study;
+pub mod wire;
 
 #[cfg(feature = "engine")]
 pub mod engine;

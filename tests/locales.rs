@@ -6,11 +6,11 @@ use std::path::Path;
 use scorefield::lab::session::Status;
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
-use scorefield::protocol::FailureKind;
+use scorefield::protocol::{FailureKind, MEASURES};
 use scorefield::study::{STUDIES, Source, Verdict};
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 8] = [
+const FAILURES: [FailureKind; 9] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
     FailureKind::Diverged,
@@ -18,11 +18,18 @@ const FAILURES: [FailureKind; 8] = [
     FailureKind::BadFile,
     FailureKind::BadConfig,
     FailureKind::OutOfMemory,
+    FailureKind::Outdated,
     FailureKind::Internal,
 ];
 
+/// The locale file, as the page fetches it.
+fn file(language: Language) -> &'static str {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web").join(language.file());
+    std::fs::read_to_string(path).expect("a locale file").leak()
+}
+
 fn texts(language: Language) -> BTreeMap<&'static str, &'static str> {
-    entries(language.file()).collect()
+    entries(file(language)).collect()
 }
 
 fn places(text: &str) -> BTreeSet<&str> {
@@ -33,7 +40,7 @@ fn places(text: &str) -> BTreeSet<&str> {
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share", "tour", "claims",
+        "share", "measure", "tour", "claims",
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
@@ -90,6 +97,7 @@ fn keys_from_tables() -> BTreeSet<String> {
     let sources = [Source::Report(""), Source::Magazine, Source::Article, Source::Paper("")];
     keys.extend(sources.map(|source| format!("source.{}", source.id().0)));
     keys.extend([Verdict::Holds, Verdict::Fails, Verdict::Open].map(|v| format!("verdict.{}", v.id())));
+    keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));
     for kind in FAILURES {
         keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);
     }
@@ -101,9 +109,9 @@ fn keys_from_tables() -> BTreeSet<String> {
 
 #[test]
 fn every_language_has_the_same_keys_once_each() {
-    let english: Vec<&str> = entries(Language::English.file()).map(|(key, _)| key).collect();
+    let english: Vec<&str> = entries(file(Language::English)).map(|(key, _)| key).collect();
     for language in Language::ALL {
-        let keys: Vec<&str> = entries(language.file()).map(|(key, _)| key).collect();
+        let keys: Vec<&str> = entries(file(language)).map(|(key, _)| key).collect();
         let once: BTreeSet<&str> = keys.iter().copied().collect();
         assert_eq!(once.len(), keys.len(), "{}: a key twice", language.tag());
         let expected: BTreeSet<&str> = english.iter().copied().collect();
@@ -145,6 +153,7 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::BadFile
             | FailureKind::BadConfig
             | FailureKind::OutOfMemory
+            | FailureKind::Outdated
             | FailureKind::Internal => {}
         }
     }

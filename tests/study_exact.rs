@@ -5,7 +5,7 @@ use scorefield::diffusion::now;
 use scorefield::engine::open;
 use scorefield::lab::{DeviceWish, RunConfig};
 use scorefield::share::from_fragment;
-use scorefield::study::{Report, Verdict, complete};
+use scorefield::study::{News, Verdict, complete};
 
 fn config(link: &str) -> RunConfig {
     let (link, rejected) = from_fragment(link);
@@ -14,7 +14,7 @@ fn config(link: &str) -> RunConfig {
 }
 
 /// Runs the study of a link and prints what it measured.
-fn run(link: &str) -> Report {
+fn run(link: &str) -> News {
     let config = config(link);
     let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
     let report = now(complete(&config, &opened)).expect("the study goes through");

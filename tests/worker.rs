@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use scorefield::engine::Port;
 use scorefield::protocol::Command;
+use scorefield::wire;
 use scorefield::worker::BrowserPort;
-use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -25,7 +25,7 @@ fn arrive(message: &JsValue) {
 }
 
 fn as_sent(command: &Command) -> JsValue {
-    command.serialize(&serde_wasm_bindgen::Serializer::new()).expect("a command can be sent")
+    js_sys::Uint8Array::from(wire::encode(command).expect("a command can be sent").as_slice()).into()
 }
 
 #[wasm_bindgen_test]

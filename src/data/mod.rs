@@ -1,11 +1,13 @@
 //! Data: distributions in the plane with exact density and score, and the numbers that compare samples with them.
 
+pub mod condition;
 pub mod grid;
 pub mod marginal;
 pub mod metrics;
 pub mod mixture;
 pub mod toy;
 
+pub use condition::Condition;
 pub use grid::SquareGrid;
 pub use marginal::{Exact, Marginal};
 pub use mixture::Mixture;

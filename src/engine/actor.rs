@@ -5,6 +5,8 @@ use super::device::Opened;
 use super::error::EngineError;
 use super::field;
 use super::inbox::{Inbox, Port, ends_a_run};
+use super::inspect::Inspecting;
+use super::likelihood::Likelihood;
 use super::sample::{Sampled, Sampling};
 use super::study::Studying;
 use super::train::Training;
@@ -63,6 +65,14 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
         Command::Study { run, config } => match Running::new(&config, &engine.opened) {
             Some(running) => drive(engine, inbox, &mut Studying::new(run, running)).await,
             None => fail(inbox, Some(run), &EngineError::NoStudy),
+        },
+        Command::Likelihood { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
+            Ok(sampled) => drive(engine, inbox, &mut Likelihood::new(run, &sampled, &engine.opened)).await,
+            Err(error) => fail(inbox, Some(run), &error),
+        },
+        Command::Inspect { run, config, points } => match Inspecting::new(run, &config, &points) {
+            Ok(mut job) => drive(engine, inbox, &mut job).await,
+            Err(error) => fail(inbox, Some(run), &error),
         },
         Command::Load { run, file } => match WeightsFile::from_bytes(&file.0) {
             Ok(weights) => {

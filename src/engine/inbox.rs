@@ -97,6 +97,8 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Continue { .. }
             | Command::Sample { .. }
             | Command::Study { .. }
+            | Command::Likelihood { .. }
+            | Command::Inspect { .. }
             | Command::Load { .. }
     )
 }

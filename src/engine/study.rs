@@ -26,7 +26,7 @@ impl Studying {
 
     fn tell<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) {
         self.told = inbox.port.now_ms();
-        inbox.port.send(Event::Study { run: self.run, report: self.running.take() });
+        inbox.port.send(Event::Study { run: self.run, news: self.running.take() });
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table of experiments with a stage of their own; studies have theirs in [`crate::study`].
 
-use super::choices::{DatasetId, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId};
+use super::choices::{ControlId, DatasetId, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId};
 use super::config::RunConfig;
 
 /// An experiment: what it starts from and what a visitor may change.
@@ -41,6 +41,23 @@ pub const EXPERIMENTS: &[Experiment] = &[Experiment {
             fields: &["solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "samples"],
             advanced: false,
         },
+        Group {
+            id: "control",
+            fields: &[
+                "control",
+                "observe-angle",
+                "observe-value",
+                "observe-noise",
+                "jump",
+                "resamples",
+                "class",
+                "guidance",
+                "guidance-from",
+                "guidance-to",
+            ],
+            advanced: true,
+        },
+        Group { id: "likelihood", fields: &["divergence", "probes", "points", "flow-tolerance"], advanced: true },
         Group { id: "run", fields: &["seed", "device"], advanced: true },
     ],
 }];
@@ -83,6 +100,16 @@ pub fn matters(key: &str, config: &RunConfig) -> bool {
         "tolerance" => config.solver == Solver::Rk45,
         // The adaptive solver chooses its own steps.
         "steps" | "spacing" => config.solver != Solver::Rk45,
+        "observe-angle" | "observe-value" | "observe-noise" => {
+            !matches!(config.control, ControlId::None | ControlId::Class)
+        }
+        // The adaptive solver has no grid to go up on.
+        "jump" | "resamples" => config.control == ControlId::Repaint && config.solver != Solver::Rk45,
+        "class" => config.control == ControlId::Class,
+        "guidance" | "guidance-from" | "guidance-to" => {
+            matches!(config.control, ControlId::Observe | ControlId::Class)
+        }
+        "probes" => config.divergence != DivergenceId::Exact,
         "weighting" => config.prediction != PredictionId::Edm,
         _ => true,
     }

@@ -4,8 +4,8 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
-    WeightingId,
+    Activation, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
+    SolverId, SpacingId, WeightingId,
 };
 use super::config::RunConfig;
 use super::drawing::Drawing;
@@ -289,6 +289,20 @@ pub const FIELDS: &[Field] = &[
     whole!("corrections", corrections, 1, 100),
     real!("tolerance", tolerance, 1e-8, 0.1, true),
     whole!("samples", samples, 1, 20_000),
+    choice!("control", control, ControlId),
+    real!("observe-angle", observe_angle, 0.0, 180.0, false),
+    real!("observe-value", observe_value, -12.0, 12.0, false),
+    real!("observe-noise", observe_noise, 0.0, 5.0, false),
+    whole!("jump", jump, 1, 100),
+    whole!("resamples", resamples, 1, 20),
+    whole!("class", class, 1, 25),
+    real!("guidance", guidance, 0.0, 10.0, false),
+    real!("guidance-from", guidance_from, 0.001, 1000.0, true),
+    real!("guidance-to", guidance_to, 0.001, 1000.0, true),
+    choice!("divergence", divergence, DivergenceId),
+    whole!("probes", probes, 1, 32),
+    whole!("points", points, 1, 5000),
+    real!("flow-tolerance", flow_tolerance, 1e-6, 0.1, true),
     whole!("seed", seed, 0, u32::MAX),
     choice!("device", device, DeviceWish),
 ];
@@ -311,21 +325,6 @@ pub fn field_of(experiment: ExperimentId, key: &str) -> Option<&'static Field> {
     fields_of(experiment).find(|f| f.key == key)
 }
 
-/// Moves everything in a configuration that came from outside into its range, and drops what its experiment does not
-/// know. Says whether anything had to be corrected.
-pub fn sanitise(config: &mut RunConfig) -> bool {
-    let mut corrected = false;
-    for field in FIELDS {
-        let value = field.get(config);
-        corrected |= field.set(config, value).is_some();
-    }
-    for (key, text) in config.study.take() {
-        let own = field_of(config.experiment, &key).filter(|field| matches!(field.place, Place::Study(_)));
-        corrected |= own.is_none_or(|field| field.set_text(config, &text).is_some());
-    }
-    corrected
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,7 +343,8 @@ mod tests {
     fn keys_are_unique_and_every_configuration_field_has_one() {
         // A study's settings are no field: each of them has one.
         let json = serde_json::to_value(RunConfig::default()).expect("a configuration is JSON");
-        let names: Vec<String> = json.as_object().expect("an object").keys().map(|k| k.replace('_', "-")).collect();
+        let names: Vec<String> =
+            json.as_object().expect("an object").keys().map(|k| k.replace('_', "-")).filter(|k| k != "study").collect();
         let keys: Vec<&str> = FIELDS.iter().map(|f| f.key).collect();
         assert_eq!(names.len(), keys.len());
         assert!(names.iter().all(|n| keys.contains(&n.as_str())), "{names:?}");

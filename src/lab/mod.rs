@@ -2,22 +2,25 @@
 
 pub mod choices;
 pub mod config;
+pub mod controlled;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+pub mod overrides;
 mod resolve;
 pub mod session;
 pub mod settings;
 pub mod texts;
 
 pub use choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
-    WeightingId,
+    Activation, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
+    SolverId, SpacingId, WeightingId,
 };
 pub use config::RunConfig;
+pub use controlled::{Control, Controlled, planned_evaluations};
 pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment, defaults};
-pub use fields::{Correction, FIELDS, Field, Kind, Value, field, field_of, fields_of, sanitise};
+pub use fields::{Correction, FIELDS, Field, Kind, Value, field, field_of, fields_of};
+pub use overrides::Overrides;
 pub use session::{Action, Session, Slot, Status};
-pub use settings::Settings;
 pub use texts::{Language, Texts};

@@ -11,7 +11,7 @@ mod tests;
 
 use super::choices::{DenoiserId, DeviceWish};
 use super::config::RunConfig;
-use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, RunId};
+use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, Floats, RunId};
 
 /// Which worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,10 @@ pub enum Work {
     Sampling,
     /// Works on a study.
     Study,
+    /// Computes likelihoods with them.
+    Likelihood,
+    /// Compares samples with data.
+    Inspection,
 }
 
 /// What the page has to do for the session.
@@ -310,6 +314,22 @@ impl Session {
         self.begin(Work::Study, config.clone(), false, |run| Command::Study { run, config });
     }
 
+    /// Computes likelihoods of fresh data with the newest weights or with the closed form.
+    pub fn likelihood(&mut self, config: &RunConfig) {
+        let slot = self.active();
+        if config.denoiser == DenoiserId::Trained {
+            self.bring_weights(slot);
+        }
+        let config = config.clone();
+        self.begin(Work::Likelihood, config.clone(), false, |run| Command::Likelihood { run, config });
+    }
+
+    /// Compares samples, in the data's own coordinates, with the data of the configuration.
+    pub fn inspect(&mut self, config: &RunConfig, points: Floats) {
+        let config = config.clone();
+        self.begin(Work::Inspection, config.clone(), false, |run| Command::Inspect { run, config, points });
+    }
+
     /// Gives a worker the newest weights if it does not hold them.
     fn bring_weights(&mut self, slot: Slot) {
         if let Some(checkpoint) = &self.checkpoint
@@ -391,8 +411,9 @@ impl Session {
                 });
             }
             (Work::Training, _) => self.train(config, then_sample),
-            (Work::Sampling, _) => self.sample(config),
             (Work::Study, _) => self.study(config),
+            (Work::Likelihood, _) => self.likelihood(config),
+            (Work::Sampling | Work::Inspection, _) => self.sample(config),
         }
     }
 

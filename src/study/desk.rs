@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::Study;
-use super::report::{Drawing, Measured, Report};
+use super::report::{Drawing, Measured, News};
 use crate::engine::{EngineError, Opened};
 use crate::lab::{RunConfig, Value, field_of};
 use crate::protocol::Floats;
@@ -24,7 +24,7 @@ pub type Work = fn(Desk) -> Step;
 /// What has been put on the desk since someone looked.
 #[derive(Default)]
 struct Board {
-    report: Report,
+    report: News,
     due: bool,
     turned: bool,
     lasted: f64,
@@ -121,12 +121,12 @@ impl Desk {
         let Some((figure, layer)) = place else { return };
         let data = Floats(data.into_iter().map(|v| v as f32).collect());
         let (figure, layer) = (figure as u8, layer as u8);
-        self.news(Report { drawings: vec![Drawing { figure, layer, data }], ..Report::default() });
+        self.news(News { drawings: vec![Drawing { figure, layer, data }], ..News::default() });
     }
 
-    fn news(&self, report: Report) {
+    fn news(&self, report: News) {
         let kept = &mut self.board.borrow_mut().report;
-        kept.merge(Report { step: kept.step, of: kept.of, ..report });
+        kept.merge(News { step: kept.step, of: kept.of, ..report });
     }
 
     fn measure(&self, claim: &str, value: f64, error: f64, [low, high]: [f64; 2], settled: bool) {
@@ -134,7 +134,7 @@ impl Desk {
         debug_assert!(place.is_some(), "{} has no claim {claim}", self.study.id);
         let Some(place) = place else { return };
         let measured = Measured { claim: place as u8, value, error, low, high, settled };
-        self.news(Report { measured: vec![measured], ..Report::default() });
+        self.news(News { measured: vec![measured], ..News::default() });
     }
 
     /// The number of a claim so far, its standard error, and the bound within which the claim holds.
@@ -184,10 +184,10 @@ impl Running {
     }
 
     /// The news since the last call.
-    pub fn take(&mut self) -> Report {
+    pub fn take(&mut self) -> News {
         let mut board = self.board.borrow_mut();
         let (step, of) = (board.report.step, board.report.of);
-        std::mem::replace(&mut board.report, Report { step, of, ..Report::default() })
+        std::mem::replace(&mut board.report, News { step, of, ..News::default() })
     }
 }
 
@@ -197,8 +197,8 @@ impl Running {
 /// # Errors
 /// What the study could not go on from.
 #[cfg(not(target_arch = "wasm32"))]
-pub async fn complete(config: &RunConfig, opened: &Opened) -> Result<Report, EngineError> {
-    let Some(mut running) = Running::new(config, opened) else { return Ok(Report::default()) };
+pub async fn complete(config: &RunConfig, opened: &Opened) -> Result<News, EngineError> {
+    let Some(mut running) = Running::new(config, opened) else { return Ok(News::default()) };
     let start = std::time::Instant::now();
     while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {}
     Ok(running.take())

@@ -77,7 +77,9 @@ mod work {
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{at_most, cosine, flat, mean_error, median_error, points, squares, three_modes, truths, units};
+    use crate::study::tools::{
+        at_most, cosine, flat, mean_error, median_error, points, squares, three_modes, truths, units,
+    };
 
     /// Points behind a divergence.
     const JUDGED: usize = 2000;

@@ -27,7 +27,7 @@ use crate::lab::{Field, RunConfig};
 pub use desk::complete;
 #[cfg(feature = "engine")]
 pub use desk::{Desk, Running, Work};
-pub use report::{Drawing, Measured, Report, Verdict};
+pub use report::{Drawing, Measured, News, Verdict};
 
 /// Every study, in the order of the menu and of the guided tour, chapter by chapter.
 pub const STUDIES: &[&Study] = &[

@@ -9,7 +9,7 @@ const ERRORS: f64 = 3.0;
 
 /// News of a study.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct News {
     /// Steps done.
     pub step: u32,
     /// Steps in all; 0 when that is not known.
@@ -88,7 +88,7 @@ impl Measured {
     }
 }
 
-impl Report {
+impl News {
     /// Takes in later news: of every layer and claim the latest counts.
     pub fn merge(&mut self, later: Self) {
         (self.step, self.of) = (later.step, later.of);

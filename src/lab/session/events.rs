@@ -33,6 +33,7 @@ impl Session {
             | Event::Frame { run, .. }
             | Event::Preview { run, .. }
             | Event::Quality { run, .. }
+            | Event::Report { run, .. }
             | Event::Checkpoint { run, .. }
             | Event::Study { run, .. }
             | Event::Paused { run }
@@ -68,11 +69,8 @@ impl Session {
             Event::Benchmark { benchmark } => self.measured(slot, benchmark),
             Event::Failed { run, failure } => return self.failed(slot, *run, failure),
             Event::Field { request, .. } => return self.is_newest_field(*request),
-            Event::Training { .. }
-            | Event::Frame { .. }
-            | Event::Preview { .. }
-            | Event::Quality { .. }
-            | Event::Study { .. } => {}
+            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } => {}
+            Event::Quality { .. } | Event::Report { .. } | Event::Study { .. } => {}
         }
         true
     }
@@ -121,7 +119,7 @@ impl Session {
                 return false;
             }
         }
-        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost);
+        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost | FailureKind::Outdated);
         if lost {
             self.device_mut(slot).phase = Phase::Dead;
             self.device_mut(slot).holds = None;

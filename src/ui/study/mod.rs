@@ -14,7 +14,7 @@ use super::{export, panels};
 use crate::lab::{RunConfig, Session, defaults, field};
 use crate::protocol::Floats;
 use crate::share::{Link, to_fragment};
-use crate::study::{Measured, Report, STUDIES, Study};
+use crate::study::{Measured, News, STUDIES, Study};
 
 /// Between two beginnings of a study that follows its controls.
 const REST: Duration = Duration::from_millis(40);
@@ -46,8 +46,8 @@ impl Told {
     }
 
     /// Takes news.
-    pub fn take(self, report: Report) {
-        let Report { drawings, measured, .. } = report;
+    pub fn take(self, report: News) {
+        let News { drawings, measured, .. } = report;
         self.layers.update_value(|layers| {
             for drawing in drawings {
                 let figure = layers.get_mut(usize::from(drawing.figure));
