@@ -4,6 +4,8 @@
 mod likelihood;
 #[path = "e2e/page.rs"]
 mod page;
+#[path = "e2e/study.rs"]
+mod study;
 // The benchmark in a browser uses the rest of it.
 #[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]
