@@ -1,6 +1,9 @@
 //! The worker's end of `postMessage`, in a worker of a real browser.
 #![cfg(target_arch = "wasm32")]
 
+#[path = "support/reproduce.rs"]
+mod reproduce;
+
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -60,4 +63,20 @@ async fn yielding_lets_other_tasks_run_and_time_does_not_go_back() {
         assert_eq!(ran.get(), turn);
     }
     assert!(port.now_ms() >= begin);
+}
+
+#[wasm_bindgen_test]
+fn draws_weights_and_batches_are_those_of_the_native_build() {
+    assert_eq!(reproduce::differences(), Vec::<String>::new());
+}
+
+#[wasm_bindgen_test]
+async fn a_message_of_another_build_is_no_command() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    let mut bytes = wire::encode(&Command::Stop).expect("bytes");
+    bytes[0] ^= 1;
+    arrive(&js_sys::Uint8Array::from(bytes.as_slice()).into());
+    arrive(&as_sent(&Command::Pause));
+    assert_eq!(port.recv().await, Command::Pause);
+    assert_eq!(port.try_recv(), None);
 }

@@ -89,6 +89,8 @@ pub enum Work {
 }
 
 /// What the page has to do for the session.
+// An action is done as soon as it is made: nothing is gained by boxing the command.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Find out whether the browser has an adapter for WebGPU, and say so to [`Session::adapter`].
