@@ -10,12 +10,13 @@ use scorefield::protocol::{FailureKind, MEASURES};
 use scorefield::study::{STUDIES, Source, Verdict};
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 9] = [
+const FAILURES: [FailureKind; 10] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
     FailureKind::Diverged,
     FailureKind::Untrained,
     FailureKind::BadFile,
+    FailureKind::Unreachable,
     FailureKind::BadConfig,
     FailureKind::OutOfMemory,
     FailureKind::Outdated,
@@ -151,6 +152,7 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::Diverged
             | FailureKind::Untrained
             | FailureKind::BadFile
+            | FailureKind::Unreachable
             | FailureKind::BadConfig
             | FailureKind::OutOfMemory
             | FailureKind::Outdated

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::device::DeviceError;
+use super::images::ImageError;
 use crate::data::toy::DataError;
 use crate::nn::WeightsError;
 use crate::protocol::{Failure, FailureKind};
@@ -36,6 +37,9 @@ pub enum EngineError {
     /// The configuration is not one of a study.
     #[error("this configuration is no study's")]
     NoStudy,
+    /// Images.
+    #[error(transparent)]
+    Images(#[from] ImageError),
     /// There are no weights to sample with.
     #[error("no network has been trained or loaded yet")]
     Untrained,
@@ -49,6 +53,7 @@ impl From<&EngineError> for Failure {
             EngineError::Weights(_) => FailureKind::BadFile,
             EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
+            EngineError::Images(error) => error.kind(),
             EngineError::Untrained => FailureKind::Untrained,
         };
         Failure { kind, detail: error.to_string() }

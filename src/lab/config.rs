@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
-    SolverId, SpacingId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
+    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::drawing::Drawing;
+use super::images::{Picture, Word};
 use super::overrides::Overrides;
 
 /// A run. Two equal configurations give the same initial weights, batches and noise on every machine.
@@ -106,6 +107,25 @@ pub struct RunConfig {
     /// Relative and absolute tolerance of the flow behind the likelihood.
     pub flow_tolerance: f64,
 
+    /// The weights of the network of images: the id of a set, `own` for the visitor's file, empty for the first set.
+    pub weights: Word,
+    /// What a run of images makes.
+    pub task: TaskId,
+    /// The known image, for [`TaskId::Inpaint`] and [`TaskId::Colourise`].
+    pub picture: Picture,
+    /// Images to make.
+    pub images: u32,
+    /// Their class.
+    pub image_class: ClassId,
+    /// Whether estimates are held within the range of pixels.
+    pub clip: ClipId,
+    /// How the noise of the images is related.
+    pub arrangement: ArrangementId,
+    /// How far variations are from the first image, from 0 (the same) to 1 (unrelated).
+    pub variation: f64,
+    /// Seed at the other end of an interpolation.
+    pub seed_to: u32,
+
     /// Seed of every random number of the run.
     pub seed: u32,
     /// Where to compute.
@@ -160,6 +180,15 @@ impl Default for RunConfig {
             probes: 1,
             points: 500,
             flow_tolerance: 1e-5,
+            weights: Word::default(),
+            task: TaskId::Generate,
+            picture: Picture::default(),
+            images: 16,
+            image_class: ClassId::Any,
+            clip: ClipId::Never,
+            arrangement: ArrangementId::Independent,
+            variation: 0.3,
+            seed_to: 2,
             seed: 1,
             device: DeviceWish::Auto,
             study: Overrides::default(),

@@ -4,11 +4,12 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
-    SolverId, SpacingId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
+    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
 use super::drawing::Drawing;
+use super::images::{Picture, Word};
 
 /// What values a field takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,10 @@ pub enum Kind {
     },
     /// The visitor's drawing.
     Drawing,
+    /// A name of letters, digits, `.`, `-` and `_`.
+    Word,
+    /// A known image.
+    Picture,
 }
 
 /// The value of a field.
@@ -46,6 +51,10 @@ pub enum Value {
     Real(f64),
     /// A drawing.
     Drawing(Drawing),
+    /// A name.
+    Word(Word),
+    /// An image.
+    Picture(Picture),
 }
 
 /// One field of a [`RunConfig`].
@@ -130,7 +139,9 @@ impl Field {
             (Kind::Real { min, max, .. }, Value::Real(v)) if !v.is_nan() => {
                 (Some(Value::Real(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
             }
-            (Kind::Drawing, value @ Value::Drawing(_)) => (Some(value), None),
+            (Kind::Drawing, value @ Value::Drawing(_))
+            | (Kind::Word, value @ Value::Word(_))
+            | (Kind::Picture, value @ Value::Picture(_)) => (Some(value), None),
             _ => (None, Some(Correction::Unreadable)),
         }
     }
@@ -144,6 +155,8 @@ impl Field {
                 text.parse::<f64>().ok().filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32))
             }
             Kind::Real { .. } => text.parse::<f64>().ok().map(Value::Real),
+            Kind::Word => Some(Value::Word(Word::new(text))),
+            Kind::Picture => Picture::from_text(text).map(Value::Picture),
             Kind::Drawing => None,
         }
     }
@@ -174,6 +187,11 @@ impl Field {
             return damaged.then_some(Correction::Trimmed);
         }
         let Some(value) = self.read(text) else { return Some(Correction::Unreadable) };
+        if let Value::Word(word) = &value {
+            let damaged = word.as_str() != text;
+            self.set(config, value);
+            return damaged.then_some(Correction::Trimmed);
+        }
         let negative = matches!(self.kind, Kind::Whole { .. }) && text.starts_with('-') && text.parse() != Ok(0.0);
         let correction = self.set(config, value);
         if negative && correction.is_none() { Some(Correction::Clamped) } else { correction }
@@ -192,6 +210,8 @@ fn written(value: &Value) -> String {
         Value::Whole(v) => v.to_string(),
         Value::Real(v) => v.to_string(),
         Value::Drawing(drawing) => drawing.to_text(),
+        Value::Word(word) => word.as_str().to_owned(),
+        Value::Picture(picture) => picture.to_text(),
     }
 }
 
@@ -303,6 +323,37 @@ pub const FIELDS: &[Field] = &[
     whole!("probes", probes, 1, 32),
     whole!("points", points, 1, 5000),
     real!("flow-tolerance", flow_tolerance, 1e-6, 0.1, true),
+    Field {
+        key: "weights",
+        kind: Kind::Word,
+        place: Place::Own {
+            get: |c| Value::Word(c.weights.clone()),
+            set: |c, v| {
+                if let Value::Word(word) = v {
+                    c.weights = word;
+                }
+            },
+        },
+    },
+    choice!("task", task, TaskId),
+    Field {
+        key: "picture",
+        kind: Kind::Picture,
+        place: Place::Own {
+            get: |c| Value::Picture(c.picture.clone()),
+            set: |c, v| {
+                if let Value::Picture(picture) = v {
+                    c.picture = picture;
+                }
+            },
+        },
+    },
+    whole!("images", images, 1, 64),
+    choice!("image-class", image_class, ClassId),
+    choice!("clip", clip, ClipId),
+    choice!("arrangement", arrangement, ArrangementId),
+    real!("variation", variation, 0.0, 1.0, false),
+    whole!("seed-to", seed_to, 0, u32::MAX),
     whole!("seed", seed, 0, u32::MAX),
     choice!("device", device, DeviceWish),
 ];

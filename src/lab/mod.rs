@@ -6,6 +6,7 @@ pub mod controlled;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+pub mod images;
 pub mod overrides;
 mod resolve;
 pub mod session;
@@ -13,14 +14,15 @@ pub mod settings;
 pub mod texts;
 
 pub use choices::{
-    Activation, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
-    SolverId, SpacingId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
+    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::RunConfig;
 pub use controlled::{Control, Controlled, planned_evaluations};
 pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment, defaults};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field, field_of, fields_of};
+pub use images::{Picture, Word};
 pub use overrides::Overrides;
 pub use session::{Action, Session, Slot, Status};
 pub use texts::{Language, Texts};

@@ -16,8 +16,8 @@ fn name(key: &str) -> String {
 pub fn to_json(config: &RunConfig) -> String {
     let lines: Vec<String> = fields_of(config.experiment)
         .map(|field| {
-            // Ids and drawings are letters, digits and signs that JSON leaves alone.
-            let quote = if matches!(field.get(config), Value::Choice(_) | Value::Drawing(_)) { "\"" } else { "" };
+            // Ids, names, drawings and images are letters, digits and signs that JSON leaves alone.
+            let quote = if matches!(field.get(config), Value::Whole(_) | Value::Real(_)) { "" } else { "\"" };
             format!("  \"{}\": {quote}{}{quote}", name(field.key), field.text(config))
         })
         .collect();

@@ -4,6 +4,7 @@ pub mod adam;
 pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
+pub mod host;
 pub mod kernels;
 pub mod mlp;
 pub mod tangent;

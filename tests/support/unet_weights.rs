@@ -1,5 +1,7 @@
 //! Weights that `tests/golden/unet_reference.py` and the tests both compute from names alone.
 
+#![allow(dead_code)]
+
 use burn::tensor::{Device, Tensor, TensorData};
 use scorefield::nn::unet::{UNet, UNetConfig};
 

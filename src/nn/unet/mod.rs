@@ -12,18 +12,20 @@
 
 mod blocks;
 mod config;
+mod cost;
 mod layers;
 mod parameters;
 mod time;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::silu};
+use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
 
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear};
+use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, activate, broadcast_add};
 
-pub use config::{ConfigError, UNetConfig};
+pub use config::{ConfigError, Style, UNetConfig};
+pub use cost::Cost;
 pub use parameters::Parameter;
 pub use time::time_features;
 
@@ -82,7 +84,7 @@ impl UNetConfig {
     /// A [`ConfigError`] when there is no such network.
     pub fn init(&self, seed: u32, device: &Device) -> Result<UNet, ConfigError> {
         self.validate()?;
-        let mut init = Init::new(seed, device);
+        let mut init = Init::new(seed, device, self.style);
         let (channels, temb) = (self.channels, self.embedding_width());
         let conv_in = Conv::new(&mut init, [self.image_channels, channels], 3, Law::Fan);
         let time_embedding = TimeEmbedding {
@@ -99,6 +101,8 @@ impl UNetConfig {
             groups: self.groups,
             dropout: self.dropout,
             attention: self.attention_levels.contains(&level),
+            heads: self.heads,
+            style: self.style,
         };
         let mut skips = vec![channels];
         let mut width = channels;
@@ -162,18 +166,17 @@ impl UNet {
         if let Some(&found) = labels.iter().flatten().find(|label| **label >= classes) {
             return Err(ConditionError::Class { found, classes });
         }
-        let features = time_features(times, self.config.channels);
+        let features = time_features(times, self.config.channels, self.config.style);
         let features = TensorData::new(features, [times.len(), self.config.channels]);
         let hidden = self.time_embedding.linear_1.forward(Tensor::from_data(features, &self.device()));
-        let mut embedding = self.time_embedding.linear_2.forward(silu(hidden));
+        let mut embedding = self.time_embedding.linear_2.forward(activate(hidden));
         if let Some(table) = &self.class_embedding {
             let labels = if labels.is_empty() { &[None] } else { labels };
             let rows: Vec<i32> = labels.iter().map(|label| label.unwrap_or(classes) as i32).collect();
-            let rows = TensorData::new(rows, [labels.len()]);
-            embedding = embedding + table.forward(Tensor::<1, Int>::from_data(rows, &self.device()));
+            embedding = broadcast_add(embedding, table.forward(&rows));
         }
         // Every block begins by activating it, so it is done once.
-        Ok(Condition(silu(embedding)))
+        Ok(Condition(activate(embedding)))
     }
 
     /// The output for noisy images `x`, `[images, image_channels, height, width]`: the same shape, or with twice the
@@ -194,6 +197,6 @@ impl UNet {
         for block in &self.up_blocks {
             h = block.forward(h, temb, &mut skips);
         }
-        self.conv_out.forward(silu(self.conv_norm_out.forward(h)))
+        self.conv_out.forward(self.conv_norm_out.forward_silu(h))
     }
 }
