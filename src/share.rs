@@ -5,7 +5,7 @@
 //!
 //! Reading is total: whatever the fragment holds, a valid configuration comes out, with a list of what was corrected.
 
-use crate::lab::{Correction, ExperimentId, RunConfig, defaults, field_of, fields_of};
+use crate::lab::{Correction, ExperimentId, RunConfig, SolverId, defaults, field_of, fields_of};
 
 /// Version of the link format. A link without `v` is of version 1; a larger one is read as far as it is understood.
 pub const VERSION: u32 = 1;
@@ -13,14 +13,27 @@ pub const VERSION: u32 = 1;
 pub const MAX_LENGTH: usize = 8192;
 
 /// What a link says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
     /// The run.
     pub config: RunConfig,
     /// Whether to train and sample at once (`run=1`).
     pub run: bool,
+    /// Solvers whose images are compared (`compare=ddim,heun`); none for a single run.
+    pub compare: Vec<SolverId>,
+    /// What to examine once everything is there (`test=1`, `benchmark=1`).
+    pub examine: Examination,
     /// Language the sender saw, if the link names one (`lang=fa`). It is a wish: an unknown one is ignored.
     pub language: Option<String>,
+}
+
+/// What a link asks the page to find out about the devices, in the experiment on images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// Whether they compute what the reference computed.
+    pub self_test: bool,
+    /// How fast they are.
+    pub benchmark: bool,
 }
 
 /// Something in a link that could not be taken as it stood.
@@ -53,9 +66,12 @@ pub fn to_fragment(link: &Link) -> String {
             parts.push(format!("{}={}", field.key, field.text(&link.config)));
         }
     }
-    if link.run {
-        parts.push("run=1".to_owned());
+    if !link.compare.is_empty() {
+        let ids: Vec<&str> = link.compare.iter().map(|solver| solver.id()).collect();
+        parts.push(format!("compare={}", ids.join(",")));
     }
+    let flags = [(link.run, "run=1"), (link.examine.self_test, "test=1"), (link.examine.benchmark, "benchmark=1")];
+    parts.extend(flags.iter().filter(|(set, _)| *set).map(|(_, part)| (*part).to_owned()));
     if let Some(language) = &link.language {
         parts.push(format!("lang={language}"));
     }
@@ -91,11 +107,23 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
         .filter(|(key, _)| key == "experiment")
         .find_map(|(_, value)| ExperimentId::from_id(value.trim()))
         .unwrap_or(ExperimentId::Plane);
-    let mut link = Link { config: defaults(experiment), run: false, language: None };
+    let mut link = Link { config: defaults(experiment), ..Link::default() };
 
     for (key, value) in &pairs {
         match key.as_str() {
             "run" => link.run = value == "1",
+            "test" => link.examine.self_test = value == "1",
+            "benchmark" => link.examine.benchmark = value == "1",
+            "compare" => {
+                link.compare.clear();
+                for id in value.split(',').take(SolverId::ALL.len()) {
+                    match SolverId::from_id(id) {
+                        Some(solver) if !link.compare.contains(&solver) => link.compare.push(solver),
+                        Some(_) => {}
+                        None => rejected.push(Rejected::Key(short(&format!("compare={id}")))),
+                    }
+                }
+            }
             "lang" => {
                 let tag: String = value.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
                 link.language = (!tag.is_empty()).then_some(tag);

@@ -41,13 +41,14 @@ fn places(text: &str) -> BTreeSet<&str> {
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share", "measure", "tour", "claims",
+        "share", "measure", "tour", "claims", "images",
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
     let files =
         |folder: &Path| std::fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry").path());
-    for path in files(&folder).chain(files(&folder.join("study"))).filter(|path| path.is_file()) {
+    let folders = [folder.clone(), folder.join("study"), folder.join("images")];
+    for path in folders.iter().flat_map(|folder| files(folder)).filter(|path| path.is_file()) {
         let source = std::fs::read_to_string(path).expect("a source file");
         for literal in source.split('"') {
             let wordy = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-'));
@@ -104,6 +105,7 @@ fn keys_from_tables() -> BTreeSet<String> {
     }
     let shown = [Status::Loading, Status::Idle, Status::Paused, Status::Done, Status::Failed];
     keys.extend(shown.map(|status| format!("status.{}", status.id())));
+    keys.extend(["left", "bottom", "centre", "frame", "random"].map(|mask| format!("images.mask-{mask}")));
     keys.extend(["system", "light", "dark"].map(|theme| format!("theme.{theme}")));
     keys
 }

@@ -7,7 +7,7 @@ use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
 use scorefield::study::STUDIES;
 
 fn link(config: RunConfig) -> Link {
-    Link { config, run: false, language: None }
+    Link { config, ..Link::default() }
 }
 
 /// A configuration of a random experiment with every field drawn at random from its range.

@@ -91,7 +91,7 @@ pub struct RunConfig {
     pub resamples: u32,
     /// Which class, counted from 1.
     pub class: u32,
-    /// Scale of guidance: 1 is the conditional distribution, more exaggerates.
+    /// Scale of guidance: 1 is the conditional distribution, more exaggerates, 0 ignores the class of images.
     pub guidance: f64,
     /// Least `sigma / alpha` at which the scale of guidance holds; outside it is 1.
     pub guidance_from: f64,

@@ -1,11 +1,13 @@
 //! What a run is: its configuration, the ranges of its fields, and the table of experiments.
 
 pub mod choices;
+pub mod comparison;
 pub mod config;
 pub mod controlled;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+pub mod film;
 pub mod images;
 pub mod overrides;
 mod resolve;

@@ -3,7 +3,9 @@
 pub mod chart;
 pub mod colour;
 pub mod curve;
+pub mod gif;
 pub mod label;
+pub mod mosaic;
 pub mod plane;
 pub mod scale;
 pub mod theme;

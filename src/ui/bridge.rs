@@ -9,9 +9,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, Worker, WorkerOptions, WorkerType};
 
-use super::export;
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
+use super::{export, images};
 use crate::lab::session::Action;
 use crate::lab::{Slot, field};
 use crate::protocol::{Command, Event, Failure, FailureKind};
@@ -176,6 +176,7 @@ fn take(page: Page, slot: Slot, event: Event) {
     let mut current = false;
     page.tell(|session| current = session.receive(slot, &event));
     if current {
+        images::follow(page, &event);
         show(page, event);
     }
     if page.session.with_untracked(crate::lab::Session::wants_comparison) {
@@ -250,6 +251,7 @@ fn show(page: Page, event: Event) {
             page.progress.set(Progress { step: news.step, of: news.of, rate: 0.0 });
             page.told.take(news);
         }
+        Event::Images(event) => images::show(page, event),
         Event::Failed { failure: Failure { kind: FailureKind::BadFile, .. }, .. } => page.file_notice.set(""),
         _ => {}
     }

@@ -2,11 +2,12 @@
 
 use leptos::prelude::*;
 
+use super::images::{Known, Solvers, Weights};
 use super::likelihood::Likelihood;
 use super::pad::Pad;
-use super::state::{flag, memo, page, t, text};
+use super::state::{changing, flag, memo, page, t, text};
 use crate::lab::experiments::{Group, matters};
-use crate::lab::{Experiment, Field, Kind, field};
+use crate::lab::{Experiment, ExperimentId, Field, Kind, field};
 
 /// Positions of a slider.
 const NOTCHES: f64 = 1000.0;
@@ -25,6 +26,10 @@ pub fn Controls() -> impl IntoView {
                     .map(|group| view! { <Fields group /> })
                     .collect_view()
             }}
+            {changing(move || {
+                let images = experiment.get() == ExperimentId::Images;
+                if images { view! { <Solvers /> }.into_any() } else { ().into_any() }
+            })}
         </form>
     }
 }
@@ -73,14 +78,16 @@ pub fn Control(field: &'static Field) -> impl IntoView {
         }
         Kind::Real { min, max, logarithmic } => view! { <Number field min max whole=false logarithmic /> }.into_any(),
         Kind::Drawing => view! { <Pad /> }.into_any(),
-        // The panel of the images has these.
-        Kind::Word | Kind::Picture => ().into_any(),
+        Kind::Word => view! { <Weights /> }.into_any(),
+        Kind::Picture => view! { <Known /> }.into_any(),
     };
     view! {
         <Show when=move || shown.get()>
             <div class="field">
-                {if field.kind == Kind::Drawing {
-                    view! { <span class="label" id=format!("{key}-label")>{label}</span> }.into_any()
+                {if matches!(field.kind, Kind::Drawing | Kind::Word | Kind::Picture) {
+                    // The group of the weights says it already.
+                    let class = if field.kind == Kind::Word { "unseen" } else { "label" };
+                    view! { <span class=class id=format!("{key}-label")>{label}</span> }.into_any()
                 } else {
                     view! { <label for=key>{label}</label> }.into_any()
                 }} {body} <p class="help" id=format!("{key}-help")>{help}</p>

@@ -47,10 +47,16 @@ fn offer(name: &str, blob: &Blob) {
 /// Offers the picture as a PNG.
 pub fn picture() {
     let canvas = document().get_element_by_id("picture").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
-    let Some(canvas) = canvas else { return };
-    let taken = Closure::once_into_js(|blob: Option<Blob>| {
+    if let Some(canvas) = canvas {
+        picture_of(&canvas, "scorefield.png");
+    }
+}
+
+/// Offers a canvas as a PNG.
+pub fn picture_of(canvas: &HtmlCanvasElement, name: &'static str) {
+    let taken = Closure::once_into_js(move |blob: Option<Blob>| {
         if let Some(blob) = blob {
-            offer("scorefield.png", &blob);
+            offer(name, &blob);
         }
     });
     // Fails only for canvases with foreign pictures in them.
@@ -85,6 +91,9 @@ fn settings(page: Page) {
 
 /// Takes a file that was dropped or chosen: settings or weights.
 pub fn take(page: Page, file: File) {
+    if super::images::take(page, &file) {
+        return;
+    }
     if file.size() > MOST_READ {
         return page.file_notice.set("file.large");
     }
@@ -138,6 +147,7 @@ pub fn Share() -> impl IntoView {
         copied.set(false);
     });
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
+    let pictures = flag(move || super::images::are_shown(page));
     let untrained = move || page.session.with(|s| !Session::has_weights(s));
     let without_samples =
         move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
@@ -162,6 +172,7 @@ pub fn Share() -> impl IntoView {
                 <button
                     type="button"
                     class="quiet"
+                    class:gone=pictures
                     data-testid="export-samples"
                     disabled=flag(without_samples)
                     on:click=move |_| samples(page)
@@ -171,6 +182,7 @@ pub fn Share() -> impl IntoView {
                 <button
                     type="button"
                     class="quiet"
+                    class:gone=pictures
                     data-testid="export-losses"
                     disabled=flag(move || page.losses.with(Vec::is_empty))
                     on:click=move |_| losses(page)
@@ -183,6 +195,7 @@ pub fn Share() -> impl IntoView {
                 <button
                     type="button"
                     class="quiet"
+                    class:gone=pictures
                     data-testid="export-weights"
                     disabled=flag(untrained)
                     on:click=move |_| page.tell(Session::export)

@@ -6,14 +6,17 @@ use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
 use super::state::{Page, effect};
-use crate::share::{Link, from_fragment, to_fragment};
+use crate::lab::ExperimentId;
+use crate::share::{Examination, Link, from_fragment, to_fragment};
 
 /// How long the address waits for more changes: browsers refuse too many of them.
 const REST: Duration = Duration::from_millis(250);
 
 fn fragment(page: Page, run: bool) -> String {
     let language = Some(page.language.get_untracked().tag().to_owned());
-    page.config.with_untracked(|config| to_fragment(&Link { config: config.clone(), run, language }))
+    let (config, compare) = (page.config.get_untracked(), page.images.compared.get_untracked());
+    let compare = if config.experiment == ExperimentId::Images { compare } else { Vec::new() };
+    to_fragment(&Link { config, run, compare, language, examine: Examination::default() })
 }
 
 /// The link to what is on the page, that trains and samples when it is opened.
@@ -28,6 +31,7 @@ pub fn follow(page: Page) {
     effect(move || {
         page.config.track();
         page.language.track();
+        page.images.compared.track();
         page.link.set(whole(page));
     });
     let waiting = StoredValue::new(None::<TimeoutHandle>);
@@ -56,6 +60,8 @@ pub fn follow(page: Page) {
             session.wish(device);
         });
         page.forget(true);
+        page.images.compared.set(opened.compare);
+        page.images.wanted.set(opened.examine);
         if opened.run {
             page.start();
         }

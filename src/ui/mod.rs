@@ -5,6 +5,7 @@ mod charts;
 mod controls;
 mod export;
 mod header;
+mod images;
 mod likelihood;
 mod link;
 mod measures;
@@ -42,8 +43,11 @@ async fn open() {
         let page = Page::new(opened.config, language, texts, theme, memory::is_dark(theme));
         page.notices.set(rejected);
         provide_context(page);
+        page.images.compared.set(opened.compare);
+        page.images.wanted.set(opened.examine);
         memory::follow(page);
         view::prepare(page);
+        images::prepare(page);
         link::follow(page);
         study::follow(page);
         bridge::connect(page);
@@ -93,33 +97,48 @@ pub fn App() -> impl IntoView {
 #[component]
 fn Stage() -> impl IntoView {
     let page = state::page();
-    let experiment = Memo::new(move |_| page.config.with(|c| c.experiment));
+    let experiment = state::memo(move || page.config.with(|c| c.experiment));
     move || match experiment.get().study() {
         Some(study) => view! { <study::Stage study /> }.into_any(),
         None => view! { <Plane /> }.into_any(),
     }
 }
 
-/// The stage of diffusion in the plane.
+/// The stage of a model that samples: points in the plane, or images.
 #[component]
 fn Plane() -> impl IntoView {
     let page = state::page();
-    let untitled = move || page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty());
+    let pictures = state::memo(move || images::are_shown(page));
+    let picture = move || {
+        if pictures.get() { view! { <images::Gallery /> }.into_any() } else { view! { <view::Picture /> }.into_any() }
+    };
+    let learned = move || {
+        if pictures.get() {
+            return ().into_any();
+        }
+        view! {
+            <charts::Losses />
+            <charts::QualityChart />
+            <measures::Comparisons />
+        }
+        .into_any()
+    };
+    let untitled = move || {
+        !pictures.get() && page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty())
+    };
     view! {
             <div class="stage">
                 // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
                 <div class="column">
                     <section class="picture" aria-label=t("view.label")>
-                        <view::Picture />
+                        {state::changing(picture)}
                         <Show when=untitled>
                             <p class="over">{t("drawing.empty")}</p>
                         </Show>
                     </section>
                     <div class="charts">
                         <charts::Schedules />
-                        <charts::Losses />
-                        <charts::QualityChart />
-                        <measures::Comparisons />
+                        {state::changing(learned)}
                     </div>
                 </div>
                 <div class="column">

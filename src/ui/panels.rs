@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::state::{flag, memo, page, t, text};
+use super::images;
+use super::state::{changing, flag, memo, page, t, text};
 use crate::lab::session::{Phase, Work};
 use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
 use crate::plot::label::number;
@@ -122,14 +123,20 @@ pub fn Play() -> impl IntoView {
             }
             Status::Running if work != Some(Work::Sampling) => page
                 .filled("status.measuring", &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())]),
-            Status::Running => page.text("status.sampling"),
+            Status::Running => images::words(page).unwrap_or_else(|| page.text("status.sampling")),
             other => page.text(&format!("status.{}", other.id())),
         }
     };
     let study = move || page.config.with(|c| c.experiment.study().is_some());
+    let pictures = flag(move || images::are_shown(page));
+    // Studies are run, images are sampled; only the plane is trained and sampled.
+    let untrained = flag(move || study() || pictures.get());
     let rerun = move |_| {
         if study() {
             return super::study::begin(page);
+        }
+        if pictures.get_untracked() {
+            return page.run();
         }
         let training =
             page.session.with_untracked(|s| matches!(s.work(), None | Some(Work::Training)) && s.failure().is_none());
@@ -141,7 +148,8 @@ pub fn Play() -> impl IntoView {
         Status::Running | Status::Paused => {
             let progress = page.progress.get();
             let counted = page.session.with(Session::work) != Some(Work::Sampling);
-            (counted && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
+            let share = (counted && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of));
+            share.or_else(|| images::share(page))
         }
         _ => None,
     };
@@ -157,10 +165,23 @@ pub fn Play() -> impl IntoView {
                 >
                     {t("action.run")}
                 </button>
-                <button type="button" class="main" class:gone=flag(study) data-testid="train" on:click=move |_| page.train(false)>
+                <button
+                    type="button"
+                    class="main"
+                    class:gone=untrained
+                    data-testid="train"
+                    on:click=move |_| page.train(false)
+                >
                     {t("action.train")}
                 </button>
-                <button type="button" class="main second" class:gone=flag(study) data-testid="sample" on:click=move |_| page.sample()>
+                <button
+                    type="button"
+                    class="main"
+                    class:second=flag(move || !pictures.get())
+                    class:gone=flag(study)
+                    data-testid="sample"
+                    on:click=move |_| page.sample()
+                >
                     {t("action.sample")}
                 </button>
                 <button
@@ -297,6 +318,9 @@ pub fn Device() -> impl IntoView {
     });
     let timings = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
     let reason = move || {
+        if images::are_shown(page) {
+            return images::device(page);
+        }
         let (wish, adapter, comparing, phase) =
             page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
         let values = timings.get();
@@ -317,10 +341,22 @@ pub fn Device() -> impl IntoView {
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
     let measured = move || {
+        if images::are_shown(page) {
+            return images::benchmarks(page);
+        }
         let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
         measured.iter().map(numbers).collect::<Vec<_>>().join("\n\n")
     };
-    let idle = move || page.session.with(|s| !s.is_comparing() && !s.is_busy() && s.status() != Status::Loading);
+    let idle = move || {
+        page.session.with(|s| !s.is_comparing() && !s.is_examining() && !s.is_busy() && s.status() != Status::Loading)
+    };
+    let measure = move |_| {
+        if images::are_shown(page) {
+            images::measure(page);
+        } else {
+            page.tell(|session| session.compare(&page.config.get_untracked()));
+        }
+    };
     view! {
         <section class="device">
             <h3>{t("device.title")}</h3>
@@ -341,10 +377,13 @@ pub fn Device() -> impl IntoView {
                 class="quiet"
                 data-testid="compare"
                 disabled=flag(move || !idle())
-                on:click=move |_| page.tell(|session| session.compare(&page.config.get_untracked()))
+                on:click=measure
             >
                 {t("action.compare")}
             </button>
+            {changing(move || {
+                if images::are_shown(page) { view! { <images::SelfTest /> }.into_any() } else { ().into_any() }
+            })}
             <details class:unseen=flag(move || measured().is_empty())>
                 <summary>{t("device.numbers")}</summary>
                 <pre data-testid="benchmark" dir="ltr">{text(measured)}</pre>

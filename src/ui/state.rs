@@ -5,12 +5,13 @@ use std::pin::Pin;
 
 use leptos::prelude::*;
 
+use super::images::Images;
 use super::scene::Scene;
 use super::study::Told;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::lab::session::Action;
-use crate::lab::{Field, Language, RunConfig, Session, Texts, defaults, field_of, texts};
+use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, defaults, field_of, texts};
 use crate::protocol::{Quality, Report};
 use crate::share::Rejected;
 
@@ -118,6 +119,8 @@ pub struct Page {
     pub told: Told,
     /// Grows when the window has another size.
     pub resized: RwSignal<u32>,
+    /// What only the experiment on images has.
+    pub images: Images,
     /// How the session's actions are done; empty until the bridge is there.
     pub do_action: StoredValue<Option<Act>>,
 }
@@ -156,6 +159,7 @@ impl Page {
             playing: RwSignal::new(false),
             told: Told::default(),
             resized: RwSignal::new(0),
+            images: Images::new(),
             do_action: StoredValue::new(None),
         }
     }
@@ -184,7 +188,8 @@ impl Page {
         let mut config = self.config.get_untracked();
         let Some(field) = field_of(config.experiment, key) else { return };
         field.set_text(&mut config, text);
-        if key == "solver" {
+        // Images are compared across solvers: they keep the spacing that the network's noise levels ask for.
+        if key == "solver" && config.experiment == ExperimentId::Plane {
             config.spacing = crate::lab::experiments::usual_spacing(config.solver);
         }
         if key == "experiment" {
@@ -232,6 +237,7 @@ impl Page {
         self.playing.set(true);
         self.frames.set((0, 0));
         self.scene.update_value(|scene| scene.forget_run(training));
+        self.images.forget();
         self.paint();
     }
 
@@ -245,7 +251,8 @@ impl Page {
     pub fn level(self) -> Level {
         let (count, index) = self.frames.get();
         let t = if count > 0 {
-            self.scene.with_value(|scene| scene.frames.get(index).map(|frame| frame.t)).unwrap_or(0.0)
+            let point = self.scene.with_value(|scene| scene.frames.get(index).map(|frame| frame.t));
+            point.or_else(|| self.images.level(index, count)).unwrap_or(0.0)
         } else {
             self.time.get()
         };
@@ -261,18 +268,35 @@ impl Page {
         }
     }
 
-    /// Trains, and samples afterwards when `then_sample`.
+    /// Trains, and samples afterwards when `then_sample`. Networks of images are not trained here, only sampled.
     pub fn train(self, then_sample: bool) {
+        if self.shows_images() {
+            return self.run();
+        }
         super::link::push(self);
         self.forget(true);
         self.tell(|session| session.train(&self.config.get_untracked(), then_sample));
     }
 
-    /// Samples.
+    fn shows_images(self) -> bool {
+        self.config.with_untracked(|config| config.experiment == ExperimentId::Images)
+    }
+
+    /// Samples, with one solver.
     pub fn sample(self) {
+        self.images.compared.set(Vec::new());
+        self.run();
+    }
+
+    /// Samples what is on the page: images of several solvers if they are compared.
+    pub fn run(self) {
         super::link::push(self);
         self.forget(false);
-        self.tell(|session| session.sample(&self.config.get_untracked()));
+        if self.shows_images() {
+            super::images::begin(self);
+        } else {
+            self.tell(|session| session.sample(&self.config.get_untracked()));
+        }
     }
 }
 
@@ -303,6 +327,12 @@ pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
 pub fn memo<T: PartialEq + Send + Sync + 'static>(make: impl Fn() -> T + Send + Sync + 'static) -> Memo<T> {
     let make: Box<dyn Fn() -> T + Send + Sync> = Box::new(make);
     Memo::new(move |_| make())
+}
+
+/// A part of a view that is made anew whenever a signal that it reads has changed.
+pub fn changing(make: impl Fn() -> AnyView + Send + 'static) -> AnyView {
+    let make: Box<dyn Fn() -> AnyView + Send> = Box::new(make);
+    (move || make()).into_any()
 }
 
 /// Does something now, and again whenever a signal that it reads has changed.

@@ -9,7 +9,7 @@ use super::scene::{FIELD_SIDE, Observed, View};
 use super::state::{Layers, Page, effect, flag, memo, page, t, text};
 use super::{export, player};
 use crate::data::Dataset;
-use crate::lab::{DenoiserId, Status};
+use crate::lab::{DenoiserId, ExperimentId, RunConfig, Status};
 
 /// Data points drawn behind the samples.
 const DATA_POINTS: usize = 1500;
@@ -23,9 +23,13 @@ const REST: Duration = Duration::from_millis(80);
 /// Keeps the scene in step with the configuration.
 pub fn prepare(page: Page) {
     player::start(page);
-    let source = memo(move || page.config.with(|c| (c.dataset, c.drawing.clone(), c.seed)));
+    let source = memo(move || {
+        // Images have no data set here, and their runs stay when a seed is changed.
+        let of = |c: &RunConfig| (c.experiment == ExperimentId::Plane).then(|| (c.dataset, c.drawing.clone(), c.seed));
+        page.config.with(of)
+    });
     effect(move || {
-        let (dataset, drawing, seed) = source.get();
+        let Some((dataset, drawing, seed)) = source.get() else { return };
         page.scene.update_value(|scene| {
             scene.set_data(Dataset::new(dataset, &drawing).ok(), seed, DATA_POINTS);
             scene.forget_run(true);
@@ -155,7 +159,7 @@ fn Layer(name: &'static str, id: &'static str, get: fn(&Layers) -> bool, set: fn
 
 /// From noise, on the side where a line begins, to data.
 #[component]
-fn Time() -> impl IntoView {
+pub fn Time() -> impl IntoView {
     let page = page();
     let most = move || match page.frames.get().0 {
         0 => TIMES,

@@ -1,0 +1,150 @@
+//! One image looked at closely, and what can be made of it.
+
+use leptos::html::Canvas;
+use leptos::prelude::*;
+
+use super::parts::{button, lay, paint_when};
+use super::{known, save};
+use crate::lab::film::one;
+use crate::lab::images::seed_of;
+use crate::lab::{ArrangementId, ClassId, RunConfig, TaskId};
+use crate::plot::mosaic::Mosaic;
+use crate::ui::state::{Page, flag, page, t, text};
+
+/// Pixels of the screen for a pixel of the enlarged image.
+const ZOOM: usize = 7;
+
+/// The configuration and the number of the image looked at.
+fn looked_at(page: Page) -> Option<(RunConfig, usize)> {
+    let (row, image) = page.images.chosen.get()?;
+    let config = page.images.rows.with_value(|rows| rows.get(row).map(|row| row.config.clone()))?;
+    Some((config, image))
+}
+
+/// Whether a seed alone makes this image again.
+fn has_seed(config: &RunConfig, image: usize) -> bool {
+    match config.arrangement {
+        ArrangementId::Independent => true,
+        ArrangementId::Variations => image == 0,
+        ArrangementId::Interpolation => image == 0 || image + 1 == config.images as usize,
+    }
+}
+
+fn seed(config: &RunConfig, image: usize) -> u32 {
+    if config.arrangement == ArrangementId::Interpolation && image > 0 {
+        config.seed_to
+    } else {
+        seed_of(config, image as u32)
+    }
+}
+
+/// The class of one image, for a run of this image alone.
+fn class(config: &RunConfig, image: usize) -> ClassId {
+    let number = config.image_class.label(image, ClassId::ALL.len() - 2);
+    number.and_then(|number| ClassId::ALL.get(number + 2)).copied().unwrap_or(ClassId::Any)
+}
+
+/// An image was clicked: it is looked at, or it is the other end of an interpolation.
+pub fn choose(page: Page, row: usize, image: usize) {
+    let images = page.images;
+    let Some((_, first)) = images.pairing.get_untracked() else {
+        let chosen = Some((row, image));
+        return images.chosen.update(|now| *now = if *now == chosen { None } else { chosen });
+    };
+    images.pairing.set(None);
+    let config = images.rows.with_value(|rows| rows.get(row).map(|row| row.config.clone()));
+    let Some(config) = config else { return };
+    if has_seed(&config, image) && has_seed(&config, first) && image != first {
+        again(page, &config, first, |new| {
+            new.arrangement = ArrangementId::Interpolation;
+            new.seed_to = seed(&config, image);
+            new.images = new.images.max(3);
+        });
+    }
+}
+
+/// A run that starts from this image.
+fn again(page: Page, config: &RunConfig, image: usize, change: impl FnOnce(&mut RunConfig)) {
+    let mut new = page.config.get_untracked();
+    (new.seed, new.image_class) = (seed(config, image), class(config, image));
+    change(&mut new);
+    page.images.compared.set(Vec::new());
+    page.config.set(new);
+    page.sample();
+}
+
+/// The pixels of the image looked at, as it is shown at this moment.
+pub fn pixels(page: Page) -> Option<Vec<u8>> {
+    let (row, image) = page.images.chosen.get_untracked()?;
+    let (count, index) = page.frames.get_untracked();
+    let expected = page.images.expected.get_untracked();
+    page.images.rows.with_value(|rows| {
+        let frame = rows.get(row)?.film.at(index, count)?;
+        one(frame, image, expected).map(<[u8]>::to_vec)
+    })
+}
+
+/// The image that was clicked, enlarged.
+#[component]
+pub fn Detail() -> impl IntoView {
+    let page = page();
+    let images = page.images;
+    let canvas = NodeRef::<Canvas>::new();
+    paint_when(
+        canvas,
+        Box::new(move || {
+            page.frames.track();
+            images.chosen.track();
+            images.expected.track();
+        }),
+        Box::new(move |canvas| {
+            if let Some(pixels) = pixels(page) {
+                let side = (pixels.len() / 3).isqrt();
+                lay(canvas, &pixels, &Mosaic { count: 1, side, columns: 1, zoom: (ZOOM * 32 / side.max(1)).max(1) });
+            }
+        }),
+    );
+    let words = text(move || {
+        let Some((config, image)) = looked_at(page) else { return String::new() };
+        let class = class(&config, image);
+        let class = if class == ClassId::Any {
+            String::new()
+        } else {
+            format!(" · {}", page.text(&format!("choice.image-class.{}", class.id())))
+        };
+        let key = if has_seed(&config, image) { "images.seed" } else { "images.seedless" };
+        let values = [("number", (image + 1).to_string()), ("seed", seed(&config, image).to_string())];
+        page.filled(key, &[(values[0].0, &values[0].1), (values[1].0, &values[1].1)]) + &class
+    });
+    let bound = flag(move || looked_at(page).is_none_or(|(config, image)| !has_seed(&config, image)));
+    let vary = move || {
+        if let Some((config, image)) = looked_at(page) {
+            again(page, &config, image, |new| new.arrangement = ArrangementId::Variations);
+        }
+    };
+    let as_known = move |task: TaskId| {
+        if let Some(pixels) = pixels(page) {
+            known::give(page, pixels, task);
+        }
+    };
+    view! {
+        <section class="detail" data-testid="detail" class:gone=flag(move || images.chosen.get().is_none())>
+            <div>
+                <canvas class="pixels" node_ref=canvas width="32" height="32" role="img" aria-label=words></canvas>
+            </div>
+            <div class="about">
+                <p aria-live="polite">{words}</p>
+                <div class="row wrap">
+                    {button("vary", "images.vary", Some(bound), Box::new(vary))}
+                    {button("pair", "images.pair", Some(bound), Box::new(move || images.pairing.set(images.chosen.get_untracked())))}
+                    {button("fill-in", "images.fill-in", None, Box::new(move || as_known(TaskId::Inpaint)))}
+                    {button("colour", "images.colour", None, Box::new(move || as_known(TaskId::Colourise)))}
+                    {button("export-one", "images.png-one", None, Box::new(move || save::one(page)))}
+                    {button("unchoose", "action.dismiss", None, Box::new(move || images.chosen.set(None)))}
+                </div>
+                <p class="note" class:gone=flag(move || images.pairing.get().is_none())>{t("images.pair-note")}</p>
+            </div>
+        </section>
+    }
+    .into_any()
+}

@@ -1,0 +1,164 @@
+//! The self-test and the timings, by button or by link.
+
+use leptos::prelude::*;
+
+use super::parts::button;
+use crate::lab::session::Phase;
+use crate::lab::{DeviceWish, Session, Slot};
+use crate::plot::label::number;
+use crate::protocol::images::{ImageBenchmark, SelfTest as Report};
+use crate::share::Examination;
+use crate::ui::state::{Page, changing, effect, flag, memo, page, t};
+
+/// Numbers of images of an evaluation that is timed.
+const BATCHES: [u32; 3] = [1, 4, 16];
+/// Time for each, in milliseconds.
+const BUDGET: f64 = 2000.0;
+
+/// Times what is there.
+pub fn measure(page: Page) {
+    let config = page.config.get_untracked();
+    page.tell(|session| session.measure_images(&config, &BATCHES, BUDGET));
+}
+
+/// Whether all that was wished for is there, or will not come, and has time.
+fn is_settled(session: &Session) -> bool {
+    let known = session.wished() == DeviceWish::Cpu || session.has_adapter().is_some();
+    let fetching = Slot::ALL.iter().any(|&slot| matches!(session.phase(slot), Phase::Fetching(_)));
+    let idle = !session.is_busy() && !session.is_examining();
+    known && !fetching && idle && session.phase(session.active()) == Phase::Ready
+}
+
+/// Does what the link asks for, once.
+pub fn obey_the_link(page: Page) {
+    let settled = memo(move || page.session.with(is_settled));
+    effect(move || {
+        let Examination { self_test, benchmark } = page.images.wanted.get();
+        if !(self_test || benchmark) || !super::are_shown(page) || !settled.get() {
+            return;
+        }
+        // One after the other: timings beside other work say little.
+        page.images.wanted.set(Examination { self_test: false, benchmark: self_test && benchmark });
+        if self_test {
+            page.tell(Session::test_images);
+        } else {
+            measure(page);
+        }
+    });
+}
+
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    format!("\"{}\"", clean.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
+    let rows: Vec<String> = benchmark
+        .rows
+        .iter()
+        .map(|row| {
+            format!(
+                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {} }}",
+                row.batch,
+                number(row.warm_up_ms, 4),
+                number(row.evaluation_ms, 4),
+                row.evaluations,
+                number(row.images_per_second, 4)
+            )
+        })
+        .collect();
+    format!(
+        "{{\n  \"device\": {}, \"name\": {}, \"software\": {},\n  \"weights\": {}, \"parameters\": {}, \"side\": {}, \"gflop\": {},\n  \"weight_bytes\": {}, \"held_bytes\": {},\n  \"rows\": [\n{}\n  ]\n}}",
+        if slot == Slot::Gpu { "\"gpu\"" } else { "\"cpu\"" },
+        quoted(&benchmark.device.name),
+        benchmark.device.software,
+        quoted(&benchmark.title),
+        benchmark.parameters,
+        benchmark.side,
+        number(benchmark.gflop, 4),
+        benchmark.weight_bytes,
+        benchmark.held_bytes,
+        rows.join(",\n")
+    )
+}
+
+/// The timings of every device as JSON, followed; empty while there are none.
+#[must_use]
+pub fn benchmarks(page: Page) -> String {
+    let all: Vec<String> = page.session.with(|session| {
+        Slot::ALL.iter().filter_map(|&slot| Some(timings(slot, session.image_benchmark(slot)?))).collect()
+    });
+    if all.is_empty() { String::new() } else { format!("[{}]", all.join(", ")) }
+}
+
+/// The self-test: its button, and the numbers of every device beside those that are right.
+#[component]
+pub fn SelfTest() -> impl IntoView {
+    let page = page();
+    let examining = flag(move || page.session.with(|s| s.is_examining() || s.is_busy()));
+    let reports = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.self_test(slot).cloned())));
+    let tables = move || {
+        reports.with(|reports| {
+            let found = Slot::ALL.iter().zip(reports).filter_map(|(&slot, report)| Some((slot, report.as_ref()?)));
+            found.map(|(slot, report)| table(page, slot, report)).collect_view().into_any()
+        })
+    };
+    view! {
+        <div class="self-test">
+            {button(
+                "self-test",
+                "images.self-test",
+                Some(examining),
+                Box::new(move || page.tell(Session::test_images)),
+            )}
+            <div aria-live="polite">{changing(tables)}</div>
+        </div>
+    }
+    .into_any()
+}
+
+fn table(page: Page, slot: Slot, report: &Report) -> AnyView {
+    let passed = report.passed();
+    let device = if slot == Slot::Gpu { "WebGPU" } else { "CPU" };
+    let key = if passed { "images.test-passed" } else { "images.test-failed" };
+    let words = page.filled(key, &[("device", device), ("time", &number(report.millis / 1000.0, 3))]);
+    let first = |floats: &[f32]| floats.iter().take(4).map(|&v| number(f64::from(v), 4)).collect::<Vec<_>>().join(", ");
+    let rows = report
+        .cases
+        .iter()
+        .map(|case| {
+            view! {
+                <tr>
+                    <th scope="row">{case.name.clone()}</th>
+                    <td>{first(&case.expected.0)}</td>
+                    <td>{first(&case.found.0)}</td>
+                    <td class:wrong=!case.passed()>{number(case.error, 2)} " / " {number(case.tolerance, 2)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <details
+            data-testid=format!("self-test-{}", if slot == Slot::Gpu { "gpu" } else { "cpu" })
+            data-passed=passed.to_string()
+            open=!passed
+        >
+            <summary>{words}</summary>
+            <div class="scroll" dir="ltr">
+                <table>
+                    <thead>
+                        <tr>
+                            <th></th>
+                            <th scope="col">{t("images.test-expected")}</th>
+                            <th scope="col">{t("images.test-found")}</th>
+                            <th scope="col">{t("images.test-error")}</th>
+                        </tr>
+                    </thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
+        </details>
+    }
+    .into_any()
+}

@@ -1,0 +1,181 @@
+//! The images of a run as they appear, or of several solvers below each other.
+
+use leptos::ev::{KeyboardEvent, MouseEvent};
+use leptos::html::Canvas;
+use leptos::prelude::*;
+
+use super::parts::{button, check, lay, paint_when, room};
+use super::strip::Strip;
+use super::{Detail, save};
+use crate::lab::film::shown;
+use crate::lab::{ArrangementId, RunConfig};
+use crate::plot::mosaic::Mosaic;
+use crate::ui::scene::context;
+use crate::ui::state::{Page, changing, flag, page, t, text};
+use crate::ui::view::Time;
+
+/// The layout of a row: everything that is known of it before the first frame.
+pub fn layout(page: Page, config: &RunConfig, side: usize, [width, height]: [usize; 2]) -> Mosaic {
+    let count = config.images as usize;
+    let lined = page.images.compared.with_untracked(|solvers| !solvers.is_empty())
+        || (config.arrangement == ArrangementId::Interpolation && count <= 10);
+    if lined && width >= count * 2 * (side + 1) {
+        let mosaic = Mosaic::line(count, side, width);
+        Mosaic { zoom: mosaic.zoom.min(4), ..mosaic }
+    } else {
+        Mosaic::fit(count, side, width, height)
+    }
+}
+
+/// The picture of the experiment.
+#[component]
+pub fn Gallery() -> impl IntoView {
+    let page = page();
+    let images = page.images;
+    let rows = move || {
+        let count = images.count.get();
+        // What is not there yet has a place already, and its words.
+        if count == 0 {
+            return view! { <p class="hint">{t("images.empty")}</p> }.into_any();
+        }
+        (0..count).map(|index| view! { <Shown index /> }).collect_view().into_any()
+    };
+    let none = flag(move || page.frames.get().0 == 0);
+    view! {
+        <div class="gallery" data-testid="gallery">{changing(rows)}</div>
+        <Time />
+        <div class="layers">
+            {check(
+                "show-expected",
+                t("images.expected"),
+                flag(move || images.expected.get()),
+                Box::new(move |on| images.expected.set(on)),
+            )}
+            <span class="row wrap end">
+                {button("export-png", "action.png", Some(none), Box::new(move || save::grid(page)))}
+                {button("export-gif", "images.gif", Some(none), Box::new(move || save::film(page)))}
+            </span>
+        </div>
+        <p class="note" role="status">{text(move || notice(page))}</p>
+        <Strip />
+        <Detail />
+    }
+    .into_any()
+}
+
+fn notice(page: Page) -> String {
+    use crate::protocol::images::Notice;
+    match page.images.notice.get() {
+        Some(Notice::SmallerBatch { images }) => {
+            page.filled("images.smaller-batch", &[("images", &images.to_string())])
+        }
+        Some(Notice::NotKept) => page.text("images.not-kept"),
+        Some(Notice::NoClasses) => page.text("images.no-classes"),
+        None => String::new(),
+    }
+}
+
+/// One run: its caption in a comparison, and its images.
+#[component]
+fn Shown(index: usize) -> impl IntoView {
+    let page = page();
+    let images = page.images;
+    let canvas = NodeRef::<Canvas>::new();
+    let config = images.rows.with_value(|rows| rows.get(index).map(|row| row.config.clone())).unwrap_or_default();
+    let (solver, steps, count) = (config.solver, config.steps.to_string(), config.images as usize);
+    let caption = text(move || {
+        page.frames.track();
+        let evaluations = images.rows.with_value(|rows| rows.get(index)?.film.last().map(|frame| frame.evaluations));
+        let name = page.text(&format!("choice.solver.{}", solver.id()));
+        let evaluations = evaluations.unwrap_or(0).to_string();
+        page.filled("images.row", &[("solver", &name), ("steps", &steps), ("evaluations", &evaluations)])
+    });
+    let alone = move || images.compared.with(Vec::is_empty);
+    let described = text(move || {
+        let chosen = images.chosen.get().filter(|(row, _)| *row == index);
+        let now = chosen.map_or_else(String::new, |(_, image)| format!(" {}", image + 1));
+        page.filled("images.describe", &[("count", &count.to_string())]) + &now
+    });
+    // Found again by a click: the layout of the last painting.
+    let laid = StoredValue::new(None::<Mosaic>);
+    let resized = RwSignal::new(0u32);
+    let listener = window_event_listener(leptos::ev::resize, move |_| resized.update(|n| *n = n.wrapping_add(1)));
+    on_cleanup(move || listener.remove());
+    paint_when(
+        canvas,
+        Box::new(move || {
+            page.frames.track();
+            images.expected.track();
+            images.chosen.track();
+            resized.track();
+        }),
+        Box::new(move |canvas| {
+            let (count, at) = page.frames.get_untracked();
+            let expected = images.expected.get_untracked();
+            let mosaic = images.rows.with_value(|rows| {
+                let frame = rows.get(index)?.film.at(at, count)?;
+                let mosaic = layout(page, &rows[index].config, frame.side as usize, room(canvas));
+                let mosaic = Mosaic { count: frame.images as usize, ..mosaic };
+                lay(canvas, shown(frame, expected), &mosaic);
+                Some(mosaic)
+            });
+            laid.set_value(mosaic);
+            let chosen = images.chosen.get_untracked().filter(|(row, _)| *row == index);
+            if let (Some(mosaic), Some((_, image))) = (mosaic, chosen)
+                && let Some(context) = context(canvas)
+            {
+                let [left, top] = mosaic.place(image).map(|at| at as f64 + 0.5);
+                let side = mosaic.side as f64 - 1.0;
+                context.set_stroke_style_str("#ff7a2f");
+                context.stroke_rect(left, top, side, side);
+            }
+        }),
+    );
+    let click = move |event: MouseEvent| {
+        let place = (f64::from(event.offset_x()), f64::from(event.offset_y()));
+        if let Some(image) = laid.get_value().and_then(|mosaic| mosaic.at(place.0, place.1)) {
+            super::detail::choose(page, index, image);
+        }
+    };
+    let key = move |event: KeyboardEvent| {
+        let Some(mosaic) = laid.get_value() else { return };
+        let now = images.chosen.get_untracked().filter(|(row, _)| *row == index).map(|(_, image)| image);
+        let step = match event.key().as_str() {
+            "ArrowLeft" => -1,
+            "ArrowRight" => 1,
+            "ArrowUp" => -(mosaic.columns as isize),
+            "ArrowDown" => mosaic.columns as isize,
+            "Enter" if images.pairing.get_untracked().is_some() => {
+                return now.into_iter().for_each(|image| super::detail::choose(page, index, image));
+            }
+            "Escape" => {
+                images.pairing.set(None);
+                return images.chosen.set(None);
+            }
+            _ => return,
+        };
+        event.prevent_default();
+        let next = now.map_or(Some(0), |now| now.checked_add_signed(step)).filter(|next| *next < mosaic.count);
+        if let Some(next) = next {
+            images.chosen.set(Some((index, next)));
+        }
+    };
+    view! {
+        <figure class="grid-of-images">
+            <figcaption class:gone=flag(alone)>{caption}</figcaption>
+            <canvas
+                class="pixels"
+                data-testid=if index == 0 { "samples".to_owned() } else { format!("samples-{index}") }
+                node_ref=canvas
+                width="33"
+                height="33"
+                tabindex="0"
+                role="application"
+                aria-label=described
+                on:click=click
+                on:keydown=key
+            ></canvas>
+        </figure>
+    }
+    .into_any()
+}

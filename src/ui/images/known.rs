@@ -1,0 +1,292 @@
+//! The known image: which of its pixels are given is painted with mouse, finger or pen, or chosen from a menu.
+
+use leptos::ev::PointerEvent;
+use leptos::html::{Canvas, Input};
+use leptos::prelude::*;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{File, HtmlImageElement, Url};
+
+use super::parts::{button, check, hidden_canvas, paint_when, put};
+use crate::lab::TaskId;
+use crate::lab::film::one;
+use crate::lab::images::{PIXELS, Picture, SIDE};
+use crate::rng::{Rng, Stream};
+use crate::ui::scene::context;
+use crate::ui::state::{Page, flag, memo, page, t, text};
+
+/// Radius of the brush in pixels of the image.
+const BRUSH: f64 = 2.4;
+/// Masks that need no painting, by the ends of their names: what is missing.
+const PRESETS: [&str; 5] = ["left", "bottom", "centre", "frame", "random"];
+
+/// Whether a pixel is missing in a mask that needs no painting.
+fn is_missing(preset: &str, pixel: usize, random: &mut Rng) -> bool {
+    let (column, row, quarter) = (pixel % SIDE, pixel / SIDE, SIDE / 4);
+    let inside = |at: usize| (quarter..SIDE - quarter).contains(&at);
+    match preset {
+        "left" => column < SIDE / 2,
+        "bottom" => row >= SIDE / 2,
+        "centre" => inside(column) && inside(row),
+        "frame" => !(inside(column) && inside(row)),
+        _ => random.bits() & 1 == 0,
+    }
+}
+
+fn mask(page: Page, preset: &str) -> Vec<bool> {
+    let seed = page.config.with_untracked(|config| config.seed);
+    let mut random = Rng::new(seed, Stream::Data, u32::MAX);
+    (0..PIXELS).map(|pixel| !is_missing(preset, pixel, &mut random)).collect()
+}
+
+fn set_known(page: Page, known: Vec<bool>) {
+    page.config.update(|config| {
+        let colours = config.picture.colours().to_vec();
+        if let Some(picture) = Picture::new(colours, known) {
+            config.picture = picture;
+        }
+    });
+}
+
+/// Makes this the known image of a task.
+pub fn give(page: Page, colours: Vec<u8>, task: TaskId) {
+    let kept = page.config.with_untracked(|config| config.picture.known().to_vec());
+    let known = if kept.is_empty() { mask(page, PRESETS[2]) } else { kept };
+    match Picture::new(colours, known) {
+        Some(picture) => page.config.update(|config| {
+            config.picture = picture;
+            config.task = task;
+        }),
+        None => page.file_notice.set("images.wrong-size"),
+    }
+}
+
+/// Takes a picture file: its middle square, at the size of the images.
+pub fn take(page: Page, file: &File) {
+    let (Ok(address), Ok(image)) = (Url::create_object_url_with_blob(file), HtmlImageElement::new()) else { return };
+    let (drawn, freed) = (image.clone(), address.clone());
+    let arrived = Closure::once_into_js(move |loaded: web_sys::Event| {
+        let _ = Url::revoke_object_url(&freed);
+        let colours = (loaded.type_() == "load").then(|| square(&drawn)).flatten();
+        match colours {
+            Some(colours) => {
+                let task = page.config.with_untracked(|config| config.task);
+                give(page, colours, if task == TaskId::Generate { TaskId::Inpaint } else { task });
+            }
+            None => page.file_notice.set("file.unreadable"),
+        }
+    });
+    image.set_onload(Some(arrived.unchecked_ref()));
+    image.set_onerror(Some(arrived.unchecked_ref()));
+    image.set_src(&address);
+}
+
+/// The middle square of a picture, red, green and blue, in the size of the images; what is clear is white.
+fn square(image: &HtmlImageElement) -> Option<Vec<u8>> {
+    let canvas = hidden_canvas()?;
+    canvas.set_width(SIDE as u32);
+    canvas.set_height(SIDE as u32);
+    let context = context(&canvas)?;
+    let [width, height] = [f64::from(image.natural_width()), f64::from(image.natural_height())];
+    let (cut, side) = (width.min(height), SIDE as f64);
+    context.set_fill_style_str("#fff");
+    context.fill_rect(0.0, 0.0, side, side);
+    // A wish: without it large pictures lose fine lines.
+    let _ = js_sys::Reflect::set(&context, &"imageSmoothingQuality".into(), &JsValue::from_str("high"));
+    let (left, top) = ((width - cut) / 2.0, (height - cut) / 2.0);
+    context
+        .draw_image_with_html_image_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
+            image, left, top, cut, cut, 0.0, 0.0, side, side,
+        )
+        .ok()?;
+    let pixels = context.get_image_data(0.0, 0.0, side, side).ok()?.data();
+    (cut >= 1.0).then(|| pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect())
+}
+
+/// The image as the editor shows it: missing pixels are hatched, and for colouring it is grey.
+fn pictured(picture: &Picture, task: TaskId) -> Vec<u8> {
+    let mut painted = Vec::with_capacity(4 * PIXELS);
+    for (index, (pixel, known)) in picture.colours().chunks_exact(3).zip(picture.known()).enumerate() {
+        let grey = pixel.iter().map(|&tone| u32::from(tone)).sum::<u32>() / 3;
+        let hatch = if (index % SIDE + index / SIDE).is_multiple_of(2) { 205 } else { 165 };
+        painted.extend(pixel.iter().map(|&tone| match (task, known) {
+            (TaskId::Colourise, _) => grey as u8,
+            (_, true) => tone,
+            (_, false) => ((u32::from(tone) + 5 * hatch) / 6) as u8,
+        }));
+        painted.push(255);
+    }
+    painted
+}
+
+/// The editor of the known image.
+#[component]
+pub fn Known() -> impl IntoView {
+    let page = page();
+    let canvas = NodeRef::<Canvas>::new();
+    let chooser = NodeRef::<Input>::new();
+    let restoring = RwSignal::new(false);
+    // Where the stroke was last, while there is one.
+    let stroke = StoredValue::new(None::<[f64; 2]>);
+    let history = RwSignal::new(Vec::<Vec<bool>>::new());
+    let none = memo(move || page.config.with(|config| config.picture.is_empty()));
+    let masked = memo(move || page.config.with(|config| config.task == TaskId::Inpaint));
+    // Whoever wants to fill in or to colour after a run has an image at hand.
+    if none.get_untracked()
+        && let Some(colours) = at_hand(page)
+    {
+        let task = page.config.with_untracked(|config| config.task);
+        // Not while the control is being made: it changes what the control depends on.
+        set_timeout(move || give(page, colours, task), std::time::Duration::ZERO);
+    }
+    paint_when(
+        canvas,
+        Box::new(move || page.config.track()),
+        Box::new(move |canvas| {
+            let pixels = page.config.with_untracked(|config| pictured(&config.picture, config.task));
+            if !pixels.is_empty() {
+                put(canvas, &pixels, [SIDE, SIDE]);
+            }
+        }),
+    );
+    let remember = move || {
+        let known = page.config.with_untracked(|config| config.picture.known().to_vec());
+        history.update(|all| {
+            // A hundred strokes back is far enough.
+            if all.len() >= 100 {
+                all.remove(0);
+            }
+            all.push(known);
+        });
+    };
+    let paint = move |event: &PointerEvent| {
+        let (Some(canvas), Some(last)) = (canvas.get_untracked(), stroke.get_value()) else { return };
+        let rect = canvas.get_bounding_client_rect();
+        let scale = SIDE as f64 / rect.width().max(1.0);
+        let here =
+            [(f64::from(event.client_x()) - rect.left()) * scale, (f64::from(event.client_y()) - rect.top()) * scale];
+        let from = if last[0].is_nan() { here } else { last };
+        stroke.set_value(Some(here));
+        let known = restoring.get_untracked();
+        page.config.update(|config| {
+            for pixel in 0..PIXELS {
+                let (column, row) = (pixel % SIDE, pixel / SIDE);
+                if distance([column as f64 + 0.5, row as f64 + 0.5], from, here) <= BRUSH {
+                    config.picture.mark(column, row, known);
+                }
+            }
+        });
+    };
+    let undo = move || {
+        let mut known = None;
+        history.update(|all| known = all.pop());
+        if let Some(known) = known {
+            set_known(page, known);
+        }
+    };
+    let clear = move || {
+        remember();
+        set_known(page, vec![true; PIXELS]);
+    };
+    let presets = PRESETS
+        .iter()
+        .map(|&name| view! { <option value=name>{text(move || page.text(&format!("images.mask-{name}")))}</option> })
+        .collect_view();
+    view! {
+        <div class="known" data-testid="known">
+            <p class="note" class:gone=flag(move || !none.get())>{t("images.known-empty")}</p>
+            <div class:gone=none>
+                <canvas
+                    class="pixels"
+                    class:paintable=masked
+                    data-testid="mask"
+                    node_ref=canvas
+                    width=SIDE
+                    height=SIDE
+                    role="img"
+                    aria-labelledby="picture-label"
+                    aria-describedby="picture-help"
+                    on:pointerdown=move |event| {
+                        if !masked.get_untracked() {
+                            return;
+                        }
+                        event.prevent_default();
+                        if let Some(canvas) = canvas.get_untracked() {
+                            // Without capture a stroke merely ends at the edge.
+                            let _ = canvas.set_pointer_capture(event.pointer_id());
+                        }
+                        remember();
+                        stroke.set_value(Some([f64::NAN; 2]));
+                        paint(&event);
+                    }
+                    on:pointermove=move |event| paint(&event)
+                    on:pointerup=move |_| stroke.set_value(None)
+                    on:pointercancel=move |_| stroke.set_value(None)
+                ></canvas>
+                <div class:gone=flag(move || !masked.get())>
+                    <label class="preset">
+                        <span>{t("images.mask")}</span>
+                        <select
+                            data-testid="preset"
+                            on:change=move |event| {
+                                remember();
+                                set_known(page, mask(page, &event_target_value(&event)));
+                                // A menu, not a state: painting goes on from here.
+                                event_target::<web_sys::HtmlSelectElement>(&event).set_value("");
+                            }
+                        >
+                            <option value="">{t("images.mask-choose")}</option>
+                            {presets}
+                        </select>
+                    </label>
+                    <div class="row wrap">
+                        {check("restore", t("images.restore"), restoring.into(), Box::new(move |on| restoring.set(on)))}
+                        {button(
+                            "mask-undo",
+                            "action.undo",
+                            Some(flag(move || history.with(Vec::is_empty))),
+                            Box::new(undo),
+                        )}
+                        {button("mask-clear", "action.clear", None, Box::new(clear))}
+                    </div>
+                </div>
+            </div>
+            <label for="own-picture">{t("images.own-picture")}</label>
+            <input
+                id="own-picture"
+                data-testid="own-picture"
+                type="file"
+                accept="image/*"
+                node_ref=chooser
+                on:change=move |_| {
+                    if let Some(input) = chooser.get_untracked() {
+                        if let Some(file) = input.files().and_then(|files| files.get(0)) {
+                            take(page, &file);
+                        }
+                        // So that choosing the same file again is a change.
+                        input.set_value("");
+                    }
+                }
+            />
+        </div>
+    }
+    .into_any()
+}
+
+/// The image that is looked at, or the first one of the run on show.
+fn at_hand(page: Page) -> Option<Vec<u8>> {
+    let (row, image) = page.images.chosen.get_untracked().unwrap_or((0, 0));
+    let pixels = page.images.rows.with_value(|rows| {
+        let frame = rows.get(row)?.film.last()?;
+        one(frame, image, false).map(<[u8]>::to_vec)
+    });
+    pixels.filter(|pixels| pixels.len() == 3 * PIXELS)
+}
+
+/// Distance of a point from the line between two others.
+fn distance([x, y]: [f64; 2], [ax, ay]: [f64; 2], [bx, by]: [f64; 2]) -> f64 {
+    let (dx, dy) = (bx - ax, by - ay);
+    let length = dx * dx + dy * dy;
+    let share = if length > 0.0 { (((x - ax) * dx + (y - ay) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
+    ((ax + share * dx - x).powi(2) + (ay + share * dy - y).powi(2)).sqrt()
+}

@@ -1,0 +1,260 @@
+//! The experiment on images: its own picture in place of the plane's, its weights, and what can be done with one image.
+
+mod detail;
+mod examine;
+mod gallery;
+mod known;
+mod parts;
+mod save;
+mod solvers;
+mod strip;
+mod weights;
+
+use std::collections::VecDeque;
+
+use leptos::prelude::*;
+use web_sys::File;
+
+pub use detail::Detail;
+pub use examine::{SelfTest, benchmarks, measure};
+pub use gallery::Gallery;
+pub use known::Known;
+pub use solvers::Solvers;
+pub use weights::Weights;
+
+use super::state::{Page, effect, memo};
+use crate::lab::comparison::with_solver;
+use crate::lab::film::{Film, MOST_KEPT};
+use crate::lab::session::Phase;
+use crate::lab::session::images::ImageWeights;
+use crate::lab::{DeviceWish, ExperimentId, RunConfig, Session, Slot, SolverId, Status, planned_evaluations};
+use crate::plot::label::number;
+use crate::protocol::images::{ImageProgress, Notice};
+use crate::protocol::{Event, ImageEvent};
+use crate::share::Examination;
+
+/// A run of images on the page: alone, or one row of a comparison.
+pub struct Row {
+    /// What was asked for.
+    config: RunConfig,
+    /// What came.
+    film: Film,
+}
+
+/// What the page knows of images beside what every experiment has. Cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Images {
+    /// The runs on show, in order; the last one is the current one.
+    rows: StoredValue<Vec<Row>, LocalStorage>,
+    /// How many they are.
+    count: RwSignal<usize>,
+    /// Runs that are still to come.
+    queue: StoredValue<VecDeque<RunConfig>>,
+    /// Solvers that are compared; none in a single run.
+    pub compared: RwSignal<Vec<SolverId>>,
+    /// Whether not the noisy images are shown but what the network expects of them.
+    expected: RwSignal<bool>,
+    /// Row and number of the image looked at.
+    chosen: RwSignal<Option<(usize, usize)>>,
+    /// The image that is to be blended with the next one chosen.
+    pairing: RwSignal<Option<(usize, usize)>>,
+    /// How far the run is.
+    progress: RwSignal<ImageProgress>,
+    /// What should be known.
+    notice: RwSignal<Option<Notice>>,
+    /// What the link asks to be examined when everything is there.
+    pub wanted: RwSignal<Examination>,
+}
+
+impl Images {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            rows: StoredValue::new_local(Vec::new()),
+            count: RwSignal::new(0),
+            queue: StoredValue::new(VecDeque::new()),
+            compared: RwSignal::new(Vec::new()),
+            expected: RwSignal::new(false),
+            chosen: RwSignal::new(None),
+            pairing: RwSignal::new(None),
+            progress: RwSignal::new(ImageProgress::default()),
+            notice: RwSignal::new(None),
+            wanted: RwSignal::new(Examination::default()),
+        }
+    }
+
+    /// Forgets the runs on show and those to come.
+    pub fn forget(self) {
+        self.rows.update_value(Vec::clear);
+        self.queue.update_value(VecDeque::clear);
+        self.count.set(0);
+        self.chosen.set(None);
+        self.pairing.set(None);
+        self.progress.set(ImageProgress::default());
+        self.notice.set(None);
+    }
+
+    /// The time of frame `index` of `count` positions, of the row that is shown first.
+    #[must_use]
+    pub fn level(self, index: usize, count: usize) -> Option<f64> {
+        self.rows.with_value(|rows| rows.first().and_then(|row| row.film.at(index, count)).map(|frame| frame.t))
+    }
+}
+
+/// Whether the page shows images, followed.
+#[must_use]
+pub fn are_shown(page: Page) -> bool {
+    page.config.with(|config| config.experiment == ExperimentId::Images)
+}
+
+/// How far the run is, in words, followed; nothing before that is known.
+#[must_use]
+pub fn words(page: Page) -> Option<String> {
+    let fetching = page.session.with(|session| match session.image_weights() {
+        ImageWeights::Fetching { received, total, .. } => Some([*received, *total]),
+        _ => None,
+    });
+    if let Some([received, total]) = fetching {
+        let [received, total] = [received, total].map(weights::megabytes);
+        return Some(page.filled("images.status-fetching", &[("received", &received), ("total", &total)]));
+    }
+    let progress = page.images.progress.get();
+    if !are_shown(page) || progress.evaluations <= 0.0 {
+        return None;
+    }
+    let key = if progress.planned > 0 { "images.status" } else { "images.status-open" };
+    let values = [
+        ("done", number(progress.evaluations, 3)),
+        ("planned", progress.planned.to_string()),
+        ("rate", number(progress.rate, 3)),
+        ("left", number(progress.left.ceil(), 4)),
+    ];
+    Some(page.filled(key, &values.each_ref().map(|(name, value)| (*name, value.as_str()))))
+}
+
+/// The share of the run that is done, followed; nothing when that is not known.
+#[must_use]
+pub fn share(page: Page) -> Option<f64> {
+    let progress = page.images.progress.get();
+    (are_shown(page) && progress.planned > 0).then(|| progress.evaluations / f64::from(progress.planned))
+}
+
+/// What computes, and what can be expected of it, followed.
+#[must_use]
+pub fn device(page: Page) -> String {
+    let key = page.session.with(|session| {
+        let software = session.info(Slot::Gpu).is_some_and(|info| info.software);
+        match (session.active(), session.has_adapter(), session.phase(Slot::Gpu)) {
+            (Slot::Gpu, ..) if software => "images.device-software",
+            (Slot::Gpu, ..) => "images.device-gpu",
+            (_, None, _) if session.wished() != DeviceWish::Cpu => "device.looking",
+            (_, Some(true), Phase::Fetching(_)) => "device.fetching",
+            (_, _, Phase::Dead) => "device.gpu-failed",
+            _ => "images.device-cpu",
+        }
+    });
+    page.text(key)
+}
+
+/// Keeps the session informed of the experiment, and does what the link asks for.
+pub fn prepare(page: Page) {
+    let experiment = memo(move || page.config.with(|config| config.experiment));
+    let earlier = StoredValue::new(None::<ExperimentId>);
+    effect(move || {
+        let now = experiment.get();
+        let another = earlier.get_value().is_some_and(|earlier| earlier != now);
+        earlier.set_value(Some(now));
+        page.tell(|session| {
+            session.show_experiment(now);
+            if another {
+                session.start_afresh();
+            }
+        });
+        if another {
+            page.forget(true);
+        }
+    });
+    examine::obey_the_link(page);
+}
+
+/// Begins a run: a single one, or the first of a comparison.
+pub fn begin(page: Page) {
+    let config = page.config.get_untracked();
+    let compared = page.images.compared.get_untracked();
+    let price = planned_evaluations(&config).unwrap_or(config.steps);
+    let runs: VecDeque<RunConfig> =
+        compared.into_iter().filter_map(|solver| with_solver(&config, solver, price)).collect();
+    page.images.queue.set_value(if runs.is_empty() { VecDeque::from([config]) } else { runs });
+    next(page);
+}
+
+/// Begins the next run of the queue.
+fn next(page: Page) {
+    let mut config = None;
+    page.images.queue.update_value(|queue| config = queue.pop_front());
+    let Some(config) = config else { return };
+    page.images.rows.update_value(|rows| rows.push(Row { config: config.clone(), film: Film::default() }));
+    page.images.count.update(|count| *count += 1);
+    page.images.progress.set(ImageProgress::default());
+    page.tell(|session| session.sample(&config));
+}
+
+/// Shows what a worker reported of images.
+pub fn show(page: Page, event: ImageEvent) {
+    let images = page.images;
+    match event {
+        ImageEvent::Frame { frame, .. } => {
+            page.evaluations.set(Some(frame.evaluations));
+            let runs = images.compared.with_untracked(Vec::len).max(1);
+            let mut longest = 0;
+            images.rows.update_value(|rows| {
+                if let Some(row) = rows.last_mut() {
+                    row.film.push(frame, MOST_KEPT / runs);
+                }
+                longest = rows.iter().map(|row| row.film.len()).max().unwrap_or(0);
+            });
+            page.frames.update(|(all, index)| {
+                // Who has seen the end sees what comes.
+                if rows_after_the_first(images) || *index + 1 >= *all {
+                    *index = longest - 1;
+                }
+                *all = longest;
+            });
+        }
+        ImageEvent::Progress { progress, .. } => images.progress.set(progress),
+        ImageEvent::Notice { notice, .. } => images.notice.set(Some(notice)),
+        ImageEvent::Loaded { weights, .. } => weights::arrived(page, &weights),
+        _ => {}
+    }
+}
+
+fn rows_after_the_first(images: Images) -> bool {
+    images.count.get_untracked() > 1
+}
+
+/// What follows from an event once the session has taken it: the next row of a comparison.
+pub fn follow(page: Page, event: &Event) {
+    match event {
+        Event::Done { stopped: false, .. } if page.session.with_untracked(Session::status) == Status::Done => {
+            next(page);
+        }
+        Event::Done { .. } | Event::Failed { .. } => page.images.queue.update_value(VecDeque::clear),
+        _ => {}
+    }
+}
+
+/// Takes a file that was dropped or chosen while images are shown: a picture or weights. Says whether it did; settings
+/// are for others.
+pub fn take(page: Page, file: &File) -> bool {
+    let name = file.name();
+    if page.config.with_untracked(|config| config.experiment != ExperimentId::Images) || name.ends_with(".json") {
+        return false;
+    }
+    if file.type_().starts_with("image/") {
+        known::take(page, file);
+    } else {
+        weights::take(page, file);
+    }
+    true
+}

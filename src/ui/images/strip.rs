@@ -1,0 +1,95 @@
+//! The whole way of one image from noise to data as a strip of pictures, along which one can drag.
+
+use leptos::ev::PointerEvent;
+use leptos::html::Canvas;
+use leptos::prelude::*;
+
+use super::parts::{lay, paint_when, room};
+use crate::lab::film::one;
+use crate::plot::mosaic::Mosaic;
+use crate::ui::scene::context;
+use crate::ui::state::{flag, page, t};
+
+/// Most pictures of a line of the strip.
+const MOST: usize = 16;
+
+/// The strip: what the image was above, and what the network expected of it below.
+#[component]
+pub fn Strip() -> impl IntoView {
+    let page = page();
+    let images = page.images;
+    let canvas = NodeRef::<Canvas>::new();
+    paint_when(
+        canvas,
+        Box::new(move || {
+            page.frames.track();
+            images.chosen.track();
+        }),
+        Box::new(move |canvas| {
+            let (count, index) = page.frames.get_untracked();
+            let (row, image) = images.chosen.get_untracked().unwrap_or((0, 0));
+            images.rows.with_value(|rows| {
+                let Some(film) = rows.get(row).map(|row| &row.film) else { return };
+                let Some(side) = film.last().map(|frame| frame.side as usize) else { return };
+                let [width, _] = room(canvas);
+                // Twice their size where five of them have room.
+                let zoom = if width >= 10 * (side + 1) { 2 } else { 1 };
+                let columns = (width / ((side + 1) * zoom)).min(film.len()).clamp(2, MOST);
+                let mosaic = Mosaic { count: 2 * columns, side, columns, zoom };
+                let nothing = vec![0; 3 * side * side];
+                let mut pictures = Vec::with_capacity(2 * columns * nothing.len());
+                for expected in [false, true] {
+                    for column in 0..columns {
+                        let frame = film.at(column, columns);
+                        pictures.extend(frame.and_then(|frame| one(frame, image, expected)).unwrap_or(&nothing));
+                    }
+                }
+                lay(canvas, &pictures, &mosaic);
+                let Some(context) = context(canvas) else { return };
+                let share = index as f64 / (count.max(2) - 1) as f64;
+                let x = (share * (f64::from(canvas.width()) - 2.0)).round();
+                context.set_fill_style_str("#ff7a2f");
+                context.fill_rect(x, 0.0, 2.0, f64::from(canvas.height()));
+            });
+        }),
+    );
+    let dragging = RwSignal::new(false);
+    let go = move |event: &PointerEvent| {
+        let count = page.frames.get_untracked().0;
+        let Some(canvas) = canvas.get_untracked().filter(|_| count > 0) else { return };
+        let rect = canvas.get_bounding_client_rect();
+        let share = (f64::from(event.client_x()) - rect.left()) / rect.width().max(1.0);
+        page.playing.set(false);
+        page.frames.set((count, (share.clamp(0.0, 1.0) * (count - 1) as f64).round() as usize));
+    };
+    view! {
+        <div class="strip" class:gone=flag(move || page.frames.get().0 < 2)>
+            <canvas
+                class="pixels"
+                data-testid="strip"
+                node_ref=canvas
+                width="33"
+                height="66"
+                role="img"
+                aria-label=t("images.strip")
+                on:pointerdown=move |event| {
+                    if let Some(canvas) = canvas.get_untracked() {
+                        // Without capture a drag merely ends at the edge.
+                        let _ = canvas.set_pointer_capture(event.pointer_id());
+                    }
+                    dragging.set(true);
+                    go(&event);
+                }
+                on:pointermove=move |event| {
+                    if dragging.get_untracked() {
+                        go(&event);
+                    }
+                }
+                on:pointerup=move |_| dragging.set(false)
+                on:pointercancel=move |_| dragging.set(false)
+            ></canvas>
+            <p class="note">{t("images.strip-note")}</p>
+        </div>
+    }
+    .into_any()
+}

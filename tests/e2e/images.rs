@@ -1,0 +1,284 @@
+//! Images: the weights that the page ships, a visitor's own, tasks, comparisons, files. With few steps and few images,
+//! and where the numbers do not matter with the tiny network of `tests/golden/unet_reference.py`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::page::{LATE, Page, SOON};
+
+/// A short run of the shipped weights.
+const SHORT: &str = "#experiment=images&device=cpu&images=2&steps=3&seed=5";
+
+fn golden(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).expect("a golden file")
+}
+
+/// The bytes of a canvas: red, green, blue and opacity of every pixel.
+fn pixels(page: &Page, id: &str) -> Vec<u8> {
+    let read = page.browser.script(
+        "const e = document.querySelector(`canvas[data-testid='${arguments[0]}']`);
+         if (!e) return '';
+         const data = e.getContext('2d').getImageData(0, 0, e.width, e.height).data;
+         return Array.from(data, v => v.toString(16).padStart(2, '0')).join('');",
+        &[json!(id)],
+    );
+    let text = read.as_str().unwrap_or_default();
+    (0..text.len() / 2).filter_map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()).collect()
+}
+
+/// The images at the end of the run, once the page shows them.
+fn images(page: &Page) -> Vec<u8> {
+    page.wait_for(&["done"], LATE);
+    let last = page.browser.script("return document.querySelector(\"[data-testid='time']\").max;", &[]);
+    page.set("time", last.as_str().expect("a slider"));
+    // Painted with the next picture of the screen.
+    page.browser.script_async(
+        "const done = arguments[arguments.length - 1];
+         requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => done(1))));",
+        &[],
+    );
+    pixels(page, "samples")
+}
+
+/// The image at this place of the grid, 32 by 32, of the canvas's bytes.
+fn first_image(canvas: &[u8], page: &Page) -> Vec<[u8; 3]> {
+    let width = page.browser.script("return document.querySelector(\"[data-testid='samples']\").width;", &[]);
+    let width = width.as_u64().expect("a width") as usize;
+    (0..1024)
+        .map(|i| {
+            let at = 4 * ((i / 32) * width + i % 32);
+            [canvas[at], canvas[at + 1], canvas[at + 2]]
+        })
+        .collect()
+}
+
+/// Clicks the first image of the grid.
+fn choose_the_first(page: &Page) {
+    page.browser.script(
+        "const e = document.querySelector(\"[data-testid='samples']\"); const r = e.getBoundingClientRect();
+         e.dispatchEvent(new MouseEvent('click', { bubbles: true, clientX: r.left + 5, clientY: r.top + 5 }));",
+        &[],
+    );
+}
+
+#[test]
+fn shipped_weights_sample_and_the_link_makes_the_same_images_again() {
+    let page = Page::open("images-link", SHORT);
+    page.wait_for(&["idle"], SOON);
+    page.press("sample");
+    let first = images(&page);
+    assert!(first.iter().any(|&v| v != first[0]), "the canvas is empty");
+    assert_eq!(page.attribute("weights-state", "data-state").as_deref(), Some("held"));
+
+    // The same seed again, on the page and by its link.
+    page.press("sample");
+    assert!(images(&page) == first, "the same seed, another picture");
+    let link = page.value("share");
+    page.go(link.split_once('#').map(|(_, fragment)| format!("#{fragment}")).expect("a fragment").as_str());
+    assert!(images(&page) == first, "the link makes another picture");
+
+    page.set("seed", "6");
+    page.press("sample");
+    page.until("another run begins", SOON, || (page.state()? != "idle").then_some(()));
+    assert!(images(&page) != first, "another seed, the same picture");
+    page.close();
+}
+
+#[test]
+fn a_run_stops_in_the_middle_and_keeps_what_it_has() {
+    let page = Page::open("images-stop", "#experiment=images&device=cpu&images=4&steps=900");
+    page.wait_for(&["idle"], SOON);
+    page.press("sample");
+    let shown = || page.browser.script("return +document.querySelector(\"[data-testid='time']\").max;", &[]).as_f64();
+    page.until("frames appear", LATE, || {
+        (page.state()? == "running" && !pixels(&page, "strip").is_empty() && shown()? < 200.0).then_some(())
+    });
+    page.press("stop");
+    page.wait_for(&["done"], SOON);
+    let kept = shown().expect("a slider");
+    assert!(kept < 900.0, "{kept} frames of a run that was stopped");
+    assert!(pixels(&page, "samples").iter().any(|&v| v != 0));
+    // And the next one begins at once.
+    page.set("steps", "2");
+    page.press("sample");
+    images(&page);
+    page.close();
+}
+
+#[test]
+fn a_checkpoint_let_go_of_over_the_page_is_recognised_and_a_foreign_file_leaves_it_in_place() {
+    let page = Page::open("images-own", SHORT);
+    page.wait_for(&["idle"], SOON);
+    for (name, layout) in [("unet_tiny.safetensors", "diffusers"), ("unet_tiny_ddim.ckpt", "DDIM")] {
+        page.drop_file(name, &golden(name));
+        let words = page.until("the file is recognised", SOON, || {
+            let words = page.text("recognised");
+            (page.attribute("held", "data-title")?.contains(name) && !words.trim().is_empty()).then_some(words)
+        });
+        println!("{name}: {words}");
+        assert!(words.to_lowercase().contains(&layout.to_lowercase()), "{name} was taken for {words}");
+    }
+    page.press("sample");
+    let made = images(&page);
+    assert!(made.iter().any(|&v| v != made[0]));
+
+    let attack = golden("unet_attack.pt");
+    for (name, content) in [("cats.safetensors", &b"no weights at all"[..]), ("unet_attack.pt", &attack)] {
+        page.drop_file(name, content);
+        let refused =
+            page.until("the file is refused", SOON, || Some(page.text("refused")).filter(|text| text.contains(name)));
+        assert!(refused.contains("stays in use"), "{refused}");
+    }
+    // What was there still works.
+    page.press("sample");
+    assert!(images(&page) == made, "other weights than before");
+    page.close();
+}
+
+#[test]
+fn a_corrupt_shard_is_refused_with_what_was_found_and_expected() {
+    let page = Page::open_changed("images-corrupt", SHORT, |served| {
+        let shard = served.join("weights/preview-32/weights.00.safetensors");
+        let mut bytes = fs::read(&shard).expect("the shipped weights");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::remove_file(&shard).expect("a link of ours");
+        fs::write(&shard, bytes).expect("a file of ours");
+    });
+    page.wait_for(&["idle"], SOON);
+    page.press("fetch-weights");
+    let refused = page
+        .until("the weights are refused", LATE, || Some(page.text("refused")).filter(|text| !text.trim().is_empty()));
+    assert!(refused.contains("SHA-256") && refused.contains("weights.00.safetensors"), "{refused}");
+    page.press("sample");
+    page.wait_for(&["failed"], LATE);
+    page.close();
+}
+
+#[test]
+fn filling_in_leaves_the_known_pixels_as_they_were() {
+    let page = Page::open("images-inpaint", SHORT);
+    page.wait_for(&["idle"], SOON);
+    page.press("sample");
+    let canvas = images(&page);
+    let original = first_image(&canvas, &page);
+    choose_the_first(&page);
+    page.press("fill-in");
+    page.set("preset", "left");
+    page.set("seed", "77");
+    page.press("sample");
+    page.until("the run begins", SOON, || (page.state()? == "running").then_some(()));
+    let canvas = images(&page);
+    let filled = first_image(&canvas, &page);
+    let side = |half: usize| (0..1024).filter(move |i| (i % 32) / 16 == half);
+    for i in side(1) {
+        assert_eq!(filled[i], original[i], "known pixel {i}");
+    }
+    let changed = side(0).filter(|&i| filled[i] != original[i]).count();
+    assert!(changed > 256, "only {changed} missing pixels were made anew");
+
+    // Colouring keeps the grey of every pixel, up to rounding where no channel meets an end of the range.
+    page.set("task", "colourise");
+    page.set("clip", "never");
+    page.press("sample");
+    page.until("the run begins", SOON, || (page.state()? == "running").then_some(()));
+    let canvas = images(&page);
+    for (now, before) in first_image(&canvas, &page).iter().zip(&original) {
+        let inside = |pixel: &[u8; 3]| pixel.iter().all(|&v| v > 0 && v < 255);
+        let grey = |pixel: &[u8; 3]| pixel.iter().map(|&v| i32::from(v)).sum::<i32>();
+        if inside(now) && inside(before) {
+            assert!((grey(now) - grey(before)).abs() <= 3, "{now:?} for {before:?}");
+        }
+    }
+    page.close();
+}
+
+#[test]
+fn a_mask_is_painted_with_a_pen_and_taken_back() {
+    let page = Page::open("images-mask", SHORT);
+    page.wait_for(&["idle"], SOON);
+    page.press("sample");
+    images(&page);
+    choose_the_first(&page);
+    page.press("fill-in");
+    page.press("mask-clear");
+    let whole = page.until("the mask is clear", SOON, || Some(pixels(&page, "mask")).filter(|p| p.len() == 4096));
+    page.browser.stroke("[data-testid='mask']", "pen", &[[-60, -60], [60, 60]]);
+    page.until("the stroke is there", SOON, || {
+        let painted = pixels(&page, "mask");
+        let changed = painted.chunks(4).zip(whole.chunks(4)).filter(|(a, b)| a != b).count();
+        (changed > 40).then_some(())
+    });
+    page.press("mask-undo");
+    page.until("the stroke is gone", SOON, || (pixels(&page, "mask") == whole).then_some(()));
+    page.close();
+}
+
+#[test]
+fn solvers_are_compared_at_the_same_price_and_the_link_says_which() {
+    let page =
+        Page::open("images-compare", "#experiment=images&device=cpu&images=1&steps=4&compare=ddim,heun,dpmpp-2m&run=1");
+    let captions = page.until("three rows are complete", LATE, || {
+        let texts = page.browser.script(
+            "return [...document.querySelectorAll('.grid-of-images figcaption')].map(e => e.textContent);",
+            &[],
+        );
+        let texts: Vec<String> = texts.as_array()?.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
+        (texts.len() == 3 && page.state()? == "done").then_some(texts)
+    });
+    assert!(captions[0].contains("DDIM · 4 steps · 4 evaluations"), "{captions:?}");
+    assert!(captions[1].contains("Heun (ODE) · 2 steps · 3 evaluations"), "{captions:?}");
+    assert!(captions[2].contains("DPM-Solver++(2M) · 4 steps · 4 evaluations"), "{captions:?}");
+    assert!(page.value("share").contains("compare=ddim,heun,dpmpp-2m"), "{}", page.value("share"));
+    page.close();
+}
+
+#[test]
+fn the_denoising_is_saved_as_gif_and_an_image_as_png() {
+    let page = Page::open("images-files", SHORT);
+    page.wait_for(&["idle"], SOON);
+    page.press("sample");
+    images(&page);
+    let gif = page.take_file("export-gif", ".gif");
+    assert!(gif.starts_with(b"GIF89a") && gif.ends_with(b";"), "{} bytes", gif.len());
+    let png = page.take_file("export-png", ".png");
+    assert!(png.starts_with(b"\x89PNG"));
+    choose_the_first(&page);
+    let png = page.take_file("export-one", ".png");
+    // A width of eight pixels for each of 32, in the header.
+    assert_eq!(png[16..20], [0, 0, 1, 0]);
+    page.close();
+}
+
+#[test]
+fn a_link_has_the_device_tested_and_timed() {
+    let page = Page::open("images-test", "#experiment=images&device=cpu&test=1&benchmark=1");
+    let passed = page.until("the self-test is over", LATE, || page.attribute("self-test-cpu", "data-passed"));
+    assert_eq!(passed, "true", "{}", page.text("self-test-cpu"));
+    let timings = page.until("the timings are complete", LATE, || {
+        let timings: Value = serde_json::from_str(&page.text("benchmark")).ok()?;
+        (timings[0]["rows"].as_array()?.len() == 3).then_some(timings)
+    });
+    println!("{timings}");
+    for row in timings[0]["rows"].as_array().expect("rows") {
+        assert!(row["evaluation_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{row}");
+    }
+    page.close();
+}
+
+#[test]
+fn a_tiny_network_samples_on_webgpu() {
+    let page = Page::open("images-gpu", "#experiment=images&device=gpu&images=1&steps=1&seed=5");
+    page.wait_for(&["idle"], LATE);
+    page.drop_file("unet_tiny.safetensors", &golden("unet_tiny.safetensors"));
+    page.until("the file is recognised", LATE, || {
+        page.attribute("held", "data-title")?.contains("unet_tiny").then_some(())
+    });
+    page.press("sample");
+    let made = images(&page);
+    assert!(made.iter().any(|&v| v != made[0]));
+    assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
+    page.close();
+}
