@@ -1,12 +1,14 @@
 //! Data: distributions in the plane with exact density and score, and the numbers that compare samples with them.
 
 pub mod grid;
+pub mod image_set;
 pub mod marginal;
 pub mod metrics;
 pub mod mixture;
 pub mod toy;
 
 pub use grid::SquareGrid;
+pub use image_set::{ImageSet, ImageSetError};
 pub use marginal::{Exact, Marginal};
 pub use mixture::Mixture;
 pub use toy::{DataError, Dataset};

@@ -6,8 +6,10 @@ pub mod elementwise;
 pub mod features;
 pub mod kernels;
 pub mod mlp;
+pub mod objective;
 pub mod unet;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};
+pub use objective::{Convention, Objective};
 pub use weights::{WeightsError, WeightsFile};

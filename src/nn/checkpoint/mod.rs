@@ -17,6 +17,7 @@ mod error;
 mod layout;
 mod manifest;
 mod number;
+mod pack;
 mod pickle;
 mod tensors;
 mod torch;
@@ -35,6 +36,7 @@ pub use error::CheckpointError;
 pub use layout::{Architecture, Names, Recognised};
 pub use manifest::{Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention};
 pub use number::Number;
+pub use pack::{LONGEST_SHARD, pack};
 
 /// What follows the name of an int8 tensor in the name of its scales: one f32 or f16 for each index of the first
 /// dimension, and `weight = scale * integer`.

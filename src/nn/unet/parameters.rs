@@ -39,6 +39,15 @@ impl UNet {
         values.0
     }
 
+    /// The values of all parameters, read back from the device, in the order of [`UNet::parameters`].
+    ///
+    /// # Errors
+    /// What the device says when it no longer answers.
+    pub fn numbers(&self) -> Result<Vec<Vec<f32>>, String> {
+        let read = |value: Tensor<1>| value.try_into_vec_as::<f32>().map_err(|error| error.to_string());
+        self.values().into_iter().map(read).collect()
+    }
+
     /// The gradients of all parameters, flat, in the order of [`UNet::parameters`]; none where nothing depends on one.
     #[must_use]
     pub fn gradients(&self, gradients: &Gradients) -> Vec<Option<Tensor<1>>> {
