@@ -1,10 +1,15 @@
 //! The native program: what the page does, without a browser, and what a page cannot do.
 
+pub mod configuration;
 pub mod convert;
+pub mod device;
 pub mod failure;
 pub mod files;
 pub mod images;
 pub mod index;
+pub mod interrupt;
+pub mod progress;
+pub mod train;
 
 use std::process::ExitCode;
 
@@ -27,6 +32,8 @@ Errors are one line on the standard error output.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Trains on points in the plane or on images
+    Train(Box<train::TrainArgs>),
     /// Writes a checkpoint as the set of weights that the page reads
     Convert(convert::ConvertArgs),
     /// Prints the completions of a shell
@@ -50,6 +57,7 @@ pub fn main() -> ExitCode {
 
 fn obey(command: Command) -> Outcome {
     match command {
+        Command::Train(args) => train::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Program::command(), "scorefield", &mut std::io::stdout());

@@ -123,6 +123,18 @@ impl ImageSet {
         &self.classes
     }
 
+    /// All pixels, `[image, channel, row, column]`.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All labels; empty without.
+    #[must_use]
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
     /// The first `count` images.
     #[must_use]
     pub fn first(mut self, count: usize) -> Self {

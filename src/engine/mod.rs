@@ -9,6 +9,7 @@ pub mod benchmark;
 pub mod device;
 pub mod error;
 pub mod field;
+pub mod image_trainer;
 pub mod inbox;
 pub mod learned;
 pub mod network;

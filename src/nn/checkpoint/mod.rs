@@ -34,7 +34,7 @@ use tensors::Stored;
 pub use encode::{Precision, encode};
 pub use error::CheckpointError;
 pub use layout::{Architecture, Names, Recognised};
-pub use manifest::{Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention};
+pub use manifest::{Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention, sha256};
 pub use number::Number;
 pub use pack::{LONGEST_SHARD, pack};
 

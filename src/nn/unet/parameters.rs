@@ -56,6 +56,16 @@ impl UNet {
         found.found
     }
 
+    /// The network with these values, flat and in the order of [`UNet::parameters`], as leaves of a new graph where
+    /// gradients are kept. Nothing is copied.
+    ///
+    /// # Panics
+    /// When there are too few of them, or one has another number of values.
+    #[must_use]
+    pub fn with_values(self, values: Vec<Tensor<1>>) -> Self {
+        self.map(&mut Assigner(values.into_iter()))
+    }
+
     /// The network with every parameter replaced by what `source` says for its name and shape: as many numbers as the
     /// shape holds, last dimension first. Parameters that were not used yet are never initialised.
     ///
@@ -112,6 +122,17 @@ impl ModuleVisitor for Found<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let count = param.lazy_shape().num_elements();
         self.found.push(param.val().grad(self.gradients).map(|gradient| gradient.reshape([count])));
+    }
+}
+
+struct Assigner(std::vec::IntoIter<Tensor<1>>);
+
+impl ModuleMapper for Assigner {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(values) = self.0.next() else { return param };
+        let id = param.id;
+        let tensor = values.reshape(param.lazy_shape());
+        param.transform_for_load(tensor, id)
     }
 }
 
