@@ -8,6 +8,7 @@ use std::path::Path;
 use super::convert::CIFAR10;
 use super::failure::{Failure, Outcome};
 use crate::data::ImageSet;
+use crate::nn::checkpoint::sha256;
 use png_file::Picture;
 use store::Store;
 
@@ -77,6 +78,13 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
     } else {
         pictures(source, &store, &names)
     }
+}
+
+/// What tells two sets of images apart: SHA-256 of their size, pixels and labels.
+#[must_use]
+pub fn digest(set: &ImageSet) -> String {
+    let labels: Vec<u8> = set.labels().iter().flat_map(|label| label.to_le_bytes()).collect();
+    sha256(format!("{} {} {}", set.size(), sha256(set.pixels()), sha256(&labels)).as_bytes())
 }
 
 /// The official binary files.

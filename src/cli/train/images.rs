@@ -9,13 +9,12 @@ use super::TrainArgs;
 use super::metrics::{Metrics, Row};
 use crate::cli::convert::{Source, write_set};
 use crate::cli::failure::{Failure, Kind, Outcome};
-use crate::cli::images::{self, Half};
+use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
 use crate::engine::Opened;
 use crate::engine::image_trainer::{ImageTrainer, Recipe};
-use crate::nn::checkpoint::sha256;
 
 /// The state of a run, in its folder.
 const STATE: &str = "resume.safetensors";
@@ -87,11 +86,6 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &Opened) -> Outcome<ImageTr
     ImageTrainer::new(recipe, opened, args.device.threads()).map_err(Failure::usage)
 }
 
-fn digest(set: &ImageSet) -> String {
-    let labels: Vec<u8> = set.labels().iter().flat_map(|label| label.to_le_bytes()).collect();
-    sha256(format!("{} {} {}", set.size(), sha256(set.pixels()), sha256(&labels)).as_bytes())
-}
-
 struct Run<'a> {
     args: &'a TrainArgs,
     set: &'a ImageSet,
@@ -159,7 +153,8 @@ impl Run<'_> {
     }
 
     fn line(&self, loss: f64, seconds: f64, now: f64, images: f64, done: f64) -> String {
-        let left = if done > 0.0 { now / (done - self.done_before(seconds, now)).max(1e-9) * (1.0 - done) } else { 0.0 };
+        let left =
+            if done > 0.0 { now / (done - self.done_before(seconds, now)).max(1e-9) * (1.0 - done) } else { 0.0 };
         format!(
             "step {}{}  loss {loss:.4}  {:.1} images/s  {:.0} %  {} left",
             self.trainer.step(),

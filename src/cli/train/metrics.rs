@@ -40,7 +40,8 @@ impl Metrics {
     pub fn start(folder: &Path, step: u32) -> Outcome<Self> {
         let path = folder.join("metrics.csv");
         let known = if step > 0 { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
-        let is_kept = |line: &&str| line.split(',').next().and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= step);
+        let is_kept =
+            |line: &&str| line.split(',').next().and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= step);
         let mut text = format!("{HEADER}\n");
         for line in known.lines().filter(is_kept) {
             text.push_str(line);

@@ -83,6 +83,18 @@ impl ImageTrainer {
         &self.recipe
     }
 
+    /// Begins from these parameters, in the order of [`Self::shapes`], their moving average included.
+    ///
+    /// # Panics
+    /// When one has another number of values.
+    pub fn set_parameters(&mut self, values: Vec<Vec<f32>>) {
+        for (index, values) in values.into_iter().enumerate().take(self.parameters.len()) {
+            let count = self.parameters[index].dims()[0];
+            self.parameters[index] = Tensor::from_data(TensorData::new(values, [count]), &self.device);
+            self.average[index] = self.parameters[index].clone();
+        }
+    }
+
     /// Gives the run another number of steps in all.
     pub fn set_steps(&mut self, steps: u32) {
         self.recipe.steps = steps;
@@ -177,12 +189,7 @@ impl ImageTrainer {
         Ok(sum.unwrap_or_else(|| Gradient { loss: Tensor::zeros([1], &self.device), parts: Vec::new() }))
     }
 
-    fn in_threads(
-        &self,
-        pieces: &[ImageBatch],
-        total: usize,
-        threads: usize,
-    ) -> Vec<Result<Gradient, ConditionError>> {
+    fn in_threads(&self, pieces: &[ImageBatch], total: usize, threads: usize) -> Vec<Result<Gradient, ConditionError>> {
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::with_capacity(pieces.len()));
         std::thread::scope(|scope| {
@@ -204,8 +211,8 @@ impl ImageTrainer {
 
     /// What these images contribute to the loss of a batch of `total` numbers, and to its gradient.
     fn part_of_gradient(&self, piece: &ImageBatch, total: usize) -> Result<Gradient, ConditionError> {
-        let leaves = self.parameters.iter().map(|p| Tensor::from_inner(p.clone()).require_grad()).collect();
-        let network = self.skeleton.clone().with_values(leaves);
+        // Leaves of its own: threads that shared them would wait for one another.
+        let network = self.skeleton.clone().with_values(self.parameters.clone());
         let device = self.device.clone().autodiff();
         let count = piece.count();
         let channels = self.recipe.network.image_channels;

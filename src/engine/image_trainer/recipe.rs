@@ -57,7 +57,9 @@ pub enum RecipeError {
         found: f64,
     },
     /// The images do not fit the network.
-    #[error("images of {channels} x {size} x {size} do not fit a network of {wanted} channels and multiples of {multiple}")]
+    #[error(
+        "images of {channels} x {size} x {size} do not fit a network of {wanted} channels and multiples of {multiple}"
+    )]
     Images {
         /// Channels of the images.
         channels: usize,

@@ -34,7 +34,9 @@ use tensors::Stored;
 pub use encode::{Precision, encode};
 pub use error::CheckpointError;
 pub use layout::{Architecture, Names, Recognised};
-pub use manifest::{Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention, sha256};
+pub use manifest::{
+    Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention, sha256,
+};
 pub use number::Number;
 pub use pack::{LONGEST_SHARD, pack};
 
@@ -192,6 +194,19 @@ impl<'a> Checkpoint<'a> {
     fn stored(&self, name: &str) -> Result<&Stored<'a>, CheckpointError> {
         self.tensors.get(name).ok_or_else(|| CheckpointError::Missing { tensor: name.to_owned() })
     }
+}
+
+/// The raw numbers of a torch file, in the order of their keys `0`, `1`, …, without a look at what they belong to. What a
+/// TorchScript file says of them is a program; whoever knows the network does not need it.
+///
+/// # Errors
+/// [`CheckpointError::Container`] when the file is not such an archive, or is damaged.
+pub fn raw_storages(file: &[u8]) -> Result<Vec<&[u8]>, CheckpointError> {
+    let key = |name: &str| name.rsplit_once("/data/").and_then(|(_, key)| key.parse::<usize>().ok());
+    let mut found: Vec<(usize, &[u8])> =
+        zip::read(file)?.iter().filter_map(|entry| Some((key(entry.name)?, entry.data))).collect();
+    found.sort_by_key(|(key, _)| *key);
+    Ok(found.into_iter().map(|(_, data)| data).collect())
 }
 
 fn identify(file: &[u8]) -> Result<Container, CheckpointError> {

@@ -56,8 +56,8 @@ impl UNet {
         found.found
     }
 
-    /// The network with these values, flat and in the order of [`UNet::parameters`], as leaves of a new graph where
-    /// gradients are kept. Nothing is copied.
+    /// The network with these values, plain, flat and in the order of [`UNet::parameters`]; on a device with automatic
+    /// differentiation as leaves of a new graph. Nothing is copied.
     ///
     /// # Panics
     /// When there are too few of them, or one has another number of values.
@@ -132,6 +132,8 @@ impl ModuleMapper for Assigner {
         let Some(values) = self.0.next() else { return param };
         let id = param.id;
         let tensor = values.reshape(param.lazy_shape());
+        // Shaped first: a leaf of the graph cannot be the shape of another.
+        let tensor = if param.lazy_device().is_autodiff() { Tensor::from_inner(tensor) } else { tensor };
         param.transform_for_load(tensor, id)
     }
 }
