@@ -4,9 +4,12 @@
 //! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
 //! No 64-bit integers travel: JavaScript's numbers do not hold them.
 
+pub mod images;
+
 use serde::{Deserialize, Serialize};
 
 use crate::lab::RunConfig;
+pub use images::{ImageCommand, ImageEvent};
 
 /// Names a run. The page counts up; the worker repeats it in every event of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -111,6 +114,8 @@ pub enum Command {
         /// About how long to measure, in milliseconds.
         budget_ms: f64,
     },
+    /// What concerns images alone.
+    Images(ImageCommand),
 }
 
 /// What the worker reports.
@@ -230,6 +235,8 @@ pub enum Event {
         /// The measurements.
         benchmark: Benchmark,
     },
+    /// What concerns images alone.
+    Images(ImageEvent),
     /// Something could not be done. The worker goes on.
     Failed {
         /// The run, if it was a run that failed.
@@ -305,6 +312,8 @@ pub enum FailureKind {
     Untrained,
     /// A file is not one of ours, or damaged.
     BadFile,
+    /// A file could not be fetched.
+    Unreachable,
     /// The configuration cannot be run, such as an empty drawing.
     BadConfig,
     /// Not enough memory.

@@ -12,6 +12,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("lab", &["engine", "nn", "ui", "worker"]),
     ("share.rs", &["engine", "nn", "ui", "worker"]),
     ("protocol.rs", &["engine", "nn", "ui", "worker"]),
+    ("protocol", &["engine", "nn", "ui", "worker"]),
     ("nn", &["ui", "worker"]),
     ("engine", &["ui", "worker"]),
     ("worker", &["ui"]),

@@ -23,7 +23,7 @@ fn anything(rng: &mut Rng) -> RunConfig {
                 1 => max,
                 _ => min + (max - min) * rng.uniform(),
             }),
-            Kind::Drawing => continue,
+            Kind::Drawing | Kind::Word | Kind::Picture => continue,
         };
         assert_eq!(field.set(&mut config, value), None, "{}", field.key);
     }

@@ -9,12 +9,13 @@ use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
 use scorefield::protocol::FailureKind;
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 8] = [
+const FAILURES: [FailureKind; 9] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
     FailureKind::Diverged,
     FailureKind::Untrained,
     FailureKind::BadFile,
+    FailureKind::Unreachable,
     FailureKind::BadConfig,
     FailureKind::OutOfMemory,
     FailureKind::Internal,
@@ -116,6 +117,7 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::Diverged
             | FailureKind::Untrained
             | FailureKind::BadFile
+            | FailureKind::Unreachable
             | FailureKind::BadConfig
             | FailureKind::OutOfMemory
             | FailureKind::Internal => {}

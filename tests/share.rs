@@ -1,5 +1,6 @@
 //! Links survive a round trip, and nothing in a fragment can break the page.
 
+use scorefield::lab::images::{PIXELS, Picture};
 use scorefield::lab::{Correction, DatasetId, EXPERIMENTS, FIELDS, Kind, RunConfig, SolverId};
 use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
@@ -21,6 +22,13 @@ fn random_config(rng: &mut Rng) -> RunConfig {
                     config.drawing.push(2.0 * rng.uniform() - 1.0, 2.0 * rng.uniform() - 1.0);
                 }
                 config.drawing.to_text()
+            }
+            Kind::Word => ["", "own", "preview-32", "a.b_c"][rng.below(4) as usize].to_owned(),
+            Kind::Picture if rng.below(2) == 0 => String::new(),
+            Kind::Picture => {
+                let colours = (0..3 * PIXELS).map(|_| rng.below(256) as u8).collect();
+                let known = (0..PIXELS).map(|_| rng.below(2) == 0).collect();
+                Picture::new(colours, known).expect("the right lengths").to_text()
             }
         };
         assert_eq!(field.set_text(&mut config, &text), None, "{} {text}", field.key);

@@ -4,10 +4,15 @@ use super::benchmark;
 use super::device::Opened;
 use super::error::EngineError;
 use super::field;
+use super::images::job::ImageSampling;
+use super::images::load::{Held, LoadError, load};
+use super::images::{ImageError, benchmark as image_benchmark, self_test};
 use super::inbox::{Inbox, Port, ends_a_run};
 use super::sample::{Sampled, Sampling};
 use super::train::Training;
+use crate::lab::{ExperimentId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use crate::protocol::{Bytes, Command, Event, Failure, RunId};
 
 /// A run in steps. One type per kind of run.
@@ -29,12 +34,14 @@ pub struct Engine {
     pub opened: Opened,
     /// The weights at hand.
     pub weights: Option<WeightsFile>,
+    /// The network of images at hand.
+    pub images: Option<Held>,
 }
 
 /// Serves a port for ever: the whole worker. Announces itself with [`Event::Ready`].
 pub async fn serve(port: &mut impl Port, opened: Opened) {
     port.send(Event::Ready { device: opened.info.clone() });
-    let mut engine = Engine { opened, weights: None };
+    let mut engine = Engine { opened, weights: None, images: None };
     let mut inbox = Inbox::new(port);
     loop {
         let command = inbox.wait().await;
@@ -54,6 +61,10 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
                 .and_then(|weights| Training::new(run, config, Some(&weights), &engine.opened, inbox.port.now_ms()));
             train(engine, inbox, run, job).await;
         }
+        Command::Sample { run, config } if config.experiment == ExperimentId::Images => {
+            sample_images(engine, inbox, run, config).await;
+        }
+        Command::Images(command) => obey_images(engine, inbox, command).await,
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
             Err(error) => fail(inbox, Some(run), &error),
@@ -67,6 +78,75 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
             Err(error) => fail(inbox, Some(run), &error.into()),
         },
         other => aside(engine, inbox, None, other).await,
+    }
+}
+
+async fn sample_images<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, run: RunId, config: RunConfig) {
+    let wanted = config.weights.as_str();
+    let job = match &engine.images {
+        Some(held) if held.is(wanted) => ImageSampling::new(run, config, &held.model, &engine.opened),
+        other => {
+            let held = other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
+            Err(ImageError::NoWeights { wanted: wanted.to_owned(), held }.into())
+        }
+    };
+    match job {
+        Ok(mut job) => drive(engine, inbox, &mut job).await,
+        Err(error) => fail(inbox, Some(run), &error),
+    }
+}
+
+async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: ImageCommand) {
+    let start = inbox.port.now_ms();
+    let (run, result) = match command {
+        ImageCommand::Load { run, source } => return load_images(engine, inbox, run, source).await,
+        ImageCommand::SelfTest { run } => {
+            let report = self_test::self_test(&engine.opened, inbox).await;
+            let told = report.map(|report| {
+                report.map(|report| inbox.port.send(Event::Images(ImageEvent::SelfTest { run, report }))).is_some()
+            });
+            (run, told)
+        }
+        ImageCommand::Benchmark { run, batches, budget_ms } => {
+            let Some(held) = &engine.images else {
+                let (wanted, held) = (String::new(), String::new());
+                return fail(inbox, Some(run), &ImageError::NoWeights { wanted, held }.into());
+            };
+            let opened = &engine.opened;
+            (run, image_benchmark::benchmark(run, &batches, budget_ms, &held.model, opened, inbox).await)
+        }
+    };
+    match result {
+        Ok(true) => {}
+        // The command that ended it is the next.
+        Ok(false) => inbox.port.send(Event::Done { run, stopped: true, millis: inbox.port.now_ms() - start }),
+        Err(error) => fail(inbox, Some(run), &error),
+    }
+}
+
+async fn load_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, source: WeightsSource) {
+    let start = inbox.port.now_ms();
+    match load(run, source, &engine.opened, inbox).await {
+        Ok(held) => {
+            let weights = held.model.summary.clone();
+            engine.images = Some(held);
+            inbox.port.send(Event::Images(ImageEvent::Loaded { run, weights }));
+        }
+        Err(LoadError::Refused(mut refusal)) => {
+            refusal.kept = engine.images.as_ref().map_or_else(String::new, |held| held.model.summary.title.clone());
+            inbox.port.send(Event::Images(ImageEvent::Refused { run, refusal }));
+        }
+        Err(LoadError::GivenUp) => {
+            inbox.port.send(Event::Done { run, stopped: true, millis: inbox.port.now_ms() - start });
+            // A stop ends what waits for the weights too.
+            for command in inbox.take_until_stop() {
+                if let Command::Sample { run, .. }
+                | Command::Images(ImageCommand::SelfTest { run } | ImageCommand::Benchmark { run, .. }) = command
+                {
+                    inbox.port.send(Event::Done { run, stopped: true, millis: 0.0 });
+                }
+            }
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Opened {
     pub device: Device,
     /// What it is.
     pub info: DeviceInfo,
+    /// Most bytes of one tensor.
+    pub most_bytes: u64,
 }
 
 /// Opens a device. `Auto` takes the best this worker was built with: WebGPU before the CPU. Call it once, before any
@@ -61,7 +63,7 @@ fn cpu() -> Result<Opened, DeviceError> {
         std::env::consts::ARCH
     };
     let info = DeviceInfo { gpu: false, name: format!("Burn Flex ({vectors})"), software: false };
-    Ok(Opened { device: Device::flex(), info })
+    Ok(Opened { device: Device::flex(), info, most_bytes: u64::MAX })
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -82,7 +84,9 @@ async fn gpu() -> Result<Opened, DeviceError> {
             .any(|w| words.contains(w));
     let name = [adapter.name, adapter.driver_info].into_iter().find(|n| !n.trim().is_empty());
     let name = name.unwrap_or_else(|| "WebGPU".to_owned());
-    Ok(Opened { device, info: DeviceInfo { gpu: true, name, software } })
+    let limits = setup.device.limits();
+    let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    Ok(Opened { device, info: DeviceInfo { gpu: true, name, software }, most_bytes })
 }
 
 #[cfg(not(feature = "gpu"))]

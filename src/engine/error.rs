@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::device::DeviceError;
+use super::images::ImageError;
 use crate::data::toy::DataError;
 use crate::nn::WeightsError;
 use crate::protocol::{Failure, FailureKind};
@@ -33,6 +34,9 @@ pub enum EngineError {
         /// Solver steps done.
         step: u32,
     },
+    /// Images.
+    #[error(transparent)]
+    Images(#[from] ImageError),
     /// There are no weights to sample with.
     #[error("no network has been trained or loaded yet")]
     Untrained,
@@ -46,6 +50,7 @@ impl From<&EngineError> for Failure {
             EngineError::Weights(_) => FailureKind::BadFile,
             EngineError::Data(_) => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
+            EngineError::Images(error) => error.kind(),
             EngineError::Untrained => FailureKind::Untrained,
         };
         Failure { kind, detail: error.to_string() }

@@ -1,11 +1,29 @@
 //! The worker's side of its port, and how work is kept from blocking it.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
-use crate::protocol::{Command, Event};
+use crate::protocol::{Command, Event, ImageCommand};
 
 /// How long work goes on without looking at the port, in milliseconds.
 pub const SLICE_MS: f64 = 12.0;
+
+/// A result that is waited for.
+pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+/// A file that is asked for, or why it cannot be had, in English.
+pub type Fetching = Waiting<'static, Result<Box<dyn Download>, String>>;
+
+/// A file that arrives in pieces. Dropping it gives it up.
+pub trait Download {
+    /// Its length, if that is known.
+    fn length(&self) -> Option<u64>;
+    /// Whether it was kept from an earlier visit.
+    fn is_kept(&self) -> bool;
+    /// The next piece; `None` at the end.
+    fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>>;
+}
 
 /// What the engine needs of the outside: messages, time, and a way to let the outside run.
 #[allow(async_fn_in_trait)]
@@ -20,6 +38,16 @@ pub trait Port {
     async fn yield_now(&self);
     /// Milliseconds since some moment; never falls.
     fn now_ms(&self) -> f64;
+    /// Asks for a file. One that was kept under `key` is not fetched again.
+    fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
+        let (refusal, _) = (format!("{address}: there is nothing to fetch with here"), key);
+        Box::pin(async move { Err(refusal) })
+    }
+    /// Keeps a file for later visits, and says whether there was room; without bytes, what was kept is forgotten.
+    fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
+        let _ = (key, file);
+        Box::pin(async { false })
+    }
 }
 
 /// Commands that have arrived and wait for the step in progress to end.
@@ -80,6 +108,37 @@ impl<'p, P: Port> Inbox<'p, P> {
         self.queue.push_front(command);
     }
 
+    /// The value of `future`, while commands go on arriving; `None` when one of them ends what is waited for.
+    pub async fn unless<F: Future>(&mut self, ends: impl Fn(&Command) -> bool, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        loop {
+            self.take_in();
+            if self.queue.iter().any(&ends) {
+                return None;
+            }
+            let value = {
+                let mut arrival = pin!(self.port.recv());
+                poll_fn(|context| match future.as_mut().poll(context) {
+                    Poll::Ready(value) => Poll::Ready(Ok(value)),
+                    Poll::Pending => arrival.as_mut().poll(context).map(Err),
+                })
+                .await
+            };
+            match value {
+                Ok(value) => return Some(value),
+                Err(command) => self.queue.push_back(command),
+            }
+        }
+    }
+
+    /// Takes everything up to the first stop, itself included; nothing when there is none.
+    pub fn take_until_stop(&mut self) -> Vec<Command> {
+        match self.queue.iter().position(|command| *command == Command::Stop) {
+            Some(stop) => self.queue.drain(..=stop).collect(),
+            None => Vec::new(),
+        }
+    }
+
     /// Whether a command that ends the current run has arrived.
     #[must_use]
     pub fn interrupted(&self) -> bool {
@@ -97,5 +156,12 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Continue { .. }
             | Command::Sample { .. }
             | Command::Load { .. }
+            | Command::Images(_)
     )
+}
+
+/// Whether this command ends a load of weights for images.
+#[must_use]
+pub fn ends_a_load(command: &Command) -> bool {
+    matches!(command, Command::Stop | Command::Images(ImageCommand::Load { .. }))
 }

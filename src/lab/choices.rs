@@ -33,6 +33,8 @@ choices! {
     ExperimentId {
         /// A diffusion model of points in the plane.
         Plane = "plane",
+        /// Images of CIFAR-10 by a U-Net.
+        Images = "images",
     }
 }
 
@@ -219,5 +221,84 @@ choices! {
         Cpu = "cpu",
         /// WebGPU, or an error.
         Gpu = "gpu",
+    }
+}
+
+choices! {
+    /// What a run of images makes.
+    TaskId {
+        /// Images from nothing.
+        Generate = "generate",
+        /// What is missing of an image.
+        Inpaint = "inpaint",
+        /// The colours of a grey image.
+        Colourise = "colourise",
+    }
+}
+
+choices! {
+    /// The class of the images.
+    ClassId {
+        /// None: any.
+        Any = "any",
+        /// One after the other.
+        Each = "each",
+        /// CIFAR-10's class 0.
+        Airplane = "airplane",
+        /// Class 1.
+        Automobile = "automobile",
+        /// Class 2.
+        Bird = "bird",
+        /// Class 3.
+        Cat = "cat",
+        /// Class 4.
+        Deer = "deer",
+        /// Class 5.
+        Dog = "dog",
+        /// Class 6.
+        Frog = "frog",
+        /// Class 7.
+        Horse = "horse",
+        /// Class 8.
+        Ship = "ship",
+        /// Class 9.
+        Truck = "truck",
+    }
+}
+
+impl ClassId {
+    /// The number of the class for image `index` in a network of so many classes; `None` for no class.
+    #[must_use]
+    pub fn label(self, index: usize, classes: usize) -> Option<usize> {
+        match self {
+            Self::Any => None,
+            Self::Each => (classes > 0).then(|| index % classes),
+            _ => {
+                let number = Self::ALL.iter().position(|class| *class == self)?.checked_sub(2)?;
+                (number < classes).then_some(number)
+            }
+        }
+    }
+}
+
+choices! {
+    /// How the starting noise of one image is related to that of the next.
+    ArrangementId {
+        /// Not at all: image `k` has the seed of the run plus `k`.
+        Independent = "independent",
+        /// The first image has the seed of the run, the others are its neighbours.
+        Variations = "variations",
+        /// From one seed to another along a great circle.
+        Interpolation = "interpolation",
+    }
+}
+
+choices! {
+    /// Whether estimates of images are held within the range of pixels.
+    ClipId {
+        /// As the network says.
+        Never = "never",
+        /// Always, as DDPM's sampler does.
+        Always = "always",
     }
 }

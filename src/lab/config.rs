@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
-    WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId,
+    ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::drawing::Drawing;
+use super::images::{Picture, Word};
 
 /// A run. Two equal configurations give the same initial weights, batches and noise on every machine.
 ///
@@ -75,6 +76,27 @@ pub struct RunConfig {
     /// Points to sample.
     pub samples: u32,
 
+    /// The weights of the network of images: the id of a set, `own` for the visitor's file, empty for the first set.
+    pub weights: Word,
+    /// What a run of images makes.
+    pub task: TaskId,
+    /// The known image, for [`TaskId::Inpaint`] and [`TaskId::Colourise`].
+    pub picture: Picture,
+    /// Images to make.
+    pub images: u32,
+    /// Their class.
+    pub class: ClassId,
+    /// Classifier-free guidance: 0 ignores the class, 1 is the conditional network, more exaggerates.
+    pub guidance: f64,
+    /// Whether estimates are held within the range of pixels.
+    pub clip: ClipId,
+    /// How the noise of the images is related.
+    pub arrangement: ArrangementId,
+    /// How far variations are from the first image, from 0 (the same) to 1 (unrelated).
+    pub variation: f64,
+    /// Seed at the other end of an interpolation.
+    pub seed_to: u32,
+
     /// Seed of every random number of the run.
     pub seed: u32,
     /// Where to compute.
@@ -112,6 +134,16 @@ impl Default for RunConfig {
             corrections: 1,
             tolerance: 1e-4,
             samples: 2000,
+            weights: Word::default(),
+            task: TaskId::Generate,
+            picture: Picture::default(),
+            images: 16,
+            class: ClassId::Any,
+            guidance: 1.0,
+            clip: ClipId::Never,
+            arrangement: ArrangementId::Independent,
+            variation: 0.3,
+            seed_to: 2,
             seed: 1,
             device: DeviceWish::Auto,
         }

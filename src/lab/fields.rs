@@ -4,11 +4,12 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
-    WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId,
+    ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
 use super::drawing::Drawing;
+use super::images::{Picture, Word};
 
 /// What values a field takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,10 @@ pub enum Kind {
     },
     /// The visitor's drawing.
     Drawing,
+    /// A name of letters, digits, `.`, `-` and `_`.
+    Word,
+    /// A known image.
+    Picture,
 }
 
 /// The value of a field.
@@ -46,6 +51,10 @@ pub enum Value {
     Real(f64),
     /// A drawing.
     Drawing(Drawing),
+    /// A name.
+    Word(Word),
+    /// An image.
+    Picture(Picture),
 }
 
 /// One field of a [`RunConfig`].
@@ -84,7 +93,9 @@ impl Field {
             (Kind::Real { min, max, .. }, Value::Real(v)) if !v.is_nan() => {
                 (Value::Real(v.clamp(min, max)), (v < min || v > max).then_some(Correction::Clamped))
             }
-            (Kind::Drawing, value @ Value::Drawing(_)) => (value, None),
+            (Kind::Drawing, value @ Value::Drawing(_))
+            | (Kind::Word, value @ Value::Word(_))
+            | (Kind::Picture, value @ Value::Picture(_)) => (value, None),
             _ => return Some(Correction::Unreadable),
         };
         (self.set)(config, value);
@@ -106,6 +117,13 @@ impl Field {
                 self.set(config, Value::Drawing(drawing));
                 return damaged.then_some(Correction::Trimmed);
             }
+            Kind::Word => {
+                let word = Word::new(text);
+                let damaged = word.as_str() != text;
+                self.set(config, Value::Word(word));
+                return damaged.then_some(Correction::Trimmed);
+            }
+            Kind::Picture => Picture::from_text(text).map(Value::Picture),
         };
         let Some(value) = value else { return Some(Correction::Unreadable) };
         let negative = matches!(self.kind, Kind::Whole { .. }) && text.starts_with('-') && text.parse() != Ok(0.0);
@@ -121,6 +139,8 @@ impl Field {
             Value::Whole(v) => v.to_string(),
             Value::Real(v) => v.to_string(),
             Value::Drawing(drawing) => drawing.to_text(),
+            Value::Word(word) => word.as_str().to_owned(),
+            Value::Picture(picture) => picture.to_text(),
         }
     }
 }
@@ -211,6 +231,34 @@ pub const FIELDS: &[Field] = &[
     whole!("corrections", corrections, 1, 100),
     real!("tolerance", tolerance, 1e-8, 0.1, true),
     whole!("samples", samples, 1, 20_000),
+    Field {
+        key: "weights",
+        kind: Kind::Word,
+        get: |c| Value::Word(c.weights.clone()),
+        set: |c, v| {
+            if let Value::Word(word) = v {
+                c.weights = word;
+            }
+        },
+    },
+    choice!("task", task, TaskId),
+    Field {
+        key: "picture",
+        kind: Kind::Picture,
+        get: |c| Value::Picture(c.picture.clone()),
+        set: |c, v| {
+            if let Value::Picture(picture) = v {
+                c.picture = picture;
+            }
+        },
+    },
+    whole!("images", images, 1, 64),
+    choice!("class", class, ClassId),
+    real!("guidance", guidance, 0.0, 10.0, false),
+    choice!("clip", clip, ClipId),
+    choice!("arrangement", arrangement, ArrangementId),
+    real!("variation", variation, 0.0, 1.0, false),
+    whole!("seed-to", seed_to, 0, u32::MAX),
     whole!("seed", seed, 0, u32::MAX),
     choice!("device", device, DeviceWish),
 ];

@@ -5,17 +5,19 @@ pub mod config;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
+pub mod images;
 mod resolve;
 pub mod session;
 pub mod texts;
 
 pub use choices::{
-    Activation, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId,
-    WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId,
+    ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::RunConfig;
 pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field};
+pub use images::{Picture, Word};
 pub use session::{Action, Session, Slot, Status};
 pub use texts::{Language, Texts};

@@ -5,13 +5,15 @@
 //! of runs that are not current are told apart; what a dying worker leaves behind is kept for the next one.
 
 mod events;
+pub mod images;
 mod queries;
 #[cfg(test)]
 mod tests;
 
-use super::choices::{DenoiserId, DeviceWish};
+use super::choices::{DenoiserId, DeviceWish, ExperimentId};
 use super::config::RunConfig;
 use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, RunId};
+use images::Images;
 
 /// Which worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,8 @@ struct Device {
     queue: Vec<Command>,
     /// Generation of the weights it holds.
     holds: Option<u32>,
+    /// Name of the weights for images that it holds, or will hold when what was posted is done.
+    holds_images: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -146,6 +150,8 @@ pub struct Session {
     exporting: bool,
     names: u32,
     requests: u32,
+    experiment: ExperimentId,
+    images: Images,
     actions: Vec<Action>,
 }
 
@@ -168,6 +174,8 @@ impl Session {
             exporting: false,
             names: 0,
             requests: 0,
+            experiment: ExperimentId::Plane,
+            images: Images::default(),
             actions: Vec::new(),
         };
         session.launch_what_is_wished();
@@ -295,7 +303,10 @@ impl Session {
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
         let slot = self.active();
-        if config.denoiser == DenoiserId::Trained {
+        if config.experiment == ExperimentId::Images {
+            self.experiment = config.experiment;
+            self.bring_images(slot, config);
+        } else if config.denoiser == DenoiserId::Trained {
             self.bring_weights(slot);
         }
         let config = config.clone();

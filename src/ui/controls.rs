@@ -71,6 +71,8 @@ pub fn Control(field: &'static Field) -> impl IntoView {
         }
         Kind::Real { min, max, logarithmic } => view! { <Number field min max whole=false logarithmic /> }.into_any(),
         Kind::Drawing => view! { <Pad /> }.into_any(),
+        // The panel of the images has these.
+        Kind::Word | Kind::Picture => ().into_any(),
     };
     view! {
         <Show when=move || shown.get()>

@@ -1,5 +1,6 @@
 //! The engine in the browser: a dedicated web worker that speaks [`crate::protocol`] over `postMessage`.
 
+mod files;
 mod port;
 
 pub use port::BrowserPort;

@@ -12,7 +12,8 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
 
-use crate::engine::Port;
+use crate::engine::inbox::Waiting;
+use crate::engine::{Fetching, Port};
 use crate::protocol::{Command, Event, Failure, FailureKind};
 
 /// The port of a dedicated worker to its page. There is one per worker.
@@ -117,10 +118,18 @@ impl Port for BrowserPort {
     fn now_ms(&self) -> f64 {
         self.clock.now()
     }
+
+    fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
+        super::files::fetch(address, key)
+    }
+
+    fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
+        super::files::keep(key, file)
+    }
 }
 
 /// The worker's own scope, if this is a worker.
-fn scope() -> Option<DedicatedWorkerGlobalScope> {
+pub(super) fn scope() -> Option<DedicatedWorkerGlobalScope> {
     let global = js_sys::global();
     // By name: a class of another realm, or a page, is none of ours.
     let name = Reflect::get(&global, &"constructor".into()).and_then(|c| Reflect::get(&c, &"name".into())).ok()?;

@@ -1,7 +1,7 @@
 //! What follows from the events of the workers, and from their deaths.
 
 use super::{Action, Checkpoint, Phase, Run, Session, Slot, Status, Work};
-use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, RunId};
+use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, ImageEvent, RunId};
 
 impl Session {
     fn measured(&mut self, slot: Slot, benchmark: &Benchmark) {
@@ -36,7 +36,9 @@ impl Session {
             | Event::Checkpoint { run, .. }
             | Event::Paused { run }
             | Event::Resumed { run }
-            | Event::Done { run, .. } => Some(*run),
+            | Event::Images(ImageEvent::Frame { run, .. } | ImageEvent::Progress { run, .. }) => Some(*run),
+            Event::Done { run, .. } if self.ended_image_work(*run) => return true,
+            Event::Done { run, .. } => Some(*run),
             _ => None,
         };
         if run.is_some_and(|id| !self.is_current(slot, id)) {
@@ -67,6 +69,7 @@ impl Session {
             Event::Benchmark { benchmark } => self.measured(slot, benchmark),
             Event::Failed { run, failure } => return self.failed(slot, *run, failure),
             Event::Field { request, .. } => return self.is_newest_field(*request),
+            Event::Images(event) => return self.receive_images(slot, event),
             Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } | Event::Quality { .. } => {}
         }
         true
@@ -108,7 +111,9 @@ impl Session {
 
     fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
         if let Some(id) = run {
-            if self.importing.as_ref().is_some_and(|(name, _)| *name == id) {
+            if self.ended_image_work(id) {
+                // What was asked for beside a run did not come; the failure says why.
+            } else if self.importing.as_ref().is_some_and(|(name, _)| *name == id) {
                 self.importing = None;
             } else if self.is_current(slot, id) {
                 self.become_state(Status::Failed);
@@ -120,6 +125,7 @@ impl Session {
         if lost {
             self.device_mut(slot).phase = Phase::Dead;
             self.device_mut(slot).holds = None;
+            self.lose_images(slot);
             self.actions.push(Action::Terminate(slot));
         }
         self.exporting = false;
@@ -143,6 +149,7 @@ impl Session {
         device.phase = Phase::Dead;
         device.holds = None;
         device.queue.clear();
+        self.lose_images(slot);
         self.comparing = None;
         self.exporting = false;
         self.importing = None;

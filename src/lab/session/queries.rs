@@ -1,7 +1,7 @@
 //! What the page asks the session in order to show it.
 
 use super::{Checkpoint, Phase, Run, Session, Slot, Status, Work};
-use crate::lab::DeviceWish;
+use crate::lab::{DeviceWish, ExperimentId};
 use crate::protocol::{Benchmark, DeviceInfo, Failure, FailureKind};
 
 impl Session {
@@ -24,12 +24,17 @@ impl Session {
         self.failure.as_ref()
     }
 
-    /// The worker that the next run goes to.
+    /// The worker that the next run goes to. A network of images is always faster on a real GPU; small networks have
+    /// to be measured.
     #[must_use]
     pub fn active(&self) -> Slot {
         match self.wish {
             DeviceWish::Cpu => Slot::Cpu,
             DeviceWish::Gpu => Slot::Gpu,
+            DeviceWish::Auto if self.experiment == ExperimentId::Images => {
+                let real = self.info(Slot::Gpu).is_some_and(|info| !info.software);
+                if real && self.phase(Slot::Gpu) == Phase::Ready { Slot::Gpu } else { Slot::Cpu }
+            }
             DeviceWish::Auto if self.faster == Some(Slot::Gpu) && self.device(Slot::Gpu).phase == Phase::Ready => {
                 Slot::Gpu
             }
@@ -119,6 +124,7 @@ impl Session {
     #[must_use]
     pub fn wants_comparison(&self) -> bool {
         self.wish == DeviceWish::Auto
+            && self.experiment == ExperimentId::Plane
             && !self.compared
             && Slot::ALL.iter().all(|&slot| self.phase(slot) == Phase::Ready)
             && matches!(self.status(), Status::Idle | Status::Done)

@@ -76,6 +76,20 @@ pub enum ManifestPrediction {
     },
 }
 
+impl ManifestPrediction {
+    /// What the output means at a level, and what it is multiplied by for that: `1 / sigma` for a score times sigma, 1
+    /// for all others.
+    #[must_use]
+    pub fn at(self, level: Level) -> (Prediction, f64) {
+        match self {
+            // The score of `x = alpha data + sigma noise` is `-noise / sigma`, and the output is `-noise` at any scale.
+            Self::Score => (Prediction::Score, Prediction::Score.output_scale(level)),
+            _ => (self.into(), 1.0),
+        }
+    }
+}
+
+/// What the output means but for its scale: see [`ManifestPrediction::at`].
 impl From<ManifestPrediction> for Prediction {
     fn from(prediction: ManifestPrediction) -> Self {
         match prediction {
@@ -129,7 +143,8 @@ pub enum TimeConvention {
         factor: f64,
     },
     /// The step among `count`, from 0, of the betas that grow evenly from `first` to `last` (Ho et al. 2020); between
-    /// two steps in proportion to the logarithm of `sigma / alpha`.
+    /// two steps in proportion to the logarithm of `sigma / alpha`. Networks of chains of another length than 1000 are
+    /// told `step * 1000 / count`, as improved DDPM does.
     Steps {
         /// Number of steps.
         count: u32,
@@ -170,7 +185,7 @@ impl TimeConvention {
                 let span = f64::from(count.max(2) - 1);
                 let beta = |step: u32| first + (last - first) * f64::from(step) / span;
                 let table = steps(count, beta);
-                logs.map(|log| position(&table, log)).collect()
+                logs.map(|log| thousandth(count) * position(&table, log)).collect()
             }
             Self::CosineSteps { count } => {
                 let signal = |step: u32| {
@@ -178,7 +193,7 @@ impl TimeConvention {
                     libm::pow(libm::cos((t + 0.008) / 1.008 * core::f64::consts::FRAC_PI_2), 2.0)
                 };
                 let table = steps(count, |step| (1.0 - signal(step + 1) / signal(step)).min(0.999));
-                logs.map(|log| position(&table, log)).collect()
+                logs.map(|log| thousandth(count) * position(&table, log)).collect()
             }
             Self::Linear { beta_min, beta_max, scale } => {
                 // sigma^2 / alpha^2 = exp(B) - 1 with B = beta_min t + (beta_max - beta_min) t^2 / 2, solved for t in
@@ -204,6 +219,11 @@ impl TimeConvention {
             }
         }
     }
+}
+
+/// What a step of a chain of this length is in a chain of 1000.
+fn thousandth(count: u32) -> f64 {
+    1000.0 / f64::from(count.max(1))
 }
 
 /// `ln(sigma / alpha)` after each step, ascending.

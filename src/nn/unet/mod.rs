@@ -12,6 +12,7 @@
 
 mod blocks;
 mod config;
+mod cost;
 mod layers;
 mod parameters;
 mod time;
@@ -24,6 +25,7 @@ use blocks::{DownBlock, MidBlock, Stage, UpBlock};
 use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear};
 
 pub use config::{ConfigError, UNetConfig};
+pub use cost::Cost;
 pub use parameters::Parameter;
 pub use time::time_features;
 

@@ -1,0 +1,269 @@
+//! The network as a denoiser: every schedule, classes with guidance, learned variance, and no more memory than there is.
+
+use burn::tensor::Tensor;
+
+use super::error::ImageError;
+use super::model::ImageModel;
+use super::pictures::{Pictures, read};
+use crate::diffusion::prediction::{canonical, learned_log_variance};
+use crate::diffusion::{Denoiser, Estimate, Level, State};
+use crate::engine::device::{DeviceError, Opened};
+use crate::engine::error::EngineError;
+
+/// Images that a CPU evaluates at once: more are no faster, and a stop would have to wait for them.
+const CPU_BATCH: usize = 1;
+/// Most images that a GPU evaluates at once.
+const GPU_BATCH: usize = 64;
+/// Most bytes that an evaluation may need on a GPU, whose memory nobody states.
+const GPU_BYTES: u64 = 1 << 30;
+/// A convolution may unfold its input into as many copies as the kernel has places.
+const UNFOLDED: u64 = 9;
+/// Milliseconds of work that are handed to a GPU before it is waited for.
+const QUEUE_MS: f64 = 30.0;
+/// Most evaluations handed to a GPU at once.
+const MOST_QUEUED: f64 = 16.0;
+
+/// Who watches a run of images: shows its progress, and can end it.
+#[allow(async_fn_in_trait)]
+pub trait Watch {
+    /// Called before every part of an evaluation with the images evaluated so far, each evaluation counted. Ends the
+    /// run by `false`: at once, without an evaluation more.
+    async fn go_on(&mut self, evaluated: u64) -> bool;
+    /// Says that fewer images are evaluated at a time, for want of memory.
+    fn smaller_batch(&mut self, images: usize);
+    /// Milliseconds since some moment.
+    fn now_ms(&self) -> f64;
+}
+
+/// Nobody watches: a run goes on to its end.
+impl Watch for () {
+    async fn go_on(&mut self, _: u64) -> bool {
+        true
+    }
+    fn smaller_batch(&mut self, _: usize) {}
+    fn now_ms(&self) -> f64 {
+        0.0
+    }
+}
+
+/// How many images are evaluated at a time, and how far a GPU is behind.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    gpu: bool,
+    batch: usize,
+    working: u64,
+    checked: bool,
+    queued: u32,
+    limit: u32,
+    since: f64,
+    /// Images evaluated so far, each evaluation counted.
+    pub evaluated: u64,
+}
+
+impl Pace {
+    /// For this network on this device.
+    #[must_use]
+    pub fn new(model: &ImageModel, opened: &Opened) -> Self {
+        let cost = model.config().cost(model.side);
+        let gpu = opened.info.gpu;
+        let batch = if gpu {
+            let by_tensor = opened.most_bytes / (UNFOLDED * cost.largest).max(1);
+            let by_all = GPU_BYTES / (cost.bytes + UNFOLDED * cost.largest).max(1);
+            usize::try_from(by_tensor.min(by_all)).unwrap_or(GPU_BATCH).clamp(1, GPU_BATCH)
+        } else {
+            CPU_BATCH
+        };
+        Self { gpu, batch, working: cost.bytes, checked: false, queued: 0, limit: 1, since: 0.0, evaluated: 0 }
+    }
+
+    /// With as many images at a time as this, whatever suits the device.
+    #[must_use]
+    pub fn with_batch(mut self, images: usize) -> Self {
+        self.batch = images.max(1);
+        self
+    }
+
+    /// Images evaluated at a time.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Halves the batch until there is room for it on a CPU, whose allocations cannot fail later without ending the
+    /// program.
+    fn make_room<W: Watch>(&mut self, watch: &mut W) -> Result<(), ImageError> {
+        if self.gpu || self.checked {
+            return Ok(());
+        }
+        while !has_room(self.working.saturating_mul(self.batch as u64)) {
+            if self.batch == 1 {
+                return Err(ImageError::OutOfMemory { megabytes: self.working >> 20 });
+            }
+            self.batch /= 2;
+            watch.smaller_batch(self.batch);
+        }
+        self.checked = true;
+        Ok(())
+    }
+
+    /// Waits for a GPU when enough is queued: what is queued cannot be stopped.
+    async fn wait<W: Watch>(&mut self, output: &Tensor<4>, watch: &mut W) -> Result<(), DeviceError> {
+        if !self.gpu {
+            return Ok(());
+        }
+        if self.queued == 0 {
+            self.since = watch.now_ms();
+        }
+        self.queued += 1;
+        if self.queued >= self.limit {
+            // One number: it is there when all before it is.
+            read(output.clone().slice([0..1, 0..1, 0..1, 0..1])).await?;
+            let each = (watch.now_ms() - self.since) / f64::from(self.queued);
+            self.limit = (QUEUE_MS / each.max(1e-3)).clamp(1.0, MOST_QUEUED) as u32;
+            self.queued = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Whether so many bytes can be had. They are given back at once.
+fn has_room(bytes: u64) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
+}
+
+/// The network, asked about one run.
+pub struct ImageDenoiser<'a, W> {
+    /// The network.
+    pub model: &'a ImageModel,
+    /// The class of each image; empty for none.
+    pub labels: &'a [Option<usize>],
+    /// Classifier-free guidance: 1 is the conditional network.
+    pub guidance: f64,
+    /// Whether the estimate of the data is held within the range of pixels.
+    pub clip: bool,
+    /// How much at a time.
+    pub pace: &'a mut Pace,
+    /// Who watches.
+    pub watch: &'a mut W,
+    /// What the network said of the variance at the last estimate.
+    pub variance: Option<Tensor<4>>,
+    /// Why there was no answer, if there was none. The answer then is zero, and whoever asked throws it away.
+    pub stopped: Option<Stopped>,
+}
+
+/// Why an evaluation was not made.
+#[derive(Debug)]
+pub enum Stopped {
+    /// Who watches ended it.
+    GivenUp,
+    /// It could not be made.
+    Failed(EngineError),
+}
+
+impl<W: Watch> ImageDenoiser<'_, W> {
+    /// The raw output for some of the images, guided.
+    fn output(&self, x: Tensor<4>, time: f64, labels: &[Option<usize>]) -> Result<Tensor<4>, EngineError> {
+        let network = &self.model.network;
+        let ask = |x, labels: &[Option<usize>]| {
+            let condition = network.condition(&[time], labels).map_err(|e| ImageError::Internal(e.to_string()))?;
+            Ok::<_, EngineError>(network.forward(x, &condition))
+        };
+        let told = labels.iter().any(Option::is_some);
+        if !told || self.guidance == 1.0 {
+            return ask(x, labels);
+        }
+        let without = ask(x.clone(), &[None])?;
+        if self.guidance == 0.0 {
+            return Ok(without);
+        }
+        let with = ask(x, labels)?;
+        Ok(without.clone() + (with - without) * self.guidance)
+    }
+
+    /// The raw outputs for all images, a few at a time.
+    async fn outputs(&mut self, x: &Tensor<4>, level: Level) -> Result<Tensor<4>, Stopped> {
+        let failed = |error: EngineError| Stopped::Failed(error);
+        let images = x.dims()[0];
+        let scale = self.model.conventions.input.scale(level);
+        let time = self.model.conventions.time_of(level);
+        let mut parts = Vec::new();
+        let mut done = 0;
+        while done < images {
+            self.pace.make_room(self.watch).map_err(|error| failed(error.into()))?;
+            if !self.watch.go_on(self.pace.evaluated).await {
+                return Err(Stopped::GivenUp);
+            }
+            let end = (done + self.pace.batch).min(images);
+            let part = if end - done == images { x.clone() } else { x.clone().slice([done..end]) };
+            let labels = if self.labels.len() == images { &self.labels[done..end] } else { self.labels };
+            let output = self.output(part * scale, time, labels).map_err(failed)?;
+            match self.pace.wait(&output, self.watch).await {
+                Ok(()) => {}
+                Err(error) if self.pace.batch > 1 && is_want_of_memory(&error) => {
+                    self.pace.batch /= 2;
+                    self.watch.smaller_batch(self.pace.batch);
+                    continue;
+                }
+                Err(error) => return Err(failed(error.into())),
+            }
+            parts.push(output);
+            self.pace.evaluated += (end - done) as u64;
+            done = end;
+        }
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(parts, 0) })
+    }
+}
+
+fn is_want_of_memory(error: &DeviceError) -> bool {
+    error.to_string().to_lowercase().contains("memory")
+}
+
+impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
+    async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
+        let outputs = match self.stopped {
+            None => self.outputs(&x.0, level).await,
+            Some(_) => return Estimate { data: x.clone(), noise: x.clone() },
+        };
+        let output = match outputs {
+            Ok(output) => output,
+            Err(stopped) => {
+                self.stopped = Some(stopped);
+                return Estimate { data: x.clone(), noise: x.clone() };
+            }
+        };
+        let channels = x.0.dims()[1];
+        let (output, variance) = if output.dims()[1] == 2 * channels {
+            (output.clone().narrow(1, 0, channels), Some(output.narrow(1, channels, channels)))
+        } else {
+            (output, None)
+        };
+        self.variance = variance;
+        let (view, scale) = canonical(level);
+        let (prediction, unit) = self.model.conventions.prediction.at(view);
+        let (mut to_data, mut to_noise) = prediction.split(view);
+        for map in [&mut to_data, &mut to_noise] {
+            map.x *= scale;
+            map.output *= unit;
+        }
+        let output = Pictures(output);
+        let data = to_data.of(x.clone(), output.clone());
+        if self.clip {
+            let data = Pictures(data.0.clamp(-1.0, 1.0));
+            let sigma = level.sigma.max(1e-12);
+            let noise = x.clone().blend(1.0 / sigma, data.clone(), -level.alpha / sigma);
+            return Estimate { data, noise };
+        }
+        Estimate { data, noise: to_noise.of(x.clone(), output) }
+    }
+
+    fn learned_noise(&self, noise: Pictures, smallest: f64, largest: f64) -> Pictures {
+        // Towards the clean level the smallest is zero, where no noise is asked for.
+        let smallest = smallest.max(1e-20);
+        let Some(variance) = &self.variance else { return noise.scale(smallest.sqrt()) };
+        // Linear in the output: two values give it.
+        let (low, high) = (learned_log_variance(-1.0, smallest, largest), learned_log_variance(1.0, smallest, largest));
+        let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
+        let spread = (variance.clone() * (0.5 * half) + 0.5 * middle).exp();
+        Pictures(noise.0 * spread)
+    }
+}

@@ -1,0 +1,155 @@
+//! The job that samples images.
+
+use super::denoiser::Watch;
+use super::model::ImageModel;
+use super::run::{ImageRun, Outcome};
+use crate::engine::actor::Job;
+use crate::engine::device::Opened;
+use crate::engine::error::EngineError;
+use crate::engine::inbox::{Inbox, Port};
+use crate::lab::{ClassId, RunConfig};
+use crate::nn::WeightsFile;
+use crate::protocol::images::{ImageEvent, ImageProgress, Notice};
+use crate::protocol::{Event, RunId};
+
+/// Most frames of a run: what a strip can show.
+const FRAMES: usize = 64;
+/// Frames of an adaptive run between two doublings of the stride.
+const FRAMES_A_STRIDE: u32 = 12;
+/// Between reports of progress, in milliseconds.
+const REPORT_MS: f64 = 200.0;
+
+/// A run of images with its reports.
+pub struct ImageSampling<'m> {
+    id: RunId,
+    run: ImageRun<'m>,
+    frames: u32,
+    shown: Option<u32>,
+    clock: Clock,
+    no_classes: bool,
+}
+
+/// How fast a run is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    told: f64,
+    evaluated: u64,
+    rate: f64,
+}
+
+impl<'m> ImageSampling<'m> {
+    /// The run.
+    ///
+    /// # Errors
+    /// When the configuration cannot be run.
+    pub fn new(id: RunId, config: RunConfig, model: &'m ImageModel, opened: &Opened) -> Result<Self, EngineError> {
+        let no_classes = config.class != ClassId::Any && model.config().classes == 0;
+        let run = ImageRun::new(config, model, opened)?;
+        Ok(Self { id, run, frames: 0, shown: None, clock: Clock::default(), no_classes })
+    }
+
+    fn is_due(&self) -> bool {
+        let stride = match self.run.sampler().planned_steps() {
+            Some(steps) => steps.div_ceil(FRAMES - 2).max(1) as u32,
+            None if self.frames as usize >= FRAMES - 2 => return false,
+            None => 1 << (self.frames / FRAMES_A_STRIDE),
+        };
+        self.run.steps().is_multiple_of(stride)
+    }
+
+    async fn show<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError> {
+        if self.shown != Some(self.run.steps()) {
+            self.shown = Some(self.run.steps());
+            self.frames += 1;
+            let frame = self.run.frame().await?;
+            inbox.port.send(Event::Images(ImageEvent::Frame { run: self.id, frame }));
+        }
+        Ok(())
+    }
+}
+
+impl Job for ImageSampling<'_> {
+    fn run(&self) -> RunId {
+        self.id
+    }
+
+    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
+        if self.frames == 0 {
+            self.clock.told = inbox.port.now_ms();
+            if self.no_classes {
+                inbox.port.send(Event::Images(ImageEvent::Notice { run: self.id, notice: Notice::NoClasses }));
+            }
+            self.show(inbox).await?;
+        }
+        let images = self.run.images();
+        let planned = self.run.sampler().planned_evaluations();
+        // What was evaluated for steps that were given up does not count.
+        let done = u64::from(self.run.sampler().evaluations()) * images as u64;
+        let before = self.run.evaluated().saturating_sub(done);
+        let mut reporter = Reporter { id: self.id, inbox, clock: &mut self.clock, images, planned, before };
+        let outcome = self.run.step(&mut reporter).await?;
+        match outcome {
+            Outcome::GivenUp => Ok(false),
+            Outcome::Stepped => {
+                if self.is_due() {
+                    self.show(inbox).await?;
+                }
+                Ok(false)
+            }
+            Outcome::Finished => {
+                self.show(inbox).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError> {
+        self.show(inbox).await
+    }
+
+    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError> {
+        Ok(None)
+    }
+}
+
+struct Reporter<'a, 'p, P: Port> {
+    id: RunId,
+    inbox: &'a mut Inbox<'p, P>,
+    clock: &'a mut Clock,
+    images: usize,
+    planned: Option<u32>,
+    before: u64,
+}
+
+impl<P: Port> Watch for Reporter<'_, '_, P> {
+    async fn go_on(&mut self, evaluated: u64) -> bool {
+        self.inbox.breathe().await;
+        if self.inbox.interrupted() {
+            return false;
+        }
+        let now = self.inbox.port.now_ms();
+        let elapsed = now - self.clock.told;
+        if elapsed >= REPORT_MS {
+            let rate = 1000.0 * evaluated.saturating_sub(self.clock.evaluated) as f64 / elapsed;
+            let rate = if self.clock.rate == 0.0 { rate } else { 0.7 * self.clock.rate + 0.3 * rate };
+            *self.clock = Clock { told: now, evaluated, rate };
+            let images = self.images as f64;
+            let evaluations = evaluated.saturating_sub(self.before) as f64 / images;
+            let planned = self.planned.unwrap_or(0);
+            let left = images * (f64::from(planned) - evaluations).max(0.0) / rate;
+            let left = if left.is_finite() && planned > 0 { left } else { 0.0 };
+            let progress = ImageProgress { evaluations, planned, rate, left };
+            self.inbox.port.send(Event::Images(ImageEvent::Progress { run: self.id, progress }));
+        }
+        true
+    }
+
+    fn smaller_batch(&mut self, images: usize) {
+        let notice = Notice::SmallerBatch { images: images as u32 };
+        self.inbox.port.send(Event::Images(ImageEvent::Notice { run: self.id, notice }));
+    }
+
+    fn now_ms(&self) -> f64 {
+        self.inbox.port.now_ms()
+    }
+}

@@ -1,0 +1,25 @@
+//! Images by a U-Net: the network as a denoiser, sampling, and the jobs around them.
+//!
+//! ```text
+//! load -> ImageModel (weights and the conventions they were trained with)
+//!   -> ImageDenoiser (every schedule, guidance, learned variance, memory)
+//!   -> ImageRun (a sampler over Pictures) -> job (frames, progress), or `sample` without a page
+//! ```
+
+pub mod benchmark;
+mod denoiser;
+mod error;
+pub mod job;
+pub mod load;
+mod model;
+mod noise;
+mod pictures;
+mod run;
+pub mod self_test;
+
+pub use denoiser::{ImageDenoiser, Watch};
+pub use error::ImageError;
+pub use model::{Conventions, ImageModel};
+pub use noise::{starting_noise, step_noise};
+pub use pictures::Pictures;
+pub use run::{ImageRun, Outcome, sample};

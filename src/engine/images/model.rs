@@ -1,0 +1,176 @@
+//! A network of images with the conventions it was trained with.
+
+use burn::tensor::Device;
+
+use crate::diffusion::Level;
+use crate::nn::checkpoint::{
+    Architecture, Checkpoint, Container, Input, Manifest, ManifestPrediction, Names, Number, Recognised, TimeConvention,
+};
+use crate::nn::unet::{UNet, UNetConfig};
+use crate::protocol::images::WeightsSummary;
+
+use super::error::ImageError;
+
+/// Height and width of the images of published CIFAR-10 networks.
+const PUBLISHED_SIDE: usize = 32;
+
+/// How a network was trained: what it was shown, how it was told the level, and what it says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conventions {
+    /// What its output means.
+    pub prediction: ManifestPrediction,
+    /// What it was shown.
+    pub input: Input,
+    /// How it was told the level.
+    pub time: TimeConvention,
+}
+
+impl Conventions {
+    /// Ho et al.'s: the noise, from the 1000 steps of betas that grow evenly from 1e-4 to 0.02.
+    #[must_use]
+    pub fn ddpm() -> Self {
+        Self {
+            prediction: ManifestPrediction::Noise,
+            input: Input::Preserving,
+            time: TimeConvention::Steps { count: 1000, first: 1e-4, last: 0.02 },
+        }
+    }
+
+    /// Nichol and Dhariwal's for CIFAR-10: the noise, from the 4000 steps of the cosine schedule.
+    #[must_use]
+    pub fn improved() -> Self {
+        Self { time: TimeConvention::CosineSteps { count: 4000 }, ..Self::ddpm() }
+    }
+
+    /// The time of a level in the network's units.
+    #[must_use]
+    pub fn time_of(&self, level: Level) -> f64 {
+        self.time.times(&[level]).first().copied().unwrap_or(0.0)
+    }
+}
+
+/// A network of images, ready to be asked.
+pub struct ImageModel {
+    /// The network.
+    pub network: UNet,
+    /// How it was trained.
+    pub conventions: Conventions,
+    /// Height and width of an image.
+    pub side: usize,
+    /// What is known of it.
+    pub summary: WeightsSummary,
+}
+
+impl ImageModel {
+    /// A network with these conventions and nothing else known about it.
+    #[must_use]
+    pub fn new(network: UNet, conventions: Conventions, side: usize) -> Self {
+        let config = network.config();
+        let parameters: usize = network.parameters().iter().map(|parameter| parameter.count()).sum();
+        let prediction = match conventions.prediction {
+            ManifestPrediction::Data => "data",
+            ManifestPrediction::Noise => "noise",
+            ManifestPrediction::Velocity => "velocity",
+            ManifestPrediction::Score => "score",
+            ManifestPrediction::Karras { .. } => "karras",
+        };
+        let summary = WeightsSummary {
+            parameters: u32::try_from(parameters).unwrap_or(u32::MAX),
+            held_bytes: 4.0 * parameters as f64,
+            channels: config.channels as u32,
+            side: side as u32,
+            classes: (0..config.classes).map(|class| class.to_string()).collect(),
+            prediction: prediction.to_owned(),
+            learned_variance: config.learned_variance,
+            ..WeightsSummary::default()
+        };
+        Self { network, conventions, side, summary }
+    }
+
+    /// The set that a manifest describes, from its files in order.
+    ///
+    /// # Errors
+    /// An [`ImageError`] when a file is not what the manifest says, or does not hold the network it describes.
+    pub fn from_set(manifest: &Manifest, files: &[&[u8]], device: &Device) -> Result<Self, ImageError> {
+        for (entry, file) in manifest.files.iter().zip(files) {
+            entry.check(file)?;
+        }
+        let checkpoint = Checkpoint::open(files)?;
+        let architecture = Architecture::UNet { names: Names::Diffusers, config: manifest.architecture.clone() };
+        let network = checkpoint.load(&Recognised { architecture, prefix: String::new() }, device)?;
+        let Manifest { prediction, input, time, .. } = *manifest;
+        let mut model = Self::new(network, Conventions { prediction, input, time }, manifest.image_size as usize);
+        let fid = manifest.fid.as_ref().map(|fid| {
+            let (value, images, evaluations) = (fid.value, fid.images, fid.evaluations);
+            let (solver, reference) = (&fid.solver, &fid.reference);
+            format!("{value:.2}: {images} images, {evaluations} evaluations each, {solver}; against {reference}")
+        });
+        model.summary = WeightsSummary {
+            title: manifest.title.clone(),
+            preview: manifest.preview,
+            precision: precision(&checkpoint),
+            file_bytes: files.iter().map(|file| file.len() as f64).sum(),
+            classes: manifest.classes.clone(),
+            licence: manifest.licence.clone(),
+            provenance: manifest.provenance.clone(),
+            fid: fid.unwrap_or_default(),
+            ..model.summary
+        };
+        Ok(model)
+    }
+
+    /// A published checkpoint of a CIFAR-10 network, with the conventions of those who published its layout.
+    ///
+    /// # Errors
+    /// An [`ImageError`] that says what was found and what was expected.
+    pub fn from_published(name: &str, file: &[u8], device: &Device) -> Result<Self, ImageError> {
+        let checkpoint = Checkpoint::open(&[file])?;
+        let recognised = checkpoint.recognise()?;
+        let network = checkpoint.load(&recognised, device)?;
+        let conventions = match &recognised.architecture {
+            Architecture::ImprovedDiffusion { .. } => Conventions::improved(),
+            _ => Conventions::ddpm(),
+        };
+        let mut model = Self::new(network, conventions, PUBLISHED_SIDE);
+        let container = match checkpoint.container() {
+            Container::Safetensors => "safetensors",
+            Container::TorchZip => "torch",
+            Container::TorchLegacy => "torch before 1.6",
+        };
+        model.summary = WeightsSummary {
+            title: name.to_owned(),
+            recognised: format!("{} ({container})", recognised.architecture.title()),
+            precision: precision(&checkpoint),
+            file_bytes: file.len() as f64,
+            ..model.summary
+        };
+        Ok(model)
+    }
+
+    /// The shape of the network.
+    #[must_use]
+    pub fn config(&self) -> &UNetConfig {
+        self.network.config()
+    }
+}
+
+/// How most of the numbers are stored.
+fn precision(checkpoint: &Checkpoint) -> String {
+    let mut counts: Vec<(Number, usize)> = Vec::new();
+    for (_, number, shape) in checkpoint.tensors() {
+        let count = shape.iter().product::<usize>();
+        match counts.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, sum)) => *sum += count,
+            None => counts.push((number, count)),
+        }
+    }
+    let most = counts.iter().max_by_key(|(_, count)| *count).map(|(number, _)| *number);
+    match most {
+        Some(Number::F64) => "f64",
+        Some(Number::F16) => "f16",
+        Some(Number::Bf16) => "bf16",
+        Some(Number::I8) => "int8",
+        _ => "f32",
+    }
+    .to_owned()
+}

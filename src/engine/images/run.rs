@@ -1,0 +1,257 @@
+//! A run of images: what the configuration asks for, a step at a time.
+
+use burn::tensor::Tensor;
+
+use super::denoiser::{ImageDenoiser, Pace, Stopped, Watch};
+use super::error::ImageError;
+use super::model::ImageModel;
+use super::noise::{starting_noise, step_noise};
+use super::pictures::{Pictures, from_bytes, read, to_bytes};
+use crate::diffusion::control::{Elementwise as _, Observed};
+use crate::diffusion::prediction::canonical;
+use crate::diffusion::solver::Variance;
+use crate::diffusion::{NoiseUse, Sampler, Schedule, Solver, State as _};
+use crate::engine::device::Opened;
+use crate::engine::error::EngineError;
+use crate::lab::images::SIDE;
+use crate::lab::{ClassId, ClipId, RunConfig, SolverId, TaskId};
+use crate::protocol::Bytes;
+use crate::protocol::images::ImageFrame;
+
+/// What is known of the images before they are made.
+enum Known {
+    Nothing,
+    /// Some pixels: the image, and a mask of ones where it is given.
+    Pixels {
+        image: Pictures,
+        mask: Pictures,
+    },
+    /// The mean of the channels of every pixel.
+    Grey(Tensor<4>),
+}
+
+impl Known {
+    fn new(config: &RunConfig, model: &ImageModel, opened: &Opened) -> Result<Self, ImageError> {
+        if config.task == TaskId::Generate {
+            return Ok(Self::Nothing);
+        }
+        if config.picture.is_empty() {
+            return Err(ImageError::NoPicture);
+        }
+        let channels = model.config().image_channels;
+        if (model.side, channels) != (SIDE, 3) {
+            return Err(ImageError::Side { side: model.side, channels });
+        }
+        let device = &opened.device;
+        let image = Pictures::new(from_bytes(config.picture.colours()), [1, 3, SIDE, SIDE], device);
+        if config.task == TaskId::Colourise {
+            return Ok(Self::Grey(image.0.mean_dim(1)));
+        }
+        let plane = config.picture.known().iter().map(|known| if *known { 1.0 } else { 0.0 });
+        let mask = Pictures::new(plane.collect(), [1, 1, SIDE, SIDE], device);
+        Ok(Self::Pixels { image, mask })
+    }
+
+    /// Data moved onto those that agree with what is known.
+    fn project(&self, data: Pictures) -> Pictures {
+        match self {
+            Self::Nothing => data,
+            Self::Pixels { image, mask } => image.clone().select(data, mask),
+            // The nearest pixel of this grey: every channel moves by the same.
+            Self::Grey(grey) => {
+                let change = grey.clone() - data.0.clone().mean_dim(1);
+                Pictures(data.0 + change)
+            }
+        }
+    }
+}
+
+/// What a step of a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The images moved, or the solver tried in vain and will try again.
+    Stepped,
+    /// The run is over.
+    Finished,
+    /// Who watches ended it; the images are as they were before the step.
+    GivenUp,
+}
+
+/// A run of images.
+pub struct ImageRun<'m> {
+    model: &'m ImageModel,
+    config: RunConfig,
+    sampler: Sampler<Pictures>,
+    labels: Vec<Option<usize>>,
+    known: Known,
+    pace: Pace,
+    steps: u32,
+}
+
+impl<'m> ImageRun<'m> {
+    /// The run that the configuration asks for.
+    ///
+    /// # Errors
+    /// An [`ImageError`] when the task needs an image that is not there, or one of another size.
+    pub fn new(config: RunConfig, model: &'m ImageModel, opened: &Opened) -> Result<Self, ImageError> {
+        let images = config.images.max(1) as usize;
+        let schedule = Schedule::from_config(&config);
+        let solver = match config.solver {
+            // The posterior's variance where none was learned.
+            SolverId::Ddpm => Solver::Ddpm(Variance::Learned),
+            _ => Solver::from_config(&config),
+        };
+        let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
+        let shape = [images, model.config().image_channels, model.side, model.side];
+        let start = starting_noise(&config, shape, &opened.device).scale(schedule.prior_std());
+        let classes = model.config().classes;
+        let labels = match config.class {
+            ClassId::Any => Vec::new(),
+            class => (0..images).map(|image| class.label(image, classes)).collect(),
+        };
+        Ok(Self {
+            model,
+            labels,
+            known: Known::new(&config, model, opened)?,
+            pace: Pace::new(model, opened),
+            sampler: Sampler::new(solver, schedule, levels, start),
+            config,
+            steps: 0,
+        })
+    }
+
+    /// The run from this start instead of the seed's noise: unit noise of the right shape.
+    #[must_use]
+    pub fn from_noise(mut self, noise: Pictures) -> Self {
+        let start = noise.scale(Schedule::from_config(&self.config).prior_std());
+        self.sampler.change(|_, _| start);
+        self
+    }
+
+    /// With so many images evaluated at a time.
+    #[must_use]
+    pub fn with_batch(mut self, images: usize) -> Self {
+        self.pace = self.pace.with_batch(images);
+        self
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// When the device no longer answers, or there is not enough memory for one image.
+    pub async fn step<W: Watch>(&mut self, watch: &mut W) -> Result<Outcome, EngineError> {
+        if self.sampler.is_finished() {
+            return Ok(Outcome::Finished);
+        }
+        let before = self.sampler.clone();
+        let mut denoiser = ImageDenoiser {
+            model: self.model,
+            labels: &self.labels,
+            guidance: self.config.guidance,
+            clip: self.config.clip == ClipId::Always,
+            pace: &mut self.pace,
+            watch,
+            variance: None,
+            stopped: None,
+        };
+        let config = &self.config;
+        let mut draw = |like: &Pictures, usage: NoiseUse| step_noise(config, like, usage);
+        let report = if let Known::Nothing = self.known {
+            self.sampler.step(&mut denoiser, &mut draw).await
+        } else {
+            let known = &self.known;
+            let mut observed = Observed { model: &mut denoiser, project: |data| known.project(data) };
+            self.sampler.step(&mut observed, &mut draw).await
+        };
+        match denoiser.stopped {
+            None => {}
+            Some(Stopped::GivenUp) => {
+                self.sampler = before;
+                return Ok(Outcome::GivenUp);
+            }
+            Some(Stopped::Failed(error)) => return Err(error),
+        }
+        if let Some(report) = report {
+            self.steps = u32::try_from(report.step).unwrap_or(u32::MAX);
+        }
+        Ok(if self.sampler.is_finished() { Outcome::Finished } else { Outcome::Stepped })
+    }
+
+    /// Images evaluated so far, each evaluation counted, what was given up included.
+    #[must_use]
+    pub fn evaluated(&self) -> u64 {
+        self.pace.evaluated
+    }
+
+    /// How many images.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.sampler.x().0.dims()[0]
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// The run behind it: where it is, what is planned.
+    #[must_use]
+    pub fn sampler(&self) -> &Sampler<Pictures> {
+        &self.sampler
+    }
+
+    /// The state as bytes.
+    ///
+    /// # Errors
+    /// When the device no longer answers, or the numbers are not finite.
+    pub async fn frame(&self) -> Result<ImageFrame, EngineError> {
+        let level = self.sampler.level();
+        let [images, channels, side, _] = self.sampler.x().0.dims();
+        let noisy = self.sampler.x().clone().scale(canonical(level).1);
+        // One way back from the device for both.
+        let both = match self.sampler.estimate() {
+            Some(estimate) => Tensor::cat(vec![noisy.0, self.known.project(estimate.data.clone()).0], 0),
+            None => noisy.0,
+        };
+        let values = read(both).await?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(EngineError::SamplesDiverged { step: self.steps });
+        }
+        let (noisy, expected) = values.split_at((images * channels * side * side).min(values.len()));
+        let planned = self.sampler.planned_steps().and_then(|steps| u32::try_from(steps).ok());
+        Ok(ImageFrame {
+            step: self.steps,
+            of: planned.unwrap_or(0),
+            t: level.t,
+            alpha: level.alpha,
+            sigma: level.sigma,
+            evaluations: self.sampler.evaluations(),
+            images: images as u32,
+            side: side as u32,
+            noisy: Bytes(to_bytes(noisy, channels, side * side)),
+            expected: Bytes(to_bytes(expected, channels, side * side)),
+        })
+    }
+}
+
+/// All images of a run, `[images, channels, height, width]` in `[-1, 1]` or nearly so; `None` when who watches ended
+/// it. For callers without a page.
+///
+/// # Errors
+/// When the configuration cannot be run, the device no longer answers, or memory is short.
+pub async fn sample<W: Watch>(
+    config: &RunConfig,
+    model: &ImageModel,
+    opened: &Opened,
+    watch: &mut W,
+) -> Result<Option<Pictures>, EngineError> {
+    let mut run = ImageRun::new(config.clone(), model, opened)?;
+    loop {
+        match run.step(watch).await? {
+            Outcome::Stepped => {}
+            Outcome::Finished => return Ok(Some(run.sampler.x().clone())),
+            Outcome::GivenUp => return Ok(None),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Weights and measurements of the network of images: which worker holds what.
+
+use super::{Phase, RunConfig, Session, Slot};
+use crate::lab::ExperimentId;
+use crate::lab::images::OWN_WEIGHTS;
+use crate::protocol::images::{
+    ImageBenchmark, ImageCommand, ImageEvent, Refusal, SelfTest, WeightsSource, WeightsSummary,
+};
+use crate::protocol::{Command, RunId};
+
+/// How far weights for images are, on the worker that was asked last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ImageWeights {
+    /// None were asked for.
+    #[default]
+    Absent,
+    /// They are on their way.
+    Fetching {
+        /// The file in progress; empty before the first.
+        file: String,
+        /// Bytes so far.
+        received: f64,
+        /// Bytes in all; 0 when that is not known.
+        total: f64,
+    },
+    /// They are there.
+    Held(WeightsSummary),
+    /// They were not taken.
+    Refused(Refusal),
+}
+
+/// What the session knows of images.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Images {
+    /// The visitor's own weights and which of them these are.
+    own: Option<(u32, WeightsSource)>,
+    /// The load in progress, on which worker, and the name of the weights.
+    loading: Option<(RunId, Slot, String)>,
+    state: ImageWeights,
+    testing: [Option<RunId>; 2],
+    tests: [Option<SelfTest>; 2],
+    measuring: [Option<RunId>; 2],
+    benchmarks: [Option<ImageBenchmark>; 2],
+}
+
+impl Session {
+    /// Says which experiment is shown: the choice of the device depends on it.
+    pub fn show_experiment(&mut self, experiment: ExperimentId) {
+        self.experiment = experiment;
+    }
+
+    /// How far the weights for images are.
+    #[must_use]
+    pub fn image_weights(&self) -> &ImageWeights {
+        &self.images.state
+    }
+
+    /// The last self-test of a worker.
+    #[must_use]
+    pub fn self_test(&self, slot: Slot) -> Option<&SelfTest> {
+        self.images.tests[slot as usize].as_ref()
+    }
+
+    /// The last timings of images of a worker.
+    #[must_use]
+    pub fn image_benchmark(&self, slot: Slot) -> Option<&ImageBenchmark> {
+        self.images.benchmarks[slot as usize].as_ref()
+    }
+
+    /// Whether a self-test or timings of images are going on.
+    #[must_use]
+    pub fn is_examining(&self) -> bool {
+        self.images.testing.iter().chain(&self.images.measuring).any(Option::is_some)
+    }
+
+    /// Brings the weights that the configuration names to the worker in use, before anything is sampled.
+    pub fn load_images(&mut self, config: &RunConfig) {
+        self.experiment = ExperimentId::Images;
+        self.bring_images(self.active(), config);
+    }
+
+    /// Takes weights of the visitor's own. Their name in a configuration is [`OWN_WEIGHTS`].
+    pub fn own_images(&mut self, source: WeightsSource) {
+        self.experiment = ExperimentId::Images;
+        let count = self.images.own.as_ref().map_or(0, |(count, _)| *count) + 1;
+        self.images.own = Some((count, source.clone()));
+        self.ask_for_images(self.active(), own_name(count), source);
+    }
+
+    /// Gives weights up that are on their way.
+    pub fn cancel_images(&mut self) {
+        if let Some((_, slot, _)) = &self.images.loading {
+            let slot = *slot;
+            self.post(slot, Command::Stop);
+        }
+    }
+
+    /// Tests every worker that is there.
+    pub fn test_images(&mut self) {
+        for slot in Slot::ALL {
+            if self.phase(slot) == Phase::Ready {
+                let run = self.name();
+                self.images.testing[slot as usize] = Some(run);
+                self.post(slot, Command::Images(ImageCommand::SelfTest { run }));
+            }
+        }
+    }
+
+    /// Times every worker that is there, with the weights that the configuration names.
+    pub fn measure_images(&mut self, config: &RunConfig, batches: &[u32], budget_ms: f64) {
+        for slot in Slot::ALL {
+            if self.phase(slot) == Phase::Ready {
+                self.bring_images(slot, config);
+                let run = self.name();
+                self.images.measuring[slot as usize] = Some(run);
+                let batches = batches.to_vec();
+                self.post(slot, Command::Images(ImageCommand::Benchmark { run, batches, budget_ms }));
+            }
+        }
+    }
+
+    /// Gives a worker the weights that the configuration names if it does not hold them.
+    pub(super) fn bring_images(&mut self, slot: Slot, config: &RunConfig) {
+        let id = config.weights.as_str();
+        let (name, source) = match &self.images.own {
+            Some((count, source)) if id == OWN_WEIGHTS => (own_name(*count), source.clone()),
+            _ => (id.to_owned(), WeightsSource::Set { id: id.to_owned() }),
+        };
+        // A worker that knows no own weights says so when it is asked to sample.
+        if (id != OWN_WEIGHTS || self.images.own.is_some()) && self.device(slot).holds_images.as_ref() != Some(&name) {
+            self.ask_for_images(slot, name, source);
+        }
+    }
+
+    fn ask_for_images(&mut self, slot: Slot, name: String, source: WeightsSource) {
+        let run = self.name();
+        self.failure = None;
+        self.device_mut(slot).holds_images = Some(name.clone());
+        self.images.loading = Some((run, slot, name));
+        self.images.state = ImageWeights::Fetching { file: String::new(), received: 0.0, total: 0.0 };
+        self.post(slot, Command::Images(ImageCommand::Load { run, source }));
+    }
+
+    /// What a worker held is gone with it.
+    pub(super) fn lose_images(&mut self, slot: Slot) {
+        self.device_mut(slot).holds_images = None;
+        if self.images.loading.as_ref().is_some_and(|(_, at, _)| *at == slot) {
+            self.images.loading = None;
+            self.images.state = ImageWeights::Absent;
+        }
+        self.images.testing[slot as usize] = None;
+        self.images.measuring[slot as usize] = None;
+    }
+
+    /// Whether this was the name of something beside a run, which is over now without a result.
+    pub(super) fn ended_image_work(&mut self, run: RunId) -> bool {
+        if let Some((_, slot, _)) = self.images.loading.take_if(|(id, ..)| *id == run) {
+            self.device_mut(slot).holds_images = None;
+            self.images.state = ImageWeights::Absent;
+            return true;
+        }
+        let Images { testing, measuring, .. } = &mut self.images;
+        testing.iter_mut().chain(measuring).any(|waiting| waiting.take_if(|id| *id == run).is_some())
+    }
+
+    pub(super) fn receive_images(&mut self, slot: Slot, event: &ImageEvent) -> bool {
+        let is_loading =
+            |session: &Self, run: RunId| session.images.loading.as_ref().is_some_and(|(id, ..)| *id == run);
+        match event {
+            ImageEvent::Fetching { run, file, received, total, .. } => {
+                if !is_loading(self, *run) {
+                    return false;
+                }
+                let (file, received, total) = (file.clone(), *received, *total);
+                self.images.state = ImageWeights::Fetching { file, received, total };
+            }
+            ImageEvent::Loaded { run, weights } => {
+                if !is_loading(self, *run) {
+                    return false;
+                }
+                self.images.loading = None;
+                self.images.state = ImageWeights::Held(weights.clone());
+            }
+            ImageEvent::Refused { run, refusal } => {
+                let Some((_, slot, _)) = self.images.loading.take_if(|(id, ..)| id == run) else { return false };
+                // What it holds now is what it held before, whatever that was.
+                self.device_mut(slot).holds_images = None;
+                self.images.state = ImageWeights::Refused(refusal.clone());
+            }
+            ImageEvent::SelfTest { run, report } => {
+                if self.images.testing[slot as usize].take_if(|id| id == run).is_none() {
+                    return false;
+                }
+                self.images.tests[slot as usize] = Some(report.clone());
+            }
+            ImageEvent::Benchmark { run, benchmark, complete } => {
+                if self.images.measuring[slot as usize] != Some(*run) {
+                    return false;
+                }
+                self.images.benchmarks[slot as usize] = Some(benchmark.clone());
+                if *complete {
+                    self.images.measuring[slot as usize] = None;
+                }
+            }
+            ImageEvent::Frame { .. } | ImageEvent::Progress { .. } | ImageEvent::Notice { .. } => {}
+        }
+        true
+    }
+}
+
+fn own_name(count: u32) -> String {
+    format!("{OWN_WEIGHTS}#{count}")
+}

@@ -1,0 +1,365 @@
+//! What page and worker say to each other about images.
+//!
+//! A run of images is an ordinary run: [`Command::Sample`](super::Command::Sample) with a configuration of
+//! [`ExperimentId::Images`](crate::lab::ExperimentId::Images) begins it, it is held, stepped and ended as any other,
+//! and it reports with [`ImageEvent::Frame`] in place of points. What is particular is here.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, DeviceInfo, Floats, RunId};
+
+/// What the page asks for about images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ImageCommand {
+    /// Takes weights. Answers with [`ImageEvent::Fetching`], then [`ImageEvent::Loaded`], [`ImageEvent::Refused`], or
+    /// `Done` with `stopped` after `Stop` or another `Load`. Weights at hand stay until the new ones are complete.
+    Load {
+        /// Name of the answers.
+        run: RunId,
+        /// Where they are.
+        source: WeightsSource,
+    },
+    /// Computes what the reference computed: [`ImageEvent::SelfTest`].
+    SelfTest {
+        /// Name of the answer.
+        run: RunId,
+    },
+    /// Times evaluations of the weights at hand: [`ImageEvent::Benchmark`], after each batch size with what is known so
+    /// far. `Stop` ends it.
+    Benchmark {
+        /// Name of the answers.
+        run: RunId,
+        /// Numbers of images of an evaluation, such as 1, 4, 16.
+        batches: Vec<u32>,
+        /// About how long to measure each, in milliseconds.
+        budget_ms: f64,
+    },
+}
+
+/// Where weights are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WeightsSource {
+    /// A set that the page ships.
+    Set {
+        /// Its id in `weights/index.json`; empty for the first.
+        id: String,
+    },
+    /// A published checkpoint or a set of the visitor's: an address to fetch. A dropped file comes as the `blob:`
+    /// address of the file, so that the page holds no copy of it. A `.json` is a manifest with its shards beside it.
+    Address {
+        /// What to call it in messages: the name of the file.
+        name: String,
+        /// The address.
+        address: String,
+    },
+    /// The bytes of a file.
+    File {
+        /// What to call it in messages.
+        name: String,
+        /// The file.
+        file: Bytes,
+    },
+}
+
+/// What the worker reports about images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ImageEvent {
+    /// Weights are on their way. At most 10 a second for each file.
+    Fetching {
+        /// The name given.
+        run: RunId,
+        /// The file in progress.
+        file: String,
+        /// Bytes of all files so far.
+        received: f64,
+        /// Bytes of all files; 0 when that is not known.
+        total: f64,
+        /// Whether the file comes from the browser's cache.
+        cached: bool,
+    },
+    /// Weights are at hand.
+    Loaded {
+        /// The name given.
+        run: RunId,
+        /// What they are.
+        weights: WeightsSummary,
+    },
+    /// Weights were not taken; those at hand stay.
+    Refused {
+        /// The name given.
+        run: RunId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The state of a run at a level.
+    Frame {
+        /// The run.
+        run: RunId,
+        /// The state.
+        frame: ImageFrame,
+    },
+    /// How far a run is, between frames; at most 5 a second.
+    Progress {
+        /// The run.
+        run: RunId,
+        /// How far.
+        progress: ImageProgress,
+    },
+    /// Something to know that is no failure.
+    Notice {
+        /// The run, or the name given.
+        run: RunId,
+        /// What.
+        notice: Notice,
+    },
+    /// This device's numbers beside the reference's.
+    SelfTest {
+        /// The name given.
+        run: RunId,
+        /// The numbers.
+        report: SelfTest,
+    },
+    /// Timings so far.
+    Benchmark {
+        /// The name given.
+        run: RunId,
+        /// The timings.
+        benchmark: ImageBenchmark,
+        /// Whether these are all.
+        complete: bool,
+    },
+}
+
+/// Images at a level. Pixels are bytes, `red, green, blue` of every pixel, rows from the top, image after image; -1 is
+/// 0 and 1 is 255.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageFrame {
+    /// Solver steps done.
+    pub step: u32,
+    /// Solver steps in all; 0 when the solver decides.
+    pub of: u32,
+    /// Time of the level.
+    pub t: f64,
+    /// Signal of the level.
+    pub alpha: f64,
+    /// Noise of the level.
+    pub sigma: f64,
+    /// Network evaluations so far, for each image; with guidance a pair counts as one.
+    pub evaluations: u32,
+    /// How many images.
+    pub images: u32,
+    /// Height and width of an image.
+    pub side: u32,
+    /// The noisy images, scaled to `alpha^2 + sigma^2 = 1`.
+    pub noisy: Bytes,
+    /// What the network expects them to become; empty at the start.
+    pub expected: Bytes,
+}
+
+/// How far a run of images is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageProgress {
+    /// Network evaluations for each image so far, parts included.
+    pub evaluations: f64,
+    /// In all; 0 when the solver decides.
+    pub planned: u32,
+    /// Evaluations of single images a second, lately.
+    pub rate: f64,
+    /// Seconds left; 0 when that is not known.
+    pub left: f64,
+}
+
+/// What is no failure but should be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// There was not enough memory, and fewer images are evaluated at a time.
+    SmallerBatch {
+        /// How many now.
+        images: u32,
+    },
+    /// The weights could not be kept for the next visit: the browser gives no room.
+    NotKept,
+    /// The network knows no classes: the class and the guidance do nothing.
+    NoClasses,
+}
+
+/// Weights at hand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WeightsSummary {
+    /// Id of the set; `own` for a file of the visitor's.
+    pub id: String,
+    /// What to call it.
+    pub title: String,
+    /// Whether it is only a preview, trained for a short time.
+    pub preview: bool,
+    /// What the file was recognised as, in English; empty for a set with a manifest.
+    pub recognised: String,
+    /// How the numbers were stored: `f32`, `f16`, `int8`.
+    pub precision: String,
+    /// Parameters of the network.
+    pub parameters: u32,
+    /// Bytes of the files.
+    pub file_bytes: f64,
+    /// Bytes of the weights as they are held.
+    pub held_bytes: f64,
+    /// Channels at full resolution.
+    pub channels: u32,
+    /// Height and width of an image.
+    pub side: u32,
+    /// Names of the classes; empty without.
+    pub classes: Vec<String>,
+    /// What the output means: `noise`, `data`, `velocity`, `score`, `karras`.
+    pub prediction: String,
+    /// Whether the variance of a step was learned too.
+    pub learned_variance: bool,
+    /// Licence; empty when it is not known.
+    pub licence: String,
+    /// How they were trained, by whom, on what; empty when it is not known.
+    pub provenance: String,
+    /// A measured Fréchet inception distance, with what it takes to compare it, in English; empty when none was measured.
+    pub fid: String,
+}
+
+/// Why weights were not taken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The file.
+    pub file: String,
+    /// What was found and what was expected, in English, from the first difference on; at most 20 lines.
+    pub findings: Vec<String>,
+    /// Whether the file could not be fetched, rather than not be used.
+    pub unreachable: bool,
+    /// Title of the weights that stay; empty when there were none.
+    pub kept: String,
+}
+
+/// A self-test.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// The device.
+    pub device: DeviceInfo,
+    /// The networks computed.
+    pub cases: Vec<SelfTestCase>,
+    /// How long it took, compilation included, in milliseconds.
+    pub millis: f64,
+}
+
+impl SelfTest {
+    /// Whether every case is within its tolerance.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        !self.cases.is_empty() && self.cases.iter().all(SelfTestCase::passed)
+    }
+}
+
+/// A network of a self-test.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SelfTestCase {
+    /// Its name: `network`, `network-classes`, `sample`.
+    pub name: String,
+    /// What the reference computed, the first 16 numbers.
+    pub expected: Floats,
+    /// What this device computed, as many.
+    pub found: Floats,
+    /// The largest difference of all numbers, relative to the largest number; infinite when one is not finite.
+    pub error: f64,
+    /// The largest that is right.
+    pub tolerance: f64,
+}
+
+impl SelfTestCase {
+    /// Whether the error is within the tolerance.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+/// Timings of a network of images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageBenchmark {
+    /// The device.
+    pub device: DeviceInfo,
+    /// The weights.
+    pub title: String,
+    /// Parameters of the network.
+    pub parameters: u32,
+    /// Height and width of an image.
+    pub side: u32,
+    /// Additions and multiplications of one evaluation of one image, in billions.
+    pub gflop: f64,
+    /// Bytes of weights held.
+    pub weight_bytes: f64,
+    /// Bytes that the worker holds in all, where that can be known; 0 otherwise.
+    pub held_bytes: f64,
+    /// One row for each batch.
+    pub rows: Vec<BenchmarkRow>,
+}
+
+impl ImageBenchmark {
+    /// The timings as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Numbers and texts only: the writer has nothing to refuse.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// Timings of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BenchmarkRow {
+    /// Images of an evaluation.
+    pub batch: u32,
+    /// Time of the first evaluation, compilation included, in milliseconds.
+    pub warm_up_ms: f64,
+    /// Median time of the others.
+    pub evaluation_ms: f64,
+    /// How many others.
+    pub evaluations: u32,
+    /// Images a second with 20 evaluations each.
+    pub images_per_second: f64,
+}
+
+/// The list of the sets that the page ships, `weights/index.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsIndex {
+    /// Version of the format, 1.
+    pub format: u32,
+    /// The sets; the first is the one to begin with.
+    pub sets: Vec<WeightsEntry>,
+}
+
+/// One set of the list. Its manifest is `weights/<id>/manifest.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsEntry {
+    /// Name of its folder: letters, digits, `.`, `-`, `_`.
+    pub id: String,
+    /// What to call it.
+    pub title: String,
+    /// Bytes of its files.
+    pub bytes: u32,
+    /// Whether it is only a preview.
+    #[serde(default)]
+    pub preview: bool,
+}
+
+impl WeightsIndex {
+    /// The list in this file; sets whose names cannot be folders are left out.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in English.
+    pub fn from_json(json: &str) -> Result<Self, String> {
+        let mut index: Self = serde_json::from_str(json).map_err(|error| format!("not a list of weights: {error}"))?;
+        if index.format != 1 {
+            return Err(format!("format {} of a list of weights is not read, only 1", index.format));
+        }
+        index.sets.retain(|set| !set.id.is_empty() && crate::lab::Word::new(&set.id).as_str() == set.id);
+        if index.sets.is_empty() { Err("the list names no weights".to_owned()) } else { Ok(index) }
+    }
+
+    /// The set with this id; the first for an empty one.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&WeightsEntry> {
+        if id.is_empty() { self.sets.first() } else { self.sets.iter().find(|set| set.id == id) }
+    }
+}

@@ -1,0 +1,42 @@
+"""The numbers of the page's self-test, src/engine/images/self_test.bin, by diffusers. Run as unet_reference.py:
+
+    python tests/golden/unet_self_test.py
+"""
+import os
+
+import numpy as np
+import torch
+
+from unet_reference import HERE, network, tensor
+
+SIDE = 8
+
+
+def ddim(net, x, steps):
+    """Song et al. 2021, equation 12 with sigma = 0, on every `1000 / steps`-th step from 0; the last step gives x_0."""
+    kept = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000, dtype=np.float64))
+    chosen = [i * (1000 // steps) for i in range(steps)][::-1]
+    for index, t in enumerate(chosen):
+        alpha, sigma = np.sqrt(kept[t]), np.sqrt(1.0 - kept[t])
+        noise = net(x.float(), torch.tensor(float(t))).sample.double()
+        data = (x - sigma * noise) / alpha
+        if index + 1 == len(chosen):
+            return data
+        s = chosen[index + 1]
+        x = np.sqrt(kept[s]) * data + np.sqrt(1.0 - kept[s]) * noise
+
+
+def main():
+    plain = network(16, (1, 2), 1, (1,), groups=8, size=SIDE)
+    classes = network(16, (1, 2), 1, (0,), groups=8, classes=10, outputs=6, size=SIDE)
+    with torch.no_grad():
+        first = plain(tensor("input", (2, 3, SIDE, SIDE)), torch.tensor([3.0, 737.0])).sample
+        second = classes(tensor("input", (3, 3, SIDE, SIDE)), torch.tensor([-120.5, 0.0, 250.25]),
+                         class_labels=torch.tensor([7, 10, 0])).sample
+        third = ddim(plain, tensor("noise", (2, 3, SIDE, SIDE)).double(), 5)
+    numbers = np.concatenate([part.numpy().astype("<f4").ravel() for part in (first, second, third)])
+    numbers.tofile(os.path.join(HERE, "../../src/engine/images/self_test.bin"))
+
+
+if __name__ == "__main__":
+    main()
