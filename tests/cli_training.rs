@@ -7,6 +7,7 @@ mod program;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use program::{Folder, failure, images, records, scorefield, success};
@@ -60,7 +61,9 @@ fn tiny() -> Recipe {
 }
 
 fn set(count: usize) -> ImageSet {
-    let pixels = hashed("pixels", count * 192).map(|u| (127.5 + 127.0 * u) as u8).collect();
+    // Every image has one colour: something to learn in a few steps.
+    let colours = hashed("pixels", count * 3).flat_map(|u| [(127.5 + 127.0 * u) as u8; 64]);
+    let pixels = colours.collect();
     let classes = (0..10).map(|i| i.to_string()).collect();
     ImageSet::new(8, 3, pixels, (0..count as u32).map(|i| i % 10).collect(), classes).unwrap()
 }
@@ -159,8 +162,11 @@ fn levels_are_drawn_from_the_published_distributions() {
     }
 }
 
-fn state(trainer: &ImageTrainer) -> Vec<u8> {
-    trainer.to_bytes().unwrap()
+/// All tensors of the state by name, bit for bit.
+fn tensors(trainer: &ImageTrainer) -> BTreeMap<String, Vec<u8>> {
+    let bytes = trainer.to_bytes().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }
 
 fn advance(trainer: &mut ImageTrainer, set: &ImageSet, steps: u32) {
@@ -179,10 +185,10 @@ fn a_run_in_two_parts_and_with_any_threads_is_the_run_in_one_bit_for_bit() {
         advance(&mut whole, &set, 6);
         let mut first = ImageTrainer::new(recipe, &opened, 2).unwrap();
         advance(&mut first, &set, 3);
-        let mut second = ImageTrainer::from_bytes(&state(&first), &opened, 3).unwrap();
-        assert_ne!(state(&second), state(&whole));
+        let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &opened, 3).unwrap();
+        assert!(tensors(&second) != tensors(&whole));
         advance(&mut second, &set, 3);
-        assert!(state(&second) == state(&whole), "dropout {dropout}");
+        assert!(tensors(&second) == tensors(&whole), "dropout {dropout}");
     }
 }
 
@@ -222,6 +228,34 @@ fn the_program_stops_goes_on_and_arrives_where_an_unbroken_run_does() {
     assert_eq!(steps, ["2", "4"]);
     let manifest = fs::read_to_string(folder.path("parts/manifest.json")).unwrap();
     assert!(manifest.contains("\"karras\"") && manifest.contains("16 images in 4 steps of 4"), "{manifest}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_puts_everything_away_and_the_run_goes_on() {
+    let folder = Folder::new("train-interrupt");
+    images(&folder, "images", 6, 8);
+    let (data, out) = (folder.path("images"), folder.path("out"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scorefield"));
+    command.args(["train", "--data", &data, "--out", &out, "--steps", "1000000"]).args(NETWORK);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // The table has its first row when 50 steps are done.
+    let table = folder.path("out/metrics.csv");
+    let rows = || fs::read_to_string(&table).map_or(0, |text| text.lines().count());
+    for _ in 0..1200 {
+        if rows() > 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(rows() > 1, "50 steps of a tiny network within a minute");
+    success(&std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(fs::exists(folder.path("out/manifest.json")).unwrap());
+    let output = train(&folder, "out", &["--resume", "--stop-after", "1", "--json"]);
+    success(&output);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary["step"].as_u64().unwrap() > 50, "{summary}");
 }
 
 #[test]

@@ -23,8 +23,16 @@ impl ConfigArgs {
     /// # Errors
     /// When a change names no value, or one out of range.
     pub fn config(&self) -> Outcome<RunConfig> {
+        self.config_of("")
+    }
+
+    /// The same with another link where none was given.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn config_of(&self, default: &str) -> Outcome<RunConfig> {
         let fragment = self.link.as_deref().map(|link| link.split_once('#').map_or(link, |(_, fragment)| fragment));
-        let (link, rejected) = from_fragment(fragment.unwrap_or_default());
+        let (link, rejected) = from_fragment(fragment.unwrap_or(default));
         for rejection in rejected {
             eprintln!("scorefield: in the link: {rejection:?}");
         }

@@ -1,14 +1,18 @@
 //! The native program: what the page does, without a browser, and what a page cannot do.
 
+pub mod bench;
 pub mod configuration;
 pub mod convert;
 pub mod device;
+pub mod evaluate;
 pub mod failure;
 pub mod files;
 pub mod images;
 pub mod index;
 pub mod interrupt;
 pub mod progress;
+pub mod sample;
+pub mod serve;
 pub mod train;
 
 use std::process::ExitCode;
@@ -34,6 +38,14 @@ Errors are one line on the standard error output.";
 enum Command {
     /// Trains on points in the plane or on images
     Train(Box<train::TrainArgs>),
+    /// Draws images or points from weights
+    Sample(Box<sample::SampleArgs>),
+    /// Measures FID, precision and recall
+    Evaluate(Box<evaluate::EvaluateArgs>),
+    /// Times training steps and evaluations
+    Bench(bench::BenchArgs),
+    /// Serves the built page on this machine
+    Serve(serve::ServeArgs),
     /// Writes a checkpoint as the set of weights that the page reads
     Convert(convert::ConvertArgs),
     /// Prints the completions of a shell
@@ -58,6 +70,10 @@ pub fn main() -> ExitCode {
 fn obey(command: Command) -> Outcome {
     match command {
         Command::Train(args) => train::run(&args),
+        Command::Sample(args) => sample::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Program::command(), "scorefield", &mut std::io::stdout());

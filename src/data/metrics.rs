@@ -4,6 +4,7 @@
 //! beside its [`Floor`]: what fresh data of the same count would give, and how much that varies.
 
 pub mod frechet;
+pub mod gaussian;
 pub mod histogram;
 pub mod judge;
 pub mod kernel;

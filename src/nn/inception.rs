@@ -110,7 +110,16 @@ const WIDE_LARGEST: &[Branch] = &[
     Branch(&[Largest, one(192)], &[]),
 ];
 const BLOCKS: [&[Branch]; 11] = [
-    FIRST, SECOND, SECOND, HALVING, STRIPS_128, STRIPS_160, STRIPS_160, STRIPS_192, LAST_HALVING, WIDE_MEAN,
+    FIRST,
+    SECOND,
+    SECOND,
+    HALVING,
+    STRIPS_128,
+    STRIPS_160,
+    STRIPS_160,
+    STRIPS_192,
+    LAST_HALVING,
+    WIDE_MEAN,
     WIDE_LARGEST,
 ];
 

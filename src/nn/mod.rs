@@ -4,6 +4,8 @@ pub mod adam;
 pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
+#[cfg(feature = "cli")]
+pub mod inception;
 pub mod kernels;
 pub mod mlp;
 pub mod objective;

@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::configuration::ConfigArgs;
+use super::convert::objective;
 use super::device::DeviceArgs;
 use super::failure::{Failure, Kind, Outcome};
 use super::images::{self, Half, digest, store::cache_folder};
@@ -20,6 +21,7 @@ use crate::data::ImageSet;
 use crate::data::metrics::gaussian::precision_recall;
 use crate::nn::checkpoint::{MeasuredFid, sha256};
 use crate::nn::inception::Inception;
+use crate::nn::objective::Objective;
 use features::{Extractor, FeaturesArg};
 use statistics::Statistics;
 
@@ -34,6 +36,9 @@ pub struct EvaluateArgs {
     /// Weights to draw images from: a folder with a manifest, or a published checkpoint
     #[arg(long, conflicts_with = "images")]
     pub weights: Option<PathBuf>,
+    /// How published weights were trained [default: ddpm]
+    #[arg(long, value_parser = objective)]
+    pub objective: Option<Objective>,
     /// Images to compare, as for `train --data`
     #[arg(long)]
     pub images: Option<String>,
@@ -136,7 +141,13 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
     let (reference_statistics, of_reference) = statistics(args, &extractor, &reference, &half_name(args))?;
     let (set, drawn) = match (&args.weights, &args.images) {
         (Some(weights), _) => {
-            let generator = Generator::new(weights, args.config.config()?, &opened, args.device.threads())?;
+            let generator = Generator::new(
+                weights,
+                args.objective,
+                args.config.config_of("experiment=images")?,
+                &opened,
+                args.device.threads(),
+            )?;
             let drawn = generator.draw(args.count.unwrap_or(50_000))?;
             (drawn.set, Some(drawn.facts))
         }

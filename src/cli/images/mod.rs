@@ -66,7 +66,8 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
         let missing = |end: &String| Failure::input(source, format!("{end} is missing"));
         wanted(extension).iter().map(|end| find(end).ok_or_else(|| missing(end))).collect()
     };
-    if any(".bin") {
+    let single = names.len() == 1;
+    if any(".bin") || single && names[0].to_lowercase().ends_with(".bin") {
         binary(source, &store, &batches(".bin")?)
     } else if any(".png") {
         let labels = match half {

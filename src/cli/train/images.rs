@@ -15,6 +15,7 @@ use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
 use crate::engine::Opened;
 use crate::engine::image_trainer::{ImageTrainer, Recipe};
+use crate::nn::unet::Parameter;
 
 /// The state of a run, in its folder.
 const STATE: &str = "resume.safetensors";
@@ -82,8 +83,17 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &Opened) -> Outcome<ImageTr
     if args.minutes.is_some() && args.recipe.steps.is_none() {
         recipe.steps = 1_000_000_000;
     }
+    let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), 32)).transpose()?;
+    let mut trainer = ImageTrainer::new(recipe, opened, args.device.threads()).map_err(Failure::usage)?;
+    if let Some(source) = from {
+        let shape = |parameter: &Parameter| (parameter.name.clone(), parameter.shape.clone());
+        if !source.parameters.iter().map(shape).eq(trainer.shapes().iter().map(shape)) {
+            return Err(Failure::usage("the weights of --init are of another network than the recipe asks for"));
+        }
+        trainer.set_parameters(source.values);
+    }
     files::make_folder(&args.out)?;
-    ImageTrainer::new(recipe, opened, args.device.threads()).map_err(Failure::usage)
+    Ok(trainer)
 }
 
 struct Run<'a> {

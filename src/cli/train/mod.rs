@@ -34,6 +34,9 @@ pub struct TrainArgs {
     /// Goes on with the run in OUT
     #[arg(long)]
     pub resume: bool,
+    /// Begins from these weights of images instead of new ones: a set, a checkpoint, a folder of the training kit
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
     /// Ends after this many steps, as Ctrl-C would
     #[arg(long, value_name = "STEPS")]
     pub stop_after: Option<u32>,

@@ -33,6 +33,9 @@ pub fn run(args: &TrainArgs, dataset: Option<DatasetId>) -> Outcome {
     if args.resume {
         return Err(Failure::usage("runs in the plane take seconds: begin anew without --resume"));
     }
+    if args.init.is_some() {
+        return Err(Failure::usage("--init is for images"));
+    }
     let mut config = args.config.config()?;
     if let Some(dataset) = dataset {
         config.dataset = dataset;

@@ -215,10 +215,7 @@ impl ImageTrainer {
         let network = self.skeleton.clone().with_values(self.parameters.clone());
         let device = self.device.clone().autodiff();
         let count = piece.count();
-        let channels = self.recipe.network.image_channels;
-        let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
-        let shape = [count, channels, side, side];
-        let tensor = |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), shape), &device);
+        let tensor = |values: &[f32]| self.shaped(values, count, &device);
         let condition = network.condition(&piece.times, &piece.labels)?;
         let output = network.forward(tensor(&piece.inputs), &condition);
         let target = tensor(&piece.targets);
@@ -231,6 +228,38 @@ impl ImageTrainer {
         // A table row that no image asked for has no gradient, and neither has a table nobody looked at.
         let parts = parts.map(|(part, value)| part.unwrap_or_else(|| value.zeros_like())).collect();
         Ok(Gradient { loss: loss.inner(), parts })
+    }
+
+    /// Evaluates the network for a batch, by as many threads as training uses, and waits for the result.
+    ///
+    /// # Errors
+    /// What the device says when it no longer answers.
+    pub fn evaluate(&self, set: &ImageSet) -> Result<(), String> {
+        let batch = self.batches.batch(set, self.step);
+        let network = self.network().map_err(|error| error.to_string())?;
+        let work = |piece: &ImageBatch| -> Result<(), String> {
+            let condition = network.condition(&piece.times, &piece.labels).map_err(|error| error.to_string())?;
+            let output = network.forward(self.shaped(&piece.inputs, piece.count(), &self.device), &condition);
+            output.try_into_vec_as::<f32>().map(drop).map_err(|error| error.to_string())
+        };
+        let pieces = batch.pieces(self.recipe.piece);
+        if self.gpu || self.threads == 1 {
+            return pieces.iter().try_for_each(work);
+        }
+        let share = pieces.len().div_ceil(self.threads);
+        std::thread::scope(|scope| {
+            let parts = pieces.chunks(share).map(|pieces| scope.spawn(move || pieces.iter().try_for_each(work)));
+            let handles: Vec<_> = parts.collect();
+            let lost = || Err("a thread ended early: there may not be enough memory".to_owned());
+            handles.into_iter().try_for_each(|handle| handle.join().unwrap_or_else(|_| lost()))
+        })
+    }
+
+    /// Images of the recipe's channels as a tensor.
+    fn shaped(&self, values: &[f32], count: usize, device: &Device) -> Tensor<4> {
+        let channels = self.recipe.network.image_channels;
+        let side = (values.len() / (count * channels).max(1)).isqrt();
+        Tensor::from_data(TensorData::new(values.to_vec(), [count, channels, side, side]), device)
     }
 
     /// The losses since the last call, one a step.
