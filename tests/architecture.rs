@@ -13,9 +13,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("share.rs", &["engine", "nn", "ui", "worker"]),
     ("protocol.rs", &["engine", "nn", "ui", "worker"]),
     ("protocol", &["engine", "nn", "ui", "worker"]),
-    ("nn", &["ui", "worker"]),
-    ("engine", &["ui", "worker"]),
+    ("nn", &["cli", "ui", "worker"]),
+    ("engine", &["cli", "ui", "worker"]),
     ("worker", &["ui"]),
+    ("cli", &["ui", "worker"]),
     ("ui", &["engine", "nn", "worker"]),
 ];
 

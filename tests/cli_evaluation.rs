@@ -178,6 +178,17 @@ fn weights_are_sampled_evaluated_and_converted() {
     let inception = ["evaluate", "--reference", &data, "--images", &data, "--inception", &weights];
     failure(&scorefield(inception), 3, "weights.00.safetensors");
 
+    // An untrained network, whose noise estimate is almost nothing: both ways are finite, and worse than 8 bits are not
+    // needed to see that they are measured; what they are right for is checked on the mathematics, and here that they
+    // agree with each other where the network says nothing.
+    let bits = |method: &str, more: &str| {
+        let common = ["evaluate", "--weights", &net, "--reference", &data, "--count", "2", "--bits", method, "--json"];
+        json(&scorefield(common.iter().chain(&["--set", more])))["bits_per_dimension"].as_f64().unwrap()
+    };
+    let (bound, flow) = (bits("bound", "steps=50"), bits("flow", "tolerance=0.001"));
+    println!("bound {bound}, flow {flow}");
+    assert!(bound > 0.0 && flow > 0.0 && bound.is_finite() && flow.is_finite());
+
     let index = folder.path("index.json");
     let packed = folder.path("packed");
     let convert = ["convert", &net, "--out", &packed, "--precision", "int8", "--index", &index, "--preview"];

@@ -1,5 +1,6 @@
 //! `scorefield evaluate`: how close images are to others, by FID, precision and recall.
 
+mod bits;
 mod features;
 mod statistics;
 
@@ -54,6 +55,10 @@ pub struct EvaluateArgs {
     /// What images are compared by
     #[arg(long, value_enum, default_value = "inception")]
     pub features: FeaturesArg,
+    /// Measures how likely --weights find the first --count images of the reference [default: 16] instead, in bits per
+    /// dimension
+    #[arg(long, value_enum, requires = "weights", conflicts_with = "images")]
+    pub bits: Option<bits::Method>,
     /// The Inception weights, default_1.pt
     #[arg(long, value_name = "FILE")]
     pub inception: Option<PathBuf>,
@@ -121,6 +126,9 @@ struct Report {
 /// # Errors
 /// When images, weights or network cannot be used, or Ctrl-C ended it.
 pub fn run(args: &EvaluateArgs) -> Outcome {
+    if let (Some(method), Some(weights)) = (args.bits, &args.weights) {
+        return bits::run(args, method, weights);
+    }
     let start = Instant::now();
     let opened = args.device.open()?;
     interrupt::listen();

@@ -53,7 +53,7 @@ pub struct Generator<'a> {
 }
 
 /// Ends on Ctrl-C.
-struct Guard;
+pub struct Guard;
 
 impl Watch for Guard {
     async fn go_on(&mut self, _: u64) -> bool {
@@ -83,15 +83,7 @@ impl<'a> Generator<'a> {
         if config.experiment != ExperimentId::Images {
             return Err(Failure::usage("these are weights of images, but the link is of a run in the plane"));
         }
-        let source = Source::read(&[weights.to_owned()], objective, 32)?;
-        let bad = |error: &dyn std::fmt::Display| Failure::input(weights.display(), error);
-        let mut values = source.values.into_iter();
-        let network = source.config.init(0, &opened.device).map_err(|error| bad(&error))?;
-        let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
-        let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
-        let Convention { prediction, input, time } = source.convention;
-        let side = source.image_size as usize;
-        let model = ImageModel::new(network, Conventions { prediction, input, time }, side);
+        let model = load(weights, objective, opened, false)?;
         Ok(Self { model, config, opened, threads })
     }
 
@@ -180,6 +172,27 @@ impl<'a> Generator<'a> {
         }
         Ok((values.into_iter().map(to_grey).collect(), run.sampler().evaluations()))
     }
+}
+
+/// The network of these weights, on the device with automatic differentiation where it is to be `differentiable`.
+///
+/// # Errors
+/// When the weights cannot be used.
+pub fn load(
+    weights: &Path,
+    objective: Option<Objective>,
+    opened: &Opened,
+    differentiable: bool,
+) -> Outcome<ImageModel> {
+    let source = Source::read(&[weights.to_owned()], objective, 32)?;
+    let bad = |error: &dyn std::fmt::Display| Failure::input(weights.display(), error);
+    let mut values = source.values.into_iter();
+    let device = if differentiable { opened.device.clone().autodiff() } else { opened.device.clone() };
+    let network = source.config.init(0, &device).map_err(|error| bad(&error))?;
+    let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
+    let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
+    let Convention { prediction, input, time } = source.convention;
+    Ok(ImageModel::new(network, Conventions { prediction, input, time }, source.image_size as usize))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

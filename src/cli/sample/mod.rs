@@ -20,7 +20,7 @@ use crate::data::ImageSet;
 use crate::nn::WeightsFile;
 use crate::nn::objective::Objective;
 
-pub use generator::{Drawn, Facts, Generator};
+pub use generator::{Drawn, Facts, Generator, Guard, load};
 
 /// Draws images or points, as the page would for the same link.
 ///

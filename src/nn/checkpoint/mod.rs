@@ -203,8 +203,9 @@ impl<'a> Checkpoint<'a> {
 /// [`CheckpointError::Container`] when the file is not such an archive, or is damaged.
 pub fn raw_storages(file: &[u8]) -> Result<Vec<&[u8]>, CheckpointError> {
     let key = |name: &str| name.rsplit_once("/data/").and_then(|(_, key)| key.parse::<usize>().ok());
+    let entries = zip::read_where(file, |name| key(name).is_some())?;
     let mut found: Vec<(usize, &[u8])> =
-        zip::read(file)?.iter().filter_map(|entry| Some((key(entry.name)?, entry.data))).collect();
+        entries.iter().filter_map(|entry| Some((key(entry.name)?, entry.data))).collect();
     found.sort_by_key(|(key, _)| *key);
     Ok(found.into_iter().map(|(_, data)| data).collect())
 }
