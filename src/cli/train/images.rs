@@ -38,7 +38,7 @@ struct Summary {
 
 /// Trains on the images of `data`.
 pub fn run(args: &TrainArgs, data: &str) -> Outcome {
-    if args.minutes.is_some_and(|minutes| !(minutes > 0.0)) {
+    if args.minutes.is_some_and(|minutes| minutes.is_nan() || minutes <= 0.0) {
         return Err(Failure::usage("--minutes has to be more than 0"));
     }
     let mut set = images::open(data, Half::Train)?;
