@@ -6,7 +6,7 @@ mod unet_weights;
 
 use burn::tensor::Device;
 use safetensors::SafeTensors;
-use scorefield::nn::unet::{ConditionError, ConfigError, UNet, UNetConfig, time_features};
+use scorefield::nn::unet::{ConditionError, ConfigError, Style, UNet, UNetConfig, time_features};
 use unet_weights::{image, network};
 
 const REFERENCE: &[u8] = include_bytes!("golden/unet_reference.safetensors");
@@ -172,7 +172,7 @@ fn gradient_steps_lower_the_loss() {
 
 #[test]
 fn time_features_are_sines_then_cosines_from_period_1_to_10000() {
-    let features = time_features(&[0.0, 2.0], 8);
+    let features = time_features(&[0.0, 2.0], 8, Style::Ddpm);
     assert_eq!(features[..8], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
     for k in 0..4 {
         let angle = 2.0 / 10_000_f64.powf(k as f64 / 3.0);

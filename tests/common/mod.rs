@@ -2,14 +2,15 @@
 //! messages arrive.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use scorefield::engine::{Port, open, serve};
+use scorefield::engine::inbox::Waiting;
+use scorefield::engine::{Download, Fetching, Port, open, serve};
 use scorefield::lab::{DeviceWish, RunConfig};
 use scorefield::protocol::{Command, Event};
 
@@ -18,6 +19,47 @@ struct Queues {
     commands: Rc<RefCell<VecDeque<Command>>>,
     events: Rc<RefCell<Vec<Event>>>,
     start: Instant,
+    files: Files,
+}
+
+/// What there is to fetch, what was fetched, and what is kept.
+#[derive(Clone, Default)]
+pub struct Files {
+    pub there: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    pub fetched: Rc<RefCell<Vec<String>>>,
+    pub kept: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
+    /// Whether there is room to keep anything.
+    pub no_room: Rc<RefCell<bool>>,
+    /// After so many pieces of a file nothing arrives any more.
+    pub stalls_after: Rc<RefCell<Option<usize>>>,
+}
+
+struct Pieces {
+    left: VecDeque<Vec<u8>>,
+    length: u64,
+    kept: bool,
+    stalls_after: Option<usize>,
+}
+
+impl Download for Pieces {
+    fn length(&self) -> Option<u64> {
+        Some(self.length)
+    }
+    fn is_kept(&self) -> bool {
+        self.kept
+    }
+    fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>> {
+        Box::pin(async move {
+            Once(false).await;
+            if let Some(pieces) = &mut self.stalls_after {
+                if *pieces == 0 {
+                    std::future::pending::<()>().await;
+                }
+                *pieces -= 1;
+            }
+            Ok(self.left.pop_front())
+        })
+    }
 }
 
 /// Pending once.
@@ -51,6 +93,36 @@ impl Port for Queues {
     fn now_ms(&self) -> f64 {
         self.start.elapsed().as_secs_f64() * 1000.0
     }
+    fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
+        let files = self.files.clone();
+        let (address, key) = (address.to_owned(), key.map(str::to_owned));
+        Box::pin(async move {
+            let kept = key.and_then(|key| files.kept.borrow().get(&key).cloned());
+            let is_kept = kept.is_some();
+            let file = match kept {
+                Some(file) => file,
+                None => {
+                    files.fetched.borrow_mut().push(address.clone());
+                    let there = files.there.borrow();
+                    there.get(&address).cloned().ok_or_else(|| format!("{address}: the server answered 404"))?
+                }
+            };
+            let left = file.chunks(1 << 16).map(<[u8]>::to_vec).collect();
+            let stalls_after = *files.stalls_after.borrow();
+            let length = file.len() as u64;
+            Ok(Box::new(Pieces { left, length, kept: is_kept, stalls_after }) as Box<dyn Download>)
+        })
+    }
+    fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
+        let mut kept = self.files.kept.borrow_mut();
+        let room = !*self.files.no_room.borrow();
+        match file {
+            Some(file) if room => drop(kept.insert(key.to_owned(), file.to_vec())),
+            Some(_) => {}
+            None => drop(kept.remove(key)),
+        }
+        Box::pin(async move { room })
+    }
 }
 
 /// A page and its worker.
@@ -63,13 +135,19 @@ pub struct Page {
 impl Page {
     /// A worker on the CPU.
     pub fn open() -> Self {
-        let queues = Queues { commands: Rc::default(), events: Rc::default(), start: Instant::now() };
+        let files = Files::default();
+        let queues = Queues { commands: Rc::default(), events: Rc::default(), start: Instant::now(), files };
         let mut port = queues.clone();
         let worker = Box::pin(async move {
             let opened = open(DeviceWish::Cpu).await.expect("this build has the CPU device");
             serve(&mut port, opened).await;
         });
         Self { queues, worker }
+    }
+
+    /// What the worker can fetch.
+    pub fn files(&self) -> &Files {
+        &self.queues.files
     }
 
     /// Posts a command.

@@ -113,7 +113,6 @@ impl RecipeArgs {
         let Recipe { network, .. } = base;
         Recipe {
             network: UNetConfig {
-                image_channels: network.image_channels,
                 channels: self.channels.unwrap_or(network.channels),
                 multipliers: self.multipliers.clone().unwrap_or_else(|| network.multipliers.clone()),
                 layers: self.layers.unwrap_or(network.layers),
@@ -122,6 +121,7 @@ impl RecipeArgs {
                 dropout: self.dropout.unwrap_or(network.dropout),
                 learned_variance: self.learned_variance || network.learned_variance,
                 groups: self.groups.unwrap_or(network.groups),
+                ..network.clone()
             },
             objective: self.objective.unwrap_or(base.objective),
             steps: self.steps.unwrap_or(base.steps),

@@ -52,6 +52,7 @@ pub struct Pace {
     gpu: bool,
     batch: usize,
     working: u64,
+    memory: u64,
     checked: bool,
     queued: u32,
     limit: u32,
@@ -73,7 +74,22 @@ impl Pace {
         } else {
             CPU_BATCH
         };
-        Self { gpu, batch, working: cost.bytes, checked: false, queued: 0, limit: 1, since: 0.0, evaluated: 0 }
+        Self {
+            gpu,
+            batch,
+            working: cost.bytes,
+            memory: u64::MAX,
+            checked: false,
+            queued: 0,
+            limit: 1,
+            since: 0.0,
+            evaluated: 0,
+        }
+    }
+
+    /// Leaves an evaluation no more memory than this.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory = bytes;
     }
 
     /// With as many images at a time as this, whatever suits the device.
@@ -95,7 +111,11 @@ impl Pace {
         if self.gpu || self.checked {
             return Ok(());
         }
-        while !has_room(self.working.saturating_mul(self.batch as u64)) {
+        loop {
+            let needs = self.working.saturating_mul(self.batch as u64);
+            if needs <= self.memory && has_room(needs) {
+                break;
+            }
             if self.batch == 1 {
                 return Err(ImageError::OutOfMemory { megabytes: self.working >> 20 });
             }

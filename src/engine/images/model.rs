@@ -128,7 +128,7 @@ impl ImageModel {
         let recognised = checkpoint.recognise()?;
         let network = checkpoint.load(&recognised, device)?;
         let conventions = match &recognised.architecture {
-            Architecture::ImprovedDiffusion { .. } => Conventions::improved(),
+            Architecture::UNet { names: Names::Improved, .. } => Conventions::improved(),
             _ => Conventions::ddpm(),
         };
         let mut model = Self::new(network, conventions, PUBLISHED_SIDE);

@@ -135,6 +135,11 @@ impl<'m> ImageRun<'m> {
         self
     }
 
+    /// How much is evaluated at a time.
+    pub fn pace_mut(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
     /// One step.
     ///
     /// # Errors

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::SCALE_SUFFIX;
 use super::error::CheckpointError;
+use super::improved;
 use super::tensors::Stored;
-use crate::nn::unet::UNetConfig;
+use crate::nn::unet::{Style, UNetConfig};
 
 /// How a file names the tensors of the U-Net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Names {
     Diffusers,
     /// pesser/pytorch_diffusion and ermongroup/ddim, whose levels on the way up count from full resolution.
     Ddim,
+    /// OpenAI's improved-diffusion and guided-diffusion, which number all blocks in a row.
+    Improved,
 }
 
 /// What a file holds.
@@ -25,15 +28,8 @@ pub enum Architecture {
         /// How its tensors are named.
         names: Names,
         /// Its shape. The groups of its normalisations leave no trace in a file and are taken to be 32, as everyone
-        /// has them.
+        /// has them; so do the heads of improved-diffusion, of which its networks for CIFAR-10 have 4.
         config: UNetConfig,
-    },
-    /// OpenAI's improved-diffusion and guided-diffusion (Nichol and Dhariwal 2021).
-    ImprovedDiffusion {
-        /// Channels at full resolution.
-        channels: usize,
-        /// Whether the variance is learned too.
-        learned_variance: bool,
     },
     /// NCSN or NCSNv2 (Song and Ermon 2019, 2020).
     Ncsn,
@@ -48,8 +44,8 @@ impl Architecture {
         match self {
             Self::UNet { names: Names::Diffusers, .. } => "the U-Net of DDPM, named as in diffusers",
             Self::UNet { names: Names::Ddim, .. } => "the U-Net of DDPM, named as in the DDIM repository",
-            Self::ImprovedDiffusion { .. } => {
-                "a network of improved-diffusion (scale-shift normalisation, several heads, [cos, sin] times)"
+            Self::UNet { names: Names::Improved, .. } => {
+                "a U-Net of improved-diffusion (scale-shift normalisation, several heads, [cos, sin] times)"
             }
             Self::Ncsn => "a network of NCSN or NCSNv2 (RefineNet)",
             Self::ScoreSde => "a network of score_sde (DDPM++, NCSN++)",
@@ -70,7 +66,7 @@ pub struct Recognised {
 const MARKS: [(&str, Kind); 5] = [
     ("down_blocks.0.resnets.0.conv1.weight", Kind::UNet(Names::Diffusers)),
     ("down.0.block.0.conv1.weight", Kind::UNet(Names::Ddim)),
-    ("input_blocks.1.0.in_layers.0.weight", Kind::Improved),
+    ("input_blocks.1.0.in_layers.0.weight", Kind::UNet(Names::Improved)),
     ("begin_conv.weight", Kind::Ncsn),
     ("all_modules.0.weight", Kind::ScoreSde),
 ];
@@ -78,7 +74,6 @@ const MARKS: [(&str, Kind); 5] = [
 #[derive(Clone, Copy)]
 enum Kind {
     UNet(Names),
-    Improved,
     Ncsn,
     ScoreSde,
 }
@@ -86,7 +81,7 @@ enum Kind {
 impl Names {
     /// The name in the file of diffusers' parameter `name`, in a network of so many levels. Where there are two ways
     /// to write it, the one that is `there`.
-    pub(super) fn find(self, name: &str, levels: usize, there: impl Fn(&str) -> bool) -> String {
+    pub(super) fn find(self, name: &str, levels: usize, layers: usize, there: impl Fn(&str) -> bool) -> String {
         match self {
             Self::Diffusers => {
                 let older = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value.")]
@@ -97,6 +92,7 @@ impl Names {
                 older.filter(|older| !there(name) && there(older)).unwrap_or_else(|| name.to_owned())
             }
             Self::Ddim => ddim(name, levels).unwrap_or_else(|| name.to_owned()),
+            Self::Improved => improved::name(name, layers, there).unwrap_or_else(|| name.to_owned()),
         }
     }
 }
@@ -169,27 +165,21 @@ pub fn recognise(tensors: &BTreeMap<String, Stored>) -> Result<Recognised, Check
     };
     let file = File { tensors, prefix: &prefix };
     let architecture = match kind {
+        Kind::UNet(Names::Improved) => Architecture::UNet { names: Names::Improved, config: improved::infer(&file)? },
         Kind::UNet(names) => Architecture::UNet { names, config: infer(&file, names)? },
-        Kind::Improved => {
-            let first = file.shape("input_blocks.0.0.weight")?;
-            let outputs = file.shape("out.2.weight")?;
-            let channels = first.first().copied().unwrap_or(0);
-            let learned_variance = outputs.first() > first.get(1);
-            Architecture::ImprovedDiffusion { channels, learned_variance }
-        }
         Kind::Ncsn => Architecture::Ncsn,
         Kind::ScoreSde => Architecture::ScoreSde,
     };
     Ok(Recognised { architecture, prefix })
 }
 
-struct File<'a> {
+pub(super) struct File<'a> {
     tensors: &'a BTreeMap<String, Stored<'a>>,
     prefix: &'a str,
 }
 
 impl File<'_> {
-    fn shape(&self, name: &str) -> Result<&[usize], CheckpointError> {
+    pub(super) fn shape(&self, name: &str) -> Result<&[usize], CheckpointError> {
         let name = format!("{}{name}", self.prefix);
         match self.tensors.get(&name) {
             Some(tensor) => Ok(&tensor.shape),
@@ -197,7 +187,7 @@ impl File<'_> {
         }
     }
 
-    fn length(&self, name: &str, dimension: usize) -> Result<usize, CheckpointError> {
+    pub(super) fn length(&self, name: &str, dimension: usize) -> Result<usize, CheckpointError> {
         let shape = self.shape(name)?;
         let found = || CheckpointError::Shape {
             tensor: format!("{}{name}", self.prefix),
@@ -210,7 +200,7 @@ impl File<'_> {
 
 /// The shape of the network, from the way down; whether the rest agrees is seen when it is loaded.
 fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
-    let there = |name: &str| file.shape(&names.find(name, 0, |_| true)).is_ok();
+    let there = |name: &str| file.shape(&names.find(name, 0, 0, |_| true)).is_ok();
     let count = |name: &dyn Fn(usize) -> String| (0..64).take_while(|i| there(&name(*i))).count();
     let channels = file.length("conv_in.weight", 0)?;
     let image_channels = file.length("conv_in.weight", 1)?;
@@ -218,7 +208,7 @@ fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
     let layers = count(&|layer| format!("down_blocks.0.resnets.{layer}.conv1.weight"));
     let mut multipliers = Vec::with_capacity(levels);
     for level in 0..levels {
-        let name = names.find(&format!("down_blocks.{level}.resnets.0.conv1.weight"), levels, |_| true);
+        let name = names.find(&format!("down_blocks.{level}.resnets.0.conv1.weight"), levels, 0, |_| true);
         let width = file.length(&name, 0)?;
         if width % channels != 0 {
             let mut expected = file.shape(&name)?.to_vec();
@@ -241,6 +231,8 @@ fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
         dropout: 0.0,
         learned_variance: outputs == image_channels.saturating_mul(2),
         groups: 32,
+        heads: 1,
+        style: Style::Ddpm,
     })
 }
 
@@ -264,7 +256,7 @@ mod tests {
             ("up_blocks.2.upsamplers.0.conv.weight", "up.1.upsample.conv.weight"),
             ("up_blocks.3.resnets.0.conv1.bias", "up.0.block.0.conv1.bias"),
         ] {
-            assert_eq!(Names::Ddim.find(ours, 4, |_| true), theirs);
+            assert_eq!(Names::Ddim.find(ours, 4, 2, |_| true), theirs);
         }
     }
 }

@@ -14,6 +14,7 @@
 
 mod encode;
 mod error;
+mod improved;
 mod layout;
 mod manifest;
 mod number;
@@ -159,21 +160,24 @@ impl<'a> Checkpoint<'a> {
         let parameters = network.parameters();
         let mut places = BTreeMap::new();
         for parameter in &parameters {
-            let place = names.find(&parameter.name, config.multipliers.len(), |name| {
+            let place = names.find(&parameter.name, config.multipliers.len(), config.layers, |name| {
                 self.tensors.contains_key(&format!("{}{name}", recognised.prefix))
             });
             let place = format!("{}{place}", recognised.prefix);
             let Some(tensor) = self.tensors.get(&place) else {
                 return Err(CheckpointError::Missing { tensor: place });
             };
+            let part = improved::part(*names, &parameter.name, config.heads);
+            let expected = part.map_or_else(|| parameter.shape.clone(), |part| part.whole(&parameter.shape));
             // A product at every pixel may be written as a convolution with a kernel of size 1.
-            let same = match (&tensor.shape[..], &parameter.shape[..]) {
-                ([outputs, inputs, 1, 1], [rows, columns]) => outputs == rows && inputs == columns,
+            let same = match (&tensor.shape[..], &expected[..]) {
+                ([outputs, inputs, rest @ ..], [rows, columns]) if rest.iter().all(|length| *length == 1) => {
+                    outputs == rows && inputs == columns
+                }
                 (found, expected) => found == expected,
             };
             if !same {
-                let (expected, found) = (parameter.shape.clone(), tensor.shape.clone());
-                return Err(CheckpointError::Shape { tensor: place, expected, found });
+                return Err(CheckpointError::Shape { tensor: place, expected, found: tensor.shape.clone() });
             }
             places.insert(parameter.name.as_str(), place);
         }
@@ -186,7 +190,13 @@ impl<'a> Checkpoint<'a> {
             return Err(CheckpointError::Unexpected { tensor: name.clone() });
         }
         network.load(|name, _| match places.get(name) {
-            Some(place) => self.values(place),
+            Some(place) => {
+                let values = self.values(place)?;
+                Ok(match improved::part(*names, name, config.heads) {
+                    Some(part) => part.of(&values),
+                    None => values,
+                })
+            }
             None => Err(CheckpointError::Missing { tensor: name.to_owned() }),
         })
     }

@@ -7,6 +7,7 @@ use burn::tensor::activation::{silu, softmax};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 
+use super::Style;
 use super::layers::{Conv, GroupNorm, Init, Law, Linear};
 
 /// The numbers of one level on one side.
@@ -23,6 +24,10 @@ pub struct Stage {
     pub dropout: f64,
     /// Whether attention follows each residual block.
     pub attention: bool,
+    /// Heads of attention.
+    pub heads: usize,
+    /// Whose details.
+    pub style: Style,
 }
 
 impl Stage {
@@ -32,11 +37,12 @@ impl Stage {
 
     fn attentions(&self, init: &mut Init, count: usize) -> Vec<Attention> {
         let count = if self.attention { count } else { 0 };
-        (0..count).map(|_| Attention::new(init, self.outputs, self.groups)).collect()
+        (0..count).map(|_| Attention::new(init, self.outputs, self)).collect()
     }
 }
 
-/// Norm, SiLU, convolution, plus the embedding; norm, SiLU, dropout, convolution; plus what came in. Dropout acts on
+/// Norm, SiLU, convolution, plus the embedding; norm, SiLU, dropout, convolution; plus what came in. Improved DDPM's
+/// embedding is a scale and a shift after the second norm instead. Dropout acts on
 /// devices with automatic differentiation only, and its noise is the device's: it belongs to training, which no link
 /// reproduces bit by bit.
 #[derive(Module, Debug)]
@@ -48,28 +54,40 @@ pub struct Resnet {
     dropout: Dropout,
     conv2: Conv,
     conv_shortcut: Option<Conv>,
+    #[module(skip)]
+    style: Style,
 }
 
 impl Resnet {
     fn new(init: &mut Init, inputs: usize, stage: &Stage) -> Self {
         let outputs = stage.outputs;
+        let told = outputs * if stage.style == Style::Improved { 2 } else { 1 };
         Self {
             norm1: GroupNorm::new(init, inputs, stage.groups),
             conv1: Conv::new(init, [inputs, outputs], 3, Law::Fan),
-            time_emb_proj: Linear::new(init, stage.temb, outputs, Law::Fan),
+            time_emb_proj: Linear::new(init, stage.temb, told, Law::Fan),
             norm2: GroupNorm::new(init, outputs, stage.groups),
             dropout: DropoutConfig::new(stage.dropout).init(),
             conv2: Conv::new(init, [outputs, outputs], 3, Law::Zeros),
             conv_shortcut: (inputs != outputs).then(|| Conv::new(init, [inputs, outputs], 1, Law::Fan)),
+            style: stage.style,
         }
     }
 
     fn forward(&self, x: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
         let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let shift = self.time_emb_proj.forward(temb.clone());
-        let [rows, channels] = shift.dims();
-        let h = h + shift.reshape([rows, channels, 1, 1]);
-        let h = self.conv2.forward(self.dropout.forward(silu(self.norm2.forward(h))));
+        let told = self.time_emb_proj.forward(temb.clone());
+        let [rows, count] = told.dims();
+        let told = told.reshape([rows, count, 1, 1]);
+        let h = match self.style {
+            Style::Ddpm => self.norm2.forward(h + told),
+            Style::Improved => {
+                let channels = count / 2;
+                let scale = told.clone().narrow(1, 0, channels) + 1.0;
+                self.norm2.forward(h) * scale + told.narrow(1, channels, channels)
+            }
+        };
+        let h = self.conv2.forward(self.dropout.forward(silu(h)));
         match &self.conv_shortcut {
             Some(shortcut) => h + shortcut.forward(x),
             None => h + x,
@@ -77,7 +95,8 @@ impl Resnet {
     }
 }
 
-/// Every pixel looks at every other (Vaswani et al. 2017), with one head. Channels stay before pixels throughout.
+/// Every pixel looks at every other (Vaswani et al. 2017). Channels stay before pixels throughout; each head has some of
+/// them.
 #[derive(Module, Debug)]
 pub struct Attention {
     group_norm: GroupNorm,
@@ -85,25 +104,33 @@ pub struct Attention {
     to_k: Linear,
     to_v: Linear,
     to_out: Vec<Linear>,
+    #[module(skip)]
+    heads: usize,
 }
 
 impl Attention {
-    fn new(init: &mut Init, channels: usize, groups: usize) -> Self {
+    fn new(init: &mut Init, channels: usize, stage: &Stage) -> Self {
         let mut linear = |law| Linear::new(init, channels, channels, law);
         let [to_q, to_k, to_v] = [(); 3].map(|()| linear(Law::Fan));
         let to_out = vec![linear(Law::Zeros)];
-        Self { group_norm: GroupNorm::new(init, channels, groups), to_q, to_k, to_v, to_out }
+        let group_norm = GroupNorm::new(init, channels, stage.groups);
+        Self { group_norm, to_q, to_k, to_v, to_out, heads: stage.heads }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [images, channels, height, width] = x.dims();
         let y = self.group_norm.forward(x.clone()).reshape([images, channels, height * width]);
-        let query = self.to_q.forward_pixels(y.clone()) * (channels as f64).powf(-0.5);
-        let key = self.to_k.forward_pixels(y.clone());
-        let value = self.to_v.forward_pixels(y);
-        // [images, looking pixel, pixel looked at]
+        let share = channels / self.heads;
+        let parts = |y: Tensor<3>| match self.heads {
+            1 => y,
+            heads => y.reshape([images * heads, share, height * width]),
+        };
+        let query = parts(self.to_q.forward_pixels(y.clone()) * (share as f64).powf(-0.5));
+        let key = parts(self.to_k.forward_pixels(y.clone()));
+        let value = parts(self.to_v.forward_pixels(y));
+        // [images, looking pixel, pixel looked at], for each head
         let weights = softmax(query.transpose().matmul(key), 2);
-        let mut y = value.matmul(weights.transpose());
+        let mut y = value.matmul(weights.transpose()).reshape([images, channels, height * width]);
         for layer in &self.to_out {
             y = layer.forward_pixels(y);
         }
@@ -134,6 +161,8 @@ pub struct DownBlock {
     resnets: Vec<Resnet>,
     attentions: Vec<Attention>,
     downsamplers: Vec<Resample>,
+    #[module(skip)]
+    style: Style,
 }
 
 impl DownBlock {
@@ -143,6 +172,7 @@ impl DownBlock {
             resnets: stage.resnets(init),
             attentions: stage.attentions(init, stage.inputs.len()),
             downsamplers: (0..usize::from(halves)).map(|_| Resample::new(init, stage.outputs)).collect(),
+            style: stage.style,
         }
     }
 
@@ -156,7 +186,7 @@ impl DownBlock {
             skips.push(h.clone());
         }
         for downsampler in &self.downsamplers {
-            h = downsampler.conv.forward_halving(h);
+            h = downsampler.conv.forward_halving(h, self.style);
             skips.push(h.clone());
         }
         h

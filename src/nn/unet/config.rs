@@ -48,6 +48,18 @@ pub enum ConfigError {
     Dropout(f64),
 }
 
+/// Whose details a U-Net has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Style {
+    /// Ho et al. 2020: times as `[sin, cos]`, the embedding added between the convolutions of a block.
+    #[default]
+    Ddpm,
+    /// Nichol and Dhariwal 2021: times as `[cos, sin]` of slightly other frequencies, the embedding as a scale and a
+    /// shift of the second normalisation, equal padding where the size is halved, and 1e-5 added to variances.
+    Improved,
+}
+
 /// The shape of a U-Net. The default is [`UNetConfig::cifar10`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -70,6 +82,10 @@ pub struct UNetConfig {
     pub learned_variance: bool,
     /// Groups of every normalisation; they divide the channels of every level.
     pub groups: usize,
+    /// Heads of every attention; they divide the channels of every level that has it.
+    pub heads: usize,
+    /// Whose details.
+    pub style: Style,
 }
 
 impl Default for UNetConfig {
@@ -92,6 +108,8 @@ impl UNetConfig {
             dropout: 0.1,
             learned_variance: false,
             groups: 32,
+            heads: 1,
+            style: Style::Ddpm,
         }
     }
 
@@ -117,6 +135,12 @@ impl UNetConfig {
             if channels % self.groups != 0 {
                 return Err(ConfigError::Groups { channels, groups: self.groups });
             }
+        }
+        range("heads", self.heads, 1, MOST_CHANNELS)?;
+        let widths = self.widths();
+        let attended = self.attention_levels.iter().filter_map(|level| widths.get(*level)).chain(widths.last());
+        for &channels in attended {
+            range("channels modulo heads", channels % self.heads, 0, 0)?;
         }
         let levels = self.multipliers.len();
         if let Some(&level) = self.attention_levels.iter().find(|level| **level >= levels) {

@@ -16,6 +16,8 @@ pub struct Cost {
 
 /// Copies of its input that a layer may make.
 const COPIES: u64 = 6;
+/// What products of matrices take for themselves, whatever their size.
+const BUFFERS: u64 = 1 << 20;
 
 impl Cost {
     fn layer(&mut self, inputs: usize, outputs: usize, kernel: u64, pixels: u64) {
@@ -87,7 +89,7 @@ impl UNetConfig {
             }
         }
         cost.layer(width, self.output_channels(), 3, pixels(0));
-        cost.bytes = 4 * kept + COPIES * cost.largest;
+        cost.bytes = 4 * kept + COPIES * cost.largest + BUFFERS;
         cost
     }
 }

@@ -7,8 +7,12 @@ use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
 
 use crate::rng::{Rng, Stream};
 
-/// Added to variances, as by Ho et al.; improved DDPM has 1e-5.
+use super::Style;
+
+/// Added to variances by Ho et al.
 const EPSILON: f64 = 1e-6;
+/// Added to variances by Nichol and Dhariwal.
+const IMPROVED_EPSILON: f64 = 1e-5;
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug)]
@@ -27,13 +31,14 @@ pub enum Law {
 pub struct Init<'a> {
     seed: u32,
     device: &'a Device,
+    style: Style,
     made: u32,
 }
 
 impl<'a> Init<'a> {
     /// For the network with this seed.
-    pub fn new(seed: u32, device: &'a Device) -> Self {
-        Self { seed, device, made: 0 }
+    pub fn new(seed: u32, device: &'a Device, style: Style) -> Self {
+        Self { seed, device, style, made: 0 }
     }
 
     /// A parameter that is drawn when it is first used, so that loading draws nothing.
@@ -84,10 +89,13 @@ impl Conv {
         self.run(x, 1, (pad, pad))
     }
 
-    /// Half the height and width. One row of zeros below and one column to the right, none above and to the left: Ho et
-    /// al. wrote this in TensorFlow, whose `SAME` padding it is.
-    pub fn forward_halving(&self, x: Tensor<4>) -> Tensor<4> {
-        self.run(x, 2, (0, 1))
+    /// Half the height and width. In Ho et al.'s style one row of zeros below and one column to the right, none above and
+    /// to the left: they wrote this in TensorFlow, whose `SAME` padding it is.
+    pub fn forward_halving(&self, x: Tensor<4>, style: Style) -> Tensor<4> {
+        match style {
+            Style::Ddpm => self.run(x, 2, (0, 1)),
+            Style::Improved => self.run(x, 2, (1, 1)),
+        }
     }
 
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
@@ -127,6 +135,7 @@ pub struct GroupNorm {
     weight: Param<Tensor<1>>,
     bias: Param<Tensor<1>>,
     groups: usize,
+    epsilon: f64,
 }
 
 impl GroupNorm {
@@ -136,6 +145,7 @@ impl GroupNorm {
             weight: init.parameter([channels], channels, Law::Ones),
             bias: init.parameter([channels], channels, Law::Zeros),
             groups,
+            epsilon: if init.style == Style::Improved { IMPROVED_EPSILON } else { EPSILON },
         }
     }
 
@@ -146,7 +156,7 @@ impl GroupNorm {
         let x = x.reshape([images, self.groups, share * height * width]);
         let centred = x.clone() - x.mean_dim(2);
         let variance = centred.clone().square().mean_dim(2);
-        let scale = (variance + EPSILON).sqrt().recip().expand([images, self.groups, share]);
+        let scale = (variance + self.epsilon).sqrt().recip().expand([images, self.groups, share]);
         // Both scales in one: a pass over a few channels instead of one over all pixels.
         let scale = scale.reshape([images, channels, 1, 1]) * self.weight.val().reshape([1, channels, 1, 1]);
         centred.reshape([images, channels, height, width]) * scale + self.bias.val().reshape([1, channels, 1, 1])

@@ -24,7 +24,7 @@ use thiserror::Error;
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
 use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear};
 
-pub use config::{ConfigError, UNetConfig};
+pub use config::{ConfigError, Style, UNetConfig};
 pub use cost::Cost;
 pub use parameters::Parameter;
 pub use time::time_features;
@@ -84,7 +84,7 @@ impl UNetConfig {
     /// A [`ConfigError`] when there is no such network.
     pub fn init(&self, seed: u32, device: &Device) -> Result<UNet, ConfigError> {
         self.validate()?;
-        let mut init = Init::new(seed, device);
+        let mut init = Init::new(seed, device, self.style);
         let (channels, temb) = (self.channels, self.embedding_width());
         let conv_in = Conv::new(&mut init, [self.image_channels, channels], 3, Law::Fan);
         let time_embedding = TimeEmbedding {
@@ -101,6 +101,8 @@ impl UNetConfig {
             groups: self.groups,
             dropout: self.dropout,
             attention: self.attention_levels.contains(&level),
+            heads: self.heads,
+            style: self.style,
         };
         let mut skips = vec![channels];
         let mut width = channels;
@@ -164,7 +166,7 @@ impl UNet {
         if let Some(&found) = labels.iter().flatten().find(|label| **label >= classes) {
             return Err(ConditionError::Class { found, classes });
         }
-        let features = time_features(times, self.config.channels);
+        let features = time_features(times, self.config.channels, self.config.style);
         let features = TensorData::new(features, [times.len(), self.config.channels]);
         let hidden = self.time_embedding.linear_1.forward(Tensor::from_data(features, &self.device()));
         let mut embedding = self.time_embedding.linear_2.forward(silu(hidden));
