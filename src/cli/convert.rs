@@ -11,7 +11,7 @@ use super::files;
 use super::index;
 use crate::diffusion::now;
 use crate::lab::DeviceWish;
-use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Precision, pack};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, TimeConvention, pack};
 use crate::nn::objective::{Convention, Objective};
 use crate::nn::unet::{Parameter, UNetConfig};
 
@@ -79,7 +79,7 @@ pub struct ConvertArgs {
     /// The folder to write
     #[arg(long, short)]
     pub out: PathBuf,
-    /// How the weights were trained, when the source does not say: ddpm for published checkpoints
+    /// How the weights were trained, when the source does not say [default: as those did who published such files]
     #[arg(long, value_parser = objective)]
     pub objective: Option<Objective>,
     /// Height and width of an image
@@ -194,12 +194,20 @@ impl Source {
         let checkpoint = Checkpoint::open(&slices).map_err(|error| bad(&error))?;
         let mut recognised = checkpoint.recognise().map_err(|error| bad(&error))?;
         let (found, mut convention) = match &mut recognised.architecture {
-            Architecture::UNet { config, .. } => {
+            Architecture::UNet { names, config } => {
                 if let Some(manifest) = &manifest {
-                    // The groups of the normalisations leave no trace in the names.
-                    config.groups = manifest.architecture.groups;
+                    // Groups and heads leave no trace in a file. That the shapes agree is seen when it is loaded.
+                    *config = manifest.architecture.clone();
                 }
-                (config.clone(), wanted.unwrap_or(Objective::Ddpm).convention())
+                let published = match names {
+                    // Nichol and Dhariwal's networks for CIFAR-10: the noise, 4000 steps of the cosine schedule.
+                    Names::Improved => Convention {
+                        time: TimeConvention::CosineSteps { count: 4000 },
+                        ..Objective::Cosine.convention()
+                    },
+                    Names::Diffusers | Names::Ddim => Objective::Ddpm.convention(),
+                };
+                (config.clone(), wanted.map_or(published, Objective::convention))
             }
             other => return Err(bad(&format!("{} is recognised but does not run here", other.title()))),
         };

@@ -21,7 +21,8 @@ pub struct Index {
 }
 
 /// A set of weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Entry {
     /// Its folder beside the list, and its name in links. In it lies `manifest.json`.
     pub id: String,
@@ -35,6 +36,9 @@ pub struct Entry {
     pub classes: usize,
     /// What has to be fetched, in bytes.
     pub bytes: u64,
+    /// What others wrote about it; it stays.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Enters the set of a folder, in place of an entry of the same name.
@@ -68,9 +72,10 @@ pub fn enter(list: &Path, folder: &Path) -> Outcome {
         image_size: manifest.image_size,
         classes: manifest.classes.len(),
         bytes: manifest.files.iter().map(|file| file.bytes).sum(),
+        ..Entry::default()
     };
     match index.sets.iter_mut().find(|known| known.id == entry.id) {
-        Some(known) => *known = entry,
+        Some(known) => *known = Entry { other: std::mem::take(&mut known.other), ..entry },
         None => index.sets.push(entry),
     }
     let mut json = serde_json::to_string_pretty(&index).map_err(Failure::other)?;
