@@ -9,11 +9,13 @@
 mod webdriver;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::Command as Process;
 use std::{env, fs};
 
 use scorefield::lab::RunConfig;
+use scorefield::protocol::{Command, Event};
 use scorefield::serve::Server;
+use scorefield::wire::{decode, encode};
 use serde_json::{Value, json};
 use webdriver::{Browser, arguments};
 
@@ -24,15 +26,17 @@ const ROUNDS: usize = 5;
 /// Time of a round, in milliseconds.
 const BUDGET: f64 = 4000.0;
 
-/// Asks the worker for its own timings, as the page does.
+/// Asks the worker for its own timings, as the page does: the command goes when the worker has said that it is ready,
+/// and the next message is its answer.
 const OURS: &str = "
-const [config, budget, done] = arguments;
+const [command, done] = arguments;
 const worker = new Worker('worker_cpu_loader.js', { type: 'module' });
-worker.onerror = e => done({ error: String(e.message) });
+let messages = 0;
+worker.onerror = e => done(String(e.message));
 worker.onmessage = ({ data }) => {
-  if (data.Ready) worker.postMessage({ Benchmark: { config, budget_ms: budget } });
-  if (data.Failed) done({ error: JSON.stringify(data.Failed) });
-  if (data.Benchmark) { worker.terminate(); done(data.Benchmark.benchmark); }
+  messages += 1;
+  if (messages === 1) worker.postMessage(Uint8Array.from(command));
+  else { worker.terminate(); done(Array.from(data)); }
 };";
 
 /// The peer's page, made when the benchmark runs. `inputs` is how many our network has.
@@ -87,7 +91,7 @@ fn install_peer() -> PathBuf {
     fs::create_dir_all(&folder).expect("a folder");
     let packages = ["tfjs", "tfjs-backend-wasm"];
     if !folder.join("node_modules/@tensorflow/tfjs").exists() {
-        let status = Command::new("npm")
+        let status = Process::new("npm")
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
             .arg(&folder)
             .args(packages.map(|p| format!("@tensorflow/{p}@{PEER}")))
@@ -110,6 +114,15 @@ fn install_peer() -> PathBuf {
     folder
 }
 
+/// The timings in the worker's answer.
+fn timings(answer: &Value) -> Value {
+    let bytes: Option<Vec<u8>> = answer.as_array().map(|a| a.iter().map(|b| b.as_u64().unwrap_or(0) as u8).collect());
+    match decode(&bytes.unwrap_or_else(|| panic!("the worker failed: {answer}"))) {
+        Ok(Event::Benchmark { benchmark }) => serde_json::to_value(benchmark).expect("timings are JSON"),
+        other => panic!("the worker answered {other:?}"),
+    }
+}
+
 fn number(answer: &Value, key: &str) -> f64 {
     answer[key].as_f64().unwrap_or_else(|| panic!("no {key}: {answer}"))
 }
@@ -128,13 +141,14 @@ fn main() {
     let browser = Browser::start(&arguments());
     let config = RunConfig::default();
     let as_sent = serde_json::to_value(&config).expect("a configuration is JSON");
+    let command = encode(&Command::Benchmark { config: config.clone(), budget_ms: BUDGET }).expect("bytes");
 
     let (mut our_steps, mut their_steps, mut our_evaluations, mut their_evaluations) = (vec![], vec![], vec![], vec![]);
     let (mut our_last, mut their_last) = (Value::Null, Value::Null);
     for round in 1..=ROUNDS {
         // A file without a policy of its own, at the same origin as the worker.
         browser.goto(&format!("http://{}/worker_cpu_loader.js", ours.address()));
-        our_last = browser.script_async(OURS, &[as_sent.clone(), json!(BUDGET)]);
+        our_last = timings(&browser.script_async(OURS, &[json!(command)]));
         our_steps.push(number(&our_last, "training_step_ms"));
         our_evaluations.push(number(&our_last, "evaluation_ms"));
         let inputs = inputs(number(&our_last, "parameters"), &config);

@@ -20,7 +20,8 @@
 //! # Modules, from the ground up
 //!
 //! * [`rng`], [`diffusion`], [`data`], [`plot`]: pure, no browser and no tensor library;
-//! * [`lab`], [`share`], [`protocol`]: what a run is, as a link, and what page and worker say to each other; pure too;
+//! * [`lab`], [`share`], [`protocol`], [`wire`]: what a run is, as a link, and what page and worker say to each other;
+//!   pure too;
 //! * `nn`, `engine` (feature `engine`): networks, training and sampling on Burn;
 //! * `worker` (feature `worker`, wasm32): the engine behind `postMessage`;
 //! * `serve` (feature `serve`, native): static files over HTTP, for `make serve` and the tests in a browser;
@@ -34,6 +35,7 @@ pub mod plot;
 pub mod protocol;
 pub mod rng;
 pub mod share;
+pub mod wire;
 
 #[cfg(feature = "cli")]
 pub mod cli;

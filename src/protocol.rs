@@ -2,7 +2,7 @@
 //!
 //! A run is named by a [`RunId`] that the page makes; the page ignores events of runs that are not current. The worker
 //! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
-//! No 64-bit integers travel: JavaScript's numbers do not hold them.
+//! [`crate::wire`] makes bytes of the messages.
 
 pub mod images;
 
@@ -96,6 +96,23 @@ pub enum Command {
         /// The file.
         file: Bytes,
     },
+    /// Computes the likelihood of fresh data by the flow and by the variational bound, with the weights at hand or the
+    /// closed form: [`Event::Report`]. Ends the current run.
+    Likelihood {
+        /// Name of the new run.
+        run: RunId,
+        /// The run.
+        config: RunConfig,
+    },
+    /// Compares samples with the data in every way there is: [`Event::Report`]. Ends the current run.
+    Inspect {
+        /// Name of the new run.
+        run: RunId,
+        /// Says which data.
+        config: RunConfig,
+        /// The samples, in the data's own coordinates.
+        points: Floats,
+    },
     /// Asks for the score field of the weights at hand (or of the closed form): [`Event::Field`].
     Field {
         /// Repeated in the answer; the page keeps only the newest.
@@ -173,6 +190,13 @@ pub enum Event {
         step: u32,
         /// The numbers.
         quality: Quality,
+    },
+    /// Numbers about a model or its samples, so far.
+    Report {
+        /// The run.
+        run: RunId,
+        /// The numbers.
+        report: Report,
     },
     /// The weights so far, in memory of the page in case the worker dies. Sent every few seconds.
     Checkpoint {
@@ -276,6 +300,102 @@ pub struct Quality {
     pub samples: u32,
 }
 
+/// What a [`Report`] is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// The likelihood of fresh data.
+    #[default]
+    Likelihood,
+    /// Samples against data.
+    Samples,
+    /// Samples against what was known beforehand.
+    Control,
+}
+
+/// A measured number beside what it should be. What there is not is NaN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// What was measured, one of [`MEASURES`].
+    pub id: String,
+    /// Of which one, if there are several; counted from 1, 0 for none.
+    pub number: u32,
+    /// The number.
+    pub value: f64,
+    /// Its standard error.
+    pub error: f64,
+    /// What it would be of perfect samples, as many of them, or exactly.
+    pub reference: f64,
+    /// How much that would vary.
+    pub spread: f64,
+}
+
+/// Everything that is measured; the keys of the texts are `measure.<id>`.
+pub const MEASURES: &[&str] = &[
+    "flow",
+    "bits",
+    "gap",
+    "bound",
+    "prior",
+    "reconstruction",
+    "back",
+    "latent",
+    "evaluations",
+    "kl",
+    "js",
+    "sliced",
+    "energy",
+    "mmd",
+    "frechet",
+    "precision",
+    "recall",
+    "near",
+    "covered",
+    "class",
+    "conditional",
+    "unconditional",
+    "residual",
+    "within",
+];
+
+impl Measure {
+    /// A number without anything beside it.
+    #[must_use]
+    pub fn new(id: &str, value: f64) -> Self {
+        Self { id: id.to_owned(), number: 0, value, error: f64::NAN, reference: f64::NAN, spread: f64::NAN }
+    }
+
+    /// With its standard error.
+    #[must_use]
+    pub fn with_error(self, error: f64) -> Self {
+        Self { error, ..self }
+    }
+
+    /// With what it should be, and how much that varies.
+    #[must_use]
+    pub fn against(self, reference: f64, spread: f64) -> Self {
+        Self { reference, spread, ..self }
+    }
+}
+
+/// Numbers about a model or its samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// What about.
+    pub subject: Subject,
+    /// Parts of the work done.
+    pub done: u32,
+    /// Parts in all.
+    pub of: u32,
+    /// The numbers so far.
+    pub rows: Vec<Measure>,
+    /// `x, y` of data in their own coordinates; empty where there are none.
+    pub data: Floats,
+    /// `x, y` of their codes, in standard deviations of the prior.
+    pub latent: Floats,
+    /// `t, nats` of every term of the variational bound.
+    pub terms: Floats,
+}
+
 /// Timings of a device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Benchmark {
@@ -318,6 +438,8 @@ pub enum FailureKind {
     BadConfig,
     /// Not enough memory.
     OutOfMemory,
+    /// Page and worker are of different builds: the page has to be loaded again.
+    Outdated,
     /// A fault of the program.
     Internal,
 }

@@ -34,6 +34,8 @@ pub enum Stream {
     Accept = 10,
     /// Whatever a test needs.
     Test = 11,
+    /// Noise that control of a sampler adds: to what is known, and on the way back up.
+    Control = 12,
 }
 
 /// A stream of random numbers.

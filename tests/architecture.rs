@@ -13,6 +13,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("share.rs", &["engine", "nn", "ui", "worker"]),
     ("protocol.rs", &["engine", "nn", "ui", "worker"]),
     ("protocol", &["engine", "nn", "ui", "worker"]),
+    ("wire.rs", &["engine", "nn", "ui", "worker"]),
     ("nn", &["cli", "ui", "worker"]),
     ("engine", &["cli", "ui", "worker"]),
     ("worker", &["ui"]),

@@ -58,7 +58,7 @@ fn inpainting_ends_with_the_known_values_and_conditions_the_rest() {
         assert_eq!(sampler.x()[0], 1.5);
         replaced.push(sampler.x()[1]);
         // DDNM: the data estimate is projected.
-        let mut observed = Observed { model: &mut Tilted, project: |data: [f64; 2]| known.select(data, &mask) };
+        let mut observed = Observed { model: &mut Tilted, project: |data: [f64; 2], _| known.select(data, &mask) };
         let end = now(Sampler::new(solver, schedule.clone(), grid.clone(), start).run(&mut observed, &mut draw));
         assert_eq!(end[0], 1.5);
         projected.push(end[1]);
@@ -168,7 +168,7 @@ fn every_solver_respects_an_observation() {
     for solver in [Solver::Ddim { eta: 0.0 }, Solver::DpmPp2m, Solver::Heun, Solver::EulerMaruyama, Solver::DpmPpSde] {
         // Known: x1 + x2 = 0.8. The projection moves both by half of what is missing.
         let mut observed = Observed {
-            project: |data: [f64; 2]| {
+            project: |data: [f64; 2], _| {
                 let missing = 0.5 * (0.8 - data[0] - data[1]);
                 [data[0] + missing, data[1] + missing]
             },

@@ -316,7 +316,7 @@ fn bound_at(x: f64, levels: &[Level], data: Gaussian, exact_variance: bool) -> B
     let spread = |level: Level| data.variance * level.sigma.powi(2) / data.total(level);
     let last = levels[levels.len() - 2];
     let decoder = spread(last);
-    let mut sum = Bound { prior: 0.0, steps: vec![0.0; levels.len() - 2], reconstruction: 0.0 };
+    let mut sum = Bound { prior: 0.0, steps: vec![0.0; levels.len() - 2], reconstruction: 0.0, samples: vec![0.0] };
     for (z, weight) in nodes {
         let top = levels[0];
         // The prior that matches the chain's end needs data of mean 0, and this variance.
@@ -334,6 +334,8 @@ fn bound_at(x: f64, levels: &[Level], data: Gaussian, exact_variance: bool) -> B
         ));
         sum.prior += weight * bound.prior;
         sum.reconstruction += weight * bound.reconstruction;
+        // One sample: its own sum is the bound's.
+        assert!((bound.samples[0] - bound.total()).abs() < 1e-12);
         sum.steps.iter_mut().zip(bound.steps).for_each(|(s, b)| *s += weight * b);
     }
     sum

@@ -60,7 +60,9 @@ fn check(config: &RunConfig, data: Gaussian) {
     while let Some(report) = now(sampler.step(&mut model, &mut noise)) {
         steps += 1;
         // Far from where f32 runs out, too: a device computes in it.
-        let bound = 1e4 * report.level.sigma.max(1.0);
+        // Annealed Langevin with steps too small to matter only divides by the first level's alpha, 5e-5 for the clipped
+        // cosine table.
+        let bound = 1e6 * report.level.sigma.max(1.0);
         assert!(sampler.x().abs() < bound, "{config:?}: {report:?} {}", sampler.x());
         assert_eq!(model.calls, sampler.evaluations());
         assert_eq!(report.step, steps);

@@ -1,5 +1,7 @@
 //! The page end to end, in headless Chromium, from the files that visitors get. Needs dist/ (`make dist`).
 
+#[path = "e2e/likelihood.rs"]
+mod likelihood;
 #[path = "e2e/page.rs"]
 mod page;
 // The benchmark in a browser uses the rest of it.

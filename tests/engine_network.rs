@@ -178,3 +178,34 @@ fn targets_are_of_unit_size_and_weights_finite_for_every_choice() {
         }
     }
 }
+
+#[test]
+fn the_tangent_of_a_network_is_its_difference_quotient() {
+    use scorefield::diffusion::Schedule;
+    let device = Device::flex();
+    let (points, v) = ([[0.3, -0.7], [1.4, 0.2], [-2.0, 1.0]], [[0.6, -0.2], [-0.4, 1.0], [0.3, 0.3]]);
+    let level = Schedule::Cosine.level(0.35);
+    let moved =
+        |k: f64| -> Vec<[f64; 2]> { points.iter().zip(&v).map(|(x, v)| [x[0] + k * v[0], x[1] + k * v[1]]).collect() };
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh] {
+        let architecture = Architecture { width: 12, depth: 3, activation };
+        let parameters: Vec<f32> = architecture.initial(4).iter().map(|p| 1.5 * p).collect();
+        let cpu = CpuMlp::new(architecture, &parameters, &device);
+        let tangents = features::tangents(&points, &v, level);
+        let (output, tangent) = cpu.forward_with_tangent(features::rows(&points, level), tangents.clone(), 3);
+        assert!(distance(&output, &cpu.forward(features::rows(&points, level), 3)) < ROUNDING);
+        let step = 2e-3;
+        let (above, below) = (moved(step), moved(-step));
+        let [above, below] = [above, below].map(|points| cpu.forward(features::rows(&points, level), 3));
+        let quotient: Vec<f32> = above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * step as f32)).collect();
+        // The waves turn up to 6.4 times as fast as the point moves: (6.4 * 2e-3)^2 / 6 of the truth, and rounding / step.
+        assert!(distance(&tangent, &quotient) < 2e-3, "{activation:?}: {tangent:?} {quotient:?}");
+        let plain = Mlp::new(architecture, &parameters, &device);
+        let (rows, moves) = (
+            matrix(&features::rows(&points, level), features::COUNT, &device),
+            matrix(&tangents, features::COUNT, &device),
+        );
+        let (value, change) = plain.forward_with_tangent(rows, moves);
+        assert!(distance(&vector(value), &output) < ROUNDING && distance(&vector(change), &tangent) < ROUNDING);
+    }
+}

@@ -332,3 +332,125 @@ fn every_choice_and_every_end_of_a_range_trains_and_samples() {
         assert!(!events.iter().any(diverged), "{key} {value:?}: {events:?}");
     }
 }
+
+fn reports(events: &[Event]) -> Vec<&scorefield::protocol::Report> {
+    events.iter().filter_map(|e| if let Event::Report { report, .. } = e { Some(report) } else { None }).collect()
+}
+
+fn row<'r>(report: &'r scorefield::protocol::Report, id: &str) -> &'r scorefield::protocol::Measure {
+    report.rows.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{id} is measured"))
+}
+
+#[test]
+fn the_exact_denoisers_likelihood_is_the_datas_own_and_its_codes_lead_back() {
+    let mut page = Page::open();
+    page.settle();
+    let mut config = RunConfig {
+        denoiser: DenoiserId::Exact,
+        dataset: DatasetId::EightGaussians,
+        points: 150,
+        steps: 200,
+        ..tiny()
+    };
+    for divergence in scorefield::lab::DivergenceId::ALL {
+        config.divergence = *divergence;
+        config.probes = 4;
+        page.post(Command::Likelihood { run: RUN, config: config.clone() });
+        let events = page.settle();
+        let reports = reports(&events);
+        assert_eq!(reports.len(), 3, "one for each 64 points");
+        let last = reports[2];
+        assert_eq!((last.done, last.of), (3, 3));
+        assert!(matches!(events.last(), Some(Event::Done { stopped: false, .. })));
+        let (flow, gap, back) = (row(last, "flow"), row(last, "gap"), row(last, "back"));
+        // The tolerance is kept per step, of which there are some hundred; with probes the estimate's own error counts,
+        // and the end of the schedule is the prior to 0.1 %.
+        assert!(gap.value.abs() < 4.0 * gap.error + 5e-3, "{divergence:?}: {gap:?}");
+        assert!((flow.value - flow.reference - gap.value).abs() < 1e-9);
+        if divergence.id() == "exact" {
+            assert!(gap.error < 2e-3, "{gap:?}");
+        }
+        assert!(back.value < 0.01, "{back:?}");
+        let latent = row(last, "latent");
+        assert!((latent.value - 1.0).abs() < 4.0 * latent.spread, "{latent:?}");
+        let bound = row(last, "bound");
+        assert!(bound.value < bound.reference + 4.0 * bound.error, "a bound from below: {bound:?}");
+        assert_eq!(last.terms.0.len(), 2 * 199, "a term for each step between noisy levels");
+        assert_eq!((last.data.0.len(), last.latent.0.len()), (300, 300));
+    }
+}
+
+#[test]
+fn a_trained_networks_likelihood_needs_weights_and_can_be_stopped() {
+    let mut page = Page::open();
+    page.settle();
+    let config = RunConfig { points: 5000, ..tiny() };
+    page.post(Command::Likelihood { run: RUN, config: config.clone() });
+    assert!(matches!(&page.settle()[..], [Event::Failed { failure, .. }] if failure.kind == FailureKind::Untrained));
+    page.post(train(&config));
+    page.settle();
+    page.post(Command::Likelihood { run: RunId(2), config });
+    page.until(|e| matches!(e, Event::Report { .. }));
+    page.post(Command::Stop);
+    let events = page.settle();
+    assert!(matches!(events.last(), Some(Event::Done { run: RunId(2), stopped: true, .. })), "{events:?}");
+    for report in reports(&events) {
+        assert!(report.done < report.of);
+        assert!(report.rows.iter().all(|row| row.value.is_finite()));
+    }
+}
+
+#[test]
+fn samples_are_inspected_in_every_way_with_their_errors() {
+    let mut page = Page::open();
+    page.settle();
+    let config = RunConfig { dataset: DatasetId::Mixture, denoiser: DenoiserId::Exact, samples: 400, ..tiny() };
+    page.post(Command::Sample { run: RUN, config: RunConfig { steps: 40, ..config.clone() } });
+    let events = page.settle();
+    let points =
+        events.iter().rev().find_map(|e| if let Event::Frame { points, .. } = e { Some(points) } else { None });
+    let points = points.expect("a frame").clone();
+    page.post(Command::Inspect { run: RunId(2), config, points });
+    let events = page.settle();
+    let last = *reports(&events).last().expect("a report");
+    assert_eq!(last.done, last.of);
+    for row in &last.rows {
+        assert!(scorefield::protocol::MEASURES.contains(&row.id.as_str()), "{row:?}");
+        assert!(row.value.is_finite() && row.reference.is_finite(), "{row:?}");
+        assert!(row.id == "covered" || row.error.is_finite() && row.spread.is_finite(), "{row:?}");
+    }
+    // Forty steps of the exact denoiser: within six spreads of fresh data, 1500 of which would tell more apart.
+    for id in ["kl", "js", "sliced", "energy", "mmd", "frechet", "precision", "recall", "class"] {
+        let row = row(last, id);
+        let error = row.spread.hypot(row.error);
+        assert!((row.value - row.reference).abs() < 6.0 * error + 1e-3, "{row:?}");
+    }
+}
+
+#[test]
+fn a_controlled_run_is_judged_against_the_exact_conditional_distribution() {
+    use scorefield::lab::ControlId;
+    let mut page = Page::open();
+    page.settle();
+    let config = RunConfig {
+        denoiser: DenoiserId::Exact,
+        dataset: DatasetId::EightGaussians,
+        samples: 500,
+        steps: 60,
+        control: ControlId::Observe,
+        observe_value: 2.0,
+        ..tiny()
+    };
+    page.post(Command::Sample { run: RUN, config: config.clone() });
+    let events = page.settle();
+    let all = reports(&events);
+    assert_eq!(all.len(), 1);
+    let (near, far) = (row(all[0], "conditional"), row(all[0], "unconditional"));
+    assert!(near.value < near.reference + 6.0 * near.spread + 0.05 && near.value < 0.5 * far.value, "{near:?} {far:?}");
+    assert!(row(all[0], "residual").value < 0.05);
+    assert!(!events.iter().any(|e| matches!(e, Event::Quality { .. })), "it is not meant to be like all the data");
+
+    page.post(Command::Sample { run: RunId(2), config: RunConfig { control: ControlId::Class, class: 2, ..config } });
+    let events = page.settle();
+    assert!(row(reports(&events)[0], "within").value > 0.99);
+}

@@ -61,7 +61,7 @@ fn page_with(config: &UNetConfig, precision: Precision) -> Page {
         input: Input::Karras { data_std: 0.5 },
         time: TimeConvention::LogSigma { factor: 100.0 },
         image_size: 8,
-        classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
+        classes: (0..config.image_classes).map(|class| format!("class {class}")).collect(),
         files: shards.iter().map(|(name, bytes)| ManifestFile::describe(name, bytes)).collect(),
         licence: "MIT".into(),
         provenance: "made for a test".into(),
@@ -184,7 +184,7 @@ fn without_room_to_keep_them_weights_are_used_all_the_same() {
 fn a_run_shows_every_step_and_repeats_exactly() {
     let mut page = page();
     load(&mut page, set("tiny"));
-    let config = RunConfig { class: ClassId::Each, guidance: 2.0, ..config() };
+    let config = RunConfig { image_class: ClassId::Each, guidance: 2.0, ..config() };
     let events = sample(&mut page, &config);
     assert!(matches!(events.last(), Some(Event::Done { run: RUN, stopped: false, .. })), "{events:?}");
     let shown = frames(&events);
@@ -266,7 +266,7 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
     assert_eq!((summary.id.as_str(), summary.title.as_str()), ("own", "model.safetensors"));
     assert!(summary.recognised.contains("diffusers") && summary.recognised.contains("safetensors"), "{summary:?}");
     assert_eq!((summary.side, summary.prediction.as_str(), summary.precision.as_str()), (32, "noise", "f32"));
-    let own = RunConfig { weights: Word::new("own"), images: 1, class: ClassId::Cat, ..config() };
+    let own = RunConfig { weights: Word::new("own"), images: 1, image_class: ClassId::Cat, ..config() };
     let events = sample(&mut page, &own);
     assert!(events.contains(&Event::Images(ImageEvent::Notice { run: RUN, notice: Notice::NoClasses })));
     assert!(matches!(events.last(), Some(Event::Done { stopped: false, .. })), "{events:?}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use scorefield::lab::session::Status;
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
-use scorefield::protocol::FailureKind;
+use scorefield::protocol::{FailureKind, MEASURES};
 
 /// Every kind; the match makes a new one an error here.
 const FAILURES: [FailureKind; 9] = [
@@ -18,11 +18,18 @@ const FAILURES: [FailureKind; 9] = [
     FailureKind::Unreachable,
     FailureKind::BadConfig,
     FailureKind::OutOfMemory,
+    FailureKind::Outdated,
     FailureKind::Internal,
 ];
 
+/// The locale file, as the page fetches it.
+fn file(language: Language) -> &'static str {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web").join(language.file());
+    std::fs::read_to_string(path).expect("a locale file").leak()
+}
+
 fn texts(language: Language) -> BTreeMap<&'static str, &'static str> {
-    entries(language.file()).collect()
+    entries(file(language)).collect()
 }
 
 fn places(text: &str) -> BTreeSet<&str> {
@@ -33,7 +40,7 @@ fn places(text: &str) -> BTreeSet<&str> {
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share",
+        "share", "measure",
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
@@ -64,6 +71,7 @@ fn keys_from_tables() -> BTreeSet<String> {
         keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));
         keys.extend(experiment.groups.iter().map(|group| format!("group.{}", group.id)));
     }
+    keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));
     for kind in FAILURES {
         keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);
     }
@@ -75,9 +83,9 @@ fn keys_from_tables() -> BTreeSet<String> {
 
 #[test]
 fn every_language_has_the_same_keys_once_each() {
-    let english: Vec<&str> = entries(Language::English.file()).map(|(key, _)| key).collect();
+    let english: Vec<&str> = entries(file(Language::English)).map(|(key, _)| key).collect();
     for language in Language::ALL {
-        let keys: Vec<&str> = entries(language.file()).map(|(key, _)| key).collect();
+        let keys: Vec<&str> = entries(file(language)).map(|(key, _)| key).collect();
         let once: BTreeSet<&str> = keys.iter().copied().collect();
         assert_eq!(once.len(), keys.len(), "{}: a key twice", language.tag());
         let expected: BTreeSet<&str> = english.iter().copied().collect();
@@ -120,6 +128,7 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::Unreachable
             | FailureKind::BadConfig
             | FailureKind::OutOfMemory
+            | FailureKind::Outdated
             | FailureKind::Internal => {}
         }
     }

@@ -4,10 +4,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use scorefield::engine::Port;
+use scorefield::engine::inbox::Inbox;
+use scorefield::engine::{Port, images, open};
+use scorefield::lab::DeviceWish;
 use scorefield::protocol::Command;
+use scorefield::wire;
 use scorefield::worker::BrowserPort;
-use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -25,7 +27,7 @@ fn arrive(message: &JsValue) {
 }
 
 fn as_sent(command: &Command) -> JsValue {
-    command.serialize(&serde_wasm_bindgen::Serializer::new()).expect("a command can be sent")
+    js_sys::Uint8Array::from(wire::encode(command).expect("a command can be sent").as_slice()).into()
 }
 
 #[wasm_bindgen_test]
@@ -60,4 +62,34 @@ async fn yielding_lets_other_tasks_run_and_time_does_not_go_back() {
         assert_eq!(ran.get(), turn);
     }
     assert!(port.now_ms() >= begin);
+}
+
+#[wasm_bindgen_test]
+async fn this_device_computes_what_diffusers_computed() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    let opened = open(DeviceWish::Cpu).await.expect("this worker has the CPU");
+    let report = images::self_test::self_test(&opened, &mut Inbox::new(&mut port)).await.expect("it computes");
+    let report = report.expect("nobody ends it");
+    assert_eq!(report.cases.len(), 3);
+    assert!(report.passed(), "{report:?}");
+}
+
+#[wasm_bindgen_test]
+async fn a_file_is_read_in_pieces_kept_and_forgotten() {
+    let port = BrowserPort::open().expect("this is a worker");
+    let text = "data:text/plain,0123456789";
+    let mut whole = Vec::new();
+    let mut download = port.fetch(text, Some("a-key")).await.expect("there is such a file");
+    assert!(!download.is_kept());
+    while let Some(piece) = download.piece().await.expect("it can be read") {
+        whole.extend(piece);
+    }
+    assert_eq!(whole, b"0123456789");
+    if port.keep("a-key", Some(&whole)).await {
+        let mut download = port.fetch("no such address", Some("a-key")).await.expect("it was kept");
+        assert!(download.is_kept());
+        assert_eq!(download.piece().await.expect("it can be read"), Some(whole));
+        assert!(port.keep("a-key", None).await);
+    }
+    assert!(port.fetch("./nothing-is-here", Some("a-key")).await.is_err());
 }

@@ -2,6 +2,7 @@
 
 use core::f64::consts::TAU;
 
+use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::{Denoiser, Estimate, Level};
 
 use super::mixture::Mixture;
@@ -201,6 +202,35 @@ impl<'a> Marginal<'a> {
         Estimate { data, noise }
     }
 
+    /// The Jacobian of the noise estimate, which is symmetric, times `v`.
+    #[must_use]
+    pub fn noise_product(&self, x: [f64; 2], v: [f64; 2]) -> [f64; 2] {
+        let score = self.score(x);
+        let mut sum = [0.0; 2];
+        let total = self.visit(x, &mut Vec::new(), |_, component, share| {
+            let [dx, dy] = component.offset(x);
+            let pull = [-component.precision * dx - score[0], -component.precision * dy - score[1]];
+            let along = pull[0] * v[0] + pull[1] * v[1];
+            let gain = share * component.noise_gain;
+            sum = [sum[0] + gain * (v[0] + along * dx), sum[1] + gain * (v[1] + along * dy)];
+        });
+        [sum[0] / total, sum[1] / total]
+    }
+
+    /// Calls `visit` with every component: its number, the logarithm of its weight times its density at `x`, its own
+    /// score there, and what it expects of the data: `(mean, slope of the mean in x, variance)`.
+    pub(super) fn each(&self, x: [f64; 2], mut visit: impl FnMut(usize, f64, [f64; 2], ([f64; 2], f64, f64))) {
+        let sigma = self.level.sigma;
+        for (index, component) in self.components.iter().enumerate() {
+            let [dx, dy] = component.offset(x);
+            let (mean, std, gain) = (self.mixture.means[index], self.mixture.stds[index], component.data_gain);
+            let log = component.log_peak - 0.5 * component.precision * (dx * dx + dy * dy);
+            let expected = [mean[0] + gain * dx, mean[1] + gain * dy];
+            let variance = std * std * sigma * sigma * component.precision;
+            visit(index, log, [-component.precision * dx, -component.precision * dy], (expected, gain, variance));
+        }
+    }
+
     /// Divergence of a field that component by component is linear: `part` gives its slope and its value at `x`. A
     /// component's responsibility has the gradient `share * (own score - score)`.
     fn divergence_of(&self, x: [f64; 2], part: impl Fn(usize, &Component) -> (f64, [f64; 2])) -> f64 {
@@ -241,6 +271,19 @@ impl<'a> Exact<'a> {
 impl Denoiser<[f64; 2]> for Exact<'_> {
     async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Estimate<[f64; 2]> {
         self.at(level).estimate(*x)
+    }
+}
+
+impl JacobianProduct<Vec<[f64; 2]>> for Exact<'_> {
+    async fn estimate_with_product(
+        &mut self,
+        x: &Vec<[f64; 2]>,
+        level: Level,
+        v: &Vec<[f64; 2]>,
+    ) -> (Estimate<Vec<[f64; 2]>>, Vec<[f64; 2]>) {
+        let marginal = self.at(level);
+        let products = x.iter().zip(v).map(|(&x, &v)| marginal.noise_product(x, v)).collect();
+        (marginal.estimates(x), products)
     }
 }
 

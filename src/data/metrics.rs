@@ -3,17 +3,21 @@
 //! A distance estimated from finitely many samples is never zero, even for perfect ones. So every number here is read
 //! beside its [`Floor`]: what fresh data of the same count would give, and how much that varies.
 
+pub mod conditional;
 pub mod frechet;
 pub mod gaussian;
 pub mod histogram;
+pub mod inspection;
 pub mod judge;
 pub mod kernel;
 pub mod modes;
 pub mod neighbours;
 pub mod sliced;
 
+pub use conditional::against_condition;
 pub use frechet::{frechet, gaussian_fit};
 pub use histogram::{divergences, histogram_side};
+pub use inspection::Inspection;
 pub use judge::{Judge, quality};
 pub use kernel::{energy_distance, maximum_mean_discrepancy};
 pub use modes::{Modes, modes};

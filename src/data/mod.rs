@@ -1,5 +1,6 @@
 //! Data: distributions in the plane with exact density and score, and the numbers that compare samples with them.
 
+pub mod condition;
 pub mod grid;
 pub mod image_set;
 pub mod marginal;
@@ -7,6 +8,7 @@ pub mod metrics;
 pub mod mixture;
 pub mod toy;
 
+pub use condition::Condition;
 pub use grid::SquareGrid;
 pub use image_set::{ImageSet, ImageSetError};
 pub use marginal::{Exact, Marginal};

@@ -39,6 +39,9 @@ pub struct Dataset {
     pub window: f64,
     /// Centre of the window, in the data's own coordinates.
     pub window_centre: [f64; 2],
+    /// The class of every component, counted from 0: a Gaussian, a moon, a ring, a square, a blade, a stretch of the
+    /// spiral, the left or the right half of a drawing.
+    pub classes: Vec<usize>,
 }
 
 impl Dataset {
@@ -60,7 +63,16 @@ impl Dataset {
         };
         let (centre, scale) = mixture.mean_and_scale();
         let standard = mixture.standardised(centre, scale);
-        Ok(Self { mixture, standard, centre, scale, window, window_centre })
+        let class = |(i, mean): (usize, &[f64; 2])| match id {
+            DatasetId::Mixture | DatasetId::EightGaussians | DatasetId::Grid => i,
+            DatasetId::Moons => i / 48,
+            DatasetId::SwissRoll => i / 52,
+            DatasetId::Rings => usize::from(i >= 48) + usize::from(i >= 144),
+            DatasetId::Checkerboard | DatasetId::Pinwheel => i / 64,
+            DatasetId::Drawing => usize::from(mean[0] > centre[0]),
+        };
+        let classes = mixture.means.iter().enumerate().map(class).collect();
+        Ok(Self { mixture, standard, centre, scale, window, window_centre, classes })
     }
 
     /// A point of the data's own coordinates in the model's.

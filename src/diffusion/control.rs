@@ -56,14 +56,15 @@ fn with_noise<S: State>(x: &S, noise: S, level: Level) -> Estimate<S> {
 pub struct Observed<'a, M, P> {
     /// The model.
     pub model: &'a mut M,
-    /// Moves data onto those that agree with the observation. A projection: doing it twice changes nothing.
+    /// Moves data onto those that agree with the observation. A projection: doing it twice changes nothing. It is told the
+    /// level, because an observation with noise of its own says little at levels with less.
     pub project: P,
 }
 
-impl<S: State, M: Denoiser<S>, P: FnMut(S) -> S> Denoiser<S> for Observed<'_, M, P> {
+impl<S: State, M: Denoiser<S>, P: FnMut(S, Level) -> S> Denoiser<S> for Observed<'_, M, P> {
     async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S> {
         let data = self.model.estimate(x, level).await.data;
-        with_data(x, (self.project)(data), level)
+        with_data(x, (self.project)(data, level), level)
     }
     fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S {
         self.model.learned_noise(noise, smallest, largest)

@@ -45,7 +45,7 @@ impl State for [f64; 2] {
         [self[0] + other[0], self[1] + other[1]]
     }
     async fn mean_norm(&self) -> f64 {
-        self[0].hypot(self[1])
+        libm::hypot(self[0], self[1])
     }
 }
 
@@ -70,7 +70,7 @@ impl State for Vec<[f64; 2]> {
         self
     }
     async fn mean_norm(&self) -> f64 {
-        let total: f64 = self.iter().map(|p| p[0].hypot(p[1])).sum();
+        let total: f64 = self.iter().map(|p| libm::hypot(p[0], p[1])).sum();
         total / self.len().max(1) as f64
     }
 }
@@ -96,7 +96,7 @@ impl Level {
     /// `ln(snr)`: infinite at `sigma = 0`, minus infinity at `alpha = 0`.
     #[must_use]
     pub fn log_snr(self) -> f64 {
-        2.0 * (self.alpha.ln() - self.sigma.ln())
+        2.0 * (libm::log(self.alpha) - libm::log(self.sigma))
     }
 
     /// `alpha * data + sigma * noise`

@@ -1,7 +1,7 @@
 //! Likelihoods: by the probability-flow ODE and by the variational bound of a chain.
 
 use super::level::{Denoiser, Estimate, Level, State};
-use super::solver::{NoiseUse, Posterior, Sampler, Solver, Tolerance};
+use super::solver::{Posterior, Tolerance, follow};
 use super::{Schedule, schedule};
 
 /// A state that is a batch of samples with an inner product each.
@@ -70,6 +70,31 @@ impl<S: Batched, M: JacobianProduct<S>> Diverges<S> for Hutchinson<'_, M, S> {
     }
 }
 
+/// The divergence from products with several probes: with the unit vectors and weight 1 it is exact, with random ones and
+/// the reciprocal of their number as weight it is the mean of [`Hutchinson`]'s estimates.
+pub struct Probes<'a, M, S> {
+    /// The model.
+    pub model: &'a mut M,
+    /// The directions, of which there is at least one.
+    pub probes: &'a [S],
+    /// What each counts.
+    pub weight: f64,
+}
+
+impl<S: Batched, M: JacobianProduct<S>> Diverges<S> for Probes<'_, M, S> {
+    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> (Estimate<S>, Vec<f64>) {
+        let mut found: Option<(Estimate<S>, Vec<f64>)> = None;
+        for probe in self.probes {
+            let (estimate, product) = self.model.estimate_with_product(x, level, probe).await;
+            let dots = probe.dots(&product).await;
+            let (_, sum) = found.get_or_insert_with(|| (estimate, vec![0.0; dots.len()]));
+            sum.iter_mut().zip(dots).for_each(|(s, d)| *s += self.weight * d);
+        }
+        // Without a probe there is no estimate to be had but that the noise is the sample.
+        found.unwrap_or_else(|| (Estimate { data: x.clone().scale(0.0), noise: x.clone() }, Vec::new()))
+    }
+}
+
 /// A batch with the integral of the flow's divergence beside every sample.
 #[derive(Clone, Debug, PartialEq)]
 struct Followed<S> {
@@ -132,22 +157,18 @@ pub async fn flow_likelihood<S: Batched>(
     x: S,
 ) -> FlowLikelihood<S> {
     let (last, first) = schedule.time_range();
-    let levels = vec![schedule.level(first), schedule.level(last)];
+    let ends = (schedule.level(first), schedule.level(last));
     let count = x.dots(&x).await.len();
     let dimension = x.dimension();
     let start = Followed { x, divergence: vec![0.0; count] };
-    let mut sampler = Sampler::new(Solver::Rk45(tolerance), schedule.clone(), levels, start);
-    let mut follower = Follower(model);
-    let mut silence = |like: &Followed<S>, _: NoiseUse| like.clone().scale(0.0);
-    while sampler.step(&mut follower, &mut silence).await.is_some() {}
-    let end = sampler.x();
+    let (end, evaluations) = follow(schedule, tolerance, ends, &mut Follower(model), start).await;
     let norms = end.x.dots(&end.x).await;
     let log_density = norms
         .iter()
         .zip(&end.divergence)
         .map(|(norm, integral)| schedule.prior_log_density(*norm, dimension) + integral)
         .collect();
-    FlowLikelihood { latent: end.x.clone(), log_density, evaluations: sampler.evaluations() }
+    FlowLikelihood { latent: end.x, log_density, evaluations }
 }
 
 /// Bits per dimension of images from the log-density, in nats, of their dequantised values in an interval of this
@@ -173,6 +194,8 @@ pub struct Bound {
     pub steps: Vec<f64>,
     /// `-ln p(data | x_1)`
     pub reconstruction: f64,
+    /// The sum for every sample, from which the error of its average follows.
+    pub samples: Vec<f64>,
 }
 
 impl Bound {
@@ -205,27 +228,36 @@ pub async fn variational_bound<S: Batched>(
     decode: impl FnOnce(&S, &S) -> Vec<f64>,
 ) -> Bound {
     let dimension = data.dimension() as f64;
-    let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0 };
+    let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0, samples: Vec::new() };
     let Some(top) = levels.first() else { return bound };
     let ratio = (top.sigma / prior_std).powi(2);
-    let square = mean(&data.dots(data).await) * (top.alpha / prior_std).powi(2);
-    bound.prior = 0.5 * (dimension * (ratio - 1.0 - ratio.ln()) + square);
+    let fixed = 0.5 * dimension * (ratio - 1.0 - ratio.ln());
+    let scale = 0.5 * (top.alpha / prior_std).powi(2);
+    bound.samples = data.dots(data).await.iter().map(|square| fixed + scale * square).collect();
+    bound.prior = mean(&bound.samples);
     let mut decode = Some(decode);
     for (number, pair) in levels.windows(2).enumerate() {
         let (from, to) = (pair[0], pair[1]);
         let x = from.mix(data.clone(), noise(number));
         let estimate = model.estimate(&x, from).await;
-        if to.sigma <= schedule::clean().sigma {
-            if let Some(decode) = decode.take() {
-                bound.reconstruction = -mean(&decode(data, &estimate.data));
-            }
+        let clean = to.sigma <= schedule::clean().sigma;
+        let terms: Vec<f64> = if clean {
+            let Some(decode) = decode.take() else { break };
+            decode(data, &estimate.data).into_iter().map(|log| -log).collect()
+        } else {
+            let posterior = Posterior::between(from, to);
+            let share = posterior.variance / variance(posterior, from, to);
+            let miss = data.clone().blend(1.0, estimate.data, -1.0);
+            let (fixed, scale) =
+                (dimension * (share - 1.0 - share.ln()), posterior.data.powi(2) / posterior.variance * share);
+            miss.dots(&miss).await.iter().map(|square| 0.5 * (fixed + scale * square)).collect()
+        };
+        bound.samples.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term);
+        if clean {
+            bound.reconstruction = mean(&terms);
             break;
         }
-        let posterior = Posterior::between(from, to);
-        let share = posterior.variance / variance(posterior, from, to);
-        let miss = data.clone().blend(1.0, estimate.data, -1.0);
-        let square = mean(&miss.dots(&miss).await) * posterior.data.powi(2) / posterior.variance * share;
-        bound.steps.push(0.5 * (dimension * (share - 1.0 - share.ln()) + square));
+        bound.steps.push(mean(&terms));
     }
     bound
 }

@@ -104,7 +104,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// `KL(N(mean_1, variance_1) || N(mean_2, variance_2))` in one dimension, in nats.
 #[must_use]
 pub fn normal_divergence(mean_1: f64, variance_1: f64, mean_2: f64, variance_2: f64) -> f64 {
-    0.5 * ((variance_2 / variance_1).ln() + (variance_1 + (mean_1 - mean_2).powi(2)) / variance_2 - 1.0)
+    0.5 * (libm::log(variance_2 / variance_1) + (variance_1 + (mean_1 - mean_2).powi(2)) / variance_2 - 1.0)
 }
 
 /// DDPM's decoder: the log-probability, in nats, of a pixel `x` (one of 256 values, as `2 v / 255 - 1`) under a normal
@@ -113,13 +113,13 @@ pub fn normal_divergence(mean_1: f64, variance_1: f64, mean_2: f64, variance_2: 
 pub fn discretised_log_probability(x: f64, mean: f64, std: f64, cdf: impl Fn(f64) -> f64) -> f64 {
     let above = if x > 0.999 { 1.0 } else { cdf((x - mean + 1.0 / 255.0) / std) };
     let below = if x < -0.999 { 0.0 } else { cdf((x - mean - 1.0 / 255.0) / std) };
-    (above - below).max(1e-12).ln()
+    libm::log((above - below).max(1e-12))
 }
 
 /// The normal distribution function as DDPM's code approximates it, off by at most 2e-4.
 #[must_use]
 pub fn tanh_cdf(x: f64) -> f64 {
-    0.5 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+    0.5 * (1.0 + libm::tanh((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))))
 }
 
 /// [`discretised_log_probability`] with the exact distribution function.

@@ -121,7 +121,7 @@ impl Prediction {
     #[must_use]
     pub fn input_scale(self, level: Level) -> f64 {
         let data_std = if let Self::Karras { data_std } = self { data_std } else { 1.0 };
-        1.0 / (level.alpha * data_std).hypot(level.sigma).max(FLOOR)
+        1.0 / libm::hypot(level.alpha * data_std, level.sigma).max(FLOOR)
     }
 
     /// What a network's raw output of unit size should be multiplied by: `1 / sigma` for the score (NCSNv2's technique
@@ -143,7 +143,7 @@ impl Prediction {
 /// there. Data, noise and log-SNR are the same in both views.
 #[must_use]
 pub fn canonical(level: Level) -> (Level, f64) {
-    let scale = 1.0 / level.alpha.hypot(level.sigma).max(f64::MIN_POSITIVE);
+    let scale = 1.0 / libm::hypot(level.alpha, level.sigma).max(f64::MIN_POSITIVE);
     (Level { t: level.t, alpha: level.alpha * scale, sigma: level.sigma * scale }, scale)
 }
 
@@ -152,5 +152,5 @@ pub fn canonical(level: Level) -> (Level, f64) {
 #[must_use]
 pub fn learned_log_variance(v: f64, smallest: f64, largest: f64) -> f64 {
     let share = 0.5 * (v + 1.0);
-    share * largest.ln() + (1.0 - share) * smallest.ln()
+    share * libm::log(largest) + (1.0 - share) * libm::log(smallest)
 }

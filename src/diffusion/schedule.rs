@@ -90,16 +90,16 @@ impl Schedule {
             Self::Linear { beta_min, beta_max } => preserve(-0.5 * beta_integral(*beta_min, *beta_max, t)),
             Self::SubVp { beta_min, beta_max } => {
                 let integral = beta_integral(*beta_min, *beta_max, t);
-                ((-0.5 * integral).exp(), -(-integral).exp_m1())
+                (libm::exp(-0.5 * integral), -libm::expm1(-integral))
             }
             Self::Exploding { sigma_min, sigma_max } | Self::Geometric { sigma_min, sigma_max, .. } => {
-                (1.0, sigma_min * (sigma_max / sigma_min).powf(t))
+                (1.0, sigma_min * libm::pow(sigma_max / sigma_min, t))
             }
             Self::Cosine => {
                 let (start, angle) = (cosine_angle(0.0), cosine_angle(t));
-                let alpha = if t == 1.0 { 0.0 } else { angle.cos() / start.cos() };
+                let alpha = if t == 1.0 { 0.0 } else { libm::cos(angle) / libm::cos(start) };
                 // 1 - alpha^2 without its cancellation near t = 0.
-                (alpha, ((angle - start).sin() * (angle + start).sin()).max(0.0).sqrt() / start.cos())
+                (alpha, (libm::sin(angle - start) * libm::sin(angle + start)).max(0.0).sqrt() / libm::cos(start))
             }
             Self::Flow => (1.0 - t, t),
             Self::Edm { sigma_max, .. } => (1.0, sigma_max * t),
@@ -123,11 +123,11 @@ impl Schedule {
                 (-0.5 * beta * alpha, beta * alpha * alpha)
             }
             Self::Exploding { sigma_min, sigma_max } | Self::Geometric { sigma_min, sigma_max, .. } => {
-                (0.0, sigma * (sigma_max / sigma_min).ln())
+                (0.0, sigma * libm::log(sigma_max / sigma_min))
             }
             Self::Cosine => {
                 let rate = FRAC_PI_2 / (1.0 + COSINE_OFFSET);
-                let fall = rate * cosine_angle(t).sin() / cosine_angle(0.0).cos();
+                let fall = rate * libm::sin(cosine_angle(t)) / libm::cos(cosine_angle(0.0));
                 (-fall, alpha * fall / sigma)
             }
             Self::Flow => (-1.0, 1.0),
@@ -149,7 +149,7 @@ impl Schedule {
             }
             Self::Exploding { .. } | Self::Geometric { .. } | Self::Edm { .. } => 0.0,
             Self::Cosine if t == 1.0 => f64::NEG_INFINITY,
-            Self::Cosine => -FRAC_PI_2 / (1.0 + COSINE_OFFSET) * cosine_angle(t).tan(),
+            Self::Cosine => -FRAC_PI_2 / (1.0 + COSINE_OFFSET) * libm::tan(cosine_angle(t)),
             Self::Flow => -1.0 / (1.0 - t),
             Self::Betas(table) => table.slope(t),
         }
@@ -163,7 +163,7 @@ impl Schedule {
             Self::Linear { .. } | Self::Cosine | Self::Betas(_) => -2.0 * self.drift(t),
             Self::SubVp { beta_min, beta_max } => {
                 let beta = beta_min + (beta_max - beta_min) * t;
-                -beta * (-2.0 * beta_integral(*beta_min, *beta_max, t)).exp_m1()
+                -beta * libm::expm1(-2.0 * beta_integral(*beta_min, *beta_max, t))
             }
             Self::Exploding { .. } | Self::Geometric { .. } | Self::Edm { .. } => {
                 2.0 * self.level(t).sigma * self.velocity(t).1
@@ -191,26 +191,26 @@ impl Schedule {
             Self::Linear { beta_min, beta_max } => beta_integral_inverse(*beta_min, *beta_max, decay),
             Self::SubVp { beta_min, beta_max } => {
                 // With y = exp(-B / 2) and r = alpha / sigma: r (1 - y^2) = y.
-                let r = (0.5 * log_snr).exp();
+                let r = libm::exp(0.5 * log_snr);
                 let root = (1.0 + 4.0 * r * r).sqrt();
                 let log_y = if r < 1.0 {
-                    (2.0 * r / (1.0 + root)).ln()
+                    libm::log(2.0 * r / (1.0 + root))
                 } else {
-                    (-(1.0 + 1.0 / (2.0 * r + root)) / (1.0 + root)).ln_1p()
+                    libm::log1p(-(1.0 + 1.0 / (2.0 * r + root)) / (1.0 + root))
                 };
                 beta_integral_inverse(*beta_min, *beta_max, -2.0 * log_y)
             }
             Self::Exploding { sigma_min, sigma_max } | Self::Geometric { sigma_min, sigma_max, .. } => {
-                (-0.5 * log_snr - sigma_min.ln()) / (sigma_max / sigma_min).ln()
+                (-0.5 * log_snr - libm::log(*sigma_min)) / libm::log(sigma_max / sigma_min)
             }
             Self::Cosine => {
                 let start = cosine_angle(0.0);
-                let cosine = start.cos() * (-0.5 * decay).exp();
-                let sine = (start.sin().powi(2) + start.cos().powi(2) * (-softplus(log_snr)).exp()).sqrt();
-                sine.atan2(cosine) / FRAC_PI_2 * (1.0 + COSINE_OFFSET) - COSINE_OFFSET
+                let cosine = libm::cos(start) * libm::exp(-0.5 * decay);
+                let sine = (libm::sin(start).powi(2) + libm::cos(start).powi(2) * libm::exp(-softplus(log_snr))).sqrt();
+                libm::atan2(sine, cosine) / FRAC_PI_2 * (1.0 + COSINE_OFFSET) - COSINE_OFFSET
             }
-            Self::Flow => 1.0 / (1.0 + (0.5 * log_snr).exp()),
-            Self::Edm { sigma_max, .. } => (-0.5 * log_snr).exp() / sigma_max,
+            Self::Flow => 1.0 / (1.0 + libm::exp(0.5 * log_snr)),
+            Self::Edm { sigma_max, .. } => libm::exp(-0.5 * log_snr) / sigma_max,
             Self::Betas(table) => table.time_at_log_alpha(-0.5 * decay),
         };
         t.clamp(0.0, 1.0)
@@ -223,7 +223,7 @@ impl Schedule {
         let t = self.time_at_log_snr(log_snr);
         match self {
             Self::Exploding { .. } | Self::Geometric { .. } | Self::Edm { .. } => {
-                Level { t, alpha: 1.0, sigma: (-0.5 * log_snr).exp() }
+                Level { t, alpha: 1.0, sigma: libm::exp(-0.5 * log_snr) }
             }
             _ => self.level(t),
         }
@@ -236,13 +236,13 @@ impl Schedule {
     pub fn time_range(&self) -> (f64, f64) {
         let largest = match self {
             Self::Exploding { .. } | Self::Geometric { .. } | Self::Edm { .. } => 1.0,
-            _ => self.time_at_log_snr(2.0 * SMALLEST_RATIO.ln()),
+            _ => self.time_at_log_snr(2.0 * libm::log(SMALLEST_RATIO)),
         };
         let smallest = match self {
             Self::Exploding { .. } | Self::Geometric { .. } => 0.0,
             Self::Edm { sigma_min, sigma_max } => sigma_min / sigma_max,
             Self::Betas(table) => table.time(0),
-            _ => self.time_at_log_snr(-2.0 * SMALLEST_RATIO.ln()).max(SMALLEST_RATIO),
+            _ => self.time_at_log_snr(-2.0 * libm::log(SMALLEST_RATIO)).max(SMALLEST_RATIO),
         };
         (largest.max(smallest), smallest)
     }
@@ -264,7 +264,7 @@ impl Schedule {
             Self::Edm { sigma_min, sigma_max } => {
                 // ln sigma ~ N(-1.2, 1.2^2) for EDM's data of standard deviation 0.5.
                 let log_sigma = -1.2 + std::f64::consts::LN_2 + 1.2 * ncsn::normal_quantile(u);
-                let sigma = log_sigma.exp().clamp(*sigma_min, *sigma_max);
+                let sigma = libm::exp(log_sigma).clamp(*sigma_min, *sigma_max);
                 Level { t: sigma / sigma_max, alpha: 1.0, sigma }
             }
             _ => self.level(smallest + (largest - smallest) * u),
@@ -286,13 +286,13 @@ impl Schedule {
     #[must_use]
     pub fn prior_log_density(&self, square_norm: f64, dimension: usize) -> f64 {
         let variance = self.prior_std().powi(2);
-        -0.5 * (dimension as f64 * (std::f64::consts::TAU * variance).ln() + square_norm / variance)
+        -0.5 * (dimension as f64 * libm::log(std::f64::consts::TAU * variance) + square_norm / variance)
     }
 }
 
 /// `alpha` and `sigma = sqrt(1 - alpha^2)` from `ln alpha`.
 fn preserve(log_alpha: f64) -> (f64, f64) {
-    (log_alpha.exp(), (-(2.0 * log_alpha).exp_m1()).max(0.0).sqrt())
+    (libm::exp(log_alpha), (-libm::expm1(2.0 * log_alpha)).max(0.0).sqrt())
 }
 
 /// `B(t)`, the integral of `beta` from 0 to `t`.
@@ -311,5 +311,5 @@ fn cosine_angle(t: f64) -> f64 {
 
 /// `ln(1 + e^x)`
 fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }

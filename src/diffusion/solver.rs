@@ -16,7 +16,7 @@ mod unipc;
 pub use ancestral::{Posterior, Variance};
 pub use context::{NoiseSource, NoiseUse};
 pub use ode::Churn;
-pub use rk45::Tolerance;
+pub use rk45::{Tolerance, follow};
 pub use unipc::Basis;
 
 use super::{Denoiser, Estimate, Level, Schedule, Spacing, State};
@@ -250,9 +250,12 @@ impl<S: State> Sampler<S> {
     }
 
     /// Replaces the sample, given it and its level: a projection between steps, as inpainting makes. What the solver
-    /// remembers of earlier steps stays.
+    /// remembers of earlier steps stays, but for the adaptive solver's slope at the old place.
     pub fn change(&mut self, change: impl FnOnce(S, Level) -> S) {
         self.x = change(self.x.clone(), self.level);
+        if let Some(adaptive) = &mut self.memory.adaptive {
+            adaptive.moved();
+        }
     }
 
     /// Goes back up one level with fresh unit noise `z`, as RePaint does, and forgets the past. Gives whether there

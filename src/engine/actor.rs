@@ -8,6 +8,8 @@ use super::images::job::ImageSampling;
 use super::images::load::{Held, LoadError, load};
 use super::images::{ImageError, benchmark as image_benchmark, self_test};
 use super::inbox::{Inbox, Port, ends_a_run};
+use super::inspect::Inspecting;
+use super::likelihood::Likelihood;
 use super::sample::{Sampled, Sampling};
 use super::train::Training;
 use crate::lab::{ExperimentId, RunConfig};
@@ -67,6 +69,14 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
         Command::Images(command) => obey_images(engine, inbox, command).await,
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
+            Err(error) => fail(inbox, Some(run), &error),
+        },
+        Command::Likelihood { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
+            Ok(sampled) => drive(engine, inbox, &mut Likelihood::new(run, &sampled, &engine.opened)).await,
+            Err(error) => fail(inbox, Some(run), &error),
+        },
+        Command::Inspect { run, config, points } => match Inspecting::new(run, &config, &points) {
+            Ok(mut job) => drive(engine, inbox, &mut job).await,
             Err(error) => fail(inbox, Some(run), &error),
         },
         Command::Load { run, file } => match WeightsFile::from_bytes(&file.0) {

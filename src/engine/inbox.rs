@@ -155,6 +155,8 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Train { .. }
             | Command::Continue { .. }
             | Command::Sample { .. }
+            | Command::Likelihood { .. }
+            | Command::Inspect { .. }
             | Command::Load { .. }
             | Command::Images(_)
     )

@@ -5,6 +5,7 @@ use super::inbox::{Inbox, Port};
 use super::network::Evaluator;
 use crate::data::Dataset;
 use crate::data::marginal::Exact;
+use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::{Denoiser, Estimate, Level, Prediction};
 use crate::nn::{Architecture, WeightsFile, features};
@@ -42,6 +43,35 @@ impl Learned {
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn estimates(&self, x: &[[f64; 2]], level: Level) -> Result<Estimate<Points>, DeviceError> {
         let outputs = self.evaluator.evaluate(features::rows(x, level), x.len()).await?;
+        Ok(self.read(x, &outputs, level))
+    }
+}
+
+impl Learned {
+    /// The estimates, and the Jacobian of the noise estimate times `v`, for a few points.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn products(
+        &self,
+        x: &[[f64; 2]],
+        level: Level,
+        v: &[[f64; 2]],
+    ) -> Result<(Estimate<Points>, Points), DeviceError> {
+        let (rows, tangents) = (features::rows(x, level), features::tangents(x, v, level));
+        let (outputs, changes) = self.evaluator.evaluate_with_tangent(rows, tangents, x.len()).await?;
+        let (view, scale) = canonical(level);
+        let unit = self.prediction.output_scale(view);
+        let (_, to_noise) = self.prediction.split(view);
+        let change = |(v, change): (&[f64; 2], &[f32])| {
+            to_noise.of([scale * v[0], scale * v[1]], [unit * f64::from(change[0]), unit * f64::from(change[1])])
+        };
+        let products = v.iter().zip(changes.chunks_exact(2)).map(change).collect();
+        Ok((self.read(x, &outputs, level), products))
+    }
+
+    /// What the network's outputs say about data and noise.
+    fn read(&self, x: &[[f64; 2]], outputs: &[f32], level: Level) -> Estimate<Points> {
         let (view, scale) = canonical(level);
         let (to_data, to_noise) = self.prediction.split(view);
         let unit = self.prediction.output_scale(view);
@@ -52,7 +82,7 @@ impl Learned {
             data.push(to_data.of(x, output));
             noise.push(to_noise.of(x, output));
         }
-        Ok(Estimate { data, noise })
+        Estimate { data, noise }
     }
 }
 
@@ -75,6 +105,22 @@ impl<'a> Source<'a> {
         match self {
             Self::Learned(learned) => learned.chunk(),
             Self::Exact(_) => EXACT_CHUNK,
+        }
+    }
+
+    async fn products(
+        &mut self,
+        x: &[[f64; 2]],
+        level: Level,
+        v: &[[f64; 2]],
+    ) -> Result<(Estimate<Points>, Points), DeviceError> {
+        match self {
+            Self::Learned(learned) => learned.products(x, level, v).await,
+            Self::Exact(exact) => {
+                let marginal = exact.at(level);
+                let products = x.iter().zip(v).map(|(&x, &v)| marginal.noise_product(x, v)).collect();
+                Ok((marginal.estimates(x), products))
+            }
         }
     }
 
@@ -125,5 +171,31 @@ impl<P: Port> Denoiser<Points> for Patient<'_, '_, '_, P> {
         data.resize(x.len(), [0.0; 2]);
         noise.resize(x.len(), [0.0; 2]);
         Estimate { data, noise }
+    }
+}
+
+impl<P: Port> JacobianProduct<Points> for Patient<'_, '_, '_, P> {
+    async fn estimate_with_product(&mut self, x: &Points, level: Level, v: &Points) -> (Estimate<Points>, Points) {
+        let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
+        let mut product = Vec::with_capacity(x.len());
+        let chunk = self.source.chunk();
+        for (x, v) in x.chunks(chunk).zip(v.chunks(chunk)) {
+            self.inbox.breathe().await;
+            if self.inbox.interrupted() || self.lost.is_some() {
+                break;
+            }
+            match self.source.products(x, level, v).await {
+                Ok((estimate, products)) => {
+                    data.extend(estimate.data);
+                    noise.extend(estimate.noise);
+                    product.extend(products);
+                }
+                Err(error) => self.lost = Some(error),
+            }
+        }
+        for points in [&mut data, &mut noise, &mut product] {
+            points.resize(x.len(), [0.0; 2]);
+        }
+        (Estimate { data, noise }, product)
     }
 }

@@ -190,6 +190,29 @@ impl Evaluator {
     }
 }
 
+impl Evaluator {
+    /// The outputs, and how they change when the features change by these tangents.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn evaluate_with_tangent(
+        &self,
+        rows: Vec<f32>,
+        tangents: Vec<f32>,
+        points: usize,
+    ) -> Result<(Vec<f32>, Vec<f32>), DeviceError> {
+        match &self.form {
+            Still::Cpu(mlp) => Ok(mlp.forward_with_tangent(rows, tangents, points)),
+            Still::Device(form) => {
+                let (mlp, device) = form.as_ref();
+                let tensor = |rows| Tensor::<2>::from_data(TensorData::new(rows, [points, features::COUNT]), device);
+                let (output, tangent) = mlp.forward_with_tangent(tensor(rows), tensor(tangents));
+                Ok((read(output).await?, read(tangent).await?))
+            }
+        }
+    }
+}
+
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
     data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))

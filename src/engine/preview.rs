@@ -5,8 +5,8 @@ use super::inbox::{Inbox, Port};
 use super::learned::{Patient, Points, Source};
 use crate::data::Dataset;
 use crate::data::metrics::Judge;
-use crate::diffusion::{NoiseUse, Sampler};
-use crate::lab::{RunConfig, SolverId, SpacingId};
+use crate::diffusion::NoiseUse;
+use crate::lab::{ControlId, Controlled, RunConfig, SolverId, SpacingId};
 use crate::protocol::Quality;
 use crate::rng::{Rng, Stream};
 
@@ -22,6 +22,9 @@ const JUDGED: usize = 4000;
 pub fn noise(seed: u32, count: usize, usage: NoiseUse) -> Points {
     Rng::new(seed, usage.stream, usage.index).normal_points(count)
 }
+
+/// A source of noise, as one type: a solver's code is made anew for every type of it.
+pub type Draw<'a> = &'a mut dyn FnMut(&Points, NoiseUse) -> Points;
 
 /// The unit noise that sampling starts from.
 #[must_use]
@@ -69,14 +72,16 @@ pub async fn preview<P: Port>(
         steps: STEPS,
         spacing: SpacingId::LogSnr,
         samples: count,
+        control: ControlId::None,
         ..config.clone()
     };
     let count = count as usize;
-    let mut sampler = Sampler::from_config(&config, prior(config.seed, count));
-    let mut draw = |_: &Points, usage| noise(config.seed, count, usage);
+    let mut run = Controlled::new(&config, dataset, prior(config.seed, count));
+    let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
+    let mut draw: Draw<'_> = &mut draw;
     loop {
         let mut patient = Patient::new(source, inbox);
-        let report = sampler.step(&mut patient, &mut draw).await;
+        let report = run.step(&mut patient, &mut draw).await;
         if let Some(error) = patient.lost() {
             return Err(error);
         }
@@ -84,7 +89,7 @@ pub async fn preview<P: Port>(
             return Ok(None);
         }
         if report.is_none() {
-            return Ok(Some(in_data(sampler.x(), dataset)));
+            return Ok(Some(in_data(run.sampler().x(), dataset)));
         }
     }
 }

@@ -5,12 +5,12 @@ use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::{Learned, Patient, Points, Source};
-use super::preview::{Quantities, in_data, noise, prior};
+use super::preview::{Draw, Quantities, in_data, noise, prior};
 use crate::data::Dataset;
-use crate::diffusion::Sampler;
-use crate::lab::{DenoiserId, RunConfig};
+use crate::data::metrics::against_condition;
+use crate::lab::{Controlled, DenoiserId, RunConfig};
 use crate::nn::WeightsFile;
-use crate::protocol::{Event, Floats, RunId};
+use crate::protocol::{Event, Floats, Report, RunId, Subject};
 
 /// Most frames of a run: what a slider can show.
 const FRAMES: usize = 120;
@@ -46,6 +46,12 @@ impl Sampled {
         &self.dataset
     }
 
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
     /// Who answers.
     #[must_use]
     pub fn source(&self, opened: &Opened) -> Source<'_> {
@@ -61,7 +67,7 @@ pub struct Sampling<'s> {
     run: RunId,
     sampled: &'s Sampled,
     source: Source<'s>,
-    sampler: Sampler<Points>,
+    sampling: Controlled,
     steps: u32,
     frames: u32,
     shown: Option<u32>,
@@ -72,16 +78,17 @@ impl<'s> Sampling<'s> {
     #[must_use]
     pub fn new(run: RunId, sampled: &'s Sampled, opened: &Opened) -> Self {
         let config = &sampled.config;
-        let sampler = Sampler::from_config(config, prior(config.seed, config.samples as usize));
-        Self { run, sampled, source: sampled.source(opened), sampler, steps: 0, frames: 0, shown: None }
+        let start = prior(config.seed, config.samples as usize);
+        let sampling = Controlled::new(config, sampled.dataset(), start);
+        Self { run, sampled, source: sampled.source(opened), sampling, steps: 0, frames: 0, shown: None }
     }
 
     fn of(&self) -> u32 {
-        self.sampler.planned_steps().and_then(|steps| u32::try_from(steps).ok()).unwrap_or(0)
+        self.sampling.planned_steps().and_then(|steps| u32::try_from(steps).ok()).unwrap_or(0)
     }
 
     fn is_due(&self) -> bool {
-        let stride = match self.sampler.planned_steps() {
+        let stride = match self.sampling.planned_steps() {
             Some(steps) => steps.div_ceil(FRAMES - 2).max(1) as u32,
             None if self.frames as usize >= FRAMES - 2 => return false,
             None => 1 << (self.frames / FRAMES_A_STRIDE),
@@ -101,10 +108,10 @@ impl<'s> Sampling<'s> {
             run: self.run,
             step: self.steps,
             of: self.of(),
-            t: self.sampler.level().t,
-            evaluations: self.sampler.evaluations(),
-            points: points(self.sampler.x()),
-            expected: self.sampler.estimate().map(|estimate| points(&estimate.data)).unwrap_or_default(),
+            t: self.sampling.sampler().level().t,
+            evaluations: self.sampling.sampler().evaluations(),
+            points: points(self.sampling.sampler().x()),
+            expected: self.sampling.sampler().estimate().map(|estimate| points(&estimate.data)).unwrap_or_default(),
         });
     }
 }
@@ -120,29 +127,37 @@ impl Job for Sampling<'_> {
         }
         let config = &self.sampled.config;
         let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
+        let mut draw: Draw<'_> = &mut draw;
         let mut patient = Patient::new(&mut self.source, inbox);
-        let before = self.sampler.clone();
-        let report = self.sampler.step(&mut patient, &mut draw).await;
+        let before = self.sampling.clone();
+        let report = self.sampling.step(&mut patient, &mut draw).await;
         if let Some(error) = patient.lost() {
             return Err(error.into());
         }
         if inbox.interrupted() {
             // The step was given up half way.
-            self.sampler = before;
+            self.sampling = before;
             return Ok(false);
         }
         if let Some(report) = report {
             self.steps = u32::try_from(report.step).unwrap_or(u32::MAX);
         }
-        if !self.sampler.x().iter().flatten().all(|v| v.is_finite()) {
+        if !self.sampling.sampler().x().iter().flatten().all(|v| v.is_finite()) {
             return Err(EngineError::SamplesDiverged { step: self.steps });
         }
-        let finished = self.sampler.is_finished();
+        let finished = self.sampling.sampler().is_finished();
         if finished || self.is_due() {
             self.show(inbox);
         }
         if finished {
-            let samples = in_data(self.sampler.x(), &self.sampled.dataset);
+            let samples = in_data(self.sampling.sampler().x(), &self.sampled.dataset);
+            if let Some(control) = self.sampling.control() {
+                // Samples under control are no worse for being unlike the data: they are to be like some of them.
+                let rows = against_condition(&control.condition, &self.sampled.dataset, &samples, config.seed);
+                let report = Report { subject: Subject::Control, done: 1, of: 1, rows, ..Report::default() };
+                inbox.port.send(Event::Report { run: self.run, report });
+                return Ok(finished);
+            }
             let quality = Quantities::default().of(&samples, &self.sampled.dataset, config.seed);
             let step = self.sampled.weights.as_ref().map_or(0, |weights| weights.step);
             inbox.port.send(Event::Quality { run: self.run, step, quality });

@@ -1,11 +1,41 @@
 //! The named choices of a run. Each has a stable id: the option value on the page and the word in a link.
 
+use serde::de::{Error, Unexpected, Visitor};
+
+/// Finds an id among those of a choice. One visitor for all of them: derived ones would be a tenth of the page's code.
+struct Place(&'static [&'static str]);
+
+impl Visitor<'_> for Place {
+    type Value = usize;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(formatter, "one of {}", self.0.join(", "))
+    }
+
+    fn visit_str<E: Error>(self, id: &str) -> Result<usize, E> {
+        let place = self.0.iter().position(|&known| known == id);
+        place.ok_or_else(|| E::invalid_value(Unexpected::Str(id), &self))
+    }
+}
+
 /// Declares a fieldless enum whose variants have ids, with `ALL`, `id`, `from_id` and serde by id.
 macro_rules! choices {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $id:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $($(#[$variant_meta])* #[serde(rename = $id)] $variant,)+ }
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.id())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Place(Self::IDS)).map(|place| Self::ALL[place])
+            }
+        }
 
         impl $name {
             /// Every choice, in the order of the page's menu.
@@ -16,13 +46,13 @@ macro_rules! choices {
             /// The stable id: option value and word in a link.
             #[must_use]
             pub const fn id(self) -> &'static str {
-                match self { $($name::$variant => $id,)+ }
+                Self::IDS[self as usize]
             }
 
             /// The choice with this id.
             #[must_use]
             pub fn from_id(id: &str) -> Option<Self> {
-                match id { $($id => Some($name::$variant),)+ _ => None }
+                Self::IDS.iter().position(|&known| known == id).map(|place| Self::ALL[place])
             }
         }
     };
@@ -209,6 +239,36 @@ choices! {
         Linspace = "linspace",
         /// Every k-th step of a trained chain, from the noisiest (Lin et al. 2023).
         Trailing = "trailing",
+    }
+}
+
+choices! {
+    /// How something known beforehand is imposed on samples of a model that was never told of it.
+    ControlId {
+        /// Not at all.
+        None = "none",
+        /// What is observed is replaced after every step (Song et al. 2021, appendix I.2).
+        Replace = "replace",
+        /// The same, going up and down again along the way (RePaint, Lugmayr et al. 2022).
+        Repaint = "repaint",
+        /// The data estimate is moved onto the observation (DDNM, Wang et al. 2022).
+        Project = "project",
+        /// The score is guided by the gradient of the observation's likelihood.
+        Observe = "observe",
+        /// The score is guided towards a class (Dhariwal and Nichol 2021; Ho and Salimans 2022).
+        Class = "class",
+    }
+}
+
+choices! {
+    /// How the divergence of the probability flow is computed.
+    DivergenceId {
+        /// Exactly, by a product with every unit vector.
+        Exact = "exact",
+        /// Hutchinson's estimate with random signs.
+        Signs = "signs",
+        /// Hutchinson's estimate with normal numbers.
+        Normal = "normal",
     }
 }
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId,
-    ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
+    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::drawing::Drawing;
 use super::images::{Picture, Word};
@@ -76,6 +76,36 @@ pub struct RunConfig {
     /// Points to sample.
     pub samples: u32,
 
+    /// How something known beforehand is imposed on the samples.
+    pub control: ControlId,
+    /// Direction that is observed, in degrees: `x cos + y sin`; 0 is the x coordinate, 90 the y coordinate.
+    pub observe_angle: f64,
+    /// What was seen along it, in the data's own coordinates.
+    pub observe_value: f64,
+    /// Standard deviation of the observation's noise, in the same.
+    pub observe_noise: f64,
+    /// Steps that RePaint goes up at a time.
+    pub jump: u32,
+    /// How often RePaint passes each stretch.
+    pub resamples: u32,
+    /// Which class, counted from 1.
+    pub class: u32,
+    /// Scale of guidance: 1 is the conditional distribution, more exaggerates.
+    pub guidance: f64,
+    /// Least `sigma / alpha` at which the scale of guidance holds; outside it is 1.
+    pub guidance_from: f64,
+    /// Largest `sigma / alpha` at which it holds.
+    pub guidance_to: f64,
+
+    /// How the divergence of the probability flow is computed.
+    pub divergence: DivergenceId,
+    /// Probes of Hutchinson's estimate.
+    pub probes: u32,
+    /// Fresh data whose likelihood is computed.
+    pub points: u32,
+    /// Relative and absolute tolerance of the flow behind the likelihood.
+    pub flow_tolerance: f64,
+
     /// The weights of the network of images: the id of a set, `own` for the visitor's file, empty for the first set.
     pub weights: Word,
     /// What a run of images makes.
@@ -85,9 +115,7 @@ pub struct RunConfig {
     /// Images to make.
     pub images: u32,
     /// Their class.
-    pub class: ClassId,
-    /// Classifier-free guidance: 0 ignores the class, 1 is the conditional network, more exaggerates.
-    pub guidance: f64,
+    pub image_class: ClassId,
     /// Whether estimates are held within the range of pixels.
     pub clip: ClipId,
     /// How the noise of the images is related.
@@ -134,12 +162,25 @@ impl Default for RunConfig {
             corrections: 1,
             tolerance: 1e-4,
             samples: 2000,
+            control: ControlId::None,
+            observe_angle: 0.0,
+            observe_value: 0.0,
+            observe_noise: 0.0,
+            jump: 10,
+            resamples: 4,
+            class: 1,
+            guidance: 1.0,
+            guidance_from: 0.001,
+            guidance_to: 1000.0,
+            divergence: DivergenceId::Exact,
+            probes: 1,
+            points: 500,
+            flow_tolerance: 1e-5,
             weights: Word::default(),
             task: TaskId::Generate,
             picture: Picture::default(),
             images: 16,
-            class: ClassId::Any,
-            guidance: 1.0,
+            image_class: ClassId::Any,
             clip: ClipId::Never,
             arrangement: ArrangementId::Independent,
             variation: 0.3,

@@ -1,7 +1,8 @@
 //! The table of experiments. The menu, the links, the texts and the tests all iterate it.
 
 use super::choices::{
-    ArrangementId, ClassId, DatasetId, ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId,
+    ArrangementId, ClassId, ControlId, DatasetId, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId,
+    SpacingId, TaskId,
 };
 use super::config::RunConfig;
 
@@ -44,6 +45,23 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 fields: &["solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "samples"],
                 advanced: false,
             },
+            Group {
+                id: "control",
+                fields: &[
+                    "control",
+                    "observe-angle",
+                    "observe-value",
+                    "observe-noise",
+                    "jump",
+                    "resamples",
+                    "class",
+                    "guidance",
+                    "guidance-from",
+                    "guidance-to",
+                ],
+                advanced: true,
+            },
+            Group { id: "likelihood", fields: &["divergence", "probes", "points", "flow-tolerance"], advanced: true },
             Group { id: "run", fields: &["seed", "device"], advanced: true },
         ],
     },
@@ -52,7 +70,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         defaults: images,
         groups: &[
             Group { id: "weights", fields: &["weights"], advanced: false },
-            Group { id: "images", fields: &["task", "picture", "images", "class", "guidance"], advanced: false },
+            Group { id: "images", fields: &["task", "picture", "images", "image-class", "guidance"], advanced: false },
             Group {
                 id: "sampling",
                 fields: &["solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "clip"],
@@ -109,9 +127,19 @@ pub fn matters(key: &str, config: &RunConfig) -> bool {
         "tolerance" => config.solver == Solver::Rk45,
         // The adaptive solver chooses its own steps.
         "steps" | "spacing" => config.solver != Solver::Rk45,
+        "observe-angle" | "observe-value" | "observe-noise" => {
+            !matches!(config.control, ControlId::None | ControlId::Class)
+        }
+        // The adaptive solver has no grid to go up on.
+        "jump" | "resamples" => config.control == ControlId::Repaint && config.solver != Solver::Rk45,
+        "class" => config.control == ControlId::Class,
+        "guidance" if config.experiment == ExperimentId::Images => config.image_class != ClassId::Any,
+        "guidance" | "guidance-from" | "guidance-to" => {
+            matches!(config.control, ControlId::Observe | ControlId::Class)
+        }
+        "probes" => config.divergence != DivergenceId::Exact,
         "weighting" => config.prediction != PredictionId::Edm,
         "picture" => config.task != TaskId::Generate,
-        "guidance" => config.class != ClassId::Any,
         "variation" => config.arrangement == ArrangementId::Variations,
         "seed-to" => config.arrangement == ArrangementId::Interpolation,
         _ => true,

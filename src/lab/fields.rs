@@ -4,8 +4,8 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId,
-    ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
+    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
 use super::drawing::Drawing;
@@ -231,6 +231,20 @@ pub const FIELDS: &[Field] = &[
     whole!("corrections", corrections, 1, 100),
     real!("tolerance", tolerance, 1e-8, 0.1, true),
     whole!("samples", samples, 1, 20_000),
+    choice!("control", control, ControlId),
+    real!("observe-angle", observe_angle, 0.0, 180.0, false),
+    real!("observe-value", observe_value, -12.0, 12.0, false),
+    real!("observe-noise", observe_noise, 0.0, 5.0, false),
+    whole!("jump", jump, 1, 100),
+    whole!("resamples", resamples, 1, 20),
+    whole!("class", class, 1, 25),
+    real!("guidance", guidance, 0.0, 10.0, false),
+    real!("guidance-from", guidance_from, 0.001, 1000.0, true),
+    real!("guidance-to", guidance_to, 0.001, 1000.0, true),
+    choice!("divergence", divergence, DivergenceId),
+    whole!("probes", probes, 1, 32),
+    whole!("points", points, 1, 5000),
+    real!("flow-tolerance", flow_tolerance, 1e-6, 0.1, true),
     Field {
         key: "weights",
         kind: Kind::Word,
@@ -253,8 +267,7 @@ pub const FIELDS: &[Field] = &[
         },
     },
     whole!("images", images, 1, 64),
-    choice!("class", class, ClassId),
-    real!("guidance", guidance, 0.0, 10.0, false),
+    choice!("image-class", image_class, ClassId),
     choice!("clip", clip, ClipId),
     choice!("arrangement", arrangement, ArrangementId),
     real!("variation", variation, 0.0, 1.0, false),

@@ -2,19 +2,22 @@
 
 pub mod choices;
 pub mod config;
+pub mod controlled;
 pub mod drawing;
 pub mod experiments;
 pub mod fields;
 pub mod images;
 mod resolve;
 pub mod session;
+pub mod settings;
 pub mod texts;
 
 pub use choices::{
-    Activation, ArrangementId, ClassId, ClipId, DatasetId, DenoiserId, DeviceWish, ExperimentId, PredictionId,
-    ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
+    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::RunConfig;
+pub use controlled::{Control, Controlled, planned_evaluations};
 pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field};

@@ -12,7 +12,7 @@ mod tests;
 
 use super::choices::{DenoiserId, DeviceWish, ExperimentId};
 use super::config::RunConfig;
-use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, RunId};
+use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, Floats, RunId};
 use images::Images;
 
 /// Which worker.
@@ -82,6 +82,10 @@ pub enum Work {
     Training,
     /// Uses them.
     Sampling,
+    /// Computes likelihoods with them.
+    Likelihood,
+    /// Compares samples with data.
+    Inspection,
 }
 
 /// What the page has to do for the session.
@@ -313,6 +317,22 @@ impl Session {
         self.begin(Work::Sampling, config.clone(), false, |run| Command::Sample { run, config });
     }
 
+    /// Computes likelihoods of fresh data with the newest weights or with the closed form.
+    pub fn likelihood(&mut self, config: &RunConfig) {
+        let slot = self.active();
+        if config.denoiser == DenoiserId::Trained {
+            self.bring_weights(slot);
+        }
+        let config = config.clone();
+        self.begin(Work::Likelihood, config.clone(), false, |run| Command::Likelihood { run, config });
+    }
+
+    /// Compares samples, in the data's own coordinates, with the data of the configuration.
+    pub fn inspect(&mut self, config: &RunConfig, points: Floats) {
+        let config = config.clone();
+        self.begin(Work::Inspection, config.clone(), false, |run| Command::Inspect { run, config, points });
+    }
+
     /// Gives a worker the newest weights if it does not hold them.
     fn bring_weights(&mut self, slot: Slot) {
         if let Some(checkpoint) = &self.checkpoint
@@ -394,7 +414,8 @@ impl Session {
                 });
             }
             (Work::Training, _) => self.train(config, then_sample),
-            (Work::Sampling, _) => self.sample(config),
+            (Work::Likelihood, _) => self.likelihood(config),
+            (Work::Sampling | Work::Inspection, _) => self.sample(config),
         }
     }
 

@@ -44,13 +44,23 @@ impl Language {
         if matches!(self, Self::Persian) { "rtl" } else { "ltr" }
     }
 
-    /// The locale file.
+    /// Where the locale file is, beside the page.
     #[must_use]
     pub const fn file(self) -> &'static str {
         match self {
-            Self::English => include_str!("../../web/locales/en.txt"),
-            Self::Persian => include_str!("../../web/locales/fa.txt"),
-            Self::Chinese => include_str!("../../web/locales/zh.txt"),
+            Self::English => "locales/en.txt",
+            Self::Persian => "locales/fa.txt",
+            Self::Chinese => "locales/zh.txt",
+        }
+    }
+
+    /// What is said when the locale file cannot be had: the one text that is built in.
+    #[must_use]
+    pub const fn without_file(self) -> &'static str {
+        match self {
+            Self::English => "The texts of this page could not be fetched. Load the page again when you are online.",
+            Self::Persian => "متن‌های این صفحه دریافت نشد. وقتی به اینترنت وصل بودید صفحه را دوباره بار کنید.",
+            Self::Chinese => "无法取得本页的文字。请在联网后重新加载页面。",
         }
     }
 
@@ -80,29 +90,44 @@ impl Language {
 }
 
 /// The texts of one language.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Texts {
     entries: Vec<(&'static str, &'static str)>,
+    awaited: bool,
 }
 
 impl Texts {
-    /// The texts of a language.
+    /// The texts of a locale file.
     #[must_use]
-    pub fn of(language: Language) -> Self {
-        let mut entries: Vec<_> = entries(language.file()).collect();
-        entries.sort_unstable_by_key(|&(key, _)| key);
-        Self { entries }
+    pub fn read(file: &'static str) -> Self {
+        Self { entries: entries(file).collect(), awaited: false }
+    }
+
+    /// No texts yet: every one is an ellipsis until the file is there.
+    #[must_use]
+    pub const fn awaited() -> Self {
+        Self { entries: Vec::new(), awaited: true }
+    }
+
+    /// Whether these are no texts yet.
+    #[must_use]
+    pub const fn are_awaited(&self) -> bool {
+        self.awaited
     }
 
     /// The text with this key; without one the key itself, so that nothing is silently empty.
     #[must_use]
     pub fn get<'a>(&'a self, key: &'a str) -> &'a str {
-        self.entries.binary_search_by_key(&key, |&(k, _)| k).map_or(key, |i| self.entries[i].1)
+        if self.awaited {
+            return "…";
+        }
+        // A few hundred short comparisons: sorting would cost the page more code than it saves time.
+        self.entries.iter().find(|(known, _)| *known == key).map_or(key, |(_, text)| text)
     }
 }
 
 /// The lines of a locale file.
-pub fn entries(file: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+pub fn entries(file: &str) -> impl Iterator<Item = (&str, &str)> {
     file.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -141,6 +166,14 @@ mod tests {
     fn places_are_filled_and_unknown_ones_left_alone() {
         assert_eq!(fill("{a} of {b}, {c}", &[("b", "9"), ("a", "{b}")]), "{b} of 9, {c}");
         assert_eq!(fill("open {a", &[("a", "1")]), "open {a");
+    }
+
+    #[test]
+    fn a_text_that_is_not_there_is_its_key_and_one_that_is_still_to_come_an_ellipsis() {
+        let texts = Texts::read("b = 2 = two\n# c = 3\n a=1");
+        assert_eq!(["a", "b", "c"].map(|key| texts.get(key)), ["1", "2 = two", "c"]);
+        assert_eq!(Texts::awaited().get("a"), "…");
+        assert_eq!(Texts::default().get("a"), "a");
     }
 
     #[test]

@@ -89,6 +89,25 @@ pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], a
     }
 }
 
+/// `values = silu(values)`.
+pub fn silu_in_place(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = silu(*x).0);
+}
+
+/// `values = exp(values) / sum of exp(values)`; the largest is taken off first, so that none is too large.
+pub fn softmax_in_place(values: &mut [f32]) {
+    let largest = values.iter().fold(f32::NEG_INFINITY, |most, x| most.max(*x));
+    values.iter_mut().for_each(|x| *x = exp(*x - largest));
+    let mut lanes = [0.0_f32; 8];
+    for chunk in values.chunks(8) {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane += x;
+        }
+    }
+    let inverse = 1.0 / lanes.iter().sum::<f32>();
+    values.iter_mut().for_each(|x| *x *= inverse);
+}
+
 /// `rows += bias`, row by row.
 pub fn add_bias(rows: &mut [f32], bias: &[f32]) {
     for row in rows.chunks_exact_mut(bias.len().max(1)) {

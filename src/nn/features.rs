@@ -24,7 +24,7 @@ impl LevelFeatures {
     /// The features of a level. Only its log-SNR matters, so that one network serves every schedule.
     #[must_use]
     pub fn new(level: Level) -> Self {
-        let scale = 1.0 / level.alpha.hypot(level.sigma).max(f64::MIN_POSITIVE);
+        let scale = 1.0 / libm::hypot(level.alpha, level.sigma).max(f64::MIN_POSITIVE);
         // The level's angle resolves where signal and noise are comparable, its logarithm where one is small.
         let share = libm::atan2(level.sigma, level.alpha) / core::f64::consts::FRAC_PI_2;
         let log = (libm::log(level.alpha.max(1e-4)) - libm::log(level.sigma.max(1e-4))).clamp(-7.0, 7.0) / 4.0;
@@ -49,6 +49,29 @@ impl LevelFeatures {
         octaves(point[1] * POINT_FREQUENCY, second);
         rest.copy_from_slice(&self.values);
     }
+}
+
+/// How the features of points at one level change when the points move by `v`: rows as of [`rows`].
+#[must_use]
+pub fn tangents(points: &[[f64; 2]], v: &[[f64; 2]], level: Level) -> Vec<f32> {
+    let features = LevelFeatures::new(level);
+    let mut rows = vec![0.0; points.len() * COUNT];
+    for ((row, &x), v) in rows.chunks_exact_mut(COUNT).zip(points).zip(v) {
+        // The waves at the point: the derivative of each is another of them.
+        features.write(x, row);
+        for axis in 0..2 {
+            let speed = v[axis] * features.scale;
+            row[axis] = speed as f32;
+            let waves = &mut row[2 + 2 * POINT_OCTAVES * axis..][..2 * POINT_OCTAVES];
+            let mut rate = (speed * POINT_FREQUENCY) as f32;
+            for pair in waves.chunks_exact_mut(2) {
+                (pair[0], pair[1]) = (rate * pair[1], -rate * pair[0]);
+                rate *= 2.0;
+            }
+        }
+        row[2 + 4 * POINT_OCTAVES..].fill(0.0);
+    }
+    rows
 }
 
 /// `sin` and `cos` of the angle and of its doublings, from one pair by the double-angle formulas.

@@ -86,6 +86,26 @@ impl CpuMlp {
         numbers(x)
     }
 
+    /// The output, and how it changes when the features change by `tangent`: forward differentiation.
+    #[must_use]
+    pub fn forward_with_tangent(&self, x: Vec<f32>, tangent: Vec<f32>, points: usize) -> (Vec<f32>, Vec<f32>) {
+        let inputs = self.layers[0].inputs;
+        let mut x = matrix(x, points, inputs, &self.device);
+        let mut tangent = matrix(tangent, points, inputs, &self.device);
+        for (index, bias) in self.biases.iter().enumerate() {
+            let (z, moved) = (x.matmul(self.weights[index].clone()), tangent.matmul(self.weights[index].clone()));
+            if index == self.architecture.depth {
+                return (numbers(edit(z, &self.device, |rows| elementwise::add_bias(rows, bias))), numbers(moved));
+            }
+            let mut slope = vec![0.0; points * bias.len()];
+            x = edit(z, &self.device, |rows| {
+                elementwise::activate_with_slope(rows, &mut slope, bias, self.architecture.activation);
+            });
+            tangent = edit(moved, &self.device, |rows| rows.iter_mut().zip(&slope).for_each(|(d, s)| *d *= s));
+        }
+        (numbers(x), numbers(tangent))
+    }
+
     /// The loss and its gradient, as [`super::Mlp::gradient`].
     #[must_use]
     pub fn gradient(&self, x: Vec<f32>, target: &[f32], weight: &[f32]) -> (f32, Gradient) {

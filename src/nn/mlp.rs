@@ -157,6 +157,21 @@ impl Mlp {
         x
     }
 
+    /// The output, and how it changes when the features change by `tangent`: forward differentiation.
+    #[must_use]
+    pub fn forward_with_tangent(&self, mut x: Tensor<2>, mut tangent: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        for (index, &layer) in self.layers.iter().enumerate() {
+            let weight = self.weight(layer);
+            x = x.matmul(weight.clone()) + self.bias(layer);
+            tangent = tangent.matmul(weight);
+            if index < self.architecture.depth {
+                let (value, slope) = activate_with_slope(x, self.architecture.activation);
+                (x, tangent) = (value, tangent * slope);
+            }
+        }
+        (x, tangent)
+    }
+
     fn trace(&self, mut x: Tensor<2>) -> Trace {
         let (mut inputs, mut slopes) = (Vec::new(), Vec::new());
         for (index, &layer) in self.layers.iter().enumerate() {

@@ -2,8 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use js_sys::Uint8Array;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -11,10 +11,11 @@ use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, W
 
 use super::export;
 use super::scene::{Field, Frame};
-use super::state::{Page, Progress};
+use super::state::{Page, Progress, start};
 use crate::lab::session::Action;
 use crate::lab::{Slot, field};
-use crate::protocol::{Event, Failure, FailureKind};
+use crate::protocol::{Command, Event, Failure, FailureKind};
+use crate::wire;
 
 /// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
 const MOST_KEPT: usize = 8_000_000;
@@ -72,13 +73,13 @@ fn next_turn(slot: Slot) -> u32 {
 
 fn act(page: Page, action: Action) {
     match action {
-        Action::Probe => spawn_local(async move {
+        Action::Probe => start(async move {
             let present = has_adapter().await;
             page.tell(|session| session.adapter(present));
         }),
         Action::Launch(slot) => {
             let mine = next_turn(slot);
-            spawn_local(async move {
+            start(async move {
                 let fetched = fetch(page, slot).await;
                 if turn(slot) != mine {
                     return;
@@ -97,18 +98,21 @@ fn act(page: Page, action: Action) {
             }
         }
         Action::Post(slot, command) => {
-            let posted = serde_wasm_bindgen::to_value(&command).map_err(JsValue::from).and_then(|message| {
-                LINES.with(|lines| match &lines.borrow()[slot as usize] {
-                    Some(line) => line.worker.post_message(&message),
-                    None => Err(JsValue::from_str("the worker is gone")),
-                })
-            });
-            if let Err(error) = posted {
+            if let Err(error) = post(slot, &command) {
                 page.tell(|session| session.crashed(slot, &words(&error)));
             }
         }
         Action::Deliver(file) => export::save("scorefield.safetensors", "application/octet-stream", &file.0),
     }
+}
+
+fn post(slot: Slot, command: &Command) -> Result<(), JsValue> {
+    let bytes = wire::encode(command).map_err(|error| JsValue::from_str(&error.to_string()))?;
+    let message = Uint8Array::from(bytes.as_slice());
+    LINES.with(|lines| match &lines.borrow()[slot as usize] {
+        Some(line) => line.worker.post_message_with_transfer(&message, &js_sys::Array::of1(&message.buffer())),
+        None => Err(JsValue::from_str("the worker is gone")),
+    })
 }
 
 fn words(error: &JsValue) -> String {
@@ -147,13 +151,12 @@ fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     let worker = Worker::new_with_options(&format!("./{}_loader.js", stem(slot)), &options)?;
-    let heard =
-        Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
-            match serde_wasm_bindgen::from_value::<Event>(message.data()) {
-                Ok(event) => take(page, slot, event),
-                Err(error) => page.tell(|session| session.crashed(slot, &error.to_string())),
-            }
-        });
+    let heard = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
+        // What is no byte array becomes an empty one: a worker of another build.
+        let bytes = message.data().dyn_into::<Uint8Array>().map(|b| b.to_vec()).unwrap_or_default();
+        let event = wire::decode(&bytes).unwrap_or_else(|e| Event::Failed { run: None, failure: e.into() });
+        take(page, slot, event);
+    });
     let broken = Closure::<dyn Fn(ErrorEvent)>::new(move |event: ErrorEvent| {
         event.prevent_default();
         // A script that cannot be fetched makes an event without a message.
@@ -220,6 +223,15 @@ fn show(page: Page, event: Event) {
             }
             all.push((step, quality));
         }),
+        Event::Report { report, .. } => {
+            page.progress.set(Progress { step: report.done, of: report.of, rate: 0.0 });
+            if !report.rows.is_empty() {
+                page.reports.update(|all| {
+                    let place = report.subject as usize;
+                    all[place] = Some(report);
+                });
+            }
+        }
         Event::Loaded { config, .. } => {
             let device = page.config.with_untracked(|c| c.device);
             let mut config = config;

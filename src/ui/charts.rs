@@ -14,7 +14,8 @@ const POINTS: usize = 120;
 /// Points of the loss that are smoothed and drawn.
 const MOST: usize = 1200;
 
-const SMALL: Frame = Frame { width: 320.0, height: 150.0, left: 44.0, right: 10.0, top: 8.0, bottom: 24.0 };
+/// A chart beside others.
+pub const SMALL: Frame = Frame { width: 320.0, height: 150.0, left: 44.0, right: 10.0, top: 8.0, bottom: 24.0 };
 
 /// The inside of a chart's `<svg>`: grid, curves, and a line at `now`.
 fn drawn(chart: &LineChart, now: Option<f64>) -> String {
@@ -45,7 +46,7 @@ fn drawn(chart: &LineChart, now: Option<f64>) -> String {
 
 /// A chart with its title and its legend.
 #[component]
-fn Chart(
+pub fn Chart(
     /// Key of the title.
     title: &'static str,
     /// Key of the sentence shown while there is nothing to draw; empty when there always is.

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::likelihood::Likelihood;
 use super::pad::Pad;
 use super::state::{flag, page, t, text};
 use crate::lab::experiments::{Group, matters};
@@ -41,6 +42,7 @@ fn Fields(group: &'static Group) -> impl IntoView {
                 <fieldset>
                     <legend class="unseen">{title}</legend>
                     {fields}
+                    {(group.id == "likelihood").then(|| view! { <Likelihood /> })}
                 </fieldset>
             </details>
         }
@@ -198,7 +200,7 @@ struct Scale {
 impl Scale {
     fn notch(self, value: f64) -> f64 {
         let share = if self.logarithmic {
-            (value.max(self.min) / self.min).ln() / (self.max / self.min).ln()
+            libm::log(value.max(self.min) / self.min) / libm::log(self.max / self.min)
         } else {
             (value - self.min) / (self.max - self.min)
         };
@@ -209,15 +211,15 @@ impl Scale {
     fn value(self, notch: f64) -> String {
         let share = notch / NOTCHES;
         let value = if self.logarithmic {
-            self.min * (self.max / self.min).powf(share)
+            self.min * libm::pow(self.max / self.min, share)
         } else {
             self.min + share * (self.max - self.min)
         };
-        let unit = 10f64.powf((value.abs().max(1e-12)).log10().floor() - 2.0);
+        let unit = libm::pow(10f64, libm::log10(value.abs().max(1e-12)).floor() - 2.0);
         let unit = if self.whole { unit.max(1.0) } else { unit };
         let rounded = ((value / unit).round() * unit).clamp(self.min, self.max);
         // A decimal exponent of the unit bounds the digits that mean something.
-        let digits = (-unit.log10().floor()).max(0.0) as usize;
+        let digits = (-libm::log10(unit).floor()).max(0.0) as usize;
         let text = format!("{rounded:.digits$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     }

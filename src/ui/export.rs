@@ -2,14 +2,14 @@
 
 use leptos::html::Input;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
 
-use super::state::{Page, flag, page, t, text};
-use crate::lab::{FIELDS, RunConfig, Session};
+use super::state::{Page, flag, page, start, t, text};
+use crate::lab::Session;
+use crate::lab::settings::{from_values, to_json};
 use crate::protocol::Bytes;
 
 /// Largest file that is read: the largest network's weights take 8 MB.
@@ -79,7 +79,7 @@ fn losses(page: Page) {
 }
 
 fn settings(page: Page) {
-    let json = page.config.with_untracked(serde_json::to_string_pretty).unwrap_or_default();
+    let json = page.config.with_untracked(to_json);
     save("scorefield.json", "application/json", json.as_bytes());
 }
 
@@ -88,7 +88,7 @@ pub fn take(page: Page, file: File) {
     if file.size() > MOST_READ {
         return page.file_notice.set("file.large");
     }
-    spawn_local(async move {
+    start(async move {
         let Ok(buffer) = JsFuture::from(file.array_buffer()).await else {
             return page.file_notice.set("file.unreadable");
         };
@@ -106,15 +106,14 @@ pub fn take(page: Page, file: File) {
 }
 
 fn take_settings(page: Page, bytes: &[u8]) {
-    let Ok(mut config) = serde_json::from_slice::<RunConfig>(bytes) else {
-        return page.file_notice.set("file.foreign");
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(object) = js_sys::JSON::parse(&text) else { return page.file_notice.set("file.foreign") };
+    let value = |name: &str| {
+        let value = js_sys::Reflect::get(&object, &name.into()).ok()?;
+        value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
     };
     // Every field through its own range, as if it came by link.
-    let mut corrected = false;
-    for field in FIELDS {
-        let value = (field.get)(&config);
-        corrected |= field.set(&mut config, value).is_some();
-    }
+    let Some((config, corrected)) = from_values(value) else { return page.file_notice.set("file.foreign") };
     let device = config.device;
     page.config.set(config);
     page.tell(|session| session.wish(device));
@@ -129,7 +128,7 @@ pub fn Share() -> impl IntoView {
     let chooser = NodeRef::<Input>::new();
     let copy = move |_| {
         let text = page.link.get_untracked();
-        spawn_local(async move {
+        start(async move {
             let done = JsFuture::from(window().navigator().clipboard().write_text(&text)).await;
             copied.set(done.is_ok());
         });

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::controls::Choice;
 use super::state::{Theme, flag, page, t, text};
-use super::{languages, memory, themes};
+use super::{languages, memory, themes, words};
 use crate::lab::{ExperimentId, Language, field};
 
 /// The head of the page.
@@ -15,7 +15,7 @@ pub fn Header() -> impl IntoView {
         let chosen = event_target_value(&event);
         if let Some(language) = Language::choose([chosen.as_str()]) {
             memory::keep_language(language);
-            page.speak(language);
+            words::speak(page, language);
         }
     };
     let light = move |event| {

@@ -46,7 +46,7 @@ pub fn follow(page: Page) {
         let (opened, rejected) = from_fragment(&hash);
         page.notices.set(rejected);
         if let Some(language) = crate::lab::Language::choose(opened.language.as_deref()) {
-            page.speak(language);
+            super::words::speak(page, language);
         }
         let device = opened.config.device;
         page.config.set(opened.config);

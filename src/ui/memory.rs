@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use web_sys::{BeforeUnloadEvent, Storage};
 
 use super::state::{Page, Theme};
-use crate::lab::Language;
+use crate::lab::{Language, Texts};
 use crate::protocol::Bytes;
 
 const LANGUAGE: &str = "scorefield-language";
@@ -91,7 +91,9 @@ pub fn follow(page: Page) {
             let _ = root.set_attribute("lang", language.tag());
             let _ = root.set_attribute("dir", language.direction());
         }
-        document().set_title(&page.text("page.title"));
+        if !page.texts.with(Texts::are_awaited) {
+            document().set_title(&page.text("page.title"));
+        }
     });
     Effect::new(move |_| {
         let theme = page.theme.get();

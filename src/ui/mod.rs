@@ -5,7 +5,9 @@ mod charts;
 mod controls;
 mod export;
 mod header;
+mod likelihood;
 mod link;
+mod measures;
 mod memory;
 mod pad;
 mod panels;
@@ -13,23 +15,30 @@ mod player;
 mod scene;
 mod state;
 mod view;
+mod words;
 
 use leptos::prelude::*;
 
-use crate::lab::{DatasetId, Language};
+use crate::lab::{DatasetId, Language, Texts};
 use crate::share;
 use state::{Page, Theme, t};
 
 /// Starts the page: reads the link, mounts, and wakes the workers.
 pub fn start() {
     console_error_panic_hook::set_once();
+    state::start(open());
+}
+
+async fn open() {
     let fragment = window().location().hash().unwrap_or_default();
     let (opened, rejected) = share::from_fragment(&fragment);
     let language = memory::language(opened.language.as_deref());
     let theme = memory::theme();
-    let page_at = move || Page::new(opened.config, language, theme, memory::is_dark(theme));
+    let texts = words::first(language).await;
+    let late = texts.is_none();
     mount_to_body(move || {
-        let page = page_at();
+        let texts = texts.unwrap_or_else(Texts::awaited);
+        let page = Page::new(opened.config, language, texts, theme, memory::is_dark(theme));
         page.notices.set(rejected);
         provide_context(page);
         memory::follow(page);
@@ -37,6 +46,9 @@ pub fn start() {
         link::follow(page);
         bridge::connect(page);
         memory::restore(page);
+        if late {
+            words::speak(page, language);
+        }
         if opened.run {
             page.train(true);
         }
@@ -81,6 +93,7 @@ pub fn App() -> impl IntoView {
                         <charts::Schedules />
                         <charts::Losses />
                         <charts::QualityChart />
+                        <measures::Comparisons />
                     </div>
                 </div>
                 <div class="column">

@@ -3,9 +3,8 @@
 use leptos::prelude::*;
 
 use super::state::{flag, page, t, text};
-use crate::diffusion::{Sampler, Schedule, Solver};
 use crate::lab::session::{Phase, Work};
-use crate::lab::{Correction, DeviceWish, RunConfig, Session, Slot, Status};
+use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::Benchmark;
 use crate::share::Rejected;
@@ -80,13 +79,6 @@ pub fn Notice() -> impl IntoView {
     .into_any()
 }
 
-/// Network evaluations that a run of this configuration takes per sample; `None` when the solver decides as it goes.
-fn planned_evaluations(config: &RunConfig) -> Option<u32> {
-    let schedule = Schedule::from_config(config);
-    let levels = schedule.grid(config.spacing.into(), config.steps as usize);
-    Sampler::new(Solver::from_config(config), schedule, levels, 0.0).planned_evaluations()
-}
-
 /// The buttons of a run, its state, and its failure.
 #[component]
 pub fn Play() -> impl IntoView {
@@ -123,12 +115,15 @@ pub fn Play() -> impl IntoView {
                     ("rate", &number(progress.rate, 3)),
                 ],
             ),
+            Status::Running if work != Some(Work::Sampling) => page
+                .filled("status.measuring", &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())]),
             Status::Running => page.text("status.sampling"),
             other => page.text(&format!("status.{}", other.id())),
         }
     };
     let rerun = move |_| {
-        let training = page.session.with_untracked(|s| s.work() != Some(Work::Sampling) && s.failure().is_none());
+        let training =
+            page.session.with_untracked(|s| matches!(s.work(), None | Some(Work::Training)) && s.failure().is_none());
         page.forget(training);
         page.tell(|session| session.restart(&page.config.get_untracked()));
     };
@@ -136,8 +131,8 @@ pub fn Play() -> impl IntoView {
         Status::Loading => share.get().map(|percent| percent / 100.0),
         Status::Running | Status::Paused => {
             let progress = page.progress.get();
-            let training = page.session.with(Session::work) == Some(Work::Training);
-            (training && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
+            let counted = page.session.with(Session::work) != Some(Work::Sampling);
+            (counted && progress.of > 0).then(|| f64::from(progress.step) / f64::from(progress.of))
         }
         _ => None,
     };
@@ -253,6 +248,22 @@ fn Failed() -> impl IntoView {
     .into_any()
 }
 
+/// The measurements of a device, a line each, for the curious.
+fn numbers(b: &Benchmark) -> String {
+    let rows = [
+        ("parameters", f64::from(b.parameters)),
+        ("warm_up_ms", b.warm_up_ms),
+        ("training_step_ms", b.training_step_ms),
+        ("batch", f64::from(b.batch)),
+        ("evaluation_ms", b.evaluation_ms),
+        ("samples", f64::from(b.samples)),
+        ("training_steps_per_second", b.training_steps_per_second),
+        ("samples_per_second", b.samples_per_second),
+    ];
+    let rows: String = rows.map(|(name, value)| format!("\n{name}: {}", number(value, 4))).concat();
+    format!("{}{rows}", b.device.name)
+}
+
 /// What computes, and why.
 #[component]
 pub fn Device() -> impl IntoView {
@@ -286,9 +297,9 @@ pub fn Device() -> impl IntoView {
         let key = if wish == DeviceWish::Auto { "device.measured" } else { "device.chosen-measured" };
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
-    let json = move || {
+    let measured = move || {
         let measured: Vec<Benchmark> = timings.get().into_iter().flatten().collect();
-        if measured.is_empty() { String::new() } else { serde_json::to_string(&measured).unwrap_or_default() }
+        measured.iter().map(numbers).collect::<Vec<_>>().join("\n\n")
     };
     let idle = move || page.session.with(|s| !s.is_comparing() && !s.is_busy() && s.status() != Status::Loading);
     view! {
@@ -315,9 +326,9 @@ pub fn Device() -> impl IntoView {
             >
                 {t("action.compare")}
             </button>
-            <details class:unseen=flag(move || json().is_empty())>
+            <details class:unseen=flag(move || measured().is_empty())>
                 <summary>{t("device.numbers")}</summary>
-                <pre data-testid="benchmark" dir="ltr">{text(json)}</pre>
+                <pre data-testid="benchmark" dir="ltr">{text(measured)}</pre>
             </details>
         </section>
     }

@@ -6,6 +6,7 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::state::Layers;
 use crate::data::Dataset;
 use crate::diffusion::Level;
+use crate::lab::{ControlId, RunConfig};
 use crate::plot::plane::{Projection, arrows};
 use crate::protocol::Floats;
 use crate::rng::{Rng, Stream};
@@ -35,6 +36,47 @@ pub struct Field {
     pub score: Floats,
 }
 
+/// A line on which the samples are wanted.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Observed {
+    /// Direction that is observed, in degrees.
+    angle: f64,
+    /// What was seen along it.
+    value: f64,
+    /// Standard deviation of what was seen.
+    noise: f64,
+}
+
+impl Observed {
+    /// The observation of a run under control by one.
+    pub fn of(config: &RunConfig) -> Option<Self> {
+        (!matches!(config.control, ControlId::None | ControlId::Class)).then_some(Self {
+            angle: config.observe_angle,
+            value: config.observe_value,
+            noise: config.observe_noise,
+        })
+    }
+
+    /// The line, and one on either side for its noise.
+    fn paint(self, context: &CanvasRenderingContext2d, window: &Projection) {
+        let angle = self.angle.to_radians();
+        let [x, y] = [libm::cos(angle), libm::sin(angle)];
+        // Long enough for any window, wherever it is.
+        let long = 4.0 * window.half + libm::hypot(window.centre[0], window.centre[1]) + self.value.abs();
+        for side in [0.0, -1.0, 1.0] {
+            let value = self.value + side * self.noise;
+            context.set_line_width(window.pixels / if side == 0.0 { 450.0 } else { 1200.0 });
+            context.begin_path();
+            for end in [-long, long] {
+                let [x, y] = window.to_pixels([value * x - end * y, value * y + end * x]);
+                // The first point of a path only moves there.
+                context.line_to(x, y);
+            }
+            context.stroke();
+        }
+    }
+}
+
 /// Everything that is drawn.
 #[derive(Default)]
 pub struct Scene {
@@ -46,6 +88,8 @@ pub struct Scene {
     pub preview: Option<Floats>,
     /// The field of the trained network at the time of the slider.
     pub field: Option<Field>,
+    /// Where the samples are wanted.
+    pub observed: Option<Observed>,
     density: Option<(Level, bool, ImageData)>,
 }
 
@@ -124,6 +168,10 @@ impl Scene {
         {
             context.set_fill_style_str(colours.sample);
             scatter(&context, &window, samples.points(), 2.4 * dot);
+        }
+        if let Some(observed) = self.observed {
+            context.set_stroke_style_str(colours.arrow);
+            observed.paint(&context, &window);
         }
         if view.layers.score {
             self.paint_score(&context, &data, &window, view, colours.arrow);
@@ -289,7 +337,7 @@ fn density_image(data: &Dataset, window: &Projection, view: &View) -> Option<Ima
         .iter()
         .flat_map(|&v| {
             // The square root of the density: faint modes stay visible beside strong ones.
-            let share = if v.is_finite() { (0.5 * (v - top)).exp() } else { 0.0 };
+            let share = if v.is_finite() { libm::exp(0.5 * (v - top)) } else { 0.0 };
             let channel = |c: usize| (colours.low[c] + share * (colours.high[c] - colours.low[c])) as u8;
             [channel(0), channel(1), channel(2), 255]
         })

@@ -1,5 +1,8 @@
 //! What the page knows: the signals that every part of it shares.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use leptos::prelude::*;
 
 use super::scene::Scene;
@@ -7,7 +10,7 @@ use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::lab::session::Action;
 use crate::lab::{Field, Language, RunConfig, Session, Texts, field, texts};
-use crate::protocol::Quality;
+use crate::protocol::{Quality, Report};
 use crate::share::Rejected;
 
 /// Light or dark.
@@ -76,7 +79,8 @@ pub struct Page {
     pub session: RwSignal<Session>,
     /// Language.
     pub language: RwSignal<Language>,
-    texts: RwSignal<Texts>,
+    /// Its texts.
+    pub texts: RwSignal<Texts>,
     /// Light or dark, as wished.
     pub theme: RwSignal<Theme>,
     /// Light or dark, as it is.
@@ -91,6 +95,8 @@ pub struct Page {
     pub progress: RwSignal<Progress>,
     /// Network evaluations of the last sampling run.
     pub evaluations: RwSignal<Option<u32>>,
+    /// The last report about each subject.
+    pub reports: RwSignal<[Option<Report>; 3]>,
     /// Number of frames kept, and the one shown.
     pub frames: RwSignal<(usize, usize)>,
     /// Grows when the scene has changed in a way no other signal tells.
@@ -114,12 +120,12 @@ pub struct Page {
 impl Page {
     /// The page at its start.
     #[must_use]
-    pub fn new(config: RunConfig, language: Language, theme: Theme, dark: bool) -> Self {
+    pub fn new(config: RunConfig, language: Language, texts: Texts, theme: Theme, dark: bool) -> Self {
         Self {
             session: RwSignal::new(Session::new(config.device)),
             config: RwSignal::new(config),
             language: RwSignal::new(language),
-            texts: RwSignal::new(Texts::of(language)),
+            texts: RwSignal::new(texts),
             theme: RwSignal::new(theme),
             dark: RwSignal::new(dark),
             layers: RwSignal::new(Layers {
@@ -134,6 +140,7 @@ impl Page {
             quality: RwSignal::new(Vec::new()),
             progress: RwSignal::new(Progress::default()),
             evaluations: RwSignal::new(None),
+            reports: RwSignal::default(),
             frames: RwSignal::new((0, 0)),
             repaint: RwSignal::new(0),
             notices: RwSignal::new(Vec::new()),
@@ -157,12 +164,6 @@ impl Page {
     pub fn filled(self, key: &str, values: &[(&str, &str)]) -> String {
         let text = self.texts.with(|texts| texts::fill(texts.get(key), values));
         self.language.get().digits(&text)
-    }
-
-    /// Changes the language.
-    pub fn speak(self, language: Language) {
-        self.texts.set(Texts::of(language));
-        self.language.set(language);
     }
 
     /// A field of the configuration as text, followed.
@@ -213,6 +214,12 @@ impl Page {
             self.quality.set(Vec::new());
             self.progress.set(Progress::default());
         }
+        self.reports.update(|[likelihood, samples, control]| {
+            (*samples, *control) = (None, None);
+            if training {
+                *likelihood = None;
+            }
+        });
         self.evaluations.set(None);
         self.playing.set(true);
         self.frames.set((0, 0));
@@ -273,4 +280,9 @@ pub fn text(change: impl Fn() -> String + Send + Sync + 'static) -> Signal<Strin
 /// The same for what is so or not.
 pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
     Signal::derive(change)
+}
+
+/// Runs a task of the page. Boxed, because every type of a task would have an executor's code of its own.
+pub fn start(task: impl Future<Output = ()> + 'static) {
+    leptos::task::spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
 }

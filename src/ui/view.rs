@@ -5,7 +5,7 @@ use std::time::Duration;
 use leptos::html::Canvas;
 use leptos::prelude::*;
 
-use super::scene::{FIELD_SIDE, View};
+use super::scene::{FIELD_SIDE, Observed, View};
 use super::state::{Layers, Page, flag, page, t, text};
 use super::{export, player};
 use crate::data::Dataset;
@@ -30,7 +30,14 @@ pub fn prepare(page: Page) {
             scene.set_data(Dataset::new(dataset, &drawing).ok(), seed, DATA_POINTS);
             scene.forget_run(true);
         });
+        page.reports.set(Default::default());
         page.frames.set((0, 0));
+        page.paint();
+    });
+    let known = Memo::new(move |_| page.config.with(Observed::of));
+    Effect::new(move |_| {
+        let observed = known.get();
+        page.scene.update_value(|scene| scene.observed = observed);
         page.paint();
     });
     // The field of the network is asked for when the slider rests and the worker has time.

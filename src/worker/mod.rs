@@ -19,10 +19,12 @@ pub fn start(wish: DeviceWish) {
     panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
         // The last words: after a panic nothing of this instance runs any more.
-        port::post(&Event::Failed {
-            run: None,
-            failure: Failure { kind: FailureKind::Internal, detail: info.to_string() },
-        });
+        let detail = info.to_string();
+        let words = detail.to_lowercase();
+        // A GPU out of memory tells Burn, and Burn gives up.
+        let short = words.contains("out of memory") || words.contains("memory allocation");
+        let kind = if short { FailureKind::OutOfMemory } else { FailureKind::Internal };
+        port::post(&Event::Failed { run: None, failure: Failure { kind, detail } });
     }));
     let Some(mut port) = BrowserPort::open() else { return };
     spawn_local(async move {

@@ -6,15 +6,15 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use js_sys::Reflect;
-use serde::Serialize;
+use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
 
 use crate::engine::inbox::Waiting;
 use crate::engine::{Fetching, Port};
-use crate::protocol::{Command, Event, Failure, FailureKind};
+use crate::protocol::{Command, Event};
+use crate::wire;
 
 /// The port of a dedicated worker to its page. There is one per worker.
 pub struct BrowserPort {
@@ -75,9 +75,13 @@ impl BrowserPort {
         let inbox = Mailbox::new();
         let on_command = Closure::new({
             let inbox = Rc::clone(&inbox);
-            move |message: MessageEvent| match serde_wasm_bindgen::from_value::<Command>(message.data()) {
-                Ok(command) => deliver(&inbox, command),
-                Err(error) => post(&failed(format!("a message could not be read: {error}"))),
+            move |message: MessageEvent| {
+                // What is no byte array becomes an empty one, which no command is.
+                let bytes = message.data().dyn_into::<Uint8Array>().map(|b| b.to_vec()).unwrap_or_default();
+                match wire::decode::<Command>(&bytes) {
+                    Ok(command) => deliver(&inbox, command),
+                    Err(error) => post(&Event::Failed { run: None, failure: error.into() }),
+                }
             }
         });
         scope.set_onmessage(Some(on_command.as_ref().unchecked_ref()));
@@ -139,15 +143,15 @@ pub(super) fn scope() -> Option<DedicatedWorkerGlobalScope> {
 /// Sends an event to the page. What cannot be sent is said on the console: there is nobody else to tell.
 pub(super) fn post(event: &Event) {
     let Some(scope) = scope() else { return };
-    let sent = event
-        .serialize(&serde_wasm_bindgen::Serializer::new())
-        .map_err(JsValue::from)
-        .and_then(|message| scope.post_message(&message));
+    let sent = match wire::encode(event) {
+        Ok(bytes) => {
+            // The copy leaves this memory, so that it can be handed over without another one.
+            let message = Uint8Array::from(bytes.as_slice());
+            scope.post_message_with_transfer(&message, &js_sys::Array::of1(&message.buffer()))
+        }
+        Err(error) => Err(JsValue::from_str(&error.to_string())),
+    };
     if let Err(error) = sent {
         wasm_bindgen::throw_val(error);
     }
-}
-
-fn failed(detail: String) -> Event {
-    Event::Failed { run: None, failure: Failure { kind: FailureKind::Internal, detail } }
 }

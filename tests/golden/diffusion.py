@@ -148,6 +148,24 @@ for order in (1, 2, 3):
     for basis in ("bh1", "bh2"):
         scheduler = scheduling_unipc_multistep.UniPCMultistepScheduler(solver_order=order, solver_type=basis, **linear)
         schedule_run(f"unipc-{order}-{basis}-8", scheduling_unipc_multistep, scheduler, 8)
+
+
+def learned_run(name, steps):
+    """DDPM with a learned variance: beside the noise the model says v = sin(3 x), between the two fixed variances."""
+    noise = Noise(len(runs))
+    scheduling_ddpm.randn_tensor = lambda *a, **k: noise()
+    scheduler = table_schedule(variance_type="learned_range", **linear)
+    scheduler.set_timesteps(steps)
+    x, trajectory = torch.tensor(START)[:, None, None, None], []
+    for t in scheduler.timesteps:
+        power = scheduler.alphas_cumprod[t].item()
+        _, eps = denoise(x.numpy(), math.sqrt(power), math.sqrt(1 - power))
+        x = scheduler.step(torch.cat([torch.tensor(eps), torch.sin(3 * x)], dim=1), t, x).prev_sample
+        trajectory.append(x.flatten().tolist())
+    runs[name] = {"steps": [int(t) for t in scheduler.timesteps], "noise": noise.drawn, "trajectory": trajectory}
+
+
+learned_run("ddpm-learned_range", 10)
 out["table_runs"] = runs
 
 # --- score_sde's samplers, as in diffusers ------------------------------------------------------------------------

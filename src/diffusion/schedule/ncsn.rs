@@ -45,7 +45,7 @@ pub fn ratio_for_overlap(wanted: f64, dimension: usize) -> f64 {
 /// The number of geometric levels from `sigma_max` to `sigma_min` whose ratio is nearest to `ratio`.
 #[must_use]
 pub fn level_count(sigma_max: f64, sigma_min: f64, ratio: f64) -> usize {
-    ((sigma_max / sigma_min).ln() / ratio.ln()).round().max(1.0) as usize + 1
+    (libm::log(sigma_max / sigma_min) / libm::log(ratio)).round().max(1.0) as usize + 1
 }
 
 /// Technique 4: the ratio of the samples' variance to the level's after `steps` Langevin steps of size
@@ -94,11 +94,11 @@ pub fn normal_quantile(p: f64) -> f64 {
         return -normal_quantile(1.0 - p);
     }
     // ln Phi is concave and rising, so Newton's steps on it cannot leave the line once below the root.
-    let mut x = -(-2.0 * p.ln()).sqrt();
+    let mut x = -(-2.0 * libm::log(p)).sqrt();
     for _ in 0..60 {
         let cdf = normal_cdf(x);
-        let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-        let step = (cdf / p).ln() * cdf / density;
+        let density = libm::exp(-0.5 * x * x) / std::f64::consts::TAU.sqrt();
+        let step = libm::log(cdf / p) * cdf / density;
         x -= step;
         if step.abs() < 1e-15 * x.abs().max(1.0) {
             break;

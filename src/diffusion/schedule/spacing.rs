@@ -66,9 +66,11 @@ impl Schedule {
             Spacing::LogSnr => {
                 spread(count, start.log_snr(), end.log_snr()).map(|log_snr| self.level_at_log_snr(log_snr)).collect()
             }
-            Spacing::Karras { rho } => spread(count, ratio(start).powf(1.0 / rho), ratio(end).powf(1.0 / rho))
-                .map(|root| self.level_at_log_snr(-2.0 * rho * root.ln()))
-                .collect(),
+            Spacing::Karras { rho } => {
+                spread(count, libm::pow(ratio(start), 1.0 / rho), libm::pow(ratio(end), 1.0 / rho))
+                    .map(|root| self.level_at_log_snr(-2.0 * rho * libm::log(root)))
+                    .collect()
+            }
             Spacing::Quadratic => {
                 spread(count, first.sqrt(), last.sqrt()).map(|root| self.level(root * root)).collect()
             }

@@ -26,7 +26,7 @@ impl Betas {
         let mut log_alpha = 0.0;
         log_alphas.push(log_alpha);
         for beta in &betas {
-            log_alpha += 0.5 * (-beta).ln_1p();
+            log_alpha += 0.5 * libm::log1p(-beta);
             log_alphas.push(log_alpha);
         }
         Self { betas, log_alphas }
@@ -49,7 +49,7 @@ impl Betas {
     pub fn cosine(count: usize) -> Self {
         let signal = |i: usize| {
             let angle = (i as f64 / count as f64 + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * FRAC_PI_2;
-            angle.cos().powi(2)
+            libm::cos(angle).powi(2)
         };
         Self::new((0..count).map(|i| (1.0 - signal(i + 1) / signal(i)).min(0.999)).collect())
     }
@@ -57,7 +57,7 @@ impl Betas {
     /// From `first` to `last` along the logistic function on `[-6, 6]` (GeoDiff, as in diffusers).
     #[must_use]
     pub fn sigmoid(count: usize, first: f64, last: f64) -> Self {
-        Self::new(spread(count, -6.0, 6.0).map(|v| first + (last - first) / (1.0 + (-v).exp())).collect())
+        Self::new(spread(count, -6.0, 6.0).map(|v| first + (last - first) / (1.0 + libm::exp(-v))).collect())
     }
 
     /// DDPM's betas for another number of steps: `1000 / count * [1e-4, 0.02]` (Nichol and Dhariwal 2021).
@@ -73,7 +73,7 @@ impl Betas {
         let mut previous = 0.0;
         let betas = steps.iter().map(|&step| {
             let log_alpha = self.log_alphas[(step + 1).min(self.betas.len())];
-            let beta = -(2.0 * (log_alpha - previous)).exp_m1();
+            let beta = -libm::expm1(2.0 * (log_alpha - previous));
             previous = log_alpha;
             beta
         });
@@ -96,7 +96,7 @@ impl Betas {
     /// `alpha_bar` after step `i` (the papers' cumulative product), by the last step when `i` is beyond it.
     #[must_use]
     pub fn signal_power(&self, i: usize) -> f64 {
-        (2.0 * self.log_alphas[(i + 1).min(self.betas.len())]).exp()
+        libm::exp(2.0 * self.log_alphas[(i + 1).min(self.betas.len())])
     }
 
     /// Time of step `i`.

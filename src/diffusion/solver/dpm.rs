@@ -6,7 +6,7 @@ use crate::diffusion::{Denoiser, Level, State};
 
 /// `(a_t / a_s) x - sigma_t (e^h - 1) noise`, their equation 3.7 and the base of the higher orders.
 fn base<S: State>(from: Level, to: Level, h: f64, x: S, noise: S) -> S {
-    x.blend(to.alpha / from.alpha, noise, -to.sigma * h.exp_m1())
+    x.blend(to.alpha / from.alpha, noise, -to.sigma * libm::expm1(h))
 }
 
 /// DPM-Solver-1, which is DDIM.
@@ -24,7 +24,7 @@ pub(super) async fn second<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mu
     let noise = run.estimate(&x, from).await.noise;
     let trial = base(from, middle, clock(middle) - clock(from), x.clone(), noise.clone());
     let change = run.estimate(&trial, middle).await.noise.blend(1.0, noise.clone(), -1.0);
-    base(from, to, h, x, noise).blend(1.0, change, -to.sigma * h.exp_m1())
+    base(from, to, h, x, noise).blend(1.0, change, -to.sigma * libm::expm1(h))
 }
 
 /// DPM-Solver-3 with `r1 = 1/3`, `r2 = 2/3`, their algorithm 2.
@@ -48,5 +48,9 @@ pub(super) async fn third<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mut
 
 /// `(e^h - 1) / h - 1`, by its series where the difference cancels.
 pub(super) fn phi(h: f64) -> f64 {
-    if h.abs() < 1e-3 { h / 2.0 * (1.0 + h / 3.0 * (1.0 + h / 4.0 * (1.0 + h / 5.0))) } else { h.exp_m1() / h - 1.0 }
+    if h.abs() < 1e-3 {
+        h / 2.0 * (1.0 + h / 3.0 * (1.0 + h / 4.0 * (1.0 + h / 5.0)))
+    } else {
+        libm::expm1(h) / h - 1.0
+    }
 }

@@ -45,7 +45,7 @@ pub(super) async fn deterministic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let data = run.estimate(&x, from).await.data;
     history.push(from, data.clone());
     let h = clock(to) - clock(from);
-    let phi_1 = (-h).exp_m1();
+    let phi_1 = libm::expm1(-h);
     let base = x.blend(to.sigma / from.sigma, data.clone(), -to.alpha * phi_1);
 
     let order = run.order(order).min(history.len());
@@ -80,9 +80,9 @@ pub(super) async fn stochastic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let data = run.estimate(&x, from).await.data;
     history.push(from, data.clone());
     let h = clock(to) - clock(from);
-    let fresh = -(-2.0 * h).exp_m1();
+    let fresh = -libm::expm1(-2.0 * h);
     let z = run.draw(&x);
-    let base = x.blend(to.sigma / from.sigma * (-h).exp(), data.clone(), to.alpha * fresh).blend(
+    let base = x.blend(to.sigma / from.sigma * libm::exp(-h), data.clone(), to.alpha * fresh).blend(
         1.0,
         z,
         to.sigma * root(fresh),

@@ -64,7 +64,7 @@ pub(super) async fn edm<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let mut x = x.scale(1.0 / from.alpha);
     if active {
         let gamma = (churn.amount / run.steps as f64).min(std::f64::consts::SQRT_2 - 1.0);
-        let raised = run.schedule.level_at_log_snr(-2.0 * (sigma * (1.0 + gamma)).ln());
+        let raised = run.schedule.level_at_log_snr(-2.0 * libm::log(sigma * (1.0 + gamma)));
         if raised.sigma / raised.alpha > sigma {
             hat = raised;
         }

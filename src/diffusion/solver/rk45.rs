@@ -1,9 +1,9 @@
 //! The probability-flow ODE by Dormand and Prince's pair of orders 5 and 4 with step control, as score_sde solves it
 //! with scipy: the same tableau, first step and control of the error.
 
-use super::context::{Context, NoiseSource};
+use super::context::{Context, NoiseSource, NoiseUse, Tally};
 use super::ode::slope;
-use crate::diffusion::{Denoiser, State};
+use crate::diffusion::{Denoiser, Level, Schedule, State};
 
 /// Times of the stages.
 const NODES: [f64; 6] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0];
@@ -45,12 +45,40 @@ pub struct Tolerance {
 pub(super) struct Adaptive<S> {
     /// Time reached.
     pub t: f64,
-    /// Slope there.
-    slope: S,
+    /// Slope there; `None` after the sample was changed from outside.
+    slope: Option<S>,
     /// Length of the next attempt.
     step: f64,
     /// Whether the last attempt was rejected.
     rejected: bool,
+}
+
+impl<S> Adaptive<S> {
+    /// Forgets the slope, because the sample is no longer where it was taken.
+    pub fn moved(&mut self) {
+        self.slope = None;
+    }
+}
+
+/// Follows the probability-flow ODE from one level to another, up or down. Gives the end and the evaluations it took.
+pub async fn follow<S: State, D: Denoiser<S>>(
+    schedule: &Schedule,
+    tolerance: Tolerance,
+    (from, to): (Level, Level),
+    model: &mut D,
+    mut x: S,
+) -> (S, u32) {
+    let (mut tally, mut memory) = (Tally::default(), None::<Adaptive<S>>);
+    // The flow draws no noise.
+    let mut silence = |like: &S, _: NoiseUse| like.clone();
+    while memory.as_ref().is_none_or(|now| now.t != to.t) {
+        let (model, noise, tally) = (&mut *model, &mut silence, &mut tally);
+        let mut run = Context { from, to, step: 0, steps: 1, schedule, model, noise, tally };
+        if let Some(next) = attempt(&mut run, &mut memory, &x, tolerance).await {
+            x = next;
+        }
+    }
+    (x, tally.evaluations)
 }
 
 /// One attempt towards `run.to`, which ends there if it can. Gives the new sample if the attempt was accepted.
@@ -71,7 +99,11 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let h = direction * length;
     let target = if length == (end - now.t).abs() { end } else { now.t + h };
 
-    let mut stages = vec![now.slope.clone()];
+    let slope = match now.slope {
+        Some(slope) => slope,
+        None => slope_at(run, x, now.t).await,
+    };
+    let mut stages = vec![slope.clone()];
     for (node, weights) in NODES.iter().zip(STAGES).skip(1) {
         let trial = combine(x, &stages, weights, h);
         stages.push(slope_at(run, &trial, now.t + node * h).await);
@@ -93,10 +125,9 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     *memory = Some(if accepted {
         // After a rejection the step may not grow at once.
         let most = if now.rejected { 1.0 } else { GROW_MOST };
-        let slope = stages.pop().unwrap_or(zero);
-        Adaptive { t: target, slope, step: length * factor.min(most), rejected: false }
+        Adaptive { t: target, slope: stages.pop(), step: length * factor.min(most), rejected: false }
     } else {
-        Adaptive { step: length * factor.max(SHRINK_MOST), rejected: true, ..now }
+        Adaptive { t: now.t, slope: Some(slope), step: length * factor.max(SHRINK_MOST), rejected: true }
     });
     accepted.then_some(next)
 }
@@ -120,7 +151,7 @@ async fn start<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let d2 = second.blend(1.0, slope.clone(), -1.0).mean_norm().await / scale / h0;
     let h1 = if d1 <= 1e-15 && d2 <= 1e-15 { (1e-3 * h0).max(1e-6) } else { (0.01 / d1.max(d2)).powf(0.2) };
     let step = (100.0 * h0).min(h1).min(span);
-    Adaptive { t, slope, step: if step.is_nan() { shortest(t) } else { step }, rejected: false }
+    Adaptive { t, slope: Some(slope), step: if step.is_nan() { shortest(t) } else { step }, rejected: false }
 }
 
 async fn slope_at<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mut Context<'_, S, D, N>, x: &S, t: f64) -> S {

@@ -57,7 +57,7 @@ fn advance<S: State>(
     let Some((_, data)) = history.back(0) else { return x };
     let h = clock(to) - clock(from);
     let hh = -h;
-    let growth = hh.exp_m1();
+    let growth = libm::expm1(hh);
     let scale = match basis {
         Basis::Linear => hh,
         Basis::Exponential => growth,

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::error::ImageError;
 use super::model::ImageModel;
-use super::pictures::{Pictures, read};
+use super::pictures::{Pictures, finish};
 use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
 use crate::engine::device::{DeviceError, Opened};
@@ -136,8 +136,7 @@ impl Pace {
         }
         self.queued += 1;
         if self.queued >= self.limit {
-            // One number: it is there when all before it is.
-            read(output.clone().slice([0..1, 0..1, 0..1, 0..1])).await?;
+            finish(output).await?;
             let each = (watch.now_ms() - self.since) / f64::from(self.queued);
             self.limit = (QUEUE_MS / each.max(1e-3)).clamp(1.0, MOST_QUEUED) as u32;
             self.queued = 0;
@@ -197,13 +196,13 @@ impl<W: Watch> ImageDenoiser<'_, W> {
             return Ok(without);
         }
         let with = ask(x, labels)?;
-        Ok(without.clone() + (with - without) * self.guidance)
+        Ok(Pictures(with).blend(self.guidance, Pictures(without), 1.0 - self.guidance).0)
     }
 
     /// The raw outputs for all images, a few at a time.
-    async fn outputs(&mut self, x: &Tensor<4>, level: Level) -> Result<Tensor<4>, Stopped> {
+    async fn outputs(&mut self, x: &Pictures, level: Level) -> Result<Pictures, Stopped> {
         let failed = |error: EngineError| Stopped::Failed(error);
-        let images = x.dims()[0];
+        let images = x.0.dims()[0];
         let scale = self.model.conventions.input.scale(level);
         let time = self.model.conventions.time_of(level);
         let mut parts = Vec::new();
@@ -214,9 +213,9 @@ impl<W: Watch> ImageDenoiser<'_, W> {
                 return Err(Stopped::GivenUp);
             }
             let end = (done + self.pace.batch).min(images);
-            let part = if end - done == images { x.clone() } else { x.clone().slice([done..end]) };
+            let part = x.part(done, end).scale(scale);
             let labels = if self.labels.len() == images { &self.labels[done..end] } else { self.labels };
-            let output = self.output(part * scale, time, labels).map_err(failed)?;
+            let output = self.output(part.0, time, labels).map_err(failed)?;
             match self.pace.wait(&output, self.watch).await {
                 Ok(()) => {}
                 Err(error) if self.pace.batch > 1 && is_want_of_memory(&error) => {
@@ -226,11 +225,12 @@ impl<W: Watch> ImageDenoiser<'_, W> {
                 }
                 Err(error) => return Err(failed(error.into())),
             }
-            parts.push(output);
+            parts.push(Pictures(output));
             self.pace.evaluated += (end - done) as u64;
             done = end;
         }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(parts, 0) })
+        // Without images there is nothing to say.
+        Ok(Pictures::join(parts).unwrap_or_else(|| x.clone()))
     }
 }
 
@@ -241,7 +241,7 @@ fn is_want_of_memory(error: &DeviceError) -> bool {
 impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
     async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
         let outputs = match self.stopped {
-            None => self.outputs(&x.0, level).await,
+            None => self.outputs(x, level).await,
             Some(_) => return Estimate { data: x.clone(), noise: x.clone() },
         };
         let output = match outputs {
@@ -252,8 +252,8 @@ impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
             }
         };
         let channels = x.0.dims()[1];
-        let (output, variance) = if output.dims()[1] == 2 * channels {
-            (output.clone().narrow(1, 0, channels), Some(output.narrow(1, channels, channels)))
+        let (output, variance) = if output.0.dims()[1] == 2 * channels {
+            (output.channels(0, channels), Some(output.channels(channels, channels).0))
         } else {
             (output, None)
         };
@@ -265,10 +265,9 @@ impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
             map.x *= scale;
             map.output *= unit;
         }
-        let output = Pictures(output);
         let data = to_data.of(x.clone(), output.clone());
         if self.clip {
-            let data = Pictures(data.0.clamp(-1.0, 1.0));
+            let data = data.clamp();
             let sigma = level.sigma.max(1e-12);
             let noise = x.clone().blend(1.0 / sigma, data.clone(), -level.alpha / sigma);
             return Estimate { data, noise };
@@ -283,7 +282,6 @@ impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
         // Linear in the output: two values give it.
         let (low, high) = (learned_log_variance(-1.0, smallest, largest), learned_log_variance(1.0, smallest, largest));
         let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
-        let spread = (variance.clone() * (0.5 * half) + 0.5 * middle).exp();
-        Pictures(noise.0 * spread)
+        noise.times_exp(&Pictures(variance.clone()), 0.5 * half, 0.5 * middle)
     }
 }

@@ -43,7 +43,7 @@ impl<'m> ImageSampling<'m> {
     /// # Errors
     /// When the configuration cannot be run.
     pub fn new(id: RunId, config: RunConfig, model: &'m ImageModel, opened: &Opened) -> Result<Self, EngineError> {
-        let no_classes = config.class != ClassId::Any && model.config().classes == 0;
+        let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
         let run = ImageRun::new(config, model, opened)?;
         Ok(Self { id, run, frames: 0, shown: None, clock: Clock::default(), no_classes })
     }

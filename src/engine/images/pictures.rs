@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::diffusion::State;
 use crate::diffusion::control::Elementwise;
 use crate::engine::device::DeviceError;
+use crate::nn::host;
 
 /// Images on the device, `[images, channels, height, width]`; pixels of data are in `[-1, 1]`.
 #[derive(Clone, Debug)]
@@ -33,6 +34,14 @@ impl Pictures {
 pub(super) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
     data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
+}
+
+/// Waits until a tensor is computed, by its first number: what a device was given before is done then too.
+pub(super) async fn finish(tensor: &Tensor<4>) -> Result<(), DeviceError> {
+    if !host::is_host(&tensor.device()) {
+        read(tensor.clone().slice([0..1, 0..1, 0..1, 0..1])).await?;
+    }
+    Ok(())
 }
 
 /// `red, green, blue` of every pixel as bytes, from images with channels before pixels. What is not a number is black.
@@ -69,13 +78,98 @@ fn times(tensor: Tensor<4>, k: f64) -> Tensor<4> {
     if k == 1.0 { tensor } else { tensor * k }
 }
 
+impl Pictures {
+    fn on_host(&self) -> bool {
+        host::is_host(&self.0.device())
+    }
+
+    /// Some of the images.
+    #[must_use]
+    pub fn part(&self, start: usize, end: usize) -> Self {
+        if start == 0 && end == self.0.dims()[0] {
+            return self.clone();
+        }
+        Self(if self.on_host() { host::part(&self.0, start, end) } else { self.0.clone().slice([start..end]) })
+    }
+
+    /// Images one after the other; `None` when there are none.
+    #[must_use]
+    pub fn join(mut parts: Vec<Self>) -> Option<Self> {
+        if parts.len() == 1 {
+            return parts.pop();
+        }
+        let device = parts.first()?.0.device();
+        let parts: Vec<Tensor<4>> = parts.into_iter().map(|part| part.0).collect();
+        Some(Self(if host::is_host(&device) { host::join(parts, &device) } else { Tensor::cat(parts, 0) }))
+    }
+
+    /// Some of the channels.
+    #[must_use]
+    pub fn channels(&self, start: usize, count: usize) -> Self {
+        Self(if self.on_host() {
+            host::channels(&self.0, start, count)
+        } else {
+            self.0.clone().narrow(1, start, count)
+        })
+    }
+
+    /// Every number held within `[-1, 1]`.
+    #[must_use]
+    pub fn clamp(self) -> Self {
+        if self.on_host() {
+            return Self(host::edit(self.0, |x| x.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0))));
+        }
+        Self(self.0.clamp(-1.0, 1.0))
+    }
+
+    /// `self * exp(slope * of + shift)`
+    #[must_use]
+    pub fn times_exp(self, of: &Self, slope: f64, shift: f64) -> Self {
+        if self.on_host() {
+            let of = host::numbers(of.0.clone());
+            return Self(host::edit(self.0, |x| {
+                for (x, of) in x.iter_mut().zip(of) {
+                    *x *= libm::exp(slope * f64::from(of) + shift) as f32;
+                }
+            }));
+        }
+        Self(self.0 * (of.0.clone() * slope + shift).exp())
+    }
+
+    /// Every pixel with the same added to its channels, so that their mean is that of `grey`'s.
+    #[must_use]
+    pub fn with_grey_of(self, grey: &Self) -> Self {
+        if !self.on_host() {
+            let change = grey.0.clone().mean_dim(1) - self.0.clone().mean_dim(1);
+            return Self(self.0 + change);
+        }
+        let [_, channels, height, width] = self.0.dims();
+        let pixels = height * width;
+        let given = host::numbers(grey.0.clone());
+        let mean = |image: &[f32], pixel: usize| {
+            (0..channels).map(|channel| image[channel * pixels + pixel]).sum::<f32>() / channels as f32
+        };
+        Self(host::edit(self.0, |values| {
+            for image in values.chunks_exact_mut(channels * pixels) {
+                for pixel in 0..pixels {
+                    let change = mean(&given, pixel) - mean(image, pixel);
+                    (0..channels).for_each(|channel| image[channel * pixels + pixel] += change);
+                }
+            }
+        }))
+    }
+}
+
 impl State for Pictures {
     fn scale(self, k: f64) -> Self {
+        if self.on_host() {
+            return Self(host::edit(self.0, |x| x.iter_mut().for_each(|x| *x *= k as f32)));
+        }
         Self(times(self.0, k))
     }
 
     fn add(self, other: Self) -> Self {
-        Self(self.0 + other.0)
+        self.blend(1.0, other, 1.0)
     }
 
     fn blend(self, a: f64, other: Self, b: f64) -> Self {
@@ -85,25 +179,51 @@ impl State for Pictures {
         if a == 0.0 {
             return other.scale(b);
         }
+        if self.on_host() {
+            let other = host::numbers(other.0);
+            return Self(host::edit(self.0, |x| {
+                for (x, other) in x.iter_mut().zip(other) {
+                    *x = a as f32 * *x + b as f32 * other;
+                }
+            }));
+        }
         Self(times(self.0, a) + times(other.0, b))
     }
 
     /// Not a number when the device no longer answers; whoever looks at the images next is told why.
     async fn mean_norm(&self) -> f64 {
         let images = self.0.dims()[0];
-        let norms = self.0.clone().reshape([images as i32, -1]).square().sum_dim(1).sqrt();
-        let norms = read(norms).await.unwrap_or_default();
-        norms.iter().map(|norm| f64::from(*norm)).sum::<f64>() / norms.len() as f64
+        let values = if self.on_host() {
+            read(self.0.clone()).await.unwrap_or_default()
+        } else {
+            let squares = self.0.clone().reshape([images as i32, -1]).square().sum_dim(1).sqrt();
+            let norms = read(squares).await.unwrap_or_default();
+            return norms.iter().map(|norm| f64::from(*norm)).sum::<f64>() / norms.len() as f64;
+        };
+        let norm = |image: &[f32]| image.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        values.chunks_exact((values.len() / images.max(1)).max(1)).map(norm).sum::<f64>() / images as f64
     }
 }
 
 impl Elementwise for Pictures {
     fn times(self, other: &Self) -> Self {
+        if self.on_host() {
+            let other = host::numbers(other.0.clone());
+            return Self(host::edit(self.0, |x| x.iter_mut().zip(other).for_each(|(x, other)| *x *= other)));
+        }
         Self(self.0 * other.0.clone())
     }
 
-    /// Exactly one or the other for masks of zeros and ones.
+    /// Exactly one or the other for masks of zeros and ones; a single image or mask is that of all.
     fn select(self, other: Self, mask: &Self) -> Self {
+        if self.on_host() {
+            let (given, mask) = (host::numbers(self.0), host::numbers(mask.0.clone()));
+            return Self(host::edit(other.0, |x| {
+                for ((x, given), mask) in x.iter_mut().zip(given.iter().cycle()).zip(mask.iter().cycle()) {
+                    *x = given * mask + *x * (1.0 - mask);
+                }
+            }));
+        }
         let rest = mask.0.clone().neg() + 1.0;
         Self(self.0 * mask.0.clone() + other.0 * rest)
     }

@@ -1,16 +1,14 @@
 //! A run of images: what the configuration asks for, a step at a time.
 
-use burn::tensor::Tensor;
-
 use super::denoiser::{ImageDenoiser, Pace, Stopped, Watch};
 use super::error::ImageError;
 use super::model::ImageModel;
 use super::noise::{starting_noise, step_noise};
-use super::pictures::{Pictures, from_bytes, read, to_bytes};
+use super::pictures::{Pictures, from_bytes, to_bytes};
 use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
-use crate::diffusion::{NoiseUse, Sampler, Schedule, Solver, State as _};
+use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
 use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::lab::images::SIDE;
@@ -26,8 +24,8 @@ enum Known {
         image: Pictures,
         mask: Pictures,
     },
-    /// The mean of the channels of every pixel.
-    Grey(Tensor<4>),
+    /// The mean of the channels of every pixel, which this image has.
+    Grey(Pictures),
 }
 
 impl Known {
@@ -45,10 +43,11 @@ impl Known {
         let device = &opened.device;
         let image = Pictures::new(from_bytes(config.picture.colours()), [1, 3, SIDE, SIDE], device);
         if config.task == TaskId::Colourise {
-            return Ok(Self::Grey(image.0.mean_dim(1)));
+            return Ok(Self::Grey(image));
         }
         let plane = config.picture.known().iter().map(|known| if *known { 1.0 } else { 0.0 });
-        let mask = Pictures::new(plane.collect(), [1, 1, SIDE, SIDE], device);
+        let plane: Vec<f32> = plane.collect();
+        let mask = Pictures::new(plane.repeat(3), [1, 3, SIDE, SIDE], device);
         Ok(Self::Pixels { image, mask })
     }
 
@@ -58,11 +57,28 @@ impl Known {
             Self::Nothing => data,
             Self::Pixels { image, mask } => image.clone().select(data, mask),
             // The nearest pixel of this grey: every channel moves by the same.
-            Self::Grey(grey) => {
-                let change = grey.clone() - data.0.clone().mean_dim(1);
-                Pictures(data.0 + change)
-            }
+            Self::Grey(image) => data.with_grey_of(image),
         }
+    }
+}
+
+/// The network, whose estimates agree with what is known. One type for all tasks, so that the solvers are there once.
+struct Agreeing<'a, 'd, W> {
+    denoiser: &'a mut ImageDenoiser<'d, W>,
+    known: &'a Known,
+}
+
+impl<W: Watch> Denoiser<Pictures> for Agreeing<'_, '_, W> {
+    async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
+        let known = self.known;
+        if let Known::Nothing = known {
+            return self.denoiser.estimate(x, level).await;
+        }
+        Observed { model: &mut *self.denoiser, project: |data, _| known.project(data) }.estimate(x, level).await
+    }
+
+    fn learned_noise(&self, noise: Pictures, smallest: f64, largest: f64) -> Pictures {
+        self.denoiser.learned_noise(noise, smallest, largest)
     }
 }
 
@@ -105,7 +121,7 @@ impl<'m> ImageRun<'m> {
         let shape = [images, model.config().image_channels, model.side, model.side];
         let start = starting_noise(&config, shape, &opened.device).scale(schedule.prior_std());
         let classes = model.config().classes;
-        let labels = match config.class {
+        let labels = match config.image_class {
             ClassId::Any => Vec::new(),
             class => (0..images).map(|image| class.label(image, classes)).collect(),
         };
@@ -161,13 +177,8 @@ impl<'m> ImageRun<'m> {
         };
         let config = &self.config;
         let mut draw = |like: &Pictures, usage: NoiseUse| step_noise(config, like, usage);
-        let report = if let Known::Nothing = self.known {
-            self.sampler.step(&mut denoiser, &mut draw).await
-        } else {
-            let known = &self.known;
-            let mut observed = Observed { model: &mut denoiser, project: |data| known.project(data) };
-            self.sampler.step(&mut observed, &mut draw).await
-        };
+        let mut agreeing = Agreeing { denoiser: &mut denoiser, known: &self.known };
+        let report = self.sampler.step(&mut agreeing, &mut draw).await;
         match denoiser.stopped {
             None => {}
             Some(Stopped::GivenUp) => {
@@ -215,11 +226,12 @@ impl<'m> ImageRun<'m> {
         let [images, channels, side, _] = self.sampler.x().0.dims();
         let noisy = self.sampler.x().clone().scale(canonical(level).1);
         // One way back from the device for both.
-        let both = match self.sampler.estimate() {
-            Some(estimate) => Tensor::cat(vec![noisy.0, self.known.project(estimate.data.clone()).0], 0),
-            None => noisy.0,
+        let mut both = vec![noisy];
+        both.extend(self.sampler.estimate().map(|estimate| self.known.project(estimate.data.clone())));
+        let values = match Pictures::join(both) {
+            Some(both) => both.values().await?,
+            None => Vec::new(),
         };
-        let values = read(both).await?;
         if !values.iter().all(|value| value.is_finite()) {
             return Err(EngineError::SamplesDiverged { step: self.steps });
         }

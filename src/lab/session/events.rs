@@ -33,6 +33,7 @@ impl Session {
             | Event::Frame { run, .. }
             | Event::Preview { run, .. }
             | Event::Quality { run, .. }
+            | Event::Report { run, .. }
             | Event::Checkpoint { run, .. }
             | Event::Paused { run }
             | Event::Resumed { run }
@@ -70,7 +71,8 @@ impl Session {
             Event::Failed { run, failure } => return self.failed(slot, *run, failure),
             Event::Field { request, .. } => return self.is_newest_field(*request),
             Event::Images(event) => return self.receive_images(slot, event),
-            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } | Event::Quality { .. } => {}
+            Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } => {}
+            Event::Quality { .. } | Event::Report { .. } => {}
         }
         true
     }
@@ -121,7 +123,7 @@ impl Session {
                 return false;
             }
         }
-        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost);
+        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost | FailureKind::Outdated);
         if lost {
             self.device_mut(slot).phase = Phase::Dead;
             self.device_mut(slot).holds = None;

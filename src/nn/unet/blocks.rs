@@ -3,12 +3,9 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{silu, softmax};
-use burn::tensor::module::interpolate;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 
 use super::Style;
-use super::layers::{Conv, GroupNorm, Init, Law, Linear};
+use super::layers::{Conv, GroupNorm, Init, Law, Linear, add, add_to_channels, attend, double, stack};
 
 /// The numbers of one level on one side.
 pub struct Stage {
@@ -75,22 +72,17 @@ impl Resnet {
     }
 
     fn forward(&self, x: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
-        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let h = self.conv1.forward(self.norm1.forward_silu(x.clone()));
         let told = self.time_emb_proj.forward(temb.clone());
-        let [rows, count] = told.dims();
-        let told = told.reshape([rows, count, 1, 1]);
         let h = match self.style {
-            Style::Ddpm => self.norm2.forward(h + told),
-            Style::Improved => {
-                let channels = count / 2;
-                let scale = told.clone().narrow(1, 0, channels) + 1.0;
-                self.norm2.forward(h) * scale + told.narrow(1, channels, channels)
-            }
+            Style::Ddpm => self.norm2.forward_silu(add_to_channels(h, told)),
+            Style::Improved => self.norm2.forward_told(h, told),
         };
-        let h = self.conv2.forward(self.dropout.forward(silu(h)));
+        let h = if h.device().is_autodiff() { self.dropout.forward(h) } else { h };
+        let h = self.conv2.forward(h);
         match &self.conv_shortcut {
-            Some(shortcut) => h + shortcut.forward(x),
-            None => h + x,
+            Some(shortcut) => add(h, shortcut.forward(x)),
+            None => add(h, x),
         }
     }
 }
@@ -121,20 +113,13 @@ impl Attention {
         let [images, channels, height, width] = x.dims();
         let y = self.group_norm.forward(x.clone()).reshape([images, channels, height * width]);
         let share = channels / self.heads;
-        let parts = |y: Tensor<3>| match self.heads {
-            1 => y,
-            heads => y.reshape([images * heads, share, height * width]),
-        };
-        let query = parts(self.to_q.forward_pixels(y.clone()) * (share as f64).powf(-0.5));
-        let key = parts(self.to_k.forward_pixels(y.clone()));
-        let value = parts(self.to_v.forward_pixels(y));
-        // [images, looking pixel, pixel looked at], for each head
-        let weights = softmax(query.transpose().matmul(key), 2);
-        let mut y = value.matmul(weights.transpose()).reshape([images, channels, height * width]);
+        let query = self.to_q.forward_pixels(y.clone(), (share as f64).powf(-0.5));
+        let key = self.to_k.forward_pixels(y.clone(), 1.0);
+        let mut y = attend(query, key, self.to_v.forward_pixels(y, 1.0), self.heads);
         for layer in &self.to_out {
-            y = layer.forward_pixels(y);
+            y = layer.forward_pixels(y, 1.0);
         }
-        x + y.reshape([images, channels, height, width])
+        add(x, y.reshape([images, channels, height, width]))
     }
 }
 
@@ -150,8 +135,7 @@ impl Resample {
     }
 
     fn double(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0, 2.0]);
-        self.conv.forward(interpolate(x, options))
+        self.conv.forward(double(x))
     }
 }
 
@@ -240,7 +224,7 @@ impl UpBlock {
     pub fn forward(&self, mut h: Tensor<4>, temb: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for (index, resnet) in self.resnets.iter().enumerate() {
             if let Some(skip) = skips.pop() {
-                h = Tensor::cat(vec![h, skip], 1);
+                h = stack(h, skip);
             }
             h = resnet.forward(h, temb);
             if let Some(attention) = self.attentions.get(index) {

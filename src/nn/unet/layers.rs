@@ -1,10 +1,13 @@
 //! Layers whose parameters have the names and shapes of PyTorch's.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::module::{conv2d, interpolate};
+use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
 
+use crate::nn::elementwise;
+use crate::nn::host::{self, Then};
 use crate::rng::{Rng, Stream};
 
 use super::Style;
@@ -61,6 +64,74 @@ impl<'a> Init<'a> {
     }
 }
 
+/// Whether a layer is computed by [`crate::nn::host`]: not where derivatives are asked for.
+fn on_host<const D: usize, const E: usize>(x: &Tensor<D>, parameter: &Param<Tensor<E>>) -> bool {
+    host::is_host(&x.device()) && host::is_host(&parameter.val().device())
+}
+
+/// The sum.
+pub fn add(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    if host::is_host(&a.device()) && host::is_host(&b.device()) { host::add(a, b) } else { a + b }
+}
+
+/// The channels of one, then those of the other.
+pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    if host::is_host(&a.device()) && host::is_host(&b.device()) {
+        return host::stack(a, b);
+    }
+    Tensor::cat(vec![a, b], 1)
+}
+
+/// Every pixel twice in both directions.
+pub fn double(x: Tensor<4>) -> Tensor<4> {
+    if host::is_host(&x.device()) {
+        return host::double(x);
+    }
+    interpolate(x, InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0, 2.0]))
+}
+
+/// SiLU of an embedding.
+pub fn activate(x: Tensor<2>) -> Tensor<2> {
+    if host::is_host(&x.device()) { host::edit(x, elementwise::silu_in_place) } else { silu(x) }
+}
+
+/// The sum of rows, of which either may be one for all.
+pub fn broadcast_add(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    if !(host::is_host(&a.device()) && host::is_host(&b.device())) {
+        return a + b;
+    }
+    let ([rows, width], [others, _], device) = (a.dims(), b.dims(), a.device());
+    let (a, b, count) = (host::numbers(a), host::numbers(b), rows.max(others));
+    let at = |values: &[f32], row: usize, column: usize| values[(row * width + column) % values.len()];
+    let values = (0..count * width).map(|i| at(&a, i / width, i % width) + at(&b, i / width, i % width)).collect();
+    host::tensor(values, [count, width], &device)
+}
+
+/// A number added to each channel, for each image or the same for all.
+pub fn add_to_channels(x: Tensor<4>, shifts: Tensor<2>) -> Tensor<4> {
+    if host::is_host(&x.device()) && host::is_host(&shifts.device()) {
+        return host::add_to_channels(x, &host::numbers(shifts));
+    }
+    let [rows, channels] = shifts.dims();
+    x + shifts.reshape([rows, channels, 1, 1])
+}
+
+/// Attention of scaled queries, keys and values, `[images, channels, pixels]`, with channels divided among the heads.
+pub fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
+    if host::is_host(&query.device()) {
+        return host::attend(query, key, value, heads);
+    }
+    let [images, channels, pixels] = query.dims();
+    let parts = |y: Tensor<3>| match heads {
+        1 => y,
+        heads => y.reshape([images * heads, channels / heads, pixels]),
+    };
+    let (query, key, value) = (parts(query), parts(key), parts(value));
+    // [images, looking pixel, pixel looked at], for each head
+    let weights = softmax(query.transpose().matmul(key), 2);
+    value.matmul(weights.transpose()).reshape([images, channels, pixels])
+}
+
 /// A convolution, or a product with `[outputs, inputs]` matrices at every pixel when the kernel has size 1.
 #[derive(Module, Debug)]
 pub struct Conv {
@@ -99,6 +170,9 @@ impl Conv {
     }
 
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
+        if on_host(&x, &self.weight) {
+            return host::convolve(&x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
+        }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)
     }
@@ -119,13 +193,21 @@ impl Linear {
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        if on_host(&x, &self.weight) {
+            return host::linear(x, &self.weight.val(), &host::numbers(self.bias.val()));
+        }
         x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
     }
 
-    /// `[images, inputs, pixels]` to `[images, outputs, pixels]`: at every pixel, without moving the channels last.
-    pub fn forward_pixels(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `[images, inputs, pixels]` to `[images, outputs, pixels]`, times `k`: at every pixel, without moving the channels
+    /// last.
+    pub fn forward_pixels(&self, x: Tensor<3>, k: f64) -> Tensor<3> {
+        if on_host(&x, &self.weight) {
+            return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
+        }
         let outputs = self.bias.lazy_shape()[0];
-        self.weight.val().unsqueeze::<3>().matmul(x) + self.bias.val().reshape([1, outputs, 1])
+        let y = self.weight.val().unsqueeze::<3>().matmul(x) + self.bias.val().reshape([1, outputs, 1]);
+        if k == 1.0 { y } else { y * k }
     }
 }
 
@@ -151,6 +233,34 @@ impl GroupNorm {
 
     /// `[images, channels, height, width]`, as it came.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if on_host(&x, &self.weight) { self.run_on_host(x, Then::default()) } else { self.run(x) }
+    }
+
+    /// With SiLU after it.
+    pub fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
+        if on_host(&x, &self.weight) {
+            return self.run_on_host(x, Then { told: None, silu: true });
+        }
+        silu(self.run(x))
+    }
+
+    /// With a scale (about 1) and a shift of each channel after it, from the two halves of `told`, and then SiLU.
+    pub fn forward_told(&self, x: Tensor<4>, told: Tensor<2>) -> Tensor<4> {
+        if on_host(&x, &self.weight) {
+            return self.run_on_host(x, Then { told: Some(&host::numbers(told)), silu: true });
+        }
+        let [rows, count] = told.dims();
+        let (told, channels) = (told.reshape([rows, count, 1, 1]), count / 2);
+        let scale = told.clone().narrow(1, 0, channels) + 1.0;
+        silu(self.run(x) * scale + told.narrow(1, channels, channels))
+    }
+
+    fn run_on_host(&self, x: Tensor<4>, then: Then) -> Tensor<4> {
+        let (weight, bias) = (host::numbers(self.weight.val()), host::numbers(self.bias.val()));
+        host::group_norm(x, &weight, &bias, self.groups, self.epsilon, then)
+    }
+
+    fn run(&self, x: Tensor<4>) -> Tensor<4> {
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;
         let x = x.reshape([images, self.groups, share * height * width]);
@@ -176,7 +286,15 @@ impl Embedding {
     }
 
     /// The rows of these indices.
-    pub fn forward(&self, rows: Tensor<1, Int>) -> Tensor<2> {
-        self.weight.val().select(0, rows)
+    pub fn forward(&self, rows: &[i32]) -> Tensor<2> {
+        let table = self.weight.val();
+        let ([_, width], device) = (table.dims(), table.device());
+        if host::is_host(&device) {
+            let values = host::numbers(table);
+            let row = |row: &i32| values.chunks_exact(width).nth(*row as usize).unwrap_or_default().iter().copied();
+            return host::tensor(rows.iter().flat_map(row).collect(), [rows.len(), width], &device);
+        }
+        let rows = TensorData::new(rows.to_vec(), [rows.len()]);
+        table.select(0, Tensor::<1, Int>::from_data(rows, &device))
     }
 }

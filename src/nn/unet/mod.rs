@@ -18,11 +18,11 @@ mod parameters;
 mod time;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::silu};
+use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
 
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear};
+use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, activate, broadcast_add};
 
 pub use config::{ConfigError, Style, UNetConfig};
 pub use cost::Cost;
@@ -169,15 +169,14 @@ impl UNet {
         let features = time_features(times, self.config.channels, self.config.style);
         let features = TensorData::new(features, [times.len(), self.config.channels]);
         let hidden = self.time_embedding.linear_1.forward(Tensor::from_data(features, &self.device()));
-        let mut embedding = self.time_embedding.linear_2.forward(silu(hidden));
+        let mut embedding = self.time_embedding.linear_2.forward(activate(hidden));
         if let Some(table) = &self.class_embedding {
             let labels = if labels.is_empty() { &[None] } else { labels };
             let rows: Vec<i32> = labels.iter().map(|label| label.unwrap_or(classes) as i32).collect();
-            let rows = TensorData::new(rows, [labels.len()]);
-            embedding = embedding + table.forward(Tensor::<1, Int>::from_data(rows, &self.device()));
+            embedding = broadcast_add(embedding, table.forward(&rows));
         }
         // Every block begins by activating it, so it is done once.
-        Ok(Condition(silu(embedding)))
+        Ok(Condition(activate(embedding)))
     }
 
     /// The output for noisy images `x`, `[images, image_channels, height, width]`: the same shape, or with twice the
@@ -198,6 +197,6 @@ impl UNet {
         for block in &self.up_blocks {
             h = block.forward(h, temb, &mut skips);
         }
-        self.conv_out.forward(silu(self.conv_norm_out.forward(h)))
+        self.conv_out.forward(self.conv_norm_out.forward_silu(h))
     }
 }

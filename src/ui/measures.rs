@@ -1,0 +1,105 @@
+//! Tables of measured numbers, each beside what it should be, and the comparisons of samples with data.
+
+use leptos::prelude::*;
+
+use super::state::{Page, flag, page, t, text};
+use crate::lab::Status;
+use crate::plot::label::number;
+use crate::protocol::{Floats, Measure, Subject};
+
+/// Test id of a table, and stem of those of its rows.
+const fn name(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Likelihood => "likelihood",
+        Subject::Samples => "inspection",
+        Subject::Control => "controlled",
+    }
+}
+
+/// `value ± error`, or what there is of it.
+fn with_error(page: Page, value: f64, error: f64) -> String {
+    if value.is_nan() {
+        return String::new();
+    }
+    let digits = |value| page.language.get().digits(&number(value, 3));
+    let after = if error.is_nan() { String::new() } else { format!(" <small>± {}</small>", digits(error)) };
+    format!("<bdi dir='ltr'>{}{after}</bdi>", digits(value))
+}
+
+/// A row. As text: a table of its own type for each cell would be most of the page.
+fn row(page: Page, subject: Subject, row: &Measure) -> String {
+    let Measure { id, value, error, reference, spread, .. } = row;
+    let of = row.number.to_string();
+    let (label, end) = match row.number {
+        0 => (page.text(&format!("measure.{id}")), String::new()),
+        _ => (page.filled(&format!("measure.{id}"), &[("number", &of)]), format!("-{of}")),
+    };
+    let (now, then) = (with_error(page, *value, *error), with_error(page, *reference, *spread));
+    format!(
+        "<tr data-testid='{}-{id}{end}' data-value='{value}' data-error='{error}' data-reference='{reference}' \
+         data-spread='{spread}'><th scope='row'>{label}</th><td>{now}</td><td>{then}</td></tr>",
+        name(subject)
+    )
+}
+
+/// The table of a report, once there is one.
+#[component]
+pub fn Numbers(
+    /// Of which report.
+    subject: Subject,
+) -> impl IntoView {
+    let page = page();
+    let there = move || page.reports.with(|all| all[subject as usize].is_some());
+    let html = text(move || {
+        let head = ["measure.what", "measure.value", "measure.reference"]
+            .map(|key| format!("<th scope='col'>{}</th>", page.text(key)))
+            .concat();
+        let rows = page.reports.with(|all| {
+            let rows = all[subject as usize].iter().flat_map(|report| &report.rows);
+            rows.map(|measure| row(page, subject, measure)).collect::<String>()
+        });
+        format!("<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>")
+    });
+    view! { <table class="numbers" class:gone=flag(move || !there()) data-testid=name(subject) inner_html=html></table> }
+        .into_any()
+}
+
+/// The samples on show, if there are any.
+fn samples(page: Page) -> Option<Floats> {
+    page.scene.with_value(|scene| scene.samples(usize::MAX, false).cloned())
+}
+
+/// What control made of the samples, and every comparison of samples with data.
+#[component]
+pub fn Comparisons() -> impl IntoView {
+    let page = page();
+    let controlled = move || page.reports.with(|all| all[Subject::Control as usize].is_some());
+    let able = move || {
+        let some = page.frames.get().0 > 0 || (page.repaint.get(), page.scene.with_value(|s| s.preview.is_some())).1;
+        some && page.session.with(|s| matches!(s.status(), Status::Idle | Status::Done))
+    };
+    view! {
+        <div class="chart" class:gone=flag(move || !controlled())>
+            <strong>{t("measure.controlled")}</strong>
+            <Numbers subject=Subject::Control />
+        </div>
+        <details class="chart">
+            <summary>{t("measure.title")}</summary>
+            <p class="note">{t("measure.note")}</p>
+            <button
+                type="button"
+                data-testid="inspect"
+                disabled=flag(move || !able())
+                on:click=move |_| {
+                    if let Some(points) = samples(page) {
+                        page.tell(|session| session.inspect(&page.config.get_untracked(), points));
+                    }
+                }
+            >
+                {t("action.inspect")}
+            </button>
+            <Numbers subject=Subject::Samples />
+        </details>
+    }
+    .into_any()
+}

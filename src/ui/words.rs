@@ -1,0 +1,74 @@
+//! The texts of the page: a locale file is fetched when its language is first spoken, and kept for the visit.
+
+use std::cell::{Cell, RefCell};
+
+use js_sys::Promise;
+use leptos::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use web_sys::Response;
+
+use super::state::{Page, start};
+use crate::lab::{Language, Texts};
+
+/// How long the first picture of the page waits for its texts, in milliseconds.
+const PATIENCE: i32 = 400;
+
+thread_local! {
+    static READ: RefCell<[Option<&'static str>; 3]> = const { RefCell::new([None; 3]) };
+    /// Counts the changes of language, so that the last wish wins and not the last answer.
+    static WISHES: Cell<u32> = const { Cell::new(0) };
+}
+
+async fn fetch(language: Language) -> Result<JsValue, JsValue> {
+    // The digest keeps texts of another build, in a cache on the way, from being taken for ours.
+    let address = format!("./{}?v={}", language.file(), env!("SCOREFIELD_LOCALES"));
+    let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
+    if response.ok() { JsFuture::from(response.text()?).await } else { Err(response.status_text().into()) }
+}
+
+fn keep(language: Language, text: &JsValue) -> Option<Texts> {
+    let file: &'static str = text.as_string()?.leak();
+    READ.with_borrow_mut(|read| read[language as usize] = Some(file));
+    Some(Texts::read(file))
+}
+
+/// The texts of a language, if they arrive soon enough for the first picture of the page.
+pub async fn first(language: Language) -> Option<Texts> {
+    let timer = Promise::new(&mut |resolve, _| {
+        // Without a timer the page merely waits for the answer.
+        let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, PATIENCE);
+    });
+    let fetched = future_to_promise(fetch(language));
+    let race = Promise::race(&js_sys::Array::of2(&fetched, &timer));
+    keep(language, &JsFuture::from(race).await.ok()?)
+}
+
+/// Changes the language as soon as its texts are there. Without them the page keeps the one it has, and says so.
+pub fn speak(page: Page, language: Language) {
+    let wish = WISHES.get() + 1;
+    WISHES.set(wish);
+    start(async move {
+        let texts = match READ.with_borrow(|read| read[language as usize]) {
+            Some(file) => Some(Texts::read(file)),
+            None => fetch(language).await.ok().and_then(|text| keep(language, &text)),
+        };
+        if WISHES.get() != wish {
+            return;
+        }
+        match texts {
+            Some(texts) => {
+                page.texts.set(texts);
+                page.language.set(language);
+            }
+            None => {
+                if page.texts.with_untracked(Texts::are_awaited) {
+                    page.texts.set(Texts::default());
+                }
+                // Not a key: what has no text is shown as it is.
+                page.file_notice.set(language.without_file());
+                page.language.notify();
+            }
+        }
+    });
+}
