@@ -182,3 +182,65 @@ impl<W: Watch> JacobianProduct<Pictures> for Tracked<'_, W> {
         (Estimate { data: Pictures(data.0.inner()), noise: Pictures(noise.0.inner()) }, Pictures(product))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::{State as _, now};
+    use crate::engine::images::Conventions;
+    use crate::engine::open;
+    use crate::lab::DeviceWish;
+    use crate::nn::objective::{Convention, Objective};
+    use crate::nn::unet::UNetConfig;
+
+    #[test]
+    fn the_product_with_the_jacobian_is_that_of_differences() {
+        let opened = now(open(DeviceWish::Cpu)).unwrap();
+        let config = UNetConfig {
+            channels: 8,
+            multipliers: vec![1, 2],
+            layers: 1,
+            attention_levels: vec![1],
+            groups: 4,
+            dropout: 0.0,
+            ..UNetConfig::cifar10()
+        };
+        let mut stream = 0;
+        let network = config.init(0, &opened.device.clone().autodiff()).unwrap();
+        let network = network.load(|_, shape| {
+            stream += 1;
+            let fan = shape[1..].iter().product::<usize>().max(1) as f32;
+            let draws = Rng::new(3, Stream::Test, stream).normals(shape.iter().product());
+            Ok::<_, ()>(draws.into_iter().map(|z| z / fan.sqrt()).collect())
+        });
+        let Convention { prediction, input, time } = Objective::Edm.convention();
+        let model = ImageModel::new(network.unwrap(), Conventions { prediction, input, time }, 8);
+        let shape = [2, 3, 8, 8];
+        let draw = |index| Pictures::new(Rng::new(4, Stream::Test, index).normals(384), shape, &opened.device);
+        let (x, v, u) = (draw(0), draw(1), draw(2));
+        let level = Level { t: 0.5, alpha: 1.0, sigma: 0.7 };
+        let mut pace = Pace::new(&model, &opened).with_batch(2);
+        let mut watch = ();
+        let mut tracked = Tracked(ImageDenoiser {
+            model: &model,
+            labels: &[],
+            guidance: 1.0,
+            clip: false,
+            pace: &mut pace,
+            watch: &mut watch,
+            variance: None,
+            stopped: None,
+        });
+        let mut ask = |x: &Pictures| now(tracked.estimate_with_product(x, level, &v));
+        let (_, product) = ask(&x);
+        let h = 1e-2;
+        let ahead = ask(&x.clone().blend(1.0, u.clone(), h)).0.noise;
+        let behind = ask(&x.blend(1.0, u.clone(), -h)).0.noise;
+        let differences = now(v.dots(&ahead.blend(0.5 / h, behind, -0.5 / h)));
+        for (found, expected) in now(product.dots(&u)).into_iter().zip(differences) {
+            // Central differences of single precision: 1e-7 / h relative to outputs, and h^2 of the third derivative.
+            assert!((found - expected).abs() < 1e-2 * expected.abs().max(1.0), "{found} instead of {expected}");
+        }
+        assert!(tracked.0.stopped.is_none());
+    }
+}
