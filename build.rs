@@ -8,6 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+/// Sources beside those of the messages that only the page's side of the conversation needs.
+const OF_THE_PAGE: [&str; 4] = ["session", "session.rs", "settings.rs", "texts.rs"];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
@@ -43,6 +46,9 @@ fn digest(paths: &[&str]) -> u32 {
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {
+    if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| OF_THE_PAGE.contains(&name)) {
+        return;
+    }
     if path.is_dir() {
         let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for entry in entries.filter_map(Result::ok) {

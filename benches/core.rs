@@ -1,8 +1,11 @@
 //! What the mathematics itself costs, without any network: `cargo bench --bench core`.
 
 use divan::{Bencher, black_box};
+use scorefield::data::{Condition, Dataset, Exact};
+use scorefield::diffusion::likelihood::{Probes, flow_likelihood};
+use scorefield::diffusion::solver::Tolerance;
 use scorefield::diffusion::{Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
-use scorefield::lab::{RunConfig, ScheduleId, SolverId};
+use scorefield::lab::{DatasetId, Drawing, RunConfig, ScheduleId, SolverId};
 
 fn main() {
     divan::main();
@@ -24,7 +27,7 @@ fn free(x: &Vec<[f64; 2]>, _: Level) -> Estimate<Vec<[f64; 2]>> {
 fn twenty_steps_of_2000_points(bencher: Bencher, id: &str) {
     let Some(solver) = SolverId::from_id(id) else { return };
     let config = RunConfig { solver, steps: STEPS, tolerance: 1e-2, ..RunConfig::default() };
-    let unit: Vec<[f64; 2]> = (0..POINTS).map(|i| [(i as f64).sin(), (i as f64).cos()]).collect();
+    let unit = circle();
     bencher.bench(|| {
         let sampler = Sampler::from_config(&config, unit.clone());
         let mut noise = |_: &Vec<[f64; 2]>, _: NoiseUse| unit.clone();
@@ -52,4 +55,45 @@ fn grid_of_1000_levels(bencher: Bencher, id: &str) {
     let Some(schedule) = ScheduleId::from_id(id) else { return };
     let schedule = Schedule::from_config(&RunConfig { schedule, levels: 1000, ..RunConfig::default() });
     bencher.bench(|| black_box(&schedule).grid(Spacing::LogSnr, 1000));
+}
+
+/// The exact denoiser of the moons, 96 components, on 2000 points.
+#[divan::bench]
+fn exact_estimates_of_2000_points(bencher: Bencher) {
+    let data = moons();
+    let unit = circle();
+    bencher.bench(|| data.standard.at(Schedule::Cosine.level(0.4)).estimates(black_box(&unit)));
+}
+
+/// What guidance by an observation adds to each of them.
+#[divan::bench]
+fn guidance_of_2000_points(bencher: Bencher) {
+    let (data, unit) = (moons(), circle());
+    let condition = Condition::Observation { direction: [0.6, 0.8], value: 0.3, noise: 0.1 };
+    bencher.bench(|| {
+        let marginal = data.standard.at(Schedule::Cosine.level(0.4));
+        unit.iter().map(|&x| condition.gradient(&marginal, x)).collect::<Vec<_>>()
+    });
+}
+
+/// Exact log-densities of 64 points by the probability flow at the page's tolerance.
+#[divan::bench]
+fn flow_likelihood_of_64_points(bencher: Bencher) {
+    let data = moons();
+    let x: Vec<[f64; 2]> = circle()[..64].to_vec();
+    let units = [vec![[1.0, 0.0]; 64], vec![[0.0, 1.0]; 64]];
+    bencher.bench(|| {
+        let mut model = Exact::new(&data.standard);
+        let mut exact = Probes { model: &mut model, probes: &units, weight: 1.0 };
+        let tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
+        now(flow_likelihood(&Schedule::Cosine, tolerance, &mut exact, x.clone()))
+    });
+}
+
+fn moons() -> Dataset {
+    Dataset::new(DatasetId::Moons, &Drawing::default()).expect("a data set without a drawing")
+}
+
+fn circle() -> Vec<[f64; 2]> {
+    (0..POINTS).map(|i| [(i as f64).sin(), (i as f64).cos()]).collect()
 }

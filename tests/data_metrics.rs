@@ -1,12 +1,13 @@
 //! Metrics against NumPy and SciPy, and against what is known of perfect and of wrong samples.
 
 use scorefield::data::metrics::{
-    Floor, Judge, Slices, bootstrap, divergences, energy_distance, floor, frechet, gaussian_fit, histogram_side,
-    maximum_mean_discrepancy, modes, precision_recall, quality, sliced::wasserstein,
+    Floor, Inspection, Judge, Slices, bootstrap, divergences, energy_distance, floor, frechet, gaussian_fit,
+    histogram_side, maximum_mean_discrepancy, modes, precision_recall, quality, sliced::wasserstein,
 };
 use scorefield::data::{Dataset, Mixture, SquareGrid};
 use scorefield::diffusion::Level;
 use scorefield::lab::{DatasetId, Drawing};
+use scorefield::protocol::Measure;
 use scorefield::rng::{Rng, Stream};
 
 #[derive(serde::Deserialize)]
@@ -208,7 +209,7 @@ fn unbiased_distances_are_zero_within_their_spread_for_equal_distributions() {
     // Four standard errors of the mean of forty independent pairs.
     assert!(energy.mean.abs() < 4.0 * energy.spread / 40_f64.sqrt());
     assert!(mmd.mean.abs() < 4.0 * mmd.spread / 40_f64.sqrt());
-    let shifted: Vec<[f64; 2]> = other.iter().map(|p| [p[0] + 0.5, p[1]]).collect();
+    let shifted: Vec<[f64; 2]> = other.iter().map(|p| [p[0] + 1.0, p[1]]).collect();
     assert!(energy_distance(&shifted, &other) > 10.0 * energy.spread);
     assert!(maximum_mean_discrepancy(&shifted, &other, 0.5) > 10.0 * mmd.spread);
 }
@@ -255,4 +256,53 @@ fn samples_that_are_not_finite_are_outside_and_break_nothing() {
     assert!(quality.sliced.is_nan());
     assert_eq!(histogram_side(0), 4);
     assert_eq!(histogram_side(2000), 16);
+}
+
+#[test]
+fn every_comparison_comes_with_a_floor_and_an_error_of_the_right_size() {
+    let data = dataset(DatasetId::EightGaussians);
+    let draw = |i| data.mixture.draw(&mut Rng::new(3, Stream::Test, i), 400);
+    let inspect = |samples: &[[f64; 2]]| {
+        let mut inspection = Inspection::new(&data, samples, 5);
+        assert!(inspection.rows().is_empty());
+        let (_, of) = inspection.progress();
+        for step in 1..=of {
+            assert_eq!(inspection.step(), step == of);
+        }
+        inspection.rows()
+    };
+    let runs: Vec<Vec<Measure>> = (0..6).map(|i| inspect(&draw(i))).collect();
+    for (index, row) in runs[0].iter().enumerate() {
+        let values: Vec<f64> = runs.iter().map(|rows| rows[index].value).collect();
+        let found = Floor::of(&values);
+        if row.id == "covered" {
+            assert_eq!((found.mean, row.reference), (8.0, 8.0));
+            continue;
+        }
+        // The mean of six draws is within six of its standard errors of the reference.
+        let spread = row.spread.max(found.spread);
+        assert!((found.mean - row.reference).abs() < 6.0 * spread / 6.0_f64.sqrt() + 1e-9, "{row:?} {values:?}");
+        // Standard deviations of six and of eight values agree within a factor of five, and the shares near a mode differ
+        // by single points.
+        if row.id != "near" {
+            assert!(row.error < 5.0 * spread && spread < 5.0 * row.error.max(row.spread), "{row:?} {found:?}");
+        }
+    }
+    // What is wrong is far outside.
+    let shifted: Vec<[f64; 2]> = draw(9).iter().map(|p| [p[0] + 1.0, p[1]]).collect();
+    for row in inspect(&shifted) {
+        if ["kl", "js", "sliced", "energy", "mmd", "frechet", "precision"].contains(&row.id.as_str()) {
+            assert!((row.value - row.reference).abs() > 6.0 * row.spread, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn an_inspection_of_nothing_or_of_nonsense_ends() {
+    let data = dataset(DatasetId::Moons);
+    for samples in [vec![], vec![[1.0, 0.0]], vec![[f64::NAN; 2]; 5]] {
+        let mut inspection = Inspection::new(&data, &samples, 5);
+        while !inspection.step() {}
+        assert!(!inspection.rows().is_empty());
+    }
 }

@@ -1,15 +1,29 @@
 //! The page end to end, in headless Chromium, from the files that visitors get. Needs dist/ (`make dist`).
 
+#[path = "e2e/devices.rs"]
+mod devices;
+#[path = "e2e/drawing.rs"]
+mod drawing;
+#[path = "e2e/files.rs"]
+mod files;
+#[path = "e2e/languages.rs"]
+mod languages;
 #[path = "e2e/likelihood.rs"]
 mod likelihood;
+#[path = "e2e/network.rs"]
+mod network;
 #[path = "e2e/page.rs"]
 mod page;
+#[path = "e2e/recovery.rs"]
+mod recovery;
+#[path = "e2e/samples.rs"]
+mod samples;
 // The benchmark in a browser uses the rest of it.
 #[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]
 mod webdriver;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use page::{LATE, Page, SOON};
 
@@ -36,34 +50,6 @@ fn training_on_the_cpu_lowers_the_loss_and_brings_the_samples_near_the_data() {
     assert!(last < first, "loss {first} -> {last}");
     assert!(last_kl < first_kl, "KL {first_kl} -> {last_kl}");
     assert!(last_kl > 0.0 && floor > 0.0, "KL {last_kl}, floor {floor}");
-    page.close();
-}
-
-#[test]
-fn a_tiny_run_on_webgpu_is_done_by_webgpu() {
-    let page = Page::open(
-        "train-gpu",
-        "#dataset=mixture&device=gpu&width=8&depth=1&batch=16&training-steps=5&samples=16&steps=2&seed=3",
-    );
-    page.wait_for(&["idle"], LATE);
-    page.press("train");
-    page.until("a loss is shown", LATE, || page.number("loss", "data-value"));
-    page.wait_for(&["done"], LATE);
-    assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
-    // The adapter's name comes from the worker that answered.
-    let device = page.text("device");
-    assert!(device.starts_with("WebGPU ·"), "{device}");
-    let loss = page.number("loss", "data-value").expect("a loss");
-    assert!(loss.is_finite() && loss > 0.0, "{loss}");
-    page.close();
-}
-
-#[test]
-fn a_device_that_is_asked_for_and_is_not_there_is_an_error_and_not_another_device() {
-    let page = Page::open_without_webgpu("no-gpu", "#device=gpu&run=1");
-    page.wait_for(&["failed"], SOON);
-    assert_eq!(page.number("loss", "data-value"), None);
-    assert!(!page.text("error").trim().is_empty());
     page.close();
 }
 
@@ -145,42 +131,5 @@ fn a_run_can_be_held_stepped_and_stopped_at_once() {
     page.wait_for(&["done", "idle"], SOON);
     // Said, not asserted: a shared machine may be slow. The engine's own tests bound the steps between two looks.
     println!("stopped after {} ms, the driver's own time included", asked.elapsed().as_millis());
-    page.close();
-}
-
-#[test]
-fn exported_weights_can_be_loaded_back_and_sampled() {
-    let page = Page::open("weights", &format!("{SMALL}&training-steps=50"));
-    page.wait_for(&["idle"], SOON);
-    page.press("train");
-    page.wait_for(&["done"], LATE);
-    page.press("export-weights");
-    let file = page.saved(".safetensors");
-
-    page.go("#device=cpu&steps=5&samples=100");
-    page.wait_for(&["idle"], SOON);
-    page.browser.type_into("[data-testid='import']", &file.to_string_lossy()).expect("a file can be chosen");
-    page.until("the configuration of the file is taken", SOON, || (page.value("width") == "32").then_some(()));
-    page.press("sample");
-    page.wait_for(&["done"], LATE);
-    assert!(page.number("evaluations", "data-value").is_some_and(|n| n > 0.0));
-    page.close();
-}
-
-#[test]
-fn the_page_is_drawn_before_a_worker_has_loaded_and_speaks_three_languages() {
-    let page = Page::open("languages", "#device=cpu");
-    let paint = page.browser.script(
-        "const p = performance.getEntriesByName('first-contentful-paint')[0]; return p ? p.startTime : null;",
-        &[],
-    );
-    println!("first contentful paint after {paint} ms");
-    for (language, direction) in [("fa", "rtl"), ("zh", "ltr"), ("en", "ltr")] {
-        page.set("language", language);
-        page.until("the page changes its language", Duration::from_secs(10), || {
-            let shown = page.browser.script("const h = document.documentElement; return h.lang + ' ' + h.dir;", &[]);
-            (shown.as_str()? == format!("{language} {direction}")).then_some(())
-        });
-    }
     page.close();
 }

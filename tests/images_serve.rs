@@ -61,7 +61,7 @@ fn page_with(config: &UNetConfig, precision: Precision) -> Page {
         input: Input::Karras { data_std: 0.5 },
         time: TimeConvention::LogSigma { factor: 100.0 },
         image_size: 8,
-        classes: (0..config.image_classes).map(|class| format!("class {class}")).collect(),
+        classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
         files: shards.iter().map(|(name, bytes)| ManifestFile::describe(name, bytes)).collect(),
         licence: "MIT".into(),
         provenance: "made for a test".into(),

@@ -1,6 +1,9 @@
 //! The worker's end of `postMessage`, in a worker of a real browser.
 #![cfg(target_arch = "wasm32")]
 
+#[path = "support/reproduce.rs"]
+mod reproduce;
+
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -92,4 +95,20 @@ async fn a_file_is_read_in_pieces_kept_and_forgotten() {
         assert!(port.keep("a-key", None).await);
     }
     assert!(port.fetch("./nothing-is-here", Some("a-key")).await.is_err());
+}
+
+#[wasm_bindgen_test]
+fn draws_weights_and_batches_are_those_of_the_native_build() {
+    assert_eq!(reproduce::differences(), Vec::<String>::new());
+}
+
+#[wasm_bindgen_test]
+async fn a_message_of_another_build_is_no_command() {
+    let mut port = BrowserPort::open().expect("this is a worker");
+    let mut bytes = wire::encode(&Command::Stop).expect("bytes");
+    bytes[0] ^= 1;
+    arrive(&js_sys::Uint8Array::from(bytes.as_slice()).into());
+    arrive(&as_sent(&Command::Pause));
+    assert_eq!(port.recv().await, Command::Pause);
+    assert_eq!(port.try_recv(), None);
 }

@@ -63,7 +63,7 @@ pub fn adjusted<S: State>(
     let back = place.x.clone().blend(1.0, x.clone(), -1.0).blend(1.0, score.clone(), -0.5 * epsilon);
     let log_ratio = log_density - place.log_density - square_norm(&back) / (2.0 * epsilon) + 0.5 * square_norm(&z);
     let log_acceptance = if log_ratio.is_nan() { f64::NEG_INFINITY } else { log_ratio.min(0.0) };
-    let accepted = uniform < log_acceptance.exp();
+    let accepted = uniform < libm::exp(log_acceptance);
     if accepted {
         *place = Place { x, log_density, score };
     }

@@ -175,7 +175,7 @@ pub async fn flow_likelihood<S: Batched>(
 /// `width`, where neighbouring grey values of 256 are `width / 256` apart: 8 bits for `[0, 1]`, 7 for `[-1, 1]` are added.
 #[must_use]
 pub fn bits_per_dimension(log_density: f64, dimension: usize, width: f64) -> f64 {
-    -log_density / (dimension.max(1) as f64 * std::f64::consts::LN_2) + (256.0 / width).log2()
+    -log_density / (dimension.max(1) as f64 * std::f64::consts::LN_2) + libm::log2(256.0 / width)
 }
 
 /// Uniform dequantisation of a grey value, `(value + u) / 256` in `[0, 1)`, with `u` uniform in `[0, 1)`.
@@ -231,7 +231,7 @@ pub async fn variational_bound<S: Batched>(
     let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0, samples: Vec::new() };
     let Some(top) = levels.first() else { return bound };
     let ratio = (top.sigma / prior_std).powi(2);
-    let fixed = 0.5 * dimension * (ratio - 1.0 - ratio.ln());
+    let fixed = 0.5 * dimension * (ratio - 1.0 - libm::log(ratio));
     let scale = 0.5 * (top.alpha / prior_std).powi(2);
     bound.samples = data.dots(data).await.iter().map(|square| fixed + scale * square).collect();
     bound.prior = mean(&bound.samples);
@@ -249,7 +249,7 @@ pub async fn variational_bound<S: Batched>(
             let share = posterior.variance / variance(posterior, from, to);
             let miss = data.clone().blend(1.0, estimate.data, -1.0);
             let (fixed, scale) =
-                (dimension * (share - 1.0 - share.ln()), posterior.data.powi(2) / posterior.variance * share);
+                (dimension * (share - 1.0 - libm::log(share)), posterior.data.powi(2) / posterior.variance * share);
             miss.dots(&miss).await.iter().map(|square| 0.5 * (fixed + scale * square)).collect()
         };
         bound.samples.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term);

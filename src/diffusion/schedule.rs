@@ -292,7 +292,8 @@ impl Schedule {
 
 /// `alpha` and `sigma = sqrt(1 - alpha^2)` from `ln alpha`.
 fn preserve(log_alpha: f64) -> (f64, f64) {
-    (libm::exp(log_alpha), (-libm::expm1(2.0 * log_alpha)).max(0.0).sqrt())
+    // Subtracted from 0, not negated: which of -0 and 0 is the larger is for each processor to say.
+    (libm::exp(log_alpha), (0.0 - libm::expm1(2.0 * log_alpha)).max(0.0).sqrt())
 }
 
 /// `B(t)`, the integral of `beta` from 0 to `t`.

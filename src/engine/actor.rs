@@ -151,6 +151,9 @@ async fn load_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run
             // A stop ends what waits for the weights too.
             for command in inbox.take_until_stop() {
                 if let Command::Sample { run, .. }
+                | Command::Train { run, .. }
+                | Command::Continue { run, .. }
+                | Command::Likelihood { run, .. }
                 | Command::Images(ImageCommand::SelfTest { run } | ImageCommand::Benchmark { run, .. }) = command
                 {
                     inbox.port.send(Event::Done { run, stopped: true, millis: 0.0 });

@@ -112,7 +112,7 @@ impl<'s> Likelihood<'s> {
             done: parts(done),
             of: parts(self.data.len()),
             rows: self.rows(),
-            data: Floats::from_points(&in_data(&self.data[..shown].to_vec(), self.sampled.dataset())),
+            data: Floats::from_points(&in_data(&self.data[..shown], self.sampled.dataset())),
             latent: Floats::from_points(&self.found.latent[..shown].to_vec().scale(scale)),
             terms: Floats::from_points(&terms.collect::<Vec<_>>()),
         };

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::batch::Batch;
 use super::device::{DeviceError, Opened};
 use crate::nn::adam::{Moments, TensorMoments, Update};
+use crate::nn::host::ONLY as CPU_ONLY;
 use crate::nn::kernels::{CpuMlp, Gradient, rows_at_once};
 use crate::nn::mlp::OUTPUTS;
 use crate::nn::{Architecture, Mlp, features};
@@ -47,7 +48,7 @@ impl Network {
     #[must_use]
     pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
         let count = parameters.len();
-        let form = if opened.info.gpu {
+        let form = if opened.info.gpu && !CPU_ONLY {
             let device = opened.device.clone();
             let mlp = Mlp::new(architecture, parameters, &device);
             let average = mlp.parameters().clone();
@@ -73,6 +74,7 @@ impl Network {
     pub fn part(&mut self, batch: &mut Batch, update: Update, architecture: Architecture) -> bool {
         match &mut self.form {
             Form::Cpu(form) => form.part(batch, update),
+            Form::Device(_) if CPU_ONLY => true,
             Form::Device(form) => {
                 let DeviceForm { mlp, moments, average, losses, device } = form.as_mut();
                 let rows = batch.weights.len();
@@ -98,7 +100,7 @@ impl Network {
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
         match &mut self.form {
             Form::Cpu(form) => Ok(std::mem::take(&mut form.losses)),
-            Form::Device(form) if form.losses.is_empty() => Ok(Vec::new()),
+            Form::Device(form) if CPU_ONLY || form.losses.is_empty() => Ok(Vec::new()),
             Form::Device(form) => read(Tensor::cat(std::mem::take(&mut form.losses), 0)).await,
         }
     }
@@ -110,6 +112,7 @@ impl Network {
     pub async fn average(&self) -> Result<Vec<f32>, DeviceError> {
         match &self.form {
             Form::Cpu(form) => Ok(form.average.clone()),
+            Form::Device(_) if CPU_ONLY => Ok(Vec::new()),
             Form::Device(form) => read(form.average.clone()).await,
         }
     }
@@ -159,7 +162,7 @@ impl Evaluator {
     #[must_use]
     pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
         let chunk = if opened.info.gpu { GPU_CHUNK } else { rows_at_once(architecture) };
-        let form = if opened.info.gpu {
+        let form = if opened.info.gpu && !CPU_ONLY {
             let mlp = Mlp::new(architecture, parameters, &opened.device);
             Still::Device(Box::new((mlp, opened.device.clone())))
         } else {
@@ -181,6 +184,7 @@ impl Evaluator {
     pub async fn evaluate(&self, rows: Vec<f32>, points: usize) -> Result<Vec<f32>, DeviceError> {
         match &self.form {
             Still::Cpu(mlp) => Ok(mlp.forward(rows, points)),
+            Still::Device(_) if CPU_ONLY => Ok(Default::default()),
             Still::Device(form) => {
                 let (mlp, device) = form.as_ref();
                 let x = Tensor::<2>::from_data(TensorData::new(rows, [points, features::COUNT]), device);
@@ -203,6 +207,7 @@ impl Evaluator {
     ) -> Result<(Vec<f32>, Vec<f32>), DeviceError> {
         match &self.form {
             Still::Cpu(mlp) => Ok(mlp.forward_with_tangent(rows, tangents, points)),
+            Still::Device(_) if CPU_ONLY => Ok(Default::default()),
             Still::Device(form) => {
                 let (mlp, device) = form.as_ref();
                 let tensor = |rows| Tensor::<2>::from_data(TensorData::new(rows, [points, features::COUNT]), device);

@@ -86,7 +86,7 @@ impl<M: Denoiser<Points>> Denoiser<Points> for Held<'_, M> {
     async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
         let mut estimate = self.model.estimate(x, level).await;
         for ((x, data), noise) in x.iter().zip(&mut estimate.data).zip(&mut estimate.noise) {
-            let far = data[0].hypot(data[1]);
+            let far = libm::hypot(data[0], data[1]);
             if far > self.radius {
                 *data = data.map(|d| d * self.radius / far);
                 *noise = [0, 1].map(|i| (x[i] - level.alpha * data[i]) / level.sigma.max(1e-12));

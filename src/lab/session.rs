@@ -89,6 +89,8 @@ pub enum Work {
 }
 
 /// What the page has to do for the session.
+// An action is done as soon as it is made: nothing is gained by boxing the command.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Find out whether the browser has an adapter for WebGPU, and say so to [`Session::adapter`].
@@ -306,9 +308,9 @@ impl Session {
 
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
+        self.experiment = config.experiment;
         let slot = self.active();
         if config.experiment == ExperimentId::Images {
-            self.experiment = config.experiment;
             self.bring_images(slot, config);
         } else if config.denoiser == DenoiserId::Trained {
             self.bring_weights(slot);
@@ -381,6 +383,7 @@ impl Session {
         if !ready {
             // The worker never heard of the run.
             self.device_mut(slot).queue.clear();
+            self.lose_images(slot);
             self.run = None;
         } else if matches!(self.status(), Status::Running | Status::Paused) {
             self.post(slot, Command::Stop);

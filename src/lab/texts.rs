@@ -79,10 +79,13 @@ impl Language {
         if self != Self::Persian {
             return text.to_owned();
         }
-        text.chars()
-            .map(|c| match c.to_digit(10) {
+        let bytes = text.as_bytes();
+        let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+        text.char_indices()
+            .map(|(at, c)| match c.to_digit(10) {
                 Some(digit) => char::from_u32('۰' as u32 + digit).unwrap_or(c),
-                None if c == '.' => '٫',
+                // The point of a number, not the end of a sentence.
+                None if c == '.' && digit(at.checked_sub(1)) && digit(Some(at + 1)) => '٫',
                 None => c,
             })
             .collect()
@@ -186,6 +189,7 @@ mod tests {
     #[test]
     fn persian_numbers_have_persian_digits() {
         assert_eq!(Language::Persian.digits("KL 0.25"), "KL ۰٫۲۵");
+        assert_eq!(Language::Persian.digits("است. 3 و 4."), "است. ۳ و ۴.");
         assert_eq!(Language::Chinese.digits("0.25"), "0.25");
     }
 }

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::elementwise;
 
-/// Whether there is no other device in this program.
-const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "gpu")));
+/// Whether there is no other device in this program: what the others need is then left out, a third of its size.
+pub const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "gpu")));
 /// Numbers of an unfolded piece of an image: as many as stay in the caches.
 const PIECE: usize = 1 << 17;
 

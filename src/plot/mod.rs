@@ -6,6 +6,7 @@ pub mod curve;
 pub mod label;
 pub mod plane;
 pub mod scale;
+pub mod theme;
 
 pub use chart::{LineChart, Series};
 pub use colour::{Rgb, diverging, image, sequential};

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::state::{page, t, text};
+use super::state::{memo, page, t, text};
 use crate::diffusion::Schedule;
 use crate::plot::chart::{Frame, LineChart, Series};
 use crate::plot::curve::smoothed;
@@ -15,10 +15,10 @@ const POINTS: usize = 120;
 const MOST: usize = 1200;
 
 /// A chart beside others.
-pub const SMALL: Frame = Frame { width: 320.0, height: 150.0, left: 44.0, right: 10.0, top: 8.0, bottom: 24.0 };
+pub const SMALL: Frame = Frame { width: 250.0, height: 160.0, left: 38.0, right: 8.0, top: 22.0, bottom: 36.0 };
 
-/// The inside of a chart's `<svg>`: grid, curves, and a line at `now`.
-fn drawn(chart: &LineChart, now: Option<f64>) -> String {
+/// The inside of a chart's `<svg>`: grid, titles of the axes, curves, and a line at `now`.
+fn drawn(chart: &LineChart, now: Option<f64>, [along, up]: &[String; 2]) -> String {
     let frame = chart.frame;
     let (left, right) = (frame.left, frame.width - frame.right);
     let (top, bottom) = (frame.top, frame.height - frame.bottom);
@@ -30,8 +30,11 @@ fn drawn(chart: &LineChart, now: Option<f64>) -> String {
     }
     for mark in &chart.x_marks {
         let at = number(mark.at, 5);
-        svg += &format!("<text x='{at}' y='{}' class='x'>{}</text>", frame.height - 6.0, mark.label);
+        svg += &format!("<text x='{at}' y='{}' class='x'>{}</text>", bottom + 14.0, mark.label);
     }
+    let middle = (left + right) / 2.0;
+    svg += &format!("<text x='{middle}' y='{}' class='x title'>{along}</text>", frame.height - 7.0);
+    svg += &format!("<text x='{}' y='{}' class='title'>{up}</text>", 4.0, top - 9.0);
     svg += &format!("<path class='axis' d='M{left} {bottom}H{right}'/>");
     for line in chart.lines.iter().filter(|line| !line.path.is_empty()) {
         let (path, colour, dashes) = (&line.path, line.colour.css(), line.dashes);
@@ -52,6 +55,8 @@ pub fn Chart(
     /// Key of the sentence shown while there is nothing to draw; empty when there always is.
     #[prop(default = "")]
     empty: &'static str,
+    /// Keys of the titles of the horizontal and the vertical axis, with their units.
+    axes: [&'static str; 2],
     /// The chart, and the place of the moment on its horizontal axis.
     chart: Memo<Option<(LineChart, Option<f64>)>>,
 ) -> impl IntoView {
@@ -103,7 +108,9 @@ pub fn Chart(
                     aria-label=described
                     viewBox=format!("0 0 {} {}", SMALL.width, SMALL.height)
                     inner_html=move || {
-                        chart.with(|chart| chart.as_ref().map(|(chart, now)| drawn(chart, *now)).unwrap_or_default())
+                        // Isolated, so that a title runs in its own direction in a chart that runs from left to right.
+                        let titles = axes.map(|key| format!("\u{2068}{}\u{2069}", page.text(key)));
+                        chart.with(|chart| chart.as_ref().map(|(c, now)| drawn(c, *now, &titles)).unwrap_or_default())
                     }
                 />
             </Show>
@@ -116,16 +123,12 @@ pub fn Chart(
 #[component]
 pub fn Schedules() -> impl IntoView {
     let page = page();
-    let shape = Memo::new(move |_| {
-        page.config.with(|c| (c.schedule, c.beta_min, c.beta_max, c.sigma_min, c.sigma_max, c.levels))
-    });
-    let levels = Memo::new(move |_| {
-        shape.track();
-        let schedule = page.config.with_untracked(Schedule::from_config);
+    let levels = memo(move || {
+        let schedule = page.config.with(Schedule::from_config);
         let time = |i: usize| i as f64 / POINTS as f64;
         (0..=POINTS).map(|i| schedule.level(time(i))).collect::<Vec<_>>()
     });
-    let scales = Memo::new(move |_| {
+    let scales = memo(move || {
         let series = |name: &str, value: &dyn Fn(crate::diffusion::Level) -> f64| Series {
             name: name.to_owned(),
             points: levels
@@ -135,7 +138,7 @@ pub fn Schedules() -> impl IntoView {
         let wide = curves.iter().flat_map(|c| &c.points).any(|p| p[1] > 2.0);
         Some((LineChart::new(SMALL, &curves, false, wide), Some(page.level().t)))
     });
-    let ratio = Memo::new(move |_| {
+    let ratio = memo(move || {
         // The ends go to infinity; what is beyond e^12 is noise or data to any network.
         let points = levels.with(|levels| {
             levels.iter().map(|l| [l.t, l.log_snr()]).filter(|p| p[1].is_finite() && p[1].abs() < 12.0).collect()
@@ -152,8 +155,8 @@ pub fn Schedules() -> impl IntoView {
         ))
     });
     view! {
-        <Chart title="chart.schedule" chart=scales />
-        <Chart title="chart.snr" chart=ratio />
+        <Chart title="chart.schedule" axes=["chart.time", "chart.scale"] chart=scales />
+        <Chart title="chart.snr" axes=["chart.time", "chart.nats"] chart=ratio />
     }
     .into_any()
 }
@@ -162,8 +165,8 @@ pub fn Schedules() -> impl IntoView {
 #[component]
 pub fn Losses() -> impl IntoView {
     let page = page();
-    let latest = Memo::new(move |_| page.losses.with(|l| l.last().copied()));
-    let chart = Memo::new(move |_| {
+    let latest = memo(move || page.losses.with(|l| l.last().copied()));
+    let chart = memo(move || {
         let points = page.losses.with(|losses| {
             let group = losses.len().div_ceil(MOST).max(1);
             let mean = |c: &[f32]| f64::from(c.iter().sum::<f32>()) / c.len() as f64;
@@ -183,7 +186,7 @@ pub fn Losses() -> impl IntoView {
             data-testid="loss"
             data-value=text(move || latest.get().map(|v| v.to_string()).unwrap_or_default())
         >
-            <Chart title="chart.loss" empty="chart.loss-empty" chart />
+            <Chart title="chart.loss" empty="chart.loss-empty" axes=["chart.step", "chart.error"] chart />
         </div>
     }
     .into_any()
@@ -193,8 +196,8 @@ pub fn Losses() -> impl IntoView {
 #[component]
 pub fn QualityChart() -> impl IntoView {
     let page = page();
-    let last = Memo::new(move |_| page.quality.with(|q| q.last().map(|&(_, quality)| quality)));
-    let chart = Memo::new(move |_| {
+    let last = memo(move || page.quality.with(|q| q.last().map(|&(_, quality)| quality)));
+    let chart = memo(move || {
         page.quality.with(|all| {
             let series = |key: &str, value: &dyn Fn(&crate::protocol::Quality) -> f64| Series {
                 name: page.text(key),
@@ -228,7 +231,7 @@ pub fn QualityChart() -> impl IntoView {
             data-kl-floor=put(|q| q.kl_floor)
             data-sliced=put(|q| q.sliced)
         >
-            <Chart title="chart.quality" empty="chart.quality-empty" chart />
+            <Chart title="chart.quality" empty="chart.quality-empty" axes=["chart.step", "chart.distance"] chart />
             <p class="note">{sentence}</p>
         </div>
     }

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::likelihood::Likelihood;
 use super::pad::Pad;
-use super::state::{flag, page, t, text};
+use super::state::{flag, memo, page, t, text};
 use crate::lab::experiments::{Group, matters};
 use crate::lab::{Experiment, Field, Kind, field};
 
@@ -15,7 +15,7 @@ const NOTCHES: f64 = 1000.0;
 #[component]
 pub fn Controls() -> impl IntoView {
     let page = page();
-    let experiment = Memo::new(move |_| page.config.with(|c| c.experiment));
+    let experiment = memo(move || page.config.with(|c| c.experiment));
     view! {
         <form class="controls" aria-label=t("controls.label") on:submit=|event| event.prevent_default()>
             {move || {
@@ -63,7 +63,7 @@ fn Fields(group: &'static Group) -> impl IntoView {
 pub fn Control(field: &'static Field) -> impl IntoView {
     let page = page();
     let key = field.key;
-    let shown = Memo::new(move |_| page.config.with(|config| matters(key, config)));
+    let shown = memo(move || page.config.with(|config| matters(key, config)));
     let label = text(move || page.text(&format!("field.{key}.label")));
     let help = text(move || page.text(&format!("field.{key}.help")));
     let body = move || match field.kind {

@@ -7,7 +7,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
 
-use super::state::{Page, flag, page, start, t, text};
+use super::state::{Page, effect, flag, page, start, t, text};
 use crate::lab::Session;
 use crate::lab::settings::{from_values, to_json};
 use crate::protocol::Bytes;
@@ -133,7 +133,7 @@ pub fn Share() -> impl IntoView {
             copied.set(done.is_ok());
         });
     };
-    Effect::new(move |_| {
+    effect(move || {
         page.link.track();
         copied.set(false);
     });

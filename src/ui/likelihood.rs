@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::charts::{Chart, SMALL};
 use super::measures::Numbers;
-use super::state::{page, t, text};
+use super::state::{memo, page, t, text};
 use crate::plot::chart::{LineChart, Series};
 use crate::plot::label::number;
 use crate::protocol::{Report, Subject};
@@ -37,7 +37,7 @@ pub fn Likelihood() -> impl IntoView {
     let with = move |read: fn(&Report) -> String| {
         text(move || page.reports.with(|all| all[Subject::Likelihood as usize].as_ref().map(read).unwrap_or_default()))
     };
-    let chart = Memo::new(move |_| {
+    let chart = memo(move || {
         page.reports.with(|all| {
             let report = all[Subject::Likelihood as usize].as_ref()?;
             // Terms that are nothing have no logarithm.
@@ -57,7 +57,7 @@ pub fn Likelihood() -> impl IntoView {
             {t("action.likelihood")}
         </button>
         <Numbers subject=Subject::Likelihood />
-        <Chart title="chart.bound" empty="chart.bound-empty" chart />
+        <Chart title="chart.bound" empty="chart.bound-empty" axes=["chart.time", "chart.nats"] chart />
         <figure>
             <figcaption>
                 <strong>{t("chart.codes")}</strong>

@@ -5,7 +5,7 @@ use std::time::Duration;
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 
-use super::state::Page;
+use super::state::{Page, effect};
 use crate::share::{Link, from_fragment, to_fragment};
 
 /// How long the address waits for more changes: browsers refuse too many of them.
@@ -25,15 +25,16 @@ fn whole(page: Page) -> String {
 
 /// Keeps the address in step with the configuration, and the configuration with the address.
 pub fn follow(page: Page) {
-    Effect::new(move |_| {
+    effect(move || {
         page.config.track();
         page.language.track();
         page.link.set(whole(page));
     });
     let waiting = StoredValue::new(None::<TimeoutHandle>);
-    Effect::new(move |earlier: Option<()>| {
+    let mut first = true;
+    effect(move || {
         page.config.track();
-        if earlier.is_none() {
+        if std::mem::take(&mut first) {
             return;
         }
         if let Some(handle) = waiting.get_value() {

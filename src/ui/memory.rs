@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use web_sys::{BeforeUnloadEvent, Storage};
 
-use super::state::{Page, Theme};
+use super::state::{Page, Theme, effect, memo};
 use crate::lab::{Language, Texts};
 use crate::protocol::Bytes;
 
@@ -84,7 +84,7 @@ pub fn is_dark(theme: Theme) -> bool {
 
 /// Keeps the document in step with language and theme, the weights in this tab, and the visitor from losing work.
 pub fn follow(page: Page) {
-    Effect::new(move |_| {
+    effect(move || {
         let language = page.language.get();
         if let Some(root) = document().document_element() {
             // Setting an attribute with a valid name cannot fail.
@@ -95,7 +95,7 @@ pub fn follow(page: Page) {
             document().set_title(&page.text("page.title"));
         }
     });
-    Effect::new(move |_| {
+    effect(move || {
         let theme = page.theme.get();
         page.dark.set(is_dark(theme));
         if let Some(root) = document().document_element() {
@@ -111,8 +111,8 @@ pub fn follow(page: Page) {
         changed.forget();
         std::mem::forget(list);
     }
-    let step = Memo::new(move |_| page.session.with(|s| s.checkpoint().map(|c| (c.step, c.file.0.len()))));
-    Effect::new(move |_| {
+    let step = memo(move || page.session.with(|s| s.checkpoint().map(|c| (c.step, c.file.0.len()))));
+    effect(move || {
         if let Some((step, length)) = step.get()
             && length <= MOST_KEPT
         {

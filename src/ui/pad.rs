@@ -5,7 +5,7 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 
 use super::scene::context;
-use super::state::{flag, page, t, text};
+use super::state::{effect, flag, memo, page, t, text};
 use crate::lab::drawing::{GRID, MAX_POINTS};
 
 /// Pixels along a side of the pad's bitmap.
@@ -21,7 +21,7 @@ pub fn Pad() -> impl IntoView {
     let focused = RwSignal::new(false);
     // Lengths of the drawing before each stroke.
     let strokes = RwSignal::new(Vec::<usize>::new());
-    let count = Memo::new(move |_| page.config.with(|c| c.drawing.cells().len()));
+    let count = memo(move || page.config.with(|c| c.drawing.cells().len()));
 
     let push = move |x: f64, y: f64| {
         let mut copy = page.config.with_untracked(|c| c.drawing.clone());
@@ -76,7 +76,7 @@ pub fn Pad() -> impl IntoView {
         cursor.update(|c| *c = [(c[0] + moved[0]).clamp(-1.0, 1.0), (c[1] + moved[1]).clamp(-1.0, 1.0)]);
     };
 
-    Effect::new(move |_| {
+    effect(move || {
         let points: Vec<[f64; 2]> = page.config.with(|c| c.drawing.points().collect());
         let (dark, focused, [cx, cy]) = (page.dark.get(), focused.get(), cursor.get());
         let Some(canvas) = canvas.get() else { return };

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::state::{flag, page, t, text};
+use super::state::{flag, memo, page, t, text};
 use crate::lab::session::{Phase, Work};
 use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
 use crate::plot::label::number;
@@ -83,17 +83,17 @@ pub fn Notice() -> impl IntoView {
 #[component]
 pub fn Play() -> impl IntoView {
     let page = page();
-    let status = Memo::new(move |_| page.session.with(Session::status));
+    let status = memo(move || page.session.with(Session::status));
     let going = move || matches!(status.get(), Status::Running | Status::Paused);
     let paused = move || status.get() == Status::Paused;
-    let planned = Memo::new(move |_| page.config.with(planned_evaluations));
+    let planned = memo(move || page.config.with(planned_evaluations));
     let evaluations = move || planned.get().or(page.evaluations.get());
     let evaluation_words = move || match (planned.get(), page.evaluations.get()) {
         (Some(planned), _) => page.filled("run.evaluations", &[("count", &planned.to_string())]),
         (None, Some(done)) => page.filled("run.evaluations", &[("count", &done.to_string())]),
         (None, None) => page.text("run.evaluations-open"),
     };
-    let share = Memo::new(move |_| {
+    let share = memo(move || {
         page.session.with(|s| match s.phase(s.active()) {
             Phase::Fetching(share) => Some((share * 100.0).round()),
             _ => None,
@@ -209,7 +209,7 @@ pub fn Play() -> impl IntoView {
 #[component]
 fn Failed() -> impl IntoView {
     let page = page();
-    let failure = Memo::new(move |_| page.session.with(|s| s.failure().cloned()));
+    let failure = memo(move || page.session.with(|s| s.failure().cloned()));
     let kept = move || {
         page.session.with(|s| s.checkpoint().map(|c| c.step)).map_or_else(
             || page.text("failure.kept-settings"),
@@ -268,7 +268,7 @@ fn numbers(b: &Benchmark) -> String {
 #[component]
 pub fn Device() -> impl IntoView {
     let page = page();
-    let name = Memo::new(move |_| {
+    let name = memo(move || {
         page.session.with(|s| {
             let slot = if s.is_busy() { s.running_slot() } else { s.active() };
             let word = if slot == Slot::Gpu { "WebGPU" } else { "CPU" };
@@ -276,7 +276,7 @@ pub fn Device() -> impl IntoView {
             (word, s.info(slot).map(|info| info.name.clone()).unwrap_or_default(), software)
         })
     });
-    let timings = Memo::new(move |_| page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
+    let timings = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
     let reason = move || {
         let (wish, adapter, comparing, phase) =
             page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));

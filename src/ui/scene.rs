@@ -8,6 +8,7 @@ use crate::data::Dataset;
 use crate::diffusion::Level;
 use crate::lab::{ControlId, RunConfig};
 use crate::plot::plane::{Projection, arrows};
+use crate::plot::theme::{DARK, LIGHT};
 use crate::protocol::Floats;
 use crate::rng::{Rng, Stream};
 
@@ -263,36 +264,6 @@ impl Scene {
         context.stroke();
     }
 }
-
-struct Colours {
-    ground: &'static str,
-    data: &'static str,
-    sample: &'static str,
-    way: &'static str,
-    arrow: &'static str,
-    low: [f64; 3],
-    high: [f64; 3],
-}
-
-const LIGHT: Colours = Colours {
-    ground: "#fbfaf7",
-    data: "rgba(58, 84, 130, 0.30)",
-    sample: "rgba(206, 74, 34, 0.72)",
-    way: "rgba(206, 74, 34, 0.28)",
-    arrow: "rgba(24, 44, 82, 0.72)",
-    low: [251.0, 250.0, 247.0],
-    high: [142.0, 178.0, 222.0],
-};
-
-const DARK: Colours = Colours {
-    ground: "#12151c",
-    data: "rgba(150, 180, 230, 0.34)",
-    sample: "rgba(255, 158, 92, 0.78)",
-    way: "rgba(255, 158, 92, 0.26)",
-    arrow: "rgba(216, 228, 250, 0.72)",
-    low: [18.0, 21.0, 28.0],
-    high: [52.0, 94.0, 152.0],
-};
 
 /// The drawing context of a canvas; a browser without one shows no picture, but everything else.
 pub fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {

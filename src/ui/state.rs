@@ -282,7 +282,19 @@ pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
     Signal::derive(change)
 }
 
+/// What follows from signals, told on only when it changes. Boxed, like the others here.
+pub fn memo<T: PartialEq + Send + Sync + 'static>(make: impl Fn() -> T + Send + Sync + 'static) -> Memo<T> {
+    let make: Box<dyn Fn() -> T + Send + Sync> = Box::new(make);
+    Memo::new(move |_| make())
+}
+
+/// Does something now, and again whenever a signal that it reads has changed.
+pub fn effect(act: impl FnMut() + 'static) {
+    let mut act: Box<dyn FnMut()> = Box::new(act);
+    Effect::new(move |_| act());
+}
+
 /// Runs a task of the page. Boxed, because every type of a task would have an executor's code of its own.
 pub fn start(task: impl Future<Output = ()> + 'static) {
-    leptos::task::spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
+    wasm_bindgen_futures::spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
 }

@@ -6,7 +6,7 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 
 use super::scene::{FIELD_SIDE, Observed, View};
-use super::state::{Layers, Page, flag, page, t, text};
+use super::state::{Layers, Page, effect, flag, memo, page, t, text};
 use super::{export, player};
 use crate::data::Dataset;
 use crate::lab::{DenoiserId, Status};
@@ -23,8 +23,8 @@ const REST: Duration = Duration::from_millis(80);
 /// Keeps the scene in step with the configuration.
 pub fn prepare(page: Page) {
     player::start(page);
-    let source = Memo::new(move |_| page.config.with(|c| (c.dataset, c.drawing.clone(), c.seed)));
-    Effect::new(move |_| {
+    let source = memo(move || page.config.with(|c| (c.dataset, c.drawing.clone(), c.seed)));
+    effect(move || {
         let (dataset, drawing, seed) = source.get();
         page.scene.update_value(|scene| {
             scene.set_data(Dataset::new(dataset, &drawing).ok(), seed, DATA_POINTS);
@@ -34,14 +34,14 @@ pub fn prepare(page: Page) {
         page.frames.set((0, 0));
         page.paint();
     });
-    let known = Memo::new(move |_| page.config.with(Observed::of));
-    Effect::new(move |_| {
+    let known = memo(move || page.config.with(Observed::of));
+    effect(move || {
         let observed = known.get();
         page.scene.update_value(|scene| scene.observed = observed);
         page.paint();
     });
     // The field of the network is asked for when the slider rests and the worker has time.
-    let wanted = Memo::new(move |_| {
+    let wanted = memo(move || {
         let trained = page.config.with(|c| c.denoiser == DenoiserId::Trained);
         let (able, step) = page.session.with(|s| {
             let able = s.has_weights() && matches!(s.status(), Status::Idle | Status::Done | Status::Paused);
@@ -51,7 +51,7 @@ pub fn prepare(page: Page) {
         on.then(|| (page.level().t, step))
     });
     let waiting = StoredValue::new(None::<TimeoutHandle>);
-    Effect::new(move |_| {
+    effect(move || {
         let wanted = wanted.get();
         if let Some(handle) = waiting.get_value() {
             handle.clear();
@@ -73,7 +73,7 @@ pub fn Picture() -> impl IntoView {
     let page = page();
     let canvas = NodeRef::<Canvas>::new();
     let asked = StoredValue::new(false);
-    Effect::new(move |_| {
+    effect(move || {
         page.repaint.track();
         page.frames.track();
         let (layers, dark, level) = (page.layers.get(), page.dark.get(), page.level());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, process, thread};
 
+use scorefield::protocol::Command;
 use scorefield::serve::Server;
 use serde_json::{Value, json};
 
@@ -17,6 +18,34 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// And for training on a software renderer.
 pub const LATE: Duration = Duration::from_secs(600);
 
+/// Lets a test reach the workers that the page starts.
+const KEEP_WORKERS: &str = "
+const Native = Worker;
+globalThis.workers = [];
+globalThis.Worker = class extends Native {
+  constructor(address, options) { super(address, options); globalThis.workers.push([String(address), this]); }
+};";
+
+/// Copies a folder, with links to its files where the disk has them.
+fn copy_links(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_links(&entry.path(), &target);
+        } else if fs::hard_link(entry.path(), &target).is_err() {
+            fs::copy(entry.path(), &target).expect("a copy");
+        }
+    }
+}
+
+/// Puts other content in the place of a served file. The file itself may be a link to the original.
+pub fn replace(served: &Path, name: &str, content: &str) {
+    let path = served.join(name);
+    fs::remove_file(&path).expect("a served file");
+    fs::write(path, content).expect("a file of ours");
+}
+
 /// A page in a browser of its own.
 pub struct Page {
     pub browser: Browser,
@@ -29,24 +58,38 @@ pub struct Page {
 impl Page {
     /// Opens the page with a link's fragment. `name` names what is left behind when the test fails.
     pub fn open(name: &'static str, fragment: &str) -> Self {
-        Self::open_with(&arguments(), name, fragment)
+        Self::open_with(&arguments(), name, fragment, |_| {})
+    }
+
+    /// The same after a change to the files that are served: they are copied, and the copy is handed over.
+    pub fn open_changed(name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
+        Self::open_with(&arguments(), name, fragment, change)
+    }
+
+    /// The same with more arguments for the browser.
+    pub fn open_asking(name: &'static str, fragment: &str, more: &[&str]) -> Self {
+        Self::open_with(&[arguments(), more.to_vec()].concat(), name, fragment, |_| {})
     }
 
     /// The same in a browser that knows nothing of WebGPU.
     pub fn open_without_webgpu(name: &'static str, fragment: &str) -> Self {
         let mut without: Vec<&str> = arguments().into_iter().filter(|a| !a.contains("webgpu")).collect();
         without.extend(["--disable-features=WebGPU,WebGPUService", "--disable-blink-features=WebGPU"]);
-        Self::open_with(&without, name, fragment)
+        Self::open_with(&without, name, fragment, |_| {})
     }
 
-    fn open_with(arguments: &[&str], name: &'static str, fragment: &str) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(root.join("dist/index.html").exists(), "there is no page in dist/: run make dist");
-        let server = Server::start(&root.join("dist"), PREFIX, 0).expect("a free port");
+    fn open_with(arguments: &[&str], name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+        assert!(dist.join("index.html").exists(), "there is no page in dist/: run make dist");
         let folder = std::env::temp_dir().join(format!("scorefield-{}-{name}", process::id()));
         fs::create_dir_all(&folder).expect("a folder for saved files");
+        let served = folder.join("served");
+        copy_links(&dist, &served);
+        change(&served);
+        let server = Server::start(&served, PREFIX, 0).expect("a free port");
         let browser = Browser::start(arguments);
         browser.save_into(&folder.to_string_lossy());
+        browser.before_every_page(KEEP_WORKERS);
         let page = Self { browser, server, name, folder };
         page.go(fragment);
         page
@@ -56,6 +99,63 @@ impl Page {
     pub fn go(&self, fragment: &str) {
         self.browser.goto(&format!("{}/{fragment}", self.origin_and_path()));
         self.until("the page is drawn", SOON, || self.state().map(drop));
+    }
+
+    /// Where the page comes from, with its final slash.
+    pub fn origin(&self) -> String {
+        format!("http://{}/", self.server.address())
+    }
+
+    /// Posts a command to a worker of the page, past the page. `stem` is the worker's file name.
+    pub fn command(&self, stem: &str, command: &Command) {
+        let bytes = scorefield::wire::encode(command).expect("bytes");
+        let sent = self.browser.script(
+            "const found = workers.filter(([address]) => address.includes(arguments[0])).pop();
+             if (found) found[1].postMessage(Uint8Array.from(arguments[1]));
+             return !!found;",
+            &[json!(stem), json!(bytes)],
+        );
+        assert_eq!(sent, Value::Bool(true), "there is no worker {stem}");
+    }
+
+    /// Lets go of a file over the page.
+    pub fn drop_file(&self, name: &str, content: &[u8]) {
+        self.browser.script(
+            "const carried = new DataTransfer();
+             carried.items.add(new File([Uint8Array.from(arguments[1])], arguments[0]));
+             const main = document.querySelector('main');
+             for (const kind of ['dragenter', 'dragover', 'drop'])
+               main.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));",
+            &[json!(name), json!(content)],
+        );
+    }
+
+    /// What the page offers as a file after pressing a button: its content. The file is gone afterwards.
+    pub fn take_file(&self, button: &str, ending: &str) -> Vec<u8> {
+        self.press(button);
+        let path = self.saved(ending);
+        let content = fs::read(&path).expect("a readable file");
+        fs::remove_file(path).expect("a file of ours");
+        content
+    }
+
+    /// The samples at the end of the run, by way of the file that the page offers of those on show.
+    pub fn samples(&self) -> Vec<[f64; 2]> {
+        let last = self.browser.script("return document.querySelector(\"[data-testid='time']\").max;", &[]);
+        self.set("time", last.as_str().expect("a slider"));
+        let table = String::from_utf8(self.take_file("export-samples", ".csv")).expect("a text");
+        let mut lines = table.lines();
+        assert_eq!(lines.next(), Some("x,y"));
+        let point = |line: &str| {
+            let (x, y) = line.split_once(',').expect("two columns");
+            [x.parse().expect("a number"), y.parse().expect("a number")]
+        };
+        lines.map(point).collect()
+    }
+
+    /// The fragment of the page's address.
+    pub fn fragment(&self) -> String {
+        self.browser.script("return location.hash;", &[]).as_str().unwrap_or_default().to_owned()
     }
 
     fn origin_and_path(&self) -> String {
@@ -157,13 +257,14 @@ impl Page {
     pub fn saved(&self, ending: &str) -> PathBuf {
         self.until(&format!("a file {ending} is saved"), SOON, || {
             let files = fs::read_dir(&self.folder).ok()?.filter_map(Result::ok).map(|e| e.path());
-            files.into_iter().find(|p| p.to_string_lossy().ends_with(ending))
+            // An unfinished file ends in something else.
+            files.into_iter().find(|p| p.is_file() && p.to_string_lossy().ends_with(ending))
         })
     }
 
     /// Addresses that were asked for anywhere but on the page's own origin.
     fn strangers(&self) -> Vec<String> {
-        let own = format!("http://{}/", self.server.address());
+        let own = self.origin();
         let mut strangers = Vec::new();
         for entry in self.browser.log("performance") {
             let Some(message) = entry["message"].as_str().and_then(|m| serde_json::from_str::<Value>(m).ok()) else {
@@ -178,6 +279,11 @@ impl Page {
             }
         }
         strangers
+    }
+
+    /// Ends a test in which the console had to say something: nothing was asked of others.
+    pub fn close_after_trouble(self) {
+        assert_eq!(self.strangers(), Vec::<String>::new(), "requests to other origins");
     }
 
     /// Ends a test: nothing was said on the console, nothing was asked of others.

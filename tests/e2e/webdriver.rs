@@ -150,11 +150,40 @@ impl Browser {
         self.ask("POST", &format!("/element/{element}/value"), &json!({ "text": text })).map(drop)
     }
 
+    /// A command of the DevTools protocol, for what WebDriver has no words for.
+    fn tell(&self, command: &str, parameters: &Value) {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.ask("POST", "/goog/cdp/execute", &body).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Lets the page save files into a folder.
     pub fn save_into(&self, folder: &str) {
-        let parameters = json!({ "behavior": "allow", "downloadPath": folder });
-        let command = json!({ "cmd": "Browser.setDownloadBehavior", "params": parameters });
-        self.ask("POST", "/goog/cdp/execute", &command).expect("downloads are allowed");
+        self.tell("Browser.setDownloadBehavior", &json!({ "behavior": "allow", "downloadPath": folder }));
+    }
+
+    /// Runs a script in every page that is opened from now on, before its own.
+    pub fn before_every_page(&self, script: &str) {
+        self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
+    /// Loads the page again.
+    pub fn reload(&self) {
+        self.ask("POST", "/refresh", &json!({})).expect("the page loads again");
+    }
+
+    /// Draws a stroke over an element with a `mouse`, `touch` or `pen`, through the browser's own input. The points are
+    /// distances from its centre, in pixels.
+    pub fn stroke(&self, selector: &str, pointer: &str, points: &[[i32; 2]]) {
+        let element = self.element(selector).expect("the element is there");
+        let origin = json!({ ELEMENT: element });
+        let to = |[x, y]: [i32; 2]| json!({ "type": "pointerMove", "duration": 40, "origin": origin, "x": x, "y": y });
+        let mut actions = vec![to(points[0]), json!({ "type": "pointerDown", "button": 0 })];
+        actions.extend(points[1..].iter().map(|&point| to(point)));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let source = json!({
+            "type": "pointer", "id": pointer, "parameters": { "pointerType": pointer }, "actions": actions,
+        });
+        self.ask("POST", "/actions", &json!({ "actions": [source] })).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The entries of a log, `browser` or `performance`, since it was last asked for.

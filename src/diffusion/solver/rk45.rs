@@ -119,7 +119,7 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let hopeless = error.is_nan() && length <= 1e-3;
     let target = if hopeless { end } else { target };
     let accepted = error < 1.0 || length <= shortest || hopeless;
-    let factor = if error == 0.0 { GROW_MOST } else { SAFETY * error.powf(-0.2) };
+    let factor = if error == 0.0 { GROW_MOST } else { SAFETY * libm::pow(error, -0.2) };
     // An error that is no number shrinks the step as far as one attempt may.
     let factor = if factor.is_nan() { SHRINK_MOST } else { factor };
     *memory = Some(if accepted {
@@ -149,7 +149,7 @@ async fn start<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let trial = x.clone().blend(1.0, slope.clone(), h0 * direction);
     let second = slope_at(run, &trial, t + h0 * direction).await;
     let d2 = second.blend(1.0, slope.clone(), -1.0).mean_norm().await / scale / h0;
-    let h1 = if d1 <= 1e-15 && d2 <= 1e-15 { (1e-3 * h0).max(1e-6) } else { (0.01 / d1.max(d2)).powf(0.2) };
+    let h1 = if d1 <= 1e-15 && d2 <= 1e-15 { (1e-3 * h0).max(1e-6) } else { libm::pow(0.01 / d1.max(d2), 0.2) };
     let step = (100.0 * h0).min(h1).min(span);
     Adaptive { t, slope: Some(slope), step: if step.is_nan() { shortest(t) } else { step }, rejected: false }
 }

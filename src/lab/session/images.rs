@@ -211,3 +211,119 @@ impl Session {
 fn own_name(count: u32) -> String {
     format!("{OWN_WEIGHTS}#{count}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::session::{Action, Status};
+    use crate::lab::{DeviceWish, Experiment, Word};
+    use crate::protocol::{DeviceInfo, Event};
+
+    fn ready(gpu: bool, software: bool) -> Event {
+        Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software } }
+    }
+
+    fn config() -> RunConfig {
+        (Experiment::find(ExperimentId::Images).defaults)()
+    }
+
+    fn with_cpu() -> Session {
+        let mut session = Session::new(DeviceWish::Auto);
+        session.receive(Slot::Cpu, &ready(false, false));
+        let _ = session.take_actions();
+        session
+    }
+
+    fn posted(session: &mut Session) -> Vec<(Slot, Command)> {
+        let post = |action| if let Action::Post(slot, command) = action { Some((slot, command)) } else { None };
+        session.take_actions().into_iter().filter_map(post).collect()
+    }
+
+    fn load_in(commands: &[(Slot, Command)]) -> Option<(Slot, RunId, &WeightsSource)> {
+        commands.iter().find_map(|(slot, command)| match command {
+            Command::Images(ImageCommand::Load { run, source }) => Some((*slot, *run, source)),
+            _ => None,
+        })
+    }
+
+    fn loaded(run: RunId) -> Event {
+        Event::Images(ImageEvent::Loaded { run, weights: WeightsSummary { title: "T".into(), ..Default::default() } })
+    }
+
+    #[test]
+    fn weights_come_before_the_first_run_and_only_once() {
+        let mut session = with_cpu();
+        session.sample(&config());
+        let commands = posted(&mut session);
+        let (slot, run, source) = load_in(&commands).expect("a load");
+        assert_eq!((slot, source), (Slot::Cpu, &WeightsSource::Set { id: String::new() }));
+        assert!(matches!(commands.last(), Some((Slot::Cpu, Command::Sample { .. }))), "{commands:?}");
+        assert!(session.receive(slot, &loaded(run)));
+        assert!(matches!(session.image_weights(), ImageWeights::Held(weights) if weights.title == "T"));
+        assert_eq!(session.status(), Status::Running);
+        session.sample(&config());
+        assert!(load_in(&posted(&mut session)).is_none());
+        session.sample(&RunConfig { weights: Word::new("other"), ..config() });
+        assert!(load_in(&posted(&mut session)).is_some());
+    }
+
+    #[test]
+    fn weights_that_were_refused_or_given_up_are_asked_for_again() {
+        let mut session = with_cpu();
+        session.load_images(&config());
+        let commands = posted(&mut session);
+        let (_, run, _) = load_in(&commands).expect("a load");
+        let refusal = Refusal { file: "f".into(), ..Refusal::default() };
+        assert!(session.receive(Slot::Cpu, &Event::Images(ImageEvent::Refused { run, refusal: refusal.clone() })));
+        assert_eq!(*session.image_weights(), ImageWeights::Refused(refusal));
+        session.load_images(&config());
+        let commands = posted(&mut session);
+        let (_, run, _) = load_in(&commands).expect("a second load");
+        session.cancel_images();
+        assert_eq!(posted(&mut session), [(Slot::Cpu, Command::Stop)]);
+        session.receive(Slot::Cpu, &Event::Done { run, stopped: true, millis: 1.0 });
+        assert_eq!(*session.image_weights(), ImageWeights::Absent);
+        assert!(!session.receive(Slot::Cpu, &loaded(run)), "stale");
+        session.load_images(&config());
+        assert!(load_in(&posted(&mut session)).is_some());
+    }
+
+    #[test]
+    fn images_go_to_a_real_gpu_and_not_to_a_software_renderer() {
+        for (software, expected) in [(false, Slot::Gpu), (true, Slot::Cpu)] {
+            let mut session = with_cpu();
+            session.adapter(true);
+            session.receive(Slot::Gpu, &ready(true, software));
+            let _ = session.take_actions();
+            session.sample(&config());
+            let commands = posted(&mut session);
+            assert_eq!(load_in(&commands).map(|(slot, ..)| slot), Some(expected));
+            // The other worker loads for itself when it is its turn.
+            session.test_images();
+            let tests = posted(&mut session);
+            assert_eq!(tests.len(), 2, "{tests:?}");
+            assert!(session.is_examining());
+        }
+    }
+
+    #[test]
+    fn own_weights_are_brought_to_each_worker_that_needs_them() {
+        let mut session = with_cpu();
+        let own = RunConfig { weights: Word::new(OWN_WEIGHTS), ..config() };
+        session.sample(&own);
+        assert!(load_in(&posted(&mut session)).is_none(), "there are none yet");
+        let source = WeightsSource::Address { name: "a.ckpt".into(), address: "blob:1".into() };
+        session.own_images(source.clone());
+        let commands = posted(&mut session);
+        let (_, run, found) = load_in(&commands).expect("a load");
+        assert_eq!(*found, source);
+        session.receive(Slot::Cpu, &loaded(run));
+        session.sample(&own);
+        assert!(load_in(&posted(&mut session)).is_none());
+        session.crashed(Slot::Cpu, "it died");
+        session.restart(&own);
+        session.receive(Slot::Cpu, &ready(false, false));
+        let commands = posted(&mut session);
+        assert_eq!(load_in(&commands).map(|(.., found)| found), Some(&source));
+    }
+}

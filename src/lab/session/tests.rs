@@ -288,3 +288,69 @@ fn a_run_puts_a_measurement_off_and_it_is_taken_afterwards() {
     session.receive(Slot::Cpu, &done(1, false));
     assert!(session.wants_comparison());
 }
+
+#[test]
+fn a_lost_device_keeps_the_checkpoint_and_a_restart_brings_the_device_back() {
+    let mut session = with_both();
+    session.wish(DeviceWish::Gpu);
+    session.train(&config(), false);
+    session.receive(Slot::Gpu, &checkpoint(1, 70));
+    let _ = session.take_actions();
+    let failure = Failure { kind: FailureKind::DeviceLost, detail: "unplugged".to_owned() };
+    assert!(session.receive(Slot::Gpu, &Event::Failed { run: Some(RunId(1)), failure }));
+    assert_eq!(session.status(), Status::Failed);
+    assert_eq!(session.failure().map(|f| f.kind), Some(FailureKind::DeviceLost));
+    assert!(session.can_recover());
+    assert_eq!(session.take_actions(), [Action::Terminate(Slot::Gpu)]);
+
+    session.restart(&config());
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Gpu)], "the device that was wished for, and no other");
+    session.receive(Slot::Gpu, &ready(true));
+    let sent = session.take_actions();
+    let continues = |a: &Action| matches!(a, Action::Post(Slot::Gpu, Command::Continue { checkpoint, .. }) if checkpoint.0 == [7; 3]);
+    assert!(sent.len() == 1 && continues(&sent[0]), "{sent:?}");
+}
+
+#[test]
+fn a_worker_of_another_build_is_ended_and_only_loading_the_page_again_helps() {
+    let mut session = with_cpu();
+    session.train(&config(), false);
+    let _ = session.take_actions();
+    let failure = Failure { kind: FailureKind::Outdated, detail: String::new() };
+    session.receive(Slot::Cpu, &Event::Failed { run: None, failure });
+    assert_eq!(session.status(), Status::Failed);
+    assert!(!session.can_recover());
+    assert_eq!(session.take_actions(), [Action::Terminate(Slot::Cpu)]);
+}
+
+#[test]
+fn a_likelihood_brings_the_weights_along_and_its_reports_belong_to_it() {
+    use crate::protocol::Report;
+    let mut session = with_both();
+    session.train(&config(), false);
+    session.receive(Slot::Cpu, &done(1, false));
+    session.receive(Slot::Cpu, &Event::Weights { step: 9, file: Bytes(vec![1]) });
+    session.compare(&config());
+    session.receive(Slot::Cpu, &timing(8.0));
+    session.receive(Slot::Gpu, &timing(2.0));
+    let _ = session.take_actions();
+    session.likelihood(&config());
+    let sent = session.take_actions();
+    assert!(
+        matches!(
+            sent[..],
+            [Action::Post(Slot::Gpu, Command::Load { .. }), Action::Post(Slot::Gpu, Command::Likelihood { .. })]
+        ),
+        "{sent:?}"
+    );
+    assert_eq!((session.work(), session.status()), (Some(Work::Likelihood), Status::Running));
+    let Action::Post(_, Command::Likelihood { run, .. }) = sent[1] else { panic!("just matched") };
+    let report = |run| Event::Report { run, report: Report::default() };
+    assert!(session.receive(Slot::Gpu, &report(run)));
+    assert!(!session.receive(Slot::Gpu, &report(RunId(run.0 - 1))));
+    session.inspect(&config(), Floats(vec![0.0; 4]));
+    assert!(matches!(session.take_actions()[..], [Action::Post(Slot::Gpu, Command::Inspect { .. })]));
+    // Its end changes no weights, and asks for none.
+    session.receive(Slot::Gpu, &done(run.0 + 1, false));
+    assert_eq!(session.take_actions(), []);
+}

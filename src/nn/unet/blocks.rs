@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::Style;
 use super::layers::{Conv, GroupNorm, Init, Law, Linear, add, add_to_channels, attend, double, stack};
+use crate::nn::host;
 
 /// The numbers of one level on one side.
 pub struct Stage {
@@ -78,7 +79,7 @@ impl Resnet {
             Style::Ddpm => self.norm2.forward_silu(add_to_channels(h, told)),
             Style::Improved => self.norm2.forward_told(h, told),
         };
-        let h = if h.device().is_autodiff() { self.dropout.forward(h) } else { h };
+        let h = if !host::ONLY && h.device().is_autodiff() { self.dropout.forward(h) } else { h };
         let h = self.conv2.forward(h);
         match &self.conv_shortcut {
             Some(shortcut) => add(h, shortcut.forward(x)),

@@ -1,0 +1,52 @@
+//! Which device computes, and what the page says about it.
+
+use super::page::{LATE, Page, SOON};
+
+#[test]
+fn a_tiny_run_on_webgpu_is_done_by_webgpu() {
+    let page = Page::open(
+        "train-gpu",
+        "#dataset=mixture&device=gpu&width=8&depth=1&batch=16&training-steps=5&samples=16&steps=2&seed=3",
+    );
+    page.wait_for(&["idle"], LATE);
+    page.press("train");
+    page.until("a loss is shown", LATE, || page.number("loss", "data-value"));
+    page.wait_for(&["done"], LATE);
+    assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
+    // The adapter's name comes from the worker that answered.
+    let device = page.text("device");
+    assert!(device.starts_with("WebGPU ·"), "{device}");
+    let loss = page.number("loss", "data-value").expect("a loss");
+    assert!(loss.is_finite() && loss > 0.0, "{loss}");
+    page.close();
+}
+
+#[test]
+fn a_device_that_is_asked_for_and_is_not_there_is_an_error_and_not_another_device() {
+    let page = Page::open_without_webgpu("no-gpu", "#device=gpu&run=1");
+    page.wait_for(&["failed"], SOON);
+    assert_eq!(page.number("loss", "data-value"), None);
+    assert!(!page.text("error").trim().is_empty());
+    page.close();
+}
+
+#[test]
+fn the_automatic_choice_says_what_was_measured() {
+    let page = Page::open("auto", "#device=auto&dataset=mixture&width=8&depth=1&batch=16&samples=16&steps=2");
+    page.wait_for(&["idle"], SOON);
+    let note = page.until("both devices are measured", LATE, || {
+        let text = page.browser.script("return document.querySelector('.device .note')?.textContent ?? '';", &[]);
+        text.as_str().filter(|text| text.contains("One training step")).map(str::to_owned)
+    });
+    let time = |word: &str| -> f64 {
+        let rest = note.split(word).nth(1).unwrap_or_default();
+        rest.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no time in {note}"))
+    };
+    let (cpu, gpu) = (time("CPU "), time("WebGPU "));
+    assert!(cpu > 0.0 && gpu > 0.0, "{note}");
+    // The choice is the faster one, and the numbers behind it can be read.
+    let chosen = page.attribute("device", "data-device").expect("a device");
+    assert_eq!(chosen, if gpu < cpu { "gpu" } else { "cpu" }, "{note}");
+    assert!(page.text("benchmark").contains("training_step_ms"), "{}", page.text("benchmark"));
+    page.close();
+}

@@ -1,0 +1,112 @@
+//! What survives when something breaks: a dying worker, a reload, an engine of another build, one that is not there.
+
+use std::fs;
+
+use scorefield::lab::RunConfig;
+use scorefield::protocol::Command;
+
+use super::page::{LATE, Page, SOON, replace};
+
+const SMALL: &str = "#dataset=moons&device=cpu&width=32&depth=2&batch=128&samples=200&steps=5&seed=3";
+
+/// A network with more weights than the worker has memory: its program traps. The page itself never asks for one.
+fn deadly() -> Command {
+    let config = RunConfig { width: 60_000, depth: 2, ..RunConfig::default() };
+    Command::Benchmark { config, budget_ms: 10.0 }
+}
+
+/// Training steps behind the weights that this tab keeps for a reload.
+fn kept(page: &Page) -> Option<f64> {
+    let kept = page.browser.script("return sessionStorage.getItem('scorefield-step');", &[]);
+    kept.as_str()?.parse().ok()
+}
+
+#[test]
+fn a_worker_that_dies_is_a_message_and_a_restart_goes_on_from_the_last_checkpoint() {
+    let page = Page::open("crash", &format!("{SMALL}&training-steps=100000"));
+    page.wait_for(&["idle"], SOON);
+    page.press("train");
+    let before = page.until("a checkpoint arrives", SOON, || kept(&page).filter(|&steps| steps > 0.0));
+    page.command("worker_cpu", &deadly());
+    page.wait_for(&["failed"], SOON);
+    let message = page.text("error");
+    let numbers: Vec<f64> = message.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let said = *numbers.first().unwrap_or_else(|| panic!("no number of steps in: {message}"));
+    assert!(said >= before, "{said} steps are said to be kept, {before} were: {message}");
+    for (id, value) in [("width", "32"), ("training-steps", "100000"), ("seed", "3")] {
+        assert_eq!(page.value(id), value, "{id}");
+    }
+
+    page.press("recover");
+    page.wait_for(&["running"], SOON);
+    let progress = || -> Option<f64> {
+        let text = page.text("status");
+        text.split_whitespace().find_map(|word| word.parse().ok())
+    };
+    let step = page.until("the training goes on", SOON, progress);
+    assert!(step >= said, "step {step} after a checkpoint of {said}");
+    page.press("stop");
+    page.wait_for(&["done"], SOON);
+    page.close_after_trouble();
+}
+
+#[test]
+fn a_worker_that_dies_while_nothing_goes_on_can_be_started_again() {
+    let page = Page::open("crash-idle", &format!("{SMALL}&training-steps=20"));
+    page.wait_for(&["idle"], SOON);
+    page.command("worker_cpu", &deadly());
+    page.wait_for(&["failed"], SOON);
+    page.press("recover");
+    page.wait_for(&["idle"], SOON);
+    page.press("train");
+    page.wait_for(&["done"], SOON);
+    page.close_after_trouble();
+}
+
+#[test]
+fn a_reload_brings_back_settings_and_weights() {
+    let page = Page::open("reload", &format!("{SMALL}&training-steps=60"));
+    page.wait_for(&["idle"], SOON);
+    page.press("train");
+    page.wait_for(&["done"], LATE);
+    page.until("the weights are kept", SOON, || kept(&page).filter(|&steps| steps == 60.0));
+    page.press("sample");
+    page.wait_for(&["running", "done"], SOON);
+    page.wait_for(&["done"], LATE);
+    let before = page.samples();
+
+    page.browser.reload();
+    page.wait_for(&["idle"], SOON);
+    assert_eq!(page.value("width"), "32");
+    assert_eq!(page.value("training-steps"), "60");
+    page.press("sample");
+    page.wait_for(&["done"], LATE);
+    assert_eq!(page.samples(), before, "the same weights, the same samples");
+    page.close();
+}
+
+#[test]
+fn an_engine_of_another_build_is_told_apart_and_asks_for_a_reload() {
+    let page = Page::open_changed("outdated", SMALL, |served| {
+        // What a worker of an older deployment would say first.
+        replace(served, "worker_cpu_loader.js", "postMessage(new Uint8Array([1, 2, 3, 4, 0]));");
+    });
+    page.wait_for(&["failed"], SOON);
+    let message = page.text("error");
+    assert!(message.contains("different versions") && message.contains("Load the page again"), "{message}");
+    page.close();
+}
+
+#[test]
+fn an_engine_that_cannot_be_fetched_is_a_message_on_a_page_that_still_works() {
+    let page = Page::open_changed("no-engine", SMALL, |served| {
+        for name in ["worker_cpu_bg.wasm", "worker_cpu_loader.js", "worker_cpu.js"] {
+            fs::remove_file(served.join(name)).expect("a served file");
+        }
+    });
+    page.wait_for(&["failed"], SOON);
+    assert!(!page.text("error").trim().is_empty());
+    page.set("dataset", "rings");
+    page.until("the link follows", SOON, || page.fragment().contains("dataset=rings").then_some(()));
+    page.close_after_trouble();
+}

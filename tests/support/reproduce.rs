@@ -1,0 +1,114 @@
+//! What a link promises bit for bit, as digests: the random numbers of its seed, the initial weights, the first batches.
+//! The golden digests were written by the native build; the tests compare them there and in a browser.
+
+use scorefield::diffusion::Schedule;
+use scorefield::engine::batch::Batches;
+use scorefield::lab::{DatasetId, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::nn::Architecture;
+use scorefield::rng::{Rng, Stream};
+
+/// Every stream, with its name in the golden file.
+const STREAMS: [(&str, Stream); 11] = [
+    ("weights", Stream::Weights),
+    ("batch", Stream::Batch),
+    ("times", Stream::Times),
+    ("noise", Stream::Noise),
+    ("prior", Stream::Prior),
+    ("solver", Stream::Solver),
+    ("corrector", Stream::Corrector),
+    ("data", Stream::Data),
+    ("directions", Stream::Directions),
+    ("accept", Stream::Accept),
+    ("test", Stream::Test),
+];
+
+/// 64-bit FNV-1a.
+struct Digest(u64);
+
+impl Digest {
+    fn of(bytes: impl IntoIterator<Item = u8>) -> Self {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        Self(bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, step))
+    }
+
+    fn singles(values: &[f32]) -> Self {
+        Self::of(values.iter().flat_map(|v| v.to_bits().to_le_bytes()))
+    }
+
+    fn doubles(values: &[f64]) -> Self {
+        // The sign of what is not a number differs between processors, and nobody looks at it.
+        let bits = |v: &f64| if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() };
+        Self::of(values.iter().flat_map(|v| bits(v).to_le_bytes()))
+    }
+}
+
+/// The first three batches of a run.
+fn batches(config: &RunConfig) -> Digest {
+    let batches = Batches::new(config).expect("a run with data");
+    let parts = (0..3).map(|step| batches.batch(step));
+    Digest::singles(&parts.flat_map(|b| [b.inputs, b.targets, b.weights].concat()).collect::<Vec<_>>())
+}
+
+/// One line a digest: what it is of, and sixteen hexadecimal digits.
+pub fn digests() -> String {
+    let mut lines = Vec::new();
+    let mut add = |name: String, digest: Digest| lines.push(format!("{name} {:016x}\n", digest.0));
+    for (name, stream) in STREAMS {
+        let draw = |seed, index| {
+            let mut rng = Rng::new(seed, stream, index);
+            let mut values: Vec<f64> = (0..500).map(|_| rng.normal()).collect();
+            values.extend((0..500).map(|_| rng.uniform()));
+            values.extend((0..500).map(|_| f64::from(rng.below(1000)) * rng.sign()));
+            values
+        };
+        add(format!("draws {name}"), Digest::doubles(&[draw(0, 0), draw(1, 1), draw(u32::MAX, u32::MAX)].concat()));
+    }
+    for (width, depth) in [(64, 4), (8, 1), (128, 3)] {
+        let architecture = Architecture::from(&RunConfig { width, depth, ..RunConfig::default() });
+        add(format!("weights {depth}x{width}"), Digest::singles(&architecture.initial(1)));
+    }
+    let mut drawing = Drawing::default();
+    for i in 0..40 {
+        drawing.push(f64::from(i % 7) / 7.0, f64::from(i) / 40.0);
+    }
+    for &dataset in DatasetId::ALL {
+        let config = RunConfig { dataset, drawing: drawing.clone(), ..RunConfig::default() };
+        add(format!("batches of dataset {}", dataset.id()), batches(&config));
+    }
+    for &schedule in ScheduleId::ALL {
+        let config = RunConfig { schedule, ..RunConfig::default() };
+        add(format!("batches of schedule {}", schedule.id()), batches(&config));
+        let schedule = Schedule::from_config(&config);
+        let levels = (0..=1000).flat_map(|i| {
+            let level = schedule.level(f64::from(i) / 1000.0);
+            [level.alpha, level.sigma, level.log_snr(), schedule.time_at_log_snr(f64::from(i - 500) / 50.0)]
+        });
+        add(format!("levels {}", config.schedule.id()), Digest::doubles(&levels.collect::<Vec<_>>()));
+    }
+    for &prediction in PredictionId::ALL {
+        add(
+            format!("batches of prediction {}", prediction.id()),
+            batches(&RunConfig { prediction, ..RunConfig::default() }),
+        );
+    }
+    for &weighting in WeightingId::ALL {
+        add(
+            format!("batches of weighting {}", weighting.id()),
+            batches(&RunConfig { weighting, ..RunConfig::default() }),
+        );
+    }
+    lines.concat()
+}
+
+/// The digests that every machine must have.
+pub const GOLDEN: &str = include_str!("../golden/reproduce.txt");
+
+/// The lines that differ from the golden ones.
+pub fn differences() -> Vec<String> {
+    let now = digests();
+    let golden: Vec<&str> = GOLDEN.lines().collect();
+    let mut differing: Vec<String> =
+        now.lines().filter(|line| !golden.contains(line)).map(|line| format!("new: {line}")).collect();
+    differing.extend(golden.iter().filter(|line| !now.lines().any(|n| n == **line)).map(|l| format!("golden: {l}")));
+    differing
+}
