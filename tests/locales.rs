@@ -9,7 +9,7 @@ use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
 use scorefield::protocol::{FailureKind, MEASURES};
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 9] = [
+const FAILURES: [FailureKind; 10] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
     FailureKind::Diverged,

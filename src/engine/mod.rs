@@ -11,6 +11,7 @@ pub mod error;
 pub mod field;
 #[cfg(feature = "cli")]
 pub mod image_likelihood;
+#[cfg(feature = "cli")]
 pub mod image_trainer;
 pub mod images;
 pub mod inbox;
