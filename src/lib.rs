@@ -26,6 +26,7 @@
 //! * `nn`, `engine` (feature `engine`): networks, training and sampling on Burn;
 //! * `worker` (feature `worker`, wasm32): the engine behind `postMessage`;
 //! * `serve` (feature `serve`, native): static files over HTTP, for `make serve` and the tests in a browser;
+//! * `cli` (feature `cli`, native): the program `scorefield`, on the same configurations and links;
 //! * `ui` (feature `ui`, wasm32): the page. It never sees `nn` or `engine`.
 
 pub mod data;
@@ -38,6 +39,8 @@ pub mod share;
 pub mod study;
 pub mod wire;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "engine")]

@@ -15,9 +15,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("study", &["share", "ui", "worker"]),
     ("protocol", &["engine", "nn", "ui", "worker"]),
     ("wire.rs", &["engine", "nn", "ui", "worker"]),
-    ("nn", &["ui", "worker"]),
-    ("engine", &["ui", "worker"]),
+    ("nn", &["cli", "ui", "worker"]),
+    ("engine", &["cli", "ui", "worker"]),
     ("worker", &["ui"]),
+    ("cli", &["ui", "worker"]),
     ("ui", &["engine", "nn", "worker"]),
 ];
 

@@ -9,6 +9,10 @@ pub mod benchmark;
 pub mod device;
 pub mod error;
 pub mod field;
+#[cfg(feature = "cli")]
+pub mod image_likelihood;
+#[cfg(feature = "cli")]
+pub mod image_trainer;
 pub mod images;
 pub mod inbox;
 pub mod inspect;
