@@ -59,8 +59,12 @@ fn the_defaults_of_every_experiment_make_the_shortest_link() {
 fn any_configuration_survives_its_link_exactly() {
     let mut rng = Rng::new(1, Stream::Test, 0);
     for i in 0..2000 {
-        let sent =
-            Link { config: random_config(&mut rng), run: i % 2 == 0, language: (i % 3 == 0).then(|| "fa".to_owned()) };
+        let sent = Link {
+            config: random_config(&mut rng),
+            run: i % 2 == 0,
+            language: (i % 3 == 0).then(|| "fa".to_owned()),
+            ..Link::default()
+        };
         let fragment = to_fragment(&sent);
         assert!(fragment.len() <= MAX_LENGTH);
         assert_eq!(from_fragment(&fragment), (sent, vec![]), "{fragment}");
