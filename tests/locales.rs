@@ -96,7 +96,7 @@ fn keys_from_tables() -> BTreeSet<String> {
         }
         keys.extend(study.notes.iter().map(|note| format!("note.{}.{note}", study.id)));
     }
-    let sources = [Source::Report(""), Source::Magazine, Source::Article, Source::Paper("")];
+    let sources = [Source::Report(""), Source::Magazine, Source::Article];
     keys.extend(sources.map(|source| format!("source.{}", source.id().0)));
     keys.extend([Verdict::Holds, Verdict::Fails, Verdict::Open].map(|v| format!("verdict.{}", v.id())));
     keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));

@@ -1,12 +1,18 @@
 //! Networks that learn a score, or an energy whose negative gradient is one, for the studies of score matching: small,
 //! of any dimension, trained by any of the objectives, on any device.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::device::{DeviceError, Opened};
 use super::network::read;
 use crate::nn::adam::{TensorMoments, Update};
 use crate::nn::tangent::{Jet, Shape, Smooth, SmoothMlp};
+
+/// Numbers to wait for. One type for all of them: every place that waits for a type of its own would have its code anew.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>, DeviceError>> + 'a>>;
 
 /// What a network is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,6 +148,7 @@ impl ScoreNet {
     }
 
     /// One step of Adam at this rate. `extra` are the numbers that come with the points.
+    #[inline(never)]
     pub fn train(&mut self, x: &[f32], extra: &[f32], objective: Objective<'_>, rate: f64) {
         let (loss, gradient) = self.gradient(x, extra, objective);
         self.step += 1;
@@ -237,12 +244,13 @@ impl ScoreNet {
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
-        if self.losses.is_empty() {
-            Ok(Vec::new())
-        } else {
+    pub fn take_losses(&mut self) -> Answer<'_> {
+        Box::pin(async {
+            if self.losses.is_empty() {
+                return Ok(Vec::new());
+            }
             read(Tensor::cat(std::mem::take(&mut self.losses), 0)).await
-        }
+        })
     }
 
     fn averaged(&self) -> SmoothMlp {
@@ -253,34 +261,37 @@ impl ScoreNet {
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn scores(&self, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        self.scores_of(&self.averaged(), x, extra).await
+    pub fn scores<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
+        self.scores_of(self.averaged(), x, extra)
     }
 
     /// The same with the last weights.
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn raw_scores(&self, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        self.scores_of(&self.mlp, x, extra).await
+    pub fn raw_scores<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
+        self.scores_of(self.mlp.clone(), x, extra)
     }
 
-    async fn scores_of(&self, net: &SmoothMlp, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
+    fn scores_of<'a>(&'a self, net: SmoothMlp, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
         let inputs = self.inputs(x, extra);
-        if !self.form.energy {
-            return read(net.forward(inputs)).await;
-        }
-        let (jet, trace) = net.push(inputs, None, false);
-        let ones = jet.value * 0.0 - 1.0 / self.form.scale;
-        let (_, slope) = net.pull(trace, Jet { value: ones, first: None, second: None });
-        read(slope.narrow(1, 0, self.form.dimension)).await
+        Box::pin(async move {
+            if !self.form.energy {
+                return read(net.forward(inputs)).await;
+            }
+            let (jet, trace) = net.push(inputs, None, false);
+            let ones = jet.value * 0.0 - 1.0 / self.form.scale;
+            let (_, slope) = net.pull(trace, Jet { value: ones, first: None, second: None });
+            read(slope.narrow(1, 0, self.form.dimension)).await
+        })
     }
 
     /// The raw outputs at points, with the moving average of the weights: scores or energies.
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn outputs(&self, x: &[f32], extra: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        read(self.averaged().forward(self.inputs(x, extra))).await
+    pub fn outputs<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
+        let output = self.averaged().forward(self.inputs(x, extra));
+        Box::pin(read(output))
     }
 }

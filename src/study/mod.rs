@@ -266,7 +266,7 @@ pub enum Source {
     Magazine,
     /// The Chinese article on score matching.
     Article,
-    /// A paper.
+    /// A paper, by its own name.
     Paper(&'static str),
 }
 

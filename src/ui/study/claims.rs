@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::plot::label::number;
-use crate::study::{Claim, Measured, Study, Verdict};
+use crate::study::{Claim, Measured, Source, Study, Verdict};
 use crate::ui::state::{Page, page, t, text};
 
 /// The claims of a study, and remarks on its sources.
@@ -39,7 +39,11 @@ fn One(study: &'static Study, index: usize, claim: &'static Claim) -> impl IntoV
     };
     let sentence = text(move || page.text(&format!("claim.{}.{}", study.id, claim.key)));
     let (source, place) = claim.source.id();
-    let source = text(move || page.filled(&format!("source.{source}"), &[("place", place)]));
+    // Names of papers keep their own digits.
+    let source = text(move || match claim.source {
+        Source::Paper(name) => name.to_owned(),
+        _ => page.filled(&format!("source.{source}"), &[("place", place)]),
+    });
     let numbers = text(move || {
         let what = page.text(&format!("claim.{}.{}.measured", study.id, claim.key));
         measured.get().map_or_else(|| format!("{what}: –"), |m| format!("{what}: {}", words(page, &m)))
