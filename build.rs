@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Sources beside those of the messages that only the page's side of the conversation needs.
-const OF_THE_PAGE: [&str; 4] = ["session", "session.rs", "settings.rs", "texts.rs"];
+const OF_THE_PAGE: [&str; 6] = ["comparison.rs", "film.rs", "session", "session.rs", "settings.rs", "texts.rs"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -109,7 +109,9 @@ fn palette(frame: &[u8]) -> (Vec<u8>, Vec<u8>) {
             values.clone().max().unwrap_or(0) - values.min().unwrap_or(0)
         };
         let axis = (0..3).max_by_key(|&axis| extent(axis)).unwrap_or(0);
-        cut.bins.sort_by_key(|&bin| channel(bin, axis));
+        // By a pass for each tone: a sort would be more code than the rest.
+        let by_tone = (0..1 << BITS).flat_map(|tone| cut.bins.iter().filter(move |&&bin| channel(bin, axis) == tone));
+        cut.bins = by_tone.copied().collect();
         let (mut weight, mut middle) = (0, 0);
         while middle + 1 < cut.bins.len() && (middle == 0 || 2 * weight < cut.weight) {
             weight += sums[cut.bins[middle]][3];

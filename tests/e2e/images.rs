@@ -1,5 +1,5 @@
-//! Images: the weights that the page ships, a visitor's own, tasks, comparisons, files. With few steps and few images,
-//! and where the numbers do not matter with the tiny network of `tests/golden/unet_reference.py`.
+//! Images: the weights that the page ships, a visitor's own, tasks, comparisons, files. With few steps and few images of
+//! the small network.
 
 use std::fs;
 use std::path::Path;
@@ -111,21 +111,28 @@ fn a_run_stops_in_the_middle_and_keeps_what_it_has() {
 fn a_checkpoint_let_go_of_over_the_page_is_recognised_and_a_foreign_file_leaves_it_in_place() {
     let page = Page::open("images-own", SHORT);
     page.wait_for(&["idle"], SOON);
-    for (name, layout) in [("unet_tiny.safetensors", "diffusers"), ("unet_tiny_ddim.ckpt", "DDIM")] {
-        page.drop_file(name, &golden(name));
-        let words = page.until("the file is recognised", SOON, || {
-            let words = page.text("recognised");
-            (page.attribute("held", "data-title")?.contains(name) && !words.trim().is_empty()).then_some(words)
-        });
-        println!("{name}: {words}");
-        assert!(words.to_lowercase().contains(&layout.to_lowercase()), "{name} was taken for {words}");
-    }
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/weights/preview-32/weights.00.safetensors");
+    let shipped = fs::read(shipped).expect("the shipped weights");
+    page.drop_file("mine.safetensors", &shipped);
+    let words = page.until("the file is recognised", LATE, || {
+        let words = page.text("recognised");
+        (page.attribute("held", "data-title")?.contains("mine") && !words.trim().is_empty()).then_some(words)
+    });
+    println!("{words}");
+    assert!(words.contains("U-Net") || words.contains("UNet"), "it was taken for {words}");
+    assert!(page.value("share").contains("weights=own"), "{}", page.value("share"));
     page.press("sample");
     let made = images(&page);
     assert!(made.iter().any(|&v| v != made[0]));
 
-    let attack = golden("unet_attack.pt");
-    for (name, content) in [("cats.safetensors", &b"no weights at all"[..]), ("unet_attack.pt", &attack)] {
+    let (attack, odd) = (golden("unet_attack.pt"), golden("unet_tiny.safetensors"));
+    let truncated = &shipped[..shipped.len() / 2];
+    for (name, content) in [
+        ("cats.safetensors", &b"no weights at all"[..]),
+        ("unet_attack.pt", &attack),
+        ("unet_tiny.safetensors", &odd),
+        ("truncated.safetensors", truncated),
+    ] {
         page.drop_file(name, content);
         let refused =
             page.until("the file is refused", SOON, || Some(page.text("refused")).filter(|text| text.contains(name)));
@@ -269,13 +276,9 @@ fn a_link_has_the_device_tested_and_timed() {
 }
 
 #[test]
-fn a_tiny_network_samples_on_webgpu() {
+fn a_small_network_samples_on_webgpu() {
     let page = Page::open("images-gpu", "#experiment=images&device=gpu&images=1&steps=1&seed=5");
     page.wait_for(&["idle"], LATE);
-    page.drop_file("unet_tiny.safetensors", &golden("unet_tiny.safetensors"));
-    page.until("the file is recognised", LATE, || {
-        page.attribute("held", "data-title")?.contains("unet_tiny").then_some(())
-    });
     page.press("sample");
     let made = images(&page);
     assert!(made.iter().any(|&v| v != made[0]));
