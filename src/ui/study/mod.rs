@@ -183,7 +183,7 @@ fn Tour(study: &'static Study) -> impl IntoView {
                 let experiment = crate::lab::ExperimentId::from_id(to.id).unwrap_or(crate::lab::ExperimentId::Plane);
                 let config = RunConfig { device, seed, ..defaults(experiment) };
                 let language = Some(page.language.get().tag().to_owned());
-                to_fragment(&Link { config, run: false, language })
+                to_fragment(&Link { config, language, ..Link::default() })
             });
             let name = text(move || page.text(&format!("choice.experiment.{}", to.id)));
             view! {
