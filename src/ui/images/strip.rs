@@ -5,6 +5,7 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 
 use super::parts::{lay, paint_when, room};
+use crate::lab::Language;
 use crate::lab::film::one;
 use crate::plot::mosaic::Mosaic;
 use crate::ui::scene::context;
@@ -19,11 +20,14 @@ pub fn Strip() -> impl IntoView {
     let page = page();
     let images = page.images;
     let canvas = NodeRef::<Canvas>::new();
+    // From noise, on the side where a line begins, to data: as the slider of the time.
+    let mirrored = move || page.language.get_untracked() == Language::Persian;
     paint_when(
         canvas,
         Box::new(move || {
             page.frames.track();
             images.chosen.track();
+            page.language.track();
         }),
         Box::new(move |canvas| {
             let (count, index) = page.frames.get_untracked();
@@ -40,13 +44,15 @@ pub fn Strip() -> impl IntoView {
                 let mut pictures = Vec::with_capacity(2 * columns * nothing.len());
                 for expected in [false, true] {
                     for column in 0..columns {
-                        let frame = film.at(column, columns);
+                        let moment = if mirrored() { columns - 1 - column } else { column };
+                        let frame = film.at(moment, columns);
                         pictures.extend(frame.and_then(|frame| one(frame, image, expected)).unwrap_or(&nothing));
                     }
                 }
                 lay(canvas, &pictures, &mosaic);
                 let Some(context) = context(canvas) else { return };
                 let share = index as f64 / (count.max(2) - 1) as f64;
+                let share = if mirrored() { 1.0 - share } else { share };
                 let x = (share * (f64::from(canvas.width()) - 2.0)).round();
                 context.set_fill_style_str("#ff7a2f");
                 context.fill_rect(x, 0.0, 2.0, f64::from(canvas.height()));
@@ -59,6 +65,7 @@ pub fn Strip() -> impl IntoView {
         let Some(canvas) = canvas.get_untracked().filter(|_| count > 0) else { return };
         let rect = canvas.get_bounding_client_rect();
         let share = (f64::from(event.client_x()) - rect.left()) / rect.width().max(1.0);
+        let share = if mirrored() { 1.0 - share } else { share };
         page.playing.set(false);
         page.frames.set((count, (share.clamp(0.0, 1.0) * (count - 1) as f64).round() as usize));
     };
