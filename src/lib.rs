@@ -22,9 +22,11 @@
 //! * [`rng`], [`diffusion`], [`data`], [`plot`]: pure, no browser and no tensor library;
 //! * [`lab`], [`share`], [`protocol`], [`wire`]: what a run is, as a link, and what page and worker say to each other;
 //!   pure too;
+//! * [`study`]: the experiments of the report, one file each;
 //! * `nn`, `engine` (feature `engine`): networks, training and sampling on Burn;
 //! * `worker` (feature `worker`, wasm32): the engine behind `postMessage`;
 //! * `serve` (feature `serve`, native): static files over HTTP, for `make serve` and the tests in a browser;
+//! * `cli` (feature `cli`, native): the program `scorefield`, on the same configurations and links;
 //! * `ui` (feature `ui`, wasm32): the page. It never sees `nn` or `engine`.
 
 pub mod data;
@@ -34,8 +36,11 @@ pub mod plot;
 pub mod protocol;
 pub mod rng;
 pub mod share;
+pub mod study;
 pub mod wire;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "engine")]

@@ -9,6 +9,7 @@ pub mod images;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::RunConfig;
+use crate::study::News;
 pub use images::{ImageCommand, ImageEvent};
 
 /// Names a run. The page counts up; the worker repeats it in every event of the run.
@@ -77,6 +78,13 @@ pub enum Command {
         /// Name of the new run.
         run: RunId,
         /// The run. Its solver, steps and schedule need not be those of training.
+        config: RunConfig,
+    },
+    /// Begins the configuration's study. Ends the current run.
+    Study {
+        /// Name of the new run.
+        run: RunId,
+        /// The run.
         config: RunConfig,
     },
     /// Holds the current run after the step in progress.
@@ -190,6 +198,13 @@ pub enum Event {
         step: u32,
         /// The numbers.
         quality: Quality,
+    },
+    /// News of a study. Sent about 30 times a second.
+    Study {
+        /// The run.
+        run: RunId,
+        /// The news.
+        news: News,
     },
     /// Numbers about a model or its samples, so far.
     Report {

@@ -5,7 +5,7 @@
 //!
 //! Reading is total: whatever the fragment holds, a valid configuration comes out, with a list of what was corrected.
 
-use crate::lab::{Correction, Experiment, ExperimentId, FIELDS, RunConfig, SolverId};
+use crate::lab::{Correction, ExperimentId, RunConfig, SolverId, defaults, field_of, fields_of};
 
 /// Version of the link format. A link without `v` is of version 1; a larger one is read as far as it is understood.
 pub const VERSION: u32 = 1;
@@ -41,7 +41,7 @@ pub struct Examination {
 pub enum Rejected {
     /// The value of a known key was corrected.
     Value {
-        /// The key, one of [`FIELDS`].
+        /// The key, one of the experiment's [`fields_of`].
         key: &'static str,
         /// What the link said, cut to a length fit for a message.
         text: String,
@@ -59,10 +59,10 @@ pub enum Rejected {
 /// Writes the fragment, with its `#`.
 #[must_use]
 pub fn to_fragment(link: &Link) -> String {
-    let defaults = (Experiment::find(link.config.experiment).defaults)();
+    let defaults = defaults(link.config.experiment);
     let mut parts = vec![format!("experiment={}", link.config.experiment.id())];
-    for field in FIELDS.iter().filter(|f| f.key != "experiment") {
-        if (field.get)(&link.config) != (field.get)(&defaults) {
+    for field in fields_of(link.config.experiment).filter(|f| f.key != "experiment") {
+        if field.get(&link.config) != field.get(&defaults) {
             parts.push(format!("{}={}", field.key, field.text(&link.config)));
         }
     }
@@ -104,10 +104,10 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
     let experiment = pairs
         .iter()
         .rev()
-        .find(|(key, _)| key == "experiment")
-        .and_then(|(_, value)| ExperimentId::from_id(value))
+        .filter(|(key, _)| key == "experiment")
+        .find_map(|(_, value)| ExperimentId::from_id(value.trim()))
         .unwrap_or(ExperimentId::Plane);
-    let mut link = Link { config: (Experiment::find(experiment).defaults)(), ..Link::default() };
+    let mut link = Link { config: defaults(experiment), ..Link::default() };
 
     for (key, value) in &pairs {
         match key.as_str() {
@@ -133,7 +133,13 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
                 Ok(version) => rejected.push(Rejected::Version(version)),
                 Err(_) => rejected.push(Rejected::Key(short(&format!("v={value}")))),
             },
-            _ => match FIELDS.iter().find(|f| f.key == key) {
+            _ => match field_of(experiment, key) {
+                Some(field) if field.key == "experiment" => {
+                    if ExperimentId::from_id(value.trim()).is_none() {
+                        let (key, correction) = (field.key, Correction::Unreadable);
+                        rejected.push(Rejected::Value { key, text: short(value), correction });
+                    }
+                }
                 Some(field) => {
                     if let Some(correction) = field.set_text(&mut link.config, value) {
                         rejected.push(Rejected::Value { key: field.key, text: short(value), correction });

@@ -12,11 +12,13 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("lab", &["engine", "nn", "ui", "worker"]),
     ("share.rs", &["engine", "nn", "ui", "worker"]),
     ("protocol.rs", &["engine", "nn", "ui", "worker"]),
+    ("study", &["share", "ui", "worker"]),
     ("protocol", &["engine", "nn", "ui", "worker"]),
     ("wire.rs", &["engine", "nn", "ui", "worker"]),
-    ("nn", &["ui", "worker"]),
-    ("engine", &["ui", "worker"]),
+    ("nn", &["cli", "ui", "worker"]),
+    ("engine", &["cli", "ui", "worker"]),
     ("worker", &["ui"]),
+    ("cli", &["ui", "worker"]),
     ("ui", &["engine", "nn", "worker"]),
 ];
 

@@ -20,6 +20,8 @@ mod page;
 mod recovery;
 #[path = "e2e/samples.rs"]
 mod samples;
+#[path = "e2e/study.rs"]
+mod study;
 // The benchmark in a browser uses the rest of it.
 #[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]

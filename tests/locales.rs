@@ -7,6 +7,7 @@ use scorefield::lab::session::Status;
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
 use scorefield::protocol::{FailureKind, MEASURES};
+use scorefield::study::{STUDIES, Source, Verdict};
 
 /// Every kind; the match makes a new one an error here.
 const FAILURES: [FailureKind; 10] = [
@@ -40,13 +41,14 @@ fn places(text: &str) -> BTreeSet<&str> {
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share", "images", "measure",
+        "share", "measure", "tour", "claims", "images",
     ];
-    let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
-    let folders = [ui.clone(), ui.join("images")];
-    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder of the page"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
-    for path in files.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
+    let files =
+        |folder: &Path| std::fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry").path());
+    let folders = [folder.clone(), folder.join("study"), folder.join("images")];
+    for path in folders.iter().flat_map(|folder| files(folder)).filter(|path| path.is_file()) {
         let source = std::fs::read_to_string(path).expect("a source file");
         for literal in source.split('"') {
             let wordy = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-'));
@@ -73,6 +75,30 @@ fn keys_from_tables() -> BTreeSet<String> {
         keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));
         keys.extend(experiment.groups.iter().map(|group| format!("group.{}", group.id)));
     }
+    for study in STUDIES {
+        keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", study.id)));
+        keys.insert(format!("chapter.{}", study.chapter));
+        keys.extend(["study", "run"].map(|group| format!("group.{group}")));
+        for field in study.controls.iter().map(|control| &control.field) {
+            keys.extend(["label", "help"].map(|end| format!("field.{}.{end}", field.key)));
+            if let Kind::Choice(ids) = field.kind {
+                keys.extend(ids.iter().map(|id| format!("choice.{}.{id}", field.key)));
+            }
+        }
+        for figure in study.figures {
+            keys.insert(format!("figure.{}.{}", study.id, figure.key));
+            let axes = [&figure.x, &figure.y];
+            keys.extend(axes.iter().flat_map(|a| a.names.iter().chain([&a.key])).map(|key| format!("plot.{key}")));
+            keys.extend(figure.layers.iter().map(|layer| format!("plot.{}", layer.key)));
+        }
+        for claim in study.claims {
+            keys.extend(["", ".measured"].map(|end| format!("claim.{}.{}{end}", study.id, claim.key)));
+        }
+        keys.extend(study.notes.iter().map(|note| format!("note.{}.{note}", study.id)));
+    }
+    let sources = [Source::Report(""), Source::Magazine, Source::Article];
+    keys.extend(sources.map(|source| format!("source.{}", source.id().0)));
+    keys.extend([Verdict::Holds, Verdict::Fails, Verdict::Open].map(|v| format!("verdict.{}", v.id())));
     keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));
     for kind in FAILURES {
         keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);

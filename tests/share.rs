@@ -1,18 +1,20 @@
 //! Links survive a round trip, and nothing in a fragment can break the page.
 
 use scorefield::lab::images::{PIXELS, Picture};
-use scorefield::lab::{Correction, DatasetId, EXPERIMENTS, FIELDS, Kind, RunConfig, SolverId};
+use scorefield::lab::{Correction, DatasetId, ExperimentId, FIELDS, Kind, RunConfig, SolverId, defaults, fields_of};
 use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
+use scorefield::study::STUDIES;
 
 fn link(config: RunConfig) -> Link {
     Link { config, ..Link::default() }
 }
 
-/// A configuration with every field drawn at random from its range.
+/// A configuration of a random experiment with every field drawn at random from its range.
 fn random_config(rng: &mut Rng) -> RunConfig {
-    let mut config = RunConfig::default();
-    for field in FIELDS {
+    let all: Vec<ExperimentId> = ExperimentId::all().collect();
+    let mut config = defaults(all[rng.below(all.len() as u32) as usize]);
+    for field in fields_of(config.experiment).filter(|f| f.key != "experiment") {
         let text = match field.kind {
             Kind::Choice(ids) => ids[rng.below(ids.len() as u32) as usize].to_owned(),
             Kind::Whole { min, max } => (f64::from(min) + rng.uniform() * f64::from(max - min)).round().to_string(),
@@ -37,7 +39,7 @@ fn random_config(rng: &mut Rng) -> RunConfig {
 }
 
 fn assert_valid(config: &RunConfig) {
-    for field in FIELDS {
+    for field in fields_of(config.experiment) {
         let mut copy = config.clone();
         assert_eq!(field.set_text(&mut copy, &field.text(config)), None, "{} out of range", field.key);
         assert_eq!(&copy, config, "{} does not survive its text", field.key);
@@ -46,10 +48,10 @@ fn assert_valid(config: &RunConfig) {
 
 #[test]
 fn the_defaults_of_every_experiment_make_the_shortest_link() {
-    for experiment in EXPERIMENTS {
-        let fragment = to_fragment(&link((experiment.defaults)()));
-        assert_eq!(fragment, format!("#experiment={}", experiment.id.id()));
-        assert_eq!(from_fragment(&fragment), (link((experiment.defaults)()), vec![]));
+    for experiment in ExperimentId::all() {
+        let fragment = to_fragment(&link(defaults(experiment)));
+        assert_eq!(fragment, format!("#experiment={}", experiment.id()));
+        assert_eq!(from_fragment(&fragment), (link(defaults(experiment)), vec![]));
     }
 }
 
@@ -57,8 +59,12 @@ fn the_defaults_of_every_experiment_make_the_shortest_link() {
 fn any_configuration_survives_its_link_exactly() {
     let mut rng = Rng::new(1, Stream::Test, 0);
     for i in 0..2000 {
-        let sent =
-            Link { config: random_config(&mut rng), run: i % 2 == 0, language: (i % 3 == 0).then(|| "fa".to_owned()) };
+        let sent = Link {
+            config: random_config(&mut rng),
+            run: i % 2 == 0,
+            language: (i % 3 == 0).then(|| "fa".to_owned()),
+            ..Link::default()
+        };
         let fragment = to_fragment(&sent);
         assert!(fragment.len() <= MAX_LENGTH);
         assert_eq!(from_fragment(&fragment), (sent, vec![]), "{fragment}");
@@ -67,8 +73,14 @@ fn any_configuration_survives_its_link_exactly() {
 
 #[test]
 fn ten_thousand_hostile_fragments_give_valid_configurations() {
-    let keys: Vec<&str> =
-        FIELDS.iter().map(|f| f.key).chain(["run", "lang", "v", "", "__proto__", "steps[]"]).collect();
+    let own = STUDIES.iter().flat_map(|study| study.controls).map(|control| control.field.key);
+    let keys: Vec<&str> = FIELDS
+        .iter()
+        .map(|f| f.key)
+        .chain(own)
+        .chain(["experiment"; 12])
+        .chain(["run", "lang", "v", "", "__proto__", "steps[]"])
+        .collect();
     let values = [
         "",
         "0",
@@ -109,6 +121,9 @@ fn ten_thousand_hostile_fragments_give_valid_configurations() {
         for _ in 0..rng.below(12) {
             let key = keys[rng.below(keys.len() as u32) as usize];
             let value = match rng.below(4) {
+                2 if key == "experiment" => {
+                    ExperimentId::IDS[rng.below(ExperimentId::IDS.len() as u32) as usize].to_owned()
+                }
                 0 => (rng.normal() * 10f64.powi(rng.below(20) as i32 - 5)).to_string(),
                 1 => (0..rng.below(30)).filter_map(|_| char::from_u32(rng.below(0x3000))).collect(),
                 _ => values[rng.below(values.len() as u32) as usize].to_owned(),

@@ -5,6 +5,7 @@
 
 pub mod conditional;
 pub mod frechet;
+pub mod gaussian;
 pub mod histogram;
 pub mod inspection;
 pub mod judge;

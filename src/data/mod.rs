@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod grid;
+pub mod image_set;
 pub mod marginal;
 pub mod metrics;
 pub mod mixture;
@@ -9,6 +10,7 @@ pub mod toy;
 
 pub use condition::Condition;
 pub use grid::SquareGrid;
+pub use image_set::{ImageSet, ImageSetError};
 pub use marginal::{Exact, Marginal};
 pub use mixture::Mixture;
 pub use toy::{DataError, Dataset};

@@ -11,11 +11,13 @@ use super::inbox::{Inbox, Port, ends_a_run};
 use super::inspect::Inspecting;
 use super::likelihood::Likelihood;
 use super::sample::{Sampled, Sampling};
+use super::study::Studying;
 use super::train::Training;
 use crate::lab::{ExperimentId, RunConfig};
 use crate::nn::WeightsFile;
 use crate::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use crate::protocol::{Bytes, Command, Event, Failure, RunId};
+use crate::study::Running;
 
 /// A run in steps. One type per kind of run.
 #[allow(async_fn_in_trait)]
@@ -70,6 +72,10 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
             Err(error) => fail(inbox, Some(run), &error),
+        },
+        Command::Study { run, config } => match Running::new(&config, &engine.opened) {
+            Some(running) => drive(engine, inbox, &mut Studying::new(run, running)).await,
+            None => fail(inbox, Some(run), &EngineError::NoStudy),
         },
         Command::Likelihood { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Likelihood::new(run, &sampled, &engine.opened)).await,

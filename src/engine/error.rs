@@ -34,6 +34,9 @@ pub enum EngineError {
         /// Solver steps done.
         step: u32,
     },
+    /// The configuration is not one of a study.
+    #[error("this configuration is no study's")]
+    NoStudy,
     /// Images.
     #[error(transparent)]
     Images(#[from] ImageError),
@@ -48,7 +51,7 @@ impl From<&EngineError> for Failure {
             EngineError::Device(DeviceError::Lost(_)) => FailureKind::DeviceLost,
             EngineError::Device(_) => FailureKind::NoDevice,
             EngineError::Weights(_) => FailureKind::BadFile,
-            EngineError::Data(_) => FailureKind::BadConfig,
+            EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
             EngineError::Images(error) => error.kind(),
             EngineError::Untrained => FailureKind::Untrained,

@@ -155,6 +155,7 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Train { .. }
             | Command::Continue { .. }
             | Command::Sample { .. }
+            | Command::Study { .. }
             | Command::Likelihood { .. }
             | Command::Inspect { .. }
             | Command::Load { .. }

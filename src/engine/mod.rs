@@ -9,6 +9,10 @@ pub mod benchmark;
 pub mod device;
 pub mod error;
 pub mod field;
+#[cfg(feature = "cli")]
+pub mod image_likelihood;
+#[cfg(feature = "cli")]
+pub mod image_trainer;
 pub mod images;
 pub mod inbox;
 pub mod inspect;
@@ -17,6 +21,8 @@ pub mod likelihood;
 pub mod network;
 pub mod preview;
 pub mod sample;
+pub mod score;
+pub mod study;
 pub mod train;
 pub mod trainer;
 

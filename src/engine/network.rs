@@ -218,7 +218,11 @@ impl Evaluator {
     }
 }
 
-async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+/// Reads a tensor back.
+///
+/// # Errors
+/// [`DeviceError::Lost`] when the device no longer answers.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
     data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
 }

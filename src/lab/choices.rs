@@ -1,5 +1,6 @@
 //! The named choices of a run. Each has a stable id: the option value on the page and the word in a link.
 
+use crate::study::{STUDIES, Study};
 use serde::de::{Error, Unexpected, Visitor};
 
 /// Finds an id among those of a choice. One visitor for all of them: derived ones would be a tenth of the page's code.
@@ -58,13 +59,91 @@ macro_rules! choices {
     };
 }
 
-choices! {
-    /// Which experiment a run belongs to; see the table in [`crate::lab::EXPERIMENTS`].
-    ExperimentId {
-        /// A diffusion model of points in the plane.
-        Plane = "plane",
-        /// Images of CIFAR-10 by a U-Net.
-        Images = "images",
+/// Which experiment a run belongs to: one with a stage of its own, see the table in [`crate::lab::EXPERIMENTS`], or a
+/// study, see the table in [`crate::study::STUDIES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExperimentId {
+    /// A diffusion model of points in the plane.
+    Plane,
+    /// Images of CIFAR-10 by a U-Net.
+    Images,
+    /// A study: its place in [`STUDIES`].
+    Study(u8),
+}
+
+/// The experiments with a stage of their own, with their ids.
+const STAGED: &[(ExperimentId, &str)] = &[(ExperimentId::Plane, "plane"), (ExperimentId::Images, "images")];
+const EXPERIMENT_COUNT: usize = STAGED.len() + STUDIES.len();
+
+const fn experiments() -> [(ExperimentId, &'static str); EXPERIMENT_COUNT] {
+    let mut all = [STAGED[0]; EXPERIMENT_COUNT];
+    let mut i = 0;
+    while i < EXPERIMENT_COUNT {
+        all[i] = if i < STAGED.len() {
+            STAGED[i]
+        } else {
+            let study = i - STAGED.len();
+            (ExperimentId::Study(study as u8), STUDIES[study].id)
+        };
+        i += 1;
+    }
+    all
+}
+
+const fn experiment_ids() -> [&'static str; EXPERIMENT_COUNT] {
+    let (all, mut ids, mut i) = (experiments(), [""; EXPERIMENT_COUNT], 0);
+    while i < EXPERIMENT_COUNT {
+        ids[i] = all[i].1;
+        i += 1;
+    }
+    ids
+}
+
+impl ExperimentId {
+    /// The ids of all of them, in the order of the page's menu.
+    pub const IDS: &'static [&'static str] = &experiment_ids();
+
+    /// Every experiment, in the same order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        const ALL: [(ExperimentId, &str); EXPERIMENT_COUNT] = experiments();
+        ALL.into_iter().map(|(id, _)| id)
+    }
+
+    /// The stable id: option value and word in a link.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self.study() {
+            Some(study) => study.id,
+            None => STAGED.iter().find(|(own, _)| *own == self).map_or("plane", |(_, id)| id),
+        }
+    }
+
+    /// The experiment with this id.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::all().find(|known| known.id() == id)
+    }
+
+    /// The study, if it is one.
+    #[must_use]
+    pub fn study(self) -> Option<&'static Study> {
+        match self {
+            Self::Study(index) => STUDIES.get(usize::from(index)).copied(),
+            Self::Plane | Self::Images => None,
+        }
+    }
+}
+
+impl serde::Serialize for ExperimentId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ExperimentId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        Self::from_id(&id).ok_or_else(|| serde::de::Error::custom("no such experiment"))
     }
 }
 

@@ -8,10 +8,11 @@ use super::choices::{
 };
 use super::drawing::Drawing;
 use super::images::{Picture, Word};
+use super::overrides::Overrides;
 
 /// A run. Two equal configurations give the same initial weights, batches and noise on every machine.
 ///
-/// Every field has a row in [`super::fields::FIELDS`], which knows its key, its range and how to read and write it.
+/// Every field but `study` has a row in [`super::fields::FIELDS`], which knows its key, its range and how to read and write it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunConfig {
@@ -129,6 +130,9 @@ pub struct RunConfig {
     pub seed: u32,
     /// Where to compute.
     pub device: DeviceWish,
+
+    /// What is set differently from its preset in a study; every setting is a field of the study's table.
+    pub study: Overrides,
 }
 
 impl Default for RunConfig {
@@ -187,6 +191,7 @@ impl Default for RunConfig {
             seed_to: 2,
             seed: 1,
             device: DeviceWish::Auto,
+            study: Overrides::default(),
         }
     }
 }

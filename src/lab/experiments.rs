@@ -1,4 +1,4 @@
-//! The table of experiments. The menu, the links, the texts and the tests all iterate it.
+//! The table of experiments with a stage of their own; studies have theirs in [`crate::study`].
 
 use super::choices::{
     ArrangementId, ClassId, ControlId, DatasetId, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId,
@@ -102,10 +102,19 @@ fn images() -> RunConfig {
 }
 
 impl Experiment {
-    /// The experiment with this id.
+    /// The experiment with this id; the first one for a study, which has no row here.
     #[must_use]
     pub fn find(id: ExperimentId) -> &'static Self {
         EXPERIMENTS.iter().find(|e| e.id == id).unwrap_or(&EXPERIMENTS[0])
+    }
+}
+
+/// The configuration that an empty link to this experiment opens.
+#[must_use]
+pub fn defaults(id: ExperimentId) -> RunConfig {
+    match id {
+        ExperimentId::Study(_) => RunConfig { experiment: id, ..RunConfig::default() },
+        _ => (Experiment::find(id).defaults)(),
     }
 }
 
@@ -114,6 +123,9 @@ impl Experiment {
 pub fn matters(key: &str, config: &RunConfig) -> bool {
     use ScheduleId as Sched;
     use SolverId as Solver;
+    if let Some(study) = config.experiment.study() {
+        return study.shows(key, config);
+    }
     match key {
         "drawing" => config.dataset == DatasetId::Drawing,
         "beta-min" | "beta-max" => matches!(config.schedule, Sched::Linear | Sched::SubVp),
@@ -188,9 +200,11 @@ mod tests {
 
     #[test]
     fn the_table_has_one_row_per_id() {
-        for id in ExperimentId::ALL {
-            assert_eq!(EXPERIMENTS.iter().filter(|e| e.id == *id).count(), 1);
-            assert_eq!((Experiment::find(*id).defaults)().experiment, *id);
+        for id in ExperimentId::all() {
+            let rows = if id.study().is_some() { 0 } else { 1 };
+            assert_eq!(EXPERIMENTS.iter().filter(|e| e.id == id).count(), rows);
+            assert_eq!(defaults(id).experiment, id);
+            assert_eq!(ExperimentId::from_id(id.id()), Some(id));
         }
     }
 }

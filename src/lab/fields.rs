@@ -63,9 +63,22 @@ pub struct Field {
     pub key: &'static str,
     /// Range.
     pub kind: Kind,
-    /// Reads the field.
-    pub get: fn(&RunConfig) -> Value,
-    set: fn(&mut RunConfig, Value),
+    place: Place,
+}
+
+/// Where a field's value is kept.
+enum Place {
+    /// In a field of its own.
+    Own { get: fn(&RunConfig) -> Value, set: fn(&mut RunConfig, Value) },
+    /// In [`RunConfig::study`], when it is not this one.
+    Study(Preset),
+}
+
+/// What a control of a study starts from.
+enum Preset {
+    Choice(&'static str),
+    Whole(u32),
+    Real(f64),
 }
 
 /// What had to be done to a value to make it fit its field.
@@ -80,52 +93,105 @@ pub enum Correction {
 }
 
 impl Field {
-    /// Writes the field if `value` is of its kind, moved into range. Says what had to be corrected.
-    pub fn set(&self, config: &mut RunConfig, value: Value) -> Option<Correction> {
-        let (value, correction) = match (self.kind, value) {
+    /// A control of a study: one of these ids.
+    #[must_use]
+    pub const fn choice_of_study(key: &'static str, ids: &'static [&'static str], preset: &'static str) -> Self {
+        Self { key, kind: Kind::Choice(ids), place: Place::Study(Preset::Choice(preset)) }
+    }
+
+    /// A control of a study: a whole number.
+    #[must_use]
+    pub const fn whole_of_study(key: &'static str, min: u32, max: u32, preset: u32) -> Self {
+        Self { key, kind: Kind::Whole { min, max }, place: Place::Study(Preset::Whole(preset)) }
+    }
+
+    /// A control of a study: a number.
+    #[must_use]
+    pub const fn real_of_study(key: &'static str, min: f64, max: f64, logarithmic: bool, preset: f64) -> Self {
+        Self { key, kind: Kind::Real { min, max, logarithmic }, place: Place::Study(Preset::Real(preset)) }
+    }
+
+    /// Reads the field.
+    #[must_use]
+    pub fn get(&self, config: &RunConfig) -> Value {
+        let preset = match &self.place {
+            Place::Own { get, .. } => return get(config),
+            Place::Study(preset) => preset,
+        };
+        let kept = config.study.get(self.key).and_then(|text| self.read(text)).and_then(|value| self.fit(value).0);
+        kept.unwrap_or(match *preset {
+            Preset::Choice(id) => Value::Choice(id),
+            Preset::Whole(value) => Value::Whole(value),
+            Preset::Real(value) => Value::Real(value),
+        })
+    }
+
+    /// The value moved into range, and what had to be corrected; nothing if it is of another kind.
+    fn fit(&self, value: Value) -> (Option<Value>, Option<Correction>) {
+        match (self.kind, value) {
             (Kind::Choice(ids), Value::Choice(id)) => match ids.iter().find(|&&known| known == id) {
-                Some(known) => (Value::Choice(known), None),
-                None => return Some(Correction::Unreadable),
+                Some(known) => (Some(Value::Choice(known)), None),
+                None => (None, Some(Correction::Unreadable)),
             },
             (Kind::Whole { min, max }, Value::Whole(v)) => {
-                (Value::Whole(v.clamp(min, max)), (v < min || v > max).then_some(Correction::Clamped))
+                (Some(Value::Whole(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
             }
             (Kind::Real { min, max, .. }, Value::Real(v)) if !v.is_nan() => {
-                (Value::Real(v.clamp(min, max)), (v < min || v > max).then_some(Correction::Clamped))
+                (Some(Value::Real(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
             }
             (Kind::Drawing, value @ Value::Drawing(_))
             | (Kind::Word, value @ Value::Word(_))
-            | (Kind::Picture, value @ Value::Picture(_)) => (value, None),
-            _ => return Some(Correction::Unreadable),
-        };
-        (self.set)(config, value);
-        correction
+            | (Kind::Picture, value @ Value::Picture(_)) => (Some(value), None),
+            _ => (None, Some(Correction::Unreadable)),
+        }
     }
 
-    /// Reads `text`, as it stands in a link or an input, and writes the field. Says what had to be corrected.
-    pub fn set_text(&self, config: &mut RunConfig, text: &str) -> Option<Correction> {
-        let text = text.trim();
-        let value = match self.kind {
+    /// A choice or a number as it stands in a link or an input, not yet moved into range.
+    fn read(&self, text: &str) -> Option<Value> {
+        match self.kind {
             Kind::Choice(ids) => ids.iter().find(|&&id| id == text).map(|id| Value::Choice(id)),
             // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
             Kind::Whole { .. } => {
                 text.parse::<f64>().ok().filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32))
             }
             Kind::Real { .. } => text.parse::<f64>().ok().map(Value::Real),
-            Kind::Drawing => {
-                let (drawing, damaged) = Drawing::from_text(text);
-                self.set(config, Value::Drawing(drawing));
-                return damaged.then_some(Correction::Trimmed);
-            }
-            Kind::Word => {
-                let word = Word::new(text);
-                let damaged = word.as_str() != text;
-                self.set(config, Value::Word(word));
-                return damaged.then_some(Correction::Trimmed);
-            }
+            Kind::Word => Some(Value::Word(Word::new(text))),
             Kind::Picture => Picture::from_text(text).map(Value::Picture),
-        };
-        let Some(value) = value else { return Some(Correction::Unreadable) };
+            Kind::Drawing => None,
+        }
+    }
+
+    /// Writes the field if `value` is of its kind, moved into range. Says what had to be corrected.
+    pub fn set(&self, config: &mut RunConfig, value: Value) -> Option<Correction> {
+        let (value, correction) = self.fit(value);
+        let Some(value) = value else { return correction };
+        match &self.place {
+            Place::Own { set, .. } => set(config, value),
+            Place::Study(_) => {
+                config.study.forget(self.key);
+                // Only what differs from the preset is kept, so that equal runs are equal configurations.
+                if self.get(config) != value {
+                    config.study.keep(self.key, written(&value));
+                }
+            }
+        }
+        correction
+    }
+
+    /// Reads `text`, as it stands in a link or an input, and writes the field. Says what had to be corrected.
+    pub fn set_text(&self, config: &mut RunConfig, text: &str) -> Option<Correction> {
+        let text = text.trim();
+        if self.kind == Kind::Drawing {
+            let (drawing, damaged) = Drawing::from_text(text);
+            self.set(config, Value::Drawing(drawing));
+            return damaged.then_some(Correction::Trimmed);
+        }
+        let Some(value) = self.read(text) else { return Some(Correction::Unreadable) };
+        if let Value::Word(word) = &value {
+            let damaged = word.as_str() != text;
+            self.set(config, value);
+            return damaged.then_some(Correction::Trimmed);
+        }
         let negative = matches!(self.kind, Kind::Whole { .. }) && text.starts_with('-') && text.parse() != Ok(0.0);
         let correction = self.set(config, value);
         if negative && correction.is_none() { Some(Correction::Clamped) } else { correction }
@@ -134,14 +200,18 @@ impl Field {
     /// The field's value as it stands in a link or an input; [`Self::set_text`] reads it back exactly.
     #[must_use]
     pub fn text(&self, config: &RunConfig) -> String {
-        match (self.get)(config) {
-            Value::Choice(id) => id.to_owned(),
-            Value::Whole(v) => v.to_string(),
-            Value::Real(v) => v.to_string(),
-            Value::Drawing(drawing) => drawing.to_text(),
-            Value::Word(word) => word.as_str().to_owned(),
-            Value::Picture(picture) => picture.to_text(),
-        }
+        written(&self.get(config))
+    }
+}
+
+fn written(value: &Value) -> String {
+    match value {
+        Value::Choice(id) => (*id).to_owned(),
+        Value::Whole(v) => v.to_string(),
+        Value::Real(v) => v.to_string(),
+        Value::Drawing(drawing) => drawing.to_text(),
+        Value::Word(word) => word.as_str().to_owned(),
+        Value::Picture(picture) => picture.to_text(),
     }
 }
 
@@ -150,13 +220,15 @@ macro_rules! choice {
         Field {
             key: $key,
             kind: Kind::Choice(<$type>::IDS),
-            get: |c| Value::Choice(c.$field.id()),
-            set: |c, v| {
-                if let Value::Choice(id) = v
-                    && let Some(choice) = <$type>::from_id(id)
-                {
-                    c.$field = choice;
-                }
+            place: Place::Own {
+                get: |c| Value::Choice(c.$field.id()),
+                set: |c, v| {
+                    if let Value::Choice(id) = v
+                        && let Some(choice) = <$type>::from_id(id)
+                    {
+                        c.$field = choice;
+                    }
+                },
             },
         }
     };
@@ -167,11 +239,13 @@ macro_rules! whole {
         Field {
             key: $key,
             kind: Kind::Whole { min: $min, max: $max },
-            get: |c| Value::Whole(c.$field),
-            set: |c, v| {
-                if let Value::Whole(v) = v {
-                    c.$field = v;
-                }
+            place: Place::Own {
+                get: |c| Value::Whole(c.$field),
+                set: |c, v| {
+                    if let Value::Whole(v) = v {
+                        c.$field = v;
+                    }
+                },
             },
         }
     };
@@ -182,11 +256,13 @@ macro_rules! real {
         Field {
             key: $key,
             kind: Kind::Real { min: $min, max: $max, logarithmic: $logarithmic },
-            get: |c| Value::Real(c.$field),
-            set: |c, v| {
-                if let Value::Real(v) = v {
-                    c.$field = v;
-                }
+            place: Place::Own {
+                get: |c| Value::Real(c.$field),
+                set: |c, v| {
+                    if let Value::Real(v) = v {
+                        c.$field = v;
+                    }
+                },
             },
         }
     };
@@ -199,11 +275,13 @@ pub const FIELDS: &[Field] = &[
     Field {
         key: "drawing",
         kind: Kind::Drawing,
-        get: |c| Value::Drawing(c.drawing.clone()),
-        set: |c, v| {
-            if let Value::Drawing(drawing) = v {
-                c.drawing = drawing;
-            }
+        place: Place::Own {
+            get: |c| Value::Drawing(c.drawing.clone()),
+            set: |c, v| {
+                if let Value::Drawing(drawing) = v {
+                    c.drawing = drawing;
+                }
+            },
         },
     },
     choice!("denoiser", denoiser, DenoiserId),
@@ -248,22 +326,26 @@ pub const FIELDS: &[Field] = &[
     Field {
         key: "weights",
         kind: Kind::Word,
-        get: |c| Value::Word(c.weights.clone()),
-        set: |c, v| {
-            if let Value::Word(word) = v {
-                c.weights = word;
-            }
+        place: Place::Own {
+            get: |c| Value::Word(c.weights.clone()),
+            set: |c, v| {
+                if let Value::Word(word) = v {
+                    c.weights = word;
+                }
+            },
         },
     },
     choice!("task", task, TaskId),
     Field {
         key: "picture",
         kind: Kind::Picture,
-        get: |c| Value::Picture(c.picture.clone()),
-        set: |c, v| {
-            if let Value::Picture(picture) = v {
-                c.picture = picture;
-            }
+        place: Place::Own {
+            get: |c| Value::Picture(c.picture.clone()),
+            set: |c, v| {
+                if let Value::Picture(picture) = v {
+                    c.picture = picture;
+                }
+            },
         },
     },
     whole!("images", images, 1, 64),
@@ -276,10 +358,22 @@ pub const FIELDS: &[Field] = &[
     choice!("device", device, DeviceWish),
 ];
 
-/// The field with this key.
+/// The field with this key, of those that every experiment has.
 #[must_use]
 pub fn field(key: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|f| f.key == key)
+}
+
+/// The fields of an experiment: those that every experiment has, and its own.
+pub fn fields_of(experiment: ExperimentId) -> impl Iterator<Item = &'static Field> {
+    let own = experiment.study().map_or(&[][..], |study| study.controls);
+    FIELDS.iter().chain(own.iter().map(|control| &control.field))
+}
+
+/// The field of an experiment with this key.
+#[must_use]
+pub fn field_of(experiment: ExperimentId, key: &str) -> Option<&'static Field> {
+    fields_of(experiment).find(|f| f.key == key)
 }
 
 #[cfg(test)]
@@ -298,8 +392,10 @@ mod tests {
 
     #[test]
     fn keys_are_unique_and_every_configuration_field_has_one() {
+        // A study's settings are no field: each of them has one.
         let json = serde_json::to_value(RunConfig::default()).expect("a configuration is JSON");
-        let names: Vec<String> = json.as_object().expect("an object").keys().map(|k| k.replace('_', "-")).collect();
+        let names: Vec<String> =
+            json.as_object().expect("an object").keys().map(|k| k.replace('_', "-")).filter(|k| k != "study").collect();
         let keys: Vec<&str> = FIELDS.iter().map(|f| f.key).collect();
         assert_eq!(names.len(), keys.len());
         assert!(names.iter().all(|n| keys.contains(&n.as_str())), "{names:?}");

@@ -82,6 +82,8 @@ pub enum Work {
     Training,
     /// Uses them.
     Sampling,
+    /// Works on a study.
+    Study,
     /// Computes likelihoods with them.
     Likelihood,
     /// Compares samples with data.
@@ -319,6 +321,12 @@ impl Session {
         self.begin(Work::Sampling, config.clone(), false, |run| Command::Sample { run, config });
     }
 
+    /// Works on the configuration's study.
+    pub fn study(&mut self, config: &RunConfig) {
+        let config = config.clone();
+        self.begin(Work::Study, config.clone(), false, |run| Command::Study { run, config });
+    }
+
     /// Computes likelihoods of fresh data with the newest weights or with the closed form.
     pub fn likelihood(&mut self, config: &RunConfig) {
         let slot = self.active();
@@ -417,6 +425,7 @@ impl Session {
                 });
             }
             (Work::Training, _) => self.train(config, then_sample),
+            (Work::Study, _) => self.study(config),
             (Work::Likelihood, _) => self.likelihood(config),
             (Work::Sampling | Work::Inspection, _) => self.sample(config),
         }

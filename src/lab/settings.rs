@@ -3,8 +3,8 @@
 
 use super::choices::ExperimentId;
 use super::config::RunConfig;
-use super::experiments::Experiment;
-use super::fields::{FIELDS, Value};
+use super::experiments::defaults;
+use super::fields::{Value, fields_of};
 
 /// The name of a field in a file: that of the configuration's own field.
 fn name(key: &str) -> String {
@@ -14,11 +14,10 @@ fn name(key: &str) -> String {
 /// The configuration as JSON, one field a line.
 #[must_use]
 pub fn to_json(config: &RunConfig) -> String {
-    let lines: Vec<String> = FIELDS
-        .iter()
+    let lines: Vec<String> = fields_of(config.experiment)
         .map(|field| {
             // Ids, names, drawings and images are letters, digits and signs that JSON leaves alone.
-            let quote = if matches!((field.get)(config), Value::Whole(_) | Value::Real(_)) { "" } else { "\"" };
+            let quote = if matches!(field.get(config), Value::Whole(_) | Value::Real(_)) { "" } else { "\"" };
             format!("  \"{}\": {quote}{}{quote}", name(field.key), field.text(config))
         })
         .collect();
@@ -30,8 +29,8 @@ pub fn to_json(config: &RunConfig) -> String {
 #[must_use]
 pub fn from_values(value: impl Fn(&str) -> Option<String>) -> Option<(RunConfig, bool)> {
     let experiment = value("experiment").and_then(|id| ExperimentId::from_id(&id)).unwrap_or(ExperimentId::Plane);
-    let (mut config, mut known, mut corrected) = ((Experiment::find(experiment).defaults)(), false, false);
-    for field in FIELDS {
+    let (mut config, mut known, mut corrected) = (defaults(experiment), false, false);
+    for field in fields_of(experiment) {
         if let Some(text) = value(&name(field.key)) {
             known = true;
             corrected |= field.set_text(&mut config, &text).is_some();
@@ -43,7 +42,7 @@ pub fn from_values(value: impl Fn(&str) -> Option<String>) -> Option<(RunConfig,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{DatasetId, SolverId};
+    use crate::lab::{DatasetId, FIELDS, SolverId};
 
     fn example() -> RunConfig {
         let mut config = RunConfig {

@@ -88,6 +88,18 @@ impl TensorMoments {
         Self { mean: Tensor::zeros([count], device), square: Tensor::zeros([count], device) }
     }
 
+    /// Moments of an earlier run.
+    #[must_use]
+    pub fn of(mean: Tensor<1>, square: Tensor<1>) -> Self {
+        Self { mean, square }
+    }
+
+    /// Mean of the gradients and of their squares.
+    #[must_use]
+    pub fn parts(&self) -> [&Tensor<1>; 2] {
+        [&self.mean, &self.square]
+    }
+
     /// The parameters and the moving average after the update.
     pub fn update(
         &mut self,

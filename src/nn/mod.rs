@@ -5,10 +5,15 @@ pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
 pub mod host;
+#[cfg(feature = "cli")]
+pub mod inception;
 pub mod kernels;
 pub mod mlp;
+pub mod objective;
+pub mod tangent;
 pub mod unet;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};
+pub use objective::{Convention, Objective};
 pub use weights::{WeightsError, WeightsFile};

@@ -131,7 +131,7 @@ impl WeightsFile {
 fn check_ranges(config: &RunConfig) -> Result<(), WeightsError> {
     let mut copy = config.clone();
     for field in FIELDS {
-        if field.set(&mut copy, (field.get)(config)).is_some() {
+        if field.set(&mut copy, field.get(config)).is_some() {
             return Err(WeightsError::Config(format!("{} is out of range: {}", field.key, field.text(config))));
         }
     }

@@ -247,6 +247,10 @@ fn show(page: Page, event: Event) {
             page.scene.update_value(|scene| scene.field = Some(Field { side, score }));
             page.paint();
         }
+        Event::Study { news, .. } => {
+            page.progress.set(Progress { step: news.step, of: news.of, rate: 0.0 });
+            page.told.take(news);
+        }
         Event::Images(event) => images::show(page, event),
         Event::Failed { failure: Failure { kind: FailureKind::BadFile, .. }, .. } => page.file_notice.set(""),
         _ => {}

@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::controls::Choice;
 use super::state::{Theme, flag, page, t, text};
+use super::study::Menu;
 use super::{languages, memory, themes, words};
-use crate::lab::{ExperimentId, Language, field};
+use crate::lab::Language;
 
 /// The head of the page.
 #[component]
@@ -54,7 +54,7 @@ pub fn Header() -> impl IntoView {
             <div class="settings">
                 <label class="setting">
                     <span>{t("field.experiment.label")}</span>
-                    {field("experiment").map(|field| view! { <Choice field ids=ExperimentId::IDS /> })}
+                    <Menu />
                 </label>
                 <span class="unseen" id="experiment-help">{t("field.experiment.help")}</span>
                 <label class="setting">

@@ -63,7 +63,7 @@ pub fn follow(page: Page) {
         page.images.compared.set(opened.compare);
         page.images.wanted.set(opened.examine);
         if opened.run {
-            page.train(true);
+            page.start();
         }
     });
 }

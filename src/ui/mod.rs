@@ -15,6 +15,7 @@ mod panels;
 mod player;
 mod scene;
 mod state;
+mod study;
 mod view;
 mod words;
 
@@ -48,13 +49,14 @@ async fn open() {
         view::prepare(page);
         images::prepare(page);
         link::follow(page);
+        study::follow(page);
         bridge::connect(page);
         memory::restore(page);
         if late {
             words::speak(page, language);
         }
         if opened.run {
-            page.train(true);
+            page.start();
         }
         view! { <App /> }
     });
@@ -70,6 +72,42 @@ pub fn App() -> impl IntoView {
             export::take(page, file);
         }
     };
+    view! {
+        <a class="skip" href="#main" on:click=|event| {
+            // The fragment is the link of the run: jump without touching it.
+            event.prevent_default();
+            if let Some(main) = document().get_element_by_id("main") {
+                main.scroll_into_view();
+                let _ = wasm_bindgen::JsCast::dyn_ref::<web_sys::HtmlElement>(&main).map(web_sys::HtmlElement::focus);
+            }
+        }>{t("page.skip")}</a>
+        <header::Header />
+        <main id="main" tabindex="-1" on:dragover=|event: web_sys::DragEvent| event.prevent_default() on:drop=drop_file>
+            <panels::Notice />
+            <panels::Introduction />
+            <Stage />
+        </main>
+        <footer>
+            <p>{t("page.private")}</p>
+        </footer>
+    }
+}
+
+/// The stage of the experiment.
+#[component]
+fn Stage() -> impl IntoView {
+    let page = state::page();
+    let experiment = state::memo(move || page.config.with(|c| c.experiment));
+    move || match experiment.get().study() {
+        Some(study) => view! { <study::Stage study /> }.into_any(),
+        None => view! { <Plane /> }.into_any(),
+    }
+}
+
+/// The stage of a model that samples: points in the plane, or images.
+#[component]
+fn Plane() -> impl IntoView {
+    let page = state::page();
     let pictures = state::memo(move || images::are_shown(page));
     let picture = move || {
         if pictures.get() { view! { <images::Gallery /> }.into_any() } else { view! { <view::Picture /> }.into_any() }
@@ -89,18 +127,6 @@ pub fn App() -> impl IntoView {
         !pictures.get() && page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty())
     };
     view! {
-        <a class="skip" href="#main" on:click=|event| {
-            // The fragment is the link of the run: jump without touching it.
-            event.prevent_default();
-            if let Some(main) = document().get_element_by_id("main") {
-                main.scroll_into_view();
-                let _ = wasm_bindgen::JsCast::dyn_ref::<web_sys::HtmlElement>(&main).map(web_sys::HtmlElement::focus);
-            }
-        }>{t("page.skip")}</a>
-        <header::Header />
-        <main id="main" tabindex="-1" on:dragover=|event: web_sys::DragEvent| event.prevent_default() on:drop=drop_file>
-            <panels::Notice />
-            <panels::Introduction />
             <div class="stage">
                 // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
                 <div class="column">
@@ -124,11 +150,8 @@ pub fn App() -> impl IntoView {
                     </div>
                 </div>
             </div>
-        </main>
-        <footer>
-            <p>{t("page.private")}</p>
-        </footer>
     }
+    .into_any()
 }
 
 /// Every language as an option.

@@ -37,7 +37,8 @@ pub fn Notice() -> impl IntoView {
     let sentence = move |rejected: &Rejected| match rejected {
         Rejected::Value { key, text, correction } => {
             let name = page.text(&format!("field.{key}.label"));
-            let now = crate::lab::field(key).map(|f| page.value(f)).unwrap_or_default();
+            let known = page.config.with(|c| crate::lab::field_of(c.experiment, key));
+            let now = known.map(|f| page.value(f)).unwrap_or_default();
             let how = match correction {
                 Correction::Clamped => "link.clamped",
                 Correction::Unreadable => "link.unreadable",
@@ -116,14 +117,24 @@ pub fn Play() -> impl IntoView {
                     ("rate", &number(progress.rate, 3)),
                 ],
             ),
+            Status::Running if work == Some(Work::Study) => {
+                let share = f64::from(progress.step) / f64::from(progress.of.max(1));
+                page.filled("status.studying", &[("percent", &(100.0 * share).floor().to_string())])
+            }
             Status::Running if work != Some(Work::Sampling) => page
                 .filled("status.measuring", &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())]),
             Status::Running => images::words(page).unwrap_or_else(|| page.text("status.sampling")),
             other => page.text(&format!("status.{}", other.id())),
         }
     };
+    let study = move || page.config.with(|c| c.experiment.study().is_some());
     let pictures = flag(move || images::are_shown(page));
+    // Studies are run, images are sampled; only the plane is trained and sampled.
+    let untrained = flag(move || study() || pictures.get());
     let rerun = move |_| {
+        if study() {
+            return super::study::begin(page);
+        }
         if pictures.get_untracked() {
             return page.run();
         }
@@ -148,7 +159,16 @@ pub fn Play() -> impl IntoView {
                 <button
                     type="button"
                     class="main"
-                    class:gone=pictures
+                    class:gone=flag(move || !study())
+                    data-testid="run"
+                    on:click=move |_| super::study::begin(page)
+                >
+                    {t("action.run")}
+                </button>
+                <button
+                    type="button"
+                    class="main"
+                    class:gone=untrained
                     data-testid="train"
                     on:click=move |_| page.train(false)
                 >
@@ -158,6 +178,7 @@ pub fn Play() -> impl IntoView {
                     type="button"
                     class="main"
                     class:second=flag(move || !pictures.get())
+                    class:gone=flag(study)
                     data-testid="sample"
                     on:click=move |_| page.sample()
                 >
@@ -206,6 +227,7 @@ pub fn Play() -> impl IntoView {
                 </span>
                 <output
                     class="evaluations"
+                    class:gone=flag(study)
                     data-testid="evaluations"
                     data-value=text(move || evaluations().map(|n| n.to_string()).unwrap_or_default())
                 >

@@ -7,10 +7,11 @@ use leptos::prelude::*;
 
 use super::images::Images;
 use super::scene::Scene;
+use super::study::Told;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::lab::session::Action;
-use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, field, texts};
+use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, defaults, field_of, texts};
 use crate::protocol::{Quality, Report};
 use crate::share::Rejected;
 
@@ -114,6 +115,10 @@ pub struct Page {
     pub time: RwSignal<f64>,
     /// Whether new frames are shown as they come, and old ones played.
     pub playing: RwSignal<bool>,
+    /// What the study on the page has told.
+    pub told: Told,
+    /// Grows when the window has another size.
+    pub resized: RwSignal<u32>,
     /// What only the experiment on images has.
     pub images: Images,
     /// How the session's actions are done; empty until the bridge is there.
@@ -152,6 +157,8 @@ impl Page {
             scene: StoredValue::new_local(Scene::default()),
             time: RwSignal::new(0.0),
             playing: RwSignal::new(false),
+            told: Told::default(),
+            resized: RwSignal::new(0),
             images: Images::new(),
             do_action: StoredValue::new(None),
         }
@@ -178,8 +185,8 @@ impl Page {
 
     /// Writes a field as the visitor typed or chose it.
     pub fn write(self, key: &'static str, text: &str) {
-        let Some(field) = field(key) else { return };
         let mut config = self.config.get_untracked();
+        let Some(field) = field_of(config.experiment, key) else { return };
         field.set_text(&mut config, text);
         // Images are compared across solvers: they keep the spacing that the network's noise levels ask for.
         if key == "solver" && config.experiment == ExperimentId::Plane {
@@ -187,8 +194,9 @@ impl Page {
         }
         if key == "experiment" {
             let (device, seed) = (config.device, config.seed);
-            config = (crate::lab::Experiment::find(config.experiment).defaults)();
+            config = defaults(config.experiment);
             (config.device, config.seed) = (device, seed);
+            self.tell(crate::lab::Session::start_afresh);
         }
         if config != self.config.get_untracked() {
             let device = config.device;
@@ -249,6 +257,15 @@ impl Page {
             self.time.get()
         };
         if t <= 0.0 { clean() } else { self.config.with(|config| Schedule::from_config(config).level(t)) }
+    }
+
+    /// Begins what the link asks for: the study, or training and sampling.
+    pub fn start(self) {
+        match self.config.with_untracked(|c| c.experiment.study()) {
+            Some(study) if study.live => {}
+            Some(_) => super::study::begin(self),
+            None => self.train(true),
+        }
     }
 
     /// Trains, and samples afterwards when `then_sample`. Networks of images are not trained here, only sampled.

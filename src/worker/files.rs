@@ -1,6 +1,8 @@
 //! Files over the network, in pieces, kept between visits by the browser.
 
 use js_sys::{Reflect, Uint8Array};
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Cache, CacheStorage, ReadableStreamDefaultReader, RequestInit, Response};
@@ -18,6 +20,13 @@ struct Body {
     controller: Option<AbortController>,
     length: Option<u64>,
     kept: bool,
+}
+
+/// What the browser's reader answers: more bytes, or that there are none.
+#[derive(Deserialize)]
+struct Piece {
+    done: bool,
+    value: Option<ByteBuf>,
 }
 
 impl Drop for Body {
@@ -41,15 +50,9 @@ impl Download for Body {
     fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>> {
         Box::pin(async move {
             let Some(reader) = &self.reader else { return Ok(None) };
-            let next = async {
-                let chunk = JsFuture::from(reader.read()).await?;
-                if Reflect::get(&chunk, &"done".into())?.is_truthy() {
-                    return Ok(None);
-                }
-                let bytes: Uint8Array = Reflect::get(&chunk, &"value".into())?.dyn_into()?;
-                Ok(Some(bytes.to_vec()))
-            };
-            next.await.map_err(words)
+            let answer = JsFuture::from(reader.read()).await.map_err(words)?;
+            let Piece { done, value } = serde_wasm_bindgen::from_value(answer).map_err(|error| error.to_string())?;
+            Ok(value.filter(|_| !done).map(ByteBuf::into_vec))
         })
     }
 }

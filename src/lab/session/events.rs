@@ -35,6 +35,7 @@ impl Session {
             | Event::Quality { run, .. }
             | Event::Report { run, .. }
             | Event::Checkpoint { run, .. }
+            | Event::Study { run, .. }
             | Event::Paused { run }
             | Event::Resumed { run }
             | Event::Images(ImageEvent::Frame { run, .. } | ImageEvent::Progress { run, .. }) => Some(*run),
@@ -72,7 +73,7 @@ impl Session {
             Event::Field { request, .. } => return self.is_newest_field(*request),
             Event::Images(event) => return self.receive_images(slot, event),
             Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } => {}
-            Event::Quality { .. } | Event::Report { .. } => {}
+            Event::Quality { .. } | Event::Report { .. } | Event::Study { .. } => {}
         }
         true
     }

@@ -290,6 +290,25 @@ fn a_run_puts_a_measurement_off_and_it_is_taken_afterwards() {
 }
 
 #[test]
+fn a_study_is_a_run_like_any_other() {
+    let mut session = with_cpu();
+    session.study(&config());
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(1), .. })]), "{sent:?}");
+    let news = |run| Event::Study { run: RunId(run), news: crate::study::News::default() };
+    assert!(session.receive(Slot::Cpu, &news(1)));
+    assert!(!session.has_unsaved_work());
+    session.receive(Slot::Cpu, &done(1, false));
+    assert_eq!(session.status(), Status::Done);
+    session.restart(&config());
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(2), .. })]), "{sent:?}");
+    assert!(!session.receive(Slot::Cpu, &news(1)), "news of the first run are stale");
+    session.start_afresh();
+    assert!(!session.receive(Slot::Cpu, &news(2)), "and so are those of a study that is no longer on the page");
+}
+
+#[test]
 fn a_lost_device_keeps_the_checkpoint_and_a_restart_brings_the_device_back() {
     let mut session = with_both();
     session.wish(DeviceWish::Gpu);

@@ -397,6 +397,8 @@ impl ManifestFile {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// The SHA-256 of bytes, 64 hexadecimal digits in lower case.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -18,6 +18,7 @@ mod improved;
 mod layout;
 mod manifest;
 mod number;
+mod pack;
 mod pickle;
 mod tensors;
 mod torch;
@@ -34,8 +35,11 @@ use tensors::Stored;
 pub use encode::{Precision, encode};
 pub use error::CheckpointError;
 pub use layout::{Architecture, Names, Recognised};
-pub use manifest::{Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention};
+pub use manifest::{
+    Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention, sha256,
+};
 pub use number::Number;
+pub use pack::{LONGEST_SHARD, pack};
 
 /// What follows the name of an int8 tensor in the name of its scales: one f32 or f16 for each index of the first
 /// dimension, and `weight = scale * integer`.
@@ -200,6 +204,20 @@ impl<'a> Checkpoint<'a> {
     fn stored(&self, name: &str) -> Result<&Stored<'a>, CheckpointError> {
         self.tensors.get(name).ok_or_else(|| CheckpointError::Missing { tensor: name.to_owned() })
     }
+}
+
+/// The raw numbers of a torch file, in the order of their keys `0`, `1`, …, without a look at what they belong to. What a
+/// TorchScript file says of them is a program; whoever knows the network does not need it.
+///
+/// # Errors
+/// [`CheckpointError::Container`] when the file is not such an archive, or is damaged.
+pub fn raw_storages(file: &[u8]) -> Result<Vec<&[u8]>, CheckpointError> {
+    let key = |name: &str| name.rsplit_once("/data/").and_then(|(_, key)| key.parse::<usize>().ok());
+    let entries = zip::read_where(file, |name| key(name).is_some())?;
+    let mut found: Vec<(usize, &[u8])> =
+        entries.iter().filter_map(|entry| Some((key(entry.name)?, entry.data))).collect();
+    found.sort_by_key(|(key, _)| *key);
+    Ok(found.into_iter().map(|(_, data)| data).collect())
 }
 
 fn identify(file: &[u8]) -> Result<Container, CheckpointError> {

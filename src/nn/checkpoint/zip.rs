@@ -45,6 +45,14 @@ fn slice(bytes: &[u8], at: u64, length: u64) -> Result<&[u8], CheckpointError> {
 /// # Errors
 /// [`CheckpointError::Container`] when the archive is damaged, cut short, compressed or encrypted.
 pub fn read(file: &[u8]) -> Result<Vec<Entry<'_>>, CheckpointError> {
+    read_where(file, |_| true)
+}
+
+/// The entries whose names are wanted; the others may be what they like.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_where(file: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry<'_>>, CheckpointError> {
     let (start, length) = directory(file)?;
     let mut directory = slice(file, start, length)?;
     let (mut entries, mut total) = (Vec::new(), 0_u64);
@@ -59,6 +67,11 @@ pub fn read(file: &[u8]) -> Result<Vec<Entry<'_>>, CheckpointError> {
         // The 64-bit field has only those of the three that did not fit, in this order.
         let [size, packed, offset] = [field(24, 4)?, field(20, 4)?, field(42, 4)?]
             .map(|value| if value == ELSEWHERE { wide.next().unwrap_or(ELSEWHERE) } else { value });
+        let next = DIRECTORY_LENGTH as u64 + name_length + extra_length + comment_length;
+        directory = slice(directory, next, (directory.len() as u64).saturating_sub(next))?;
+        if !wanted(name) {
+            continue;
+        }
         if method != 0 || flags & 1 != 0 || size != packed {
             return Err(broken(format!(
                 "{name} is compressed or encrypted (method {method}), torch stores it plainly"
@@ -79,8 +92,6 @@ pub fn read(file: &[u8]) -> Result<Vec<Entry<'_>>, CheckpointError> {
             return Err(broken(format!("the checksum of {name} is wrong")));
         }
         entries.push(Entry { name, data });
-        let next = DIRECTORY_LENGTH as u64 + name_length + extra_length + comment_length;
-        directory = slice(directory, next, (directory.len() as u64).saturating_sub(next))?;
     }
     if directory.is_empty() { Ok(entries) } else { Err(broken("its directory is damaged")) }
 }

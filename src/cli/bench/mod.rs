@@ -1,0 +1,156 @@
+//! `scorefield bench`: a training step and an evaluation, and the same by PyTorch where there is one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::device::DeviceArgs;
+use super::failure::{Failure, Outcome};
+use crate::data::ImageSet;
+use crate::engine::image_trainer::{ImageTrainer, Recipe};
+use crate::nn::unet::UNetConfig;
+use crate::rng::{Rng, Stream};
+
+/// Times a training step and an evaluation of the U-Net on images of 32 x 32, and with --kit the same of PyTorch.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// Channels at full resolution
+    #[arg(long, default_value_t = 64)]
+    pub channels: usize,
+    /// Residual blocks of a level
+    #[arg(long, default_value_t = 2)]
+    pub layers: usize,
+    /// Images of a step
+    #[arg(long, default_value_t = 32)]
+    pub batch: usize,
+    /// Images computed at once
+    #[arg(long, default_value_t = 16)]
+    pub piece: usize,
+    /// Seconds for each measurement, at least three repetitions
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u32,
+    /// The training kit's folder: times its network by Python's torch too
+    #[arg(long, value_name = "FOLDER")]
+    pub kit: Option<PathBuf>,
+    /// The Python to ask
+    #[arg(long, default_value = "python3")]
+    pub python: PathBuf,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Prints the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was measured. Times are medians, in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+struct Report {
+    device: String,
+    threads: usize,
+    channels: usize,
+    layers: usize,
+    batch: usize,
+    parameters: usize,
+    step_ms: f64,
+    images_per_second: f64,
+    evaluation_ms: f64,
+    torch: Option<Torch>,
+    /// Our time for PyTorch's.
+    step_ratio: Option<f64>,
+    evaluation_ratio: Option<f64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Torch {
+    torch: String,
+    device: String,
+    threads: usize,
+    step_ms: f64,
+    evaluation_ms: f64,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When there is no such network or device.
+pub fn run(args: &BenchArgs) -> Outcome {
+    let BenchArgs { channels, layers, batch, piece, .. } = *args;
+    let opened = args.device.open()?;
+    let classes = (0..10).map(|class| class.to_string()).collect();
+    let mut rng = Rng::new(0, Stream::Data, 0);
+    let pixels = (0..64 * 3072).map(|_| rng.below(256) as u8).collect();
+    let set = ImageSet::new(32, 3, pixels, (0..64).map(|i| i % 10).collect(), classes).map_err(Failure::other)?;
+    let base = Recipe::default();
+    let network = UNetConfig { channels, layers, dropout: 0.0, ..base.network.clone() };
+    let recipe = Recipe { network, batch, piece, ..base };
+    recipe.validate(&set).map_err(Failure::usage)?;
+    let threads = args.device.threads();
+    let mut trainer = ImageTrainer::new(recipe, &opened, threads).map_err(Failure::usage)?;
+    let step_ms = median(args.seconds, || {
+        trainer.advance(&set, 0.0).map_err(Failure::other)?;
+        trainer.take_losses().map(drop).map_err(Failure::device)
+    })?;
+    let evaluation_ms = median(args.seconds, || trainer.evaluate(&set).map_err(Failure::device))?;
+    let torch = args.kit.as_deref().map(|kit| torch(args, kit, threads)).transpose()?;
+    let report = Report {
+        device: opened.info.name.clone(),
+        threads,
+        channels,
+        layers,
+        batch,
+        parameters: trainer.shapes().iter().map(|parameter| parameter.count()).sum(),
+        step_ms,
+        images_per_second: 1000.0 * batch as f64 / step_ms,
+        evaluation_ms,
+        step_ratio: torch.as_ref().map(|torch| step_ms / torch.step_ms),
+        evaluation_ratio: torch.as_ref().map(|torch| evaluation_ms / torch.evaluation_ms),
+        torch,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+        return Ok(());
+    }
+    println!("{}, {threads} threads: {} parameters, {batch} images a step", report.device, report.parameters);
+    println!(
+        "training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms",
+        report.images_per_second
+    );
+    if let (Some(torch), Some(step), Some(evaluation)) = (&report.torch, report.step_ratio, report.evaluation_ratio) {
+        println!(
+            "torch {} on {}, {} threads: training step {:.0} ms, evaluation {:.0} ms",
+            torch.torch, torch.device, torch.threads, torch.step_ms, torch.evaluation_ms
+        );
+        println!("ours takes {step:.2} times as long for a training step, {evaluation:.2} times for an evaluation");
+    }
+    Ok(())
+}
+
+fn median(seconds: u32, mut work: impl FnMut() -> Outcome) -> Outcome<f64> {
+    work()?;
+    let (mut times, start) = (Vec::new(), Instant::now());
+    while times.len() < 3 || start.elapsed().as_secs_f64() < f64::from(seconds) {
+        let begin = Instant::now();
+        work()?;
+        times.push(1000.0 * begin.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+fn torch(args: &BenchArgs, kit: &Path, threads: usize) -> Outcome<Torch> {
+    let BenchArgs { channels, layers, batch, .. } = *args;
+    let numbers = [channels, layers, batch, args.seconds as usize, threads].map(|number| number.to_string());
+    let output = Command::new(&args.python)
+        .args(["-c", include_str!("torch_step.py")])
+        .arg(kit)
+        .args(numbers)
+        .output()
+        .map_err(|error| Failure::input(args.python.display(), error))?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    let last = words.lines().last().unwrap_or("it said nothing");
+    serde_json::from_slice(&output.stdout).map_err(|_| Failure::input(args.python.display(), last))
+}

@@ -1,0 +1,52 @@
+//! The run that a link and the changes on the command line describe.
+
+use clap::Args;
+
+use super::failure::{Failure, Outcome};
+use crate::lab::{FIELDS, RunConfig};
+use crate::share::from_fragment;
+
+/// A run.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigArgs {
+    /// A link of the page, or what follows its `#`
+    #[arg(long)]
+    pub link: Option<String>,
+    /// Changes a value of the run, such as `steps=50`; `--set help` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub changes: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// The run. What a link says wrongly is corrected and reported, as on the page; a wrong change is refused.
+    ///
+    /// # Errors
+    /// When a change names no value, or one out of range.
+    pub fn config(&self) -> Outcome<RunConfig> {
+        self.config_of("")
+    }
+
+    /// The same with another link where none was given.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn config_of(&self, default: &str) -> Outcome<RunConfig> {
+        let fragment = self.link.as_deref().map(|link| link.split_once('#').map_or(link, |(_, fragment)| fragment));
+        let (link, rejected) = from_fragment(fragment.unwrap_or(default));
+        for rejection in rejected {
+            eprintln!("scorefield: in the link: {rejection:?}");
+        }
+        let mut config = link.config;
+        for change in &self.changes {
+            let (key, value) = change.split_once('=').unwrap_or((change, ""));
+            let Some(field) = FIELDS.iter().find(|field| field.key == key) else {
+                let keys: Vec<&str> = FIELDS.iter().map(|field| field.key).collect();
+                return Err(Failure::usage(format!("--set {change}: the values are {}", keys.join(", "))));
+            };
+            if let Some(correction) = field.set_text(&mut config, value) {
+                return Err(Failure::usage(format!("--set {change}: {correction:?}")));
+            }
+        }
+        Ok(config)
+    }
+}

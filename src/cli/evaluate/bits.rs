@@ -1,0 +1,122 @@
+//! `scorefield evaluate --bits`: how likely a network finds images.
+
+use std::path::Path;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{EvaluateArgs, Origin, half_name};
+use crate::cli::device::wait;
+use crate::cli::failure::{Failure, Kind, Outcome};
+use crate::cli::images::{self, digest};
+use crate::cli::interrupt;
+use crate::cli::progress::clock;
+use crate::cli::sample::{Guard, load};
+use crate::diffusion::Schedule;
+use crate::engine::image_likelihood::{Asked, Bits};
+use crate::lab::RunConfig;
+
+/// Images evaluated at once in a thread.
+const TOGETHER: usize = 4;
+
+/// How.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// The variational bound of a chain, with the variance of the posterior: Ho et al.'s 1000 steps unless --set says else
+    Bound,
+    /// The probability flow with Hutchinson's estimate of the divergence: continuous VP unless --set says else
+    Flow,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Report {
+    bits_per_dimension: f64,
+    method: &'static str,
+    images: usize,
+    reference: Origin,
+    evaluations: u32,
+    schedule: &'static str,
+    steps: Option<u32>,
+    tolerance: Option<f64>,
+    seed: u32,
+    ema: &'static str,
+    seconds: f64,
+    device: String,
+}
+
+/// Measures it.
+pub fn run(args: &EvaluateArgs, method: Method, weights: &Path) -> Outcome {
+    let start = Instant::now();
+    let default = match method {
+        Method::Bound => "experiment=images&schedule=ddpm-linear&steps=1000",
+        Method::Flow => "experiment=images&schedule=linear&tolerance=1e-4",
+    };
+    let config = args.config.config_of(default)?;
+    let set = images::open(&args.reference, args.reference_half)?.first(args.count.unwrap_or(16));
+    let opened = args.device.open()?;
+    interrupt::listen();
+    let model = load(weights, args.objective, &opened, method == Method::Flow)?;
+    if (model.side, model.config().image_channels) != (set.size(), set.channels()) {
+        return Err(Failure::usage("the network is of images of another size than the reference has"));
+    }
+    let schedule = Schedule::from_config(&config);
+    let RunConfig { steps, tolerance, seed, .. } = config;
+    let ask = |(index, pixels): (usize, &[u8])| -> Outcome<(f64, usize, u32)> {
+        let images = pixels.len() / set.numbers();
+        let seed = seed.wrapping_add(u32::try_from(index * TOGETHER).unwrap_or_default());
+        let asked = Asked { pixels, images, seed };
+        let Bits { mean, evaluations } = match method {
+            Method::Bound => wait(asked.bound(&model, &schedule, steps as usize, &opened, &mut Guard)),
+            Method::Flow => wait(asked.flow(&model, &schedule, tolerance, &opened, &mut Guard)),
+        }
+        .map_err(|error| match interrupt::asked() {
+            true => Failure::new(Kind::Interrupted, "ended before its time"),
+            false => Failure::other(error),
+        })?;
+        Ok((mean * images as f64, images, evaluations))
+    };
+    let parts: Vec<(usize, &[u8])> = set.pixels().chunks(TOGETHER * set.numbers()).enumerate().collect();
+    let threads = if opened.info.gpu { 1 } else { args.device.threads() };
+    let share = parts.len().div_ceil(threads);
+    let results: Vec<Outcome<(f64, usize, u32)>> = std::thread::scope(|scope| {
+        let work = |parts: Vec<(usize, &[u8])>| parts.into_iter().map(ask).collect::<Vec<_>>();
+        let handles: Vec<_> = parts.chunks(share).map(|parts| scope.spawn(move || work(parts.to_vec()))).collect();
+        let lost = || vec![Err(Failure::other("a thread ended early: there may not be enough memory"))];
+        handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|_| lost())).collect()
+    });
+    let (mut sum, mut images, mut evaluations) = (0.0, 0, 0);
+    for result in results {
+        let (part, count, took) = result?;
+        sum += part;
+        images += count;
+        evaluations = evaluations.max(took);
+    }
+    let bits = sum / images as f64;
+    if !bits.is_finite() {
+        return Err(Failure::other("the likelihood is not finite"));
+    }
+    let flow = method == Method::Flow;
+    let report = Report {
+        bits_per_dimension: bits,
+        method: if flow { "probability flow, one random probe an image" } else { "variational bound" },
+        images,
+        reference: Origin { source: half_name(args), images, sha256: digest(&set) },
+        evaluations,
+        schedule: config.schedule.id(),
+        steps: (!flow).then_some(steps),
+        tolerance: flow.then_some(tolerance),
+        seed,
+        ema: "the weights of the file (sets of this program hold moving averages)",
+        seconds: start.elapsed().as_secs_f64(),
+        device: opened.info.name.clone(),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+    } else {
+        let Report { method, schedule, evaluations, seed, seconds, .. } = &report;
+        println!("{bits:.4} bits per dimension by the {method}, {images} images of {}", report.reference.source);
+        println!("schedule {schedule}, {evaluations} evaluations an image, seed {seed}, {}", clock(*seconds));
+    }
+    Ok(())
+}

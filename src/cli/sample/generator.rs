@@ -1,0 +1,200 @@
+//! Images from weights, as many as wanted, by as many threads as there are.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::cli::convert::Source;
+use crate::cli::device::wait;
+use crate::cli::failure::{Failure, Kind, Outcome};
+use crate::cli::interrupt;
+use crate::cli::progress::{Progress, clock};
+use crate::data::ImageSet;
+use crate::data::image_set::to_grey;
+use crate::engine::Opened;
+use crate::engine::images::{Conventions, ImageModel, ImageRun, Outcome as Stepped, Watch};
+use crate::lab::{ArrangementId, ExperimentId, RunConfig};
+use crate::nn::objective::{Convention, Objective};
+
+/// Images of a run on the CPU and on a GPU: multiples of ten, so that ten classes in turn go on from run to run.
+const CPU_RUN: usize = 10;
+const GPU_RUN: usize = 60;
+
+/// What it takes to draw the same images again, and to compare them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Facts {
+    /// Network evaluations for each image.
+    pub evaluations: u32,
+    /// Solver, schedule and steps.
+    pub solver: String,
+    /// Seed of the first image; the others count on.
+    pub seed: u32,
+    /// Which weights.
+    pub ema: String,
+}
+
+/// Images that were drawn.
+pub struct Drawn {
+    /// The images.
+    pub set: ImageSet,
+    /// How.
+    pub facts: Facts,
+}
+
+/// Draws images.
+pub struct Generator<'a> {
+    model: ImageModel,
+    config: RunConfig,
+    opened: &'a Opened,
+    threads: usize,
+}
+
+/// Ends on Ctrl-C.
+pub struct Guard;
+
+impl Watch for Guard {
+    async fn go_on(&mut self, _: u64) -> bool {
+        !interrupt::asked()
+    }
+    fn smaller_batch(&mut self, images: usize) {
+        eprintln!("scorefield: memory is short, {images} images at a time");
+    }
+    fn now_ms(&self) -> f64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0.0, |now| 1000.0 * now.as_secs_f64())
+    }
+}
+
+impl<'a> Generator<'a> {
+    /// Of these weights, by this run.
+    ///
+    /// # Errors
+    /// When the weights cannot be used, or the run is not one of images.
+    pub fn new(
+        weights: &Path,
+        objective: Option<Objective>,
+        config: RunConfig,
+        opened: &'a Opened,
+        threads: usize,
+    ) -> Outcome<Self> {
+        if config.experiment != ExperimentId::Images {
+            return Err(Failure::usage("these are weights of images, but the link is of a run in the plane"));
+        }
+        let model = load(weights, objective, opened, false)?;
+        Ok(Self { model, config, opened, threads })
+    }
+
+    /// Draws so many. Each has its own seed: the first hundred of a thousand are the hundred of a hundred.
+    ///
+    /// # Errors
+    /// When the run cannot be made, the images are not finite, the device is lost, or Ctrl-C ended it.
+    pub fn draw(&self, count: usize) -> Outcome<Drawn> {
+        let gpu = self.opened.info.gpu;
+        let each = if gpu { GPU_RUN } else { CPU_RUN };
+        let together = self.config.arrangement != ArrangementId::Independent;
+        if together && count > 64 {
+            return Err(Failure::usage("variations and interpolations have at most 64 images"));
+        }
+        // With as many threads as runs, and no run longer than it need be.
+        let each = if together { count.max(1) } else { each };
+        let starts: Vec<usize> = (0..count).step_by(each).collect();
+        let (next, done, results) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let shown = Mutex::new((Progress::default(), Instant::now()));
+        let work = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(&start) = starts.get(index) else { break };
+                let result = self.part(start, each.min(count - start));
+                let failed = result.is_err();
+                let drawn = done.fetch_add(each.min(count - start), Ordering::Relaxed) + each.min(count - start);
+                lock(&results).push((index, result));
+                if failed {
+                    next.store(usize::MAX / 2, Ordering::Relaxed);
+                }
+                let (progress, since) = &mut *lock(&shown);
+                if progress.is_due() && count > each {
+                    let speed = drawn as f64 / since.elapsed().as_secs_f64().max(1e-9);
+                    let left = clock((count - drawn.min(count)) as f64 / speed.max(1e-9));
+                    progress.show(&format!("{drawn} of {count} images  {speed:.2} images/s  {left} left"));
+                }
+            }
+        };
+        let threads = if gpu { 1 } else { self.threads.min(starts.len()) };
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+        lock(&shown).0.end();
+        let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        results.sort_by_key(|(index, _)| *index);
+        let (mut pixels, mut evaluations) = (Vec::new(), 0);
+        for (_, result) in results {
+            let (part, took) = result?;
+            pixels.extend(part);
+            evaluations = evaluations.max(took);
+        }
+        let channels = self.model.config().image_channels;
+        let set = ImageSet::new(self.model.side, channels, pixels, Vec::new(), Vec::new()).map_err(Failure::other)?;
+        let RunConfig { solver, schedule, steps, spacing, seed, guidance, .. } = &self.config;
+        let mut words = format!("{} on {}, {steps} steps, spacing {}", solver.id(), schedule.id(), spacing.id());
+        if *guidance != 1.0 {
+            words.push_str(&format!(", guidance {guidance}"));
+        }
+        let ema = "the weights of the file (sets of this program hold moving averages)".to_owned();
+        Ok(Drawn { set, facts: Facts { evaluations, solver: words, seed: *seed, ema } })
+    }
+
+    fn part(&self, start: usize, count: usize) -> Outcome<(Vec<u8>, u32)> {
+        let whole = |value: usize| u32::try_from(value).map_err(Failure::usage);
+        let config = RunConfig {
+            images: whole(count)?,
+            seed: self.config.seed.wrapping_add(whole(start)?),
+            ..self.config.clone()
+        };
+        let mut run = ImageRun::new(config, &self.model, self.opened).map_err(Failure::usage)?;
+        if !self.opened.info.gpu {
+            run = run.with_batch(count);
+        }
+        loop {
+            match wait(run.step(&mut Guard)).map_err(Failure::other)? {
+                Stepped::Stepped => {}
+                Stepped::Finished => break,
+                Stepped::GivenUp => return Err(Failure::new(Kind::Interrupted, "ended before its time")),
+            }
+        }
+        let values = wait(run.sampler().x().values()).map_err(Failure::device)?;
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(Failure::other("the images are not finite: more steps or another solver may help"));
+        }
+        Ok((values.into_iter().map(to_grey).collect(), run.sampler().evaluations()))
+    }
+}
+
+/// The network of these weights, on the device with automatic differentiation where it is to be `differentiable`.
+///
+/// # Errors
+/// When the weights cannot be used.
+pub fn load(
+    weights: &Path,
+    objective: Option<Objective>,
+    opened: &Opened,
+    differentiable: bool,
+) -> Outcome<ImageModel> {
+    let source = Source::read(&[weights.to_owned()], objective, 32)?;
+    let bad = |error: &dyn std::fmt::Display| Failure::input(weights.display(), error);
+    let mut values = source.values.into_iter();
+    let device = if differentiable { opened.device.clone().autodiff() } else { opened.device.clone() };
+    let network = source.config.init(0, &device).map_err(|error| bad(&error))?;
+    let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
+    let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
+    let Convention { prediction, input, time } = source.convention;
+    Ok(ImageModel::new(network, Conventions { prediction, input, time }, source.image_size as usize))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

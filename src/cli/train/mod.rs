@@ -1,0 +1,82 @@
+//! `scorefield train`: points in the plane, or images.
+
+mod images;
+mod metrics;
+mod plane;
+mod recipe;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::configuration::ConfigArgs;
+use super::convert::SetArgs;
+use super::device::DeviceArgs;
+use super::failure::{Failure, Outcome};
+use crate::lab::DatasetId;
+use recipe::RecipeArgs;
+
+/// Trains a network on points in the plane or on images, and writes the weights as the page reads them.
+///
+/// DATA is a distribution in the plane (moons, rings, …), `cifar10` (fetched from its official address), an address, an
+/// archive, or a folder: CIFAR-10's binary or PNG batches, or PNG files of one size, whose folders are their classes.
+///
+/// OUT gets the weights, metrics.csv, and for images resume.safetensors: everything that --resume needs. It is written
+/// every few minutes, on Ctrl-C, and at the end; a run that was killed goes on from the last one.
+#[derive(Args, Clone, Debug)]
+pub struct TrainArgs {
+    /// What to train on
+    #[arg(long)]
+    pub data: Option<String>,
+    /// The folder to write
+    #[arg(long, short)]
+    pub out: PathBuf,
+    /// Goes on with the run in OUT
+    #[arg(long)]
+    pub resume: bool,
+    /// Begins from these weights of images instead of new ones: a set, a checkpoint, a folder of the training kit
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
+    /// Ends after this many steps, as Ctrl-C would
+    #[arg(long, value_name = "STEPS")]
+    pub stop_after: Option<u32>,
+    /// Ends after this many minutes in all; the learning rate falls accordingly
+    #[arg(long)]
+    pub minutes: Option<f64>,
+    /// Minutes between checkpoints
+    #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
+    pub checkpoint: f64,
+    /// Uses only so many images, the first
+    #[arg(long, value_name = "COUNT")]
+    pub images: Option<usize>,
+    /// A run in the plane
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How images are trained on
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Where to compute
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// What the weights say of themselves
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Prints the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When the data cannot be used, the run diverges, or OUT cannot be written.
+pub fn run(args: &TrainArgs) -> Outcome {
+    let plane = args.data.as_deref().and_then(DatasetId::from_id);
+    match (&args.data, plane) {
+        (None, _) if args.config.link.is_some() => plane::run(args, None),
+        (_, Some(dataset)) => plane::run(args, Some(dataset)),
+        (Some(data), None) if args.config.link.is_none() && args.config.changes.is_empty() => images::run(args, data),
+        (Some(_), None) => Err(Failure::usage("--link and --set are for data in the plane")),
+        (None, _) => Err(Failure::usage("say what to train on: --data, or --link for data in the plane")),
+    }
+}

@@ -1,0 +1,141 @@
+//! How images are trained on, as the command line says it.
+
+use clap::Args;
+
+use crate::cli::convert::objective;
+use crate::cli::failure::{Failure, Outcome};
+use crate::data::ImageSet;
+use crate::engine::image_trainer::Recipe;
+use crate::nn::objective::Objective;
+use crate::nn::unet::UNetConfig;
+
+/// How images are trained on. What is not said is as in the training kit, or with --resume as the run has it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RecipeArgs {
+    /// edm, ddpm, cosine, vp, sub-vp, ve or ncsn [default: edm]
+    #[arg(long, value_parser = objective, help_heading = "Recipe for images")]
+    pub objective: Option<Objective>,
+    /// Learns the variance of a step too, with the hybrid loss; for ddpm and cosine
+    #[arg(long, help_heading = "Recipe for images")]
+    pub learned_variance: bool,
+    /// Channels at full resolution [default: 64]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub channels: Option<usize>,
+    /// Multiples of the channels at each level of resolution [default: 1,2,2,2]
+    #[arg(long, value_delimiter = ',', help_heading = "Recipe for images")]
+    pub multipliers: Option<Vec<usize>>,
+    /// Residual blocks of a level [default: 2]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub layers: Option<usize>,
+    /// Levels with attention, from 0 [default: 1]
+    #[arg(long, value_delimiter = ',', help_heading = "Recipe for images")]
+    pub attention: Option<Vec<usize>>,
+    /// Groups of every normalisation [default: 32]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub groups: Option<usize>,
+    /// Share of hidden numbers dropped in training; on the CPU it costs the use of threads [default: 0]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub dropout: Option<f64>,
+    /// Does not tell the network the classes, even where there are some
+    #[arg(long, help_heading = "Recipe for images")]
+    pub unconditional: bool,
+    /// Steps in all [default: 50000]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub steps: Option<u32>,
+    /// Images of a step [default: 128]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub batch: Option<usize>,
+    /// Images computed at once [default: 16]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub piece: Option<usize>,
+    /// Learning rate [default: 0.001]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub rate: Option<f64>,
+    /// Steps over which the learning rate rises [default: 500]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub warm_up: Option<u32>,
+    /// Share of the run over which the learning rate falls [default: 1/3]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub decay: Option<f64>,
+    /// Longest gradient [default: 1]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub clip: Option<f64>,
+    /// Probability that the network is not told the class [default: 0.2]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub label_drop: Option<f64>,
+    /// Mirrors no images
+    #[arg(long, help_heading = "Recipe for images")]
+    pub no_flip: bool,
+    /// Half-life of the moving average, in images [default: 500000]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub ema_images: Option<f64>,
+    /// Seed of every random number [default: 0]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub seed: Option<u32>,
+}
+
+impl RecipeArgs {
+    /// The recipe of a new run with these images.
+    ///
+    /// # Errors
+    /// When it cannot be followed.
+    pub fn recipe(&self, set: &ImageSet, digest: String) -> Outcome<Recipe> {
+        let base = Recipe::default();
+        let classes = if self.unconditional { 0 } else { set.classes().len() };
+        let base = Recipe {
+            network: UNetConfig { image_channels: set.channels(), classes, dropout: 0.0, ..base.network },
+            piece: 16,
+            data: digest,
+            ..base
+        };
+        let recipe = self.applied(&base);
+        recipe.validate(set).map_err(Failure::usage)?;
+        Ok(recipe)
+    }
+
+    /// The recipe of a run that goes on. Only the number of steps may be another.
+    ///
+    /// # Errors
+    /// When the command line asks for something else than the run has, or the images are others.
+    pub fn resumed(&self, known: &Recipe, set: &ImageSet, digest: &str) -> Outcome<Recipe> {
+        if known.data != digest {
+            return Err(Failure::usage("the run was begun with other images"));
+        }
+        let recipe = self.applied(known);
+        if (Recipe { steps: known.steps, ..recipe.clone() }) != *known {
+            return Err(Failure::usage("a run that goes on can be given other --steps, but no other recipe"));
+        }
+        recipe.validate(set).map_err(Failure::usage)?;
+        Ok(recipe)
+    }
+
+    fn applied(&self, base: &Recipe) -> Recipe {
+        let Recipe { network, .. } = base;
+        Recipe {
+            network: UNetConfig {
+                channels: self.channels.unwrap_or(network.channels),
+                multipliers: self.multipliers.clone().unwrap_or_else(|| network.multipliers.clone()),
+                layers: self.layers.unwrap_or(network.layers),
+                attention_levels: self.attention.clone().unwrap_or_else(|| network.attention_levels.clone()),
+                classes: if self.unconditional { 0 } else { network.classes },
+                dropout: self.dropout.unwrap_or(network.dropout),
+                learned_variance: self.learned_variance || network.learned_variance,
+                groups: self.groups.unwrap_or(network.groups),
+                ..network.clone()
+            },
+            objective: self.objective.unwrap_or(base.objective),
+            steps: self.steps.unwrap_or(base.steps),
+            batch: self.batch.unwrap_or(base.batch),
+            piece: self.piece.unwrap_or(base.piece),
+            rate: self.rate.unwrap_or(base.rate),
+            warm_up: self.warm_up.unwrap_or(base.warm_up),
+            decay: self.decay.unwrap_or(base.decay),
+            clip: self.clip.unwrap_or(base.clip),
+            label_drop: self.label_drop.unwrap_or(base.label_drop),
+            flip: base.flip && !self.no_flip,
+            ema_images: self.ema_images.unwrap_or(base.ema_images),
+            seed: self.seed.unwrap_or(base.seed),
+            data: base.data.clone(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Likelihoods of images: by the variational bound of a chain, and by the probability flow with Hutchinson's estimate of
+//! its divergence, for which the network is differentiated with respect to the image.
+
+use burn::tensor::Tensor;
+
+use super::device::Opened;
+use super::error::EngineError;
+use super::images::{ImageDenoiser, ImageError, ImageModel, Pace, Pictures, Stopped, Watch};
+use crate::diffusion::likelihood::{
+    Batched, Bound, FlowLikelihood, Hutchinson, JacobianProduct, bits_per_dimension, flow_likelihood, variational_bound,
+};
+use crate::diffusion::objective::exact_discretised_log_probability;
+use crate::diffusion::solver::Tolerance;
+use crate::diffusion::{Denoiser as _, Estimate, Level, Schedule, Solver, Spacing};
+use crate::rng::{Rng, Stream};
+
+/// Images with their grey values as numbers in `[-1, 1]`, and how the likelihood's noise is drawn.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// `[images, channels, height, width]`, image after image.
+    pub pixels: &'a [u8],
+    /// How many images.
+    pub images: usize,
+    /// Seed of dequantisation, probes and noise.
+    pub seed: u32,
+}
+
+/// Bits per dimension of images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bits {
+    /// The mean over the images.
+    pub mean: f64,
+    /// Network evaluations of each image.
+    pub evaluations: u32,
+}
+
+impl Batched for Pictures {
+    /// Not numbers when the device no longer answers: what is computed of them is none either.
+    async fn dots(&self, other: &Self) -> Vec<f64> {
+        let images = self.0.dims()[0];
+        let products = (self.0.clone() * other.0.clone()).reshape([images as i32, -1]).sum_dim(1);
+        let dots = Pictures(products.reshape([images, 1, 1, 1])).values().await;
+        dots.map_or_else(|_| vec![f64::NAN; images], |dots| dots.into_iter().map(f64::from).collect())
+    }
+
+    fn dimension(&self) -> usize {
+        self.0.dims()[1..].iter().product()
+    }
+}
+
+impl Asked<'_> {
+    fn shape(&self, model: &ImageModel) -> [usize; 4] {
+        [self.images, model.config().image_channels, model.side, model.side]
+    }
+
+    /// `-ln p` of the variational bound of a chain of `steps` steps of this schedule (Ho et al. 2020, with the variance
+    /// of the posterior), in bits per dimension: the grey values themselves, nothing is dequantised.
+    ///
+    /// # Errors
+    /// When the device no longer answers, memory is short, or who watches ended it.
+    pub async fn bound<W: Watch>(
+        &self,
+        model: &ImageModel,
+        schedule: &Schedule,
+        steps: usize,
+        opened: &Opened,
+        watch: &mut W,
+    ) -> Result<Bits, EngineError> {
+        let shape = self.shape(model);
+        let count = shape[1..].iter().product();
+        let values: Vec<f32> = self.pixels.iter().map(|value| crate::data::image_set::to_unit(*value)).collect();
+        let data = Pictures::new(values.clone(), shape, &opened.device);
+        let levels = Solver::Ddpm(crate::diffusion::solver::Variance::Small).grid(schedule, Spacing::Uniform, steps);
+        let mut noise = |number: usize| {
+            let mut drawn = Vec::with_capacity(self.images * count);
+            for image in 0..self.images as u32 {
+                let seed = self.seed.wrapping_add(image);
+                drawn.extend(Rng::new(seed, Stream::Noise, number as u32).normals(count));
+            }
+            Pictures::new(drawn, shape, &opened.device)
+        };
+        // The mean of the last step has to be read back: whoever decodes cannot wait, so it is kept and decoded after.
+        let last = std::cell::RefCell::new(None);
+        let mut pace = Pace::new(model, opened);
+        let mut denoiser = ImageDenoiser {
+            model,
+            labels: &[],
+            guidance: 1.0,
+            clip: true,
+            pace: &mut pace,
+            watch,
+            variance: None,
+            stopped: None,
+        };
+        let decode = |_: &Pictures, mean: &Pictures| {
+            *last.borrow_mut() = Some(mean.clone());
+            vec![0.0]
+        };
+        let variance = |posterior: crate::diffusion::solver::Posterior, _: Level, _: Level| posterior.variance;
+        let prior = schedule.prior_std();
+        let mut bound = variational_bound(&levels, &mut denoiser, &data, &mut noise, prior, variance, decode).await;
+        ended(denoiser.stopped)?;
+        let level = levels.iter().rev().find(|level| level.sigma > 1e-9).copied();
+        if let (Some(mean), Some(level)) = (last.into_inner(), level) {
+            let std = level.sigma / level.alpha;
+            let means = mean.values().await?;
+            let pairs = values.iter().zip(&means);
+            let log = |(x, mean): (&f32, &f32)| exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std);
+            bound.reconstruction = -pairs.map(log).sum::<f64>() / self.images.max(1) as f64;
+        }
+        let evaluations = u32::try_from(levels.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        Ok(Bits { mean: Bound::bits_per_dimension(bound.total(), count), evaluations })
+    }
+
+    /// `-ln p` by the probability flow (Song et al. 2021), in bits per dimension, of uniformly dequantised grey values.
+    /// `model` has to be on the device with automatic differentiation.
+    ///
+    /// # Errors
+    /// When the device no longer answers, memory is short, or who watches ended it.
+    pub async fn flow<W: Watch>(
+        &self,
+        model: &ImageModel,
+        schedule: &Schedule,
+        tolerance: f64,
+        opened: &Opened,
+        watch: &mut W,
+    ) -> Result<Bits, EngineError> {
+        let shape = self.shape(model);
+        let count = shape[1..].iter().product::<usize>();
+        let (mut values, mut signs) = (Vec::with_capacity(self.pixels.len()), Vec::with_capacity(self.pixels.len()));
+        for (image, pixels) in self.pixels.chunks_exact(count.max(1)).enumerate() {
+            let seed = self.seed.wrapping_add(image as u32);
+            let mut uniform = Rng::new(seed, Stream::Data, 0);
+            let mut probe = Rng::new(seed, Stream::Directions, 0);
+            // [0, 256) onto [-1, 1): neighbouring grey values are 1 / 128 apart.
+            values.extend(pixels.iter().map(|v| ((f64::from(*v) + uniform.uniform()) / 128.0 - 1.0) as f32));
+            signs.extend(pixels.iter().map(|_| probe.sign() as f32));
+        }
+        let x = Pictures::new(values, shape, &opened.device);
+        let mut pace = Pace::new(model, opened).with_batch(self.images);
+        let mut tracked = Tracked(ImageDenoiser {
+            model,
+            labels: &[],
+            guidance: 1.0,
+            clip: false,
+            pace: &mut pace,
+            watch,
+            variance: None,
+            stopped: None,
+        });
+        let mut hutchinson = Hutchinson { model: &mut tracked, probe: Pictures::new(signs, shape, &opened.device) };
+        let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
+        let found: FlowLikelihood<Pictures> = flow_likelihood(schedule, tolerance, &mut hutchinson, x).await;
+        ended(tracked.0.stopped)?;
+        let mean = found.log_density.iter().sum::<f64>() / self.images.max(1) as f64;
+        Ok(Bits { mean: bits_per_dimension(mean, count, 2.0), evaluations: found.evaluations })
+    }
+}
+
+fn ended(stopped: Option<Stopped>) -> Result<(), EngineError> {
+    match stopped {
+        None => Ok(()),
+        Some(Stopped::Failed(error)) => Err(error),
+        Some(Stopped::GivenUp) => Err(ImageError::Internal("ended before its time".to_owned()).into()),
+    }
+}
+
+/// A denoiser whose network is differentiated with respect to what it sees.
+struct Tracked<'a, W>(ImageDenoiser<'a, W>);
+
+impl<W: Watch> JacobianProduct<Pictures> for Tracked<'_, W> {
+    async fn estimate_with_product(
+        &mut self,
+        x: &Pictures,
+        level: Level,
+        v: &Pictures,
+    ) -> (Estimate<Pictures>, Pictures) {
+        let x = Tensor::from_inner(x.0.clone()).require_grad();
+        let Estimate { data, noise } = self.0.estimate(&Pictures(x.clone()), level).await;
+        let gradients = (noise.0.clone() * Tensor::from_inner(v.0.clone())).sum().backward();
+        let product = x.grad(&gradients).unwrap_or_else(|| v.0.zeros_like());
+        (Estimate { data: Pictures(data.0.inner()), noise: Pictures(noise.0.inner()) }, Pictures(product))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::{State as _, now};
+    use crate::engine::images::Conventions;
+    use crate::engine::open;
+    use crate::lab::DeviceWish;
+    use crate::nn::objective::{Convention, Objective};
+    use crate::nn::unet::UNetConfig;
+
+    #[test]
+    fn the_product_with_the_jacobian_is_that_of_differences() {
+        let opened = now(open(DeviceWish::Cpu)).unwrap();
+        let config = UNetConfig {
+            channels: 8,
+            multipliers: vec![1, 2],
+            layers: 1,
+            attention_levels: vec![1],
+            groups: 4,
+            dropout: 0.0,
+            ..UNetConfig::cifar10()
+        };
+        let mut stream = 0;
+        let network = config.init(0, &opened.device.clone().autodiff()).unwrap();
+        let network = network.load(|_, shape| {
+            stream += 1;
+            let fan = shape[1..].iter().product::<usize>().max(1) as f32;
+            let draws = Rng::new(3, Stream::Test, stream).normals(shape.iter().product());
+            Ok::<_, ()>(draws.into_iter().map(|z| z / fan.sqrt()).collect())
+        });
+        let Convention { prediction, input, time } = Objective::Edm.convention();
+        let model = ImageModel::new(network.unwrap(), Conventions { prediction, input, time }, 8);
+        let shape = [2, 3, 8, 8];
+        let draw = |index| Pictures::new(Rng::new(4, Stream::Test, index).normals(384), shape, &opened.device);
+        let (x, v, u) = (draw(0), draw(1), draw(2));
+        let level = Level { t: 0.5, alpha: 1.0, sigma: 0.7 };
+        let mut pace = Pace::new(&model, &opened).with_batch(2);
+        let mut watch = ();
+        let mut tracked = Tracked(ImageDenoiser {
+            model: &model,
+            labels: &[],
+            guidance: 1.0,
+            clip: false,
+            pace: &mut pace,
+            watch: &mut watch,
+            variance: None,
+            stopped: None,
+        });
+        let mut ask = |x: &Pictures| now(tracked.estimate_with_product(x, level, &v));
+        let (_, product) = ask(&x);
+        let h = 1e-2;
+        let ahead = ask(&x.clone().blend(1.0, u.clone(), h)).0.noise;
+        let behind = ask(&x.blend(1.0, u.clone(), -h)).0.noise;
+        let differences = now(v.dots(&ahead.blend(0.5 / h, behind, -0.5 / h)));
+        for (found, expected) in now(product.dots(&u)).into_iter().zip(differences) {
+            // Central differences of single precision: 1e-7 / h relative to outputs, and h^2 of the third derivative.
+            assert!((found - expected).abs() < 1e-2 * expected.abs().max(1.0), "{found} instead of {expected}");
+        }
+        assert!(tracked.0.stopped.is_none());
+    }
+}

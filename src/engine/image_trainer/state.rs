@@ -1,0 +1,96 @@
+//! Everything a run needs to go on as if it had never stopped, in one file.
+
+use std::collections::HashMap;
+
+use burn::tensor::{Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use thiserror::Error;
+
+use super::{ImageTrainer, Recipe, read};
+use crate::engine::device::Opened;
+use crate::nn::adam::TensorMoments;
+
+const RECIPE: &str = "scorefield.recipe";
+const STEP: &str = "scorefield.step";
+const SECONDS: &str = "scorefield.seconds";
+/// Beginnings of the tensors' names: parameters, their moving average, mean and mean square of the gradients.
+const KINDS: [&str; 4] = ["parameter.", "average.", "mean.", "square."];
+
+/// Why a run cannot go on from a file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StateError {
+    /// Not the state of a run.
+    #[error("not the state of a training run: {0}")]
+    Format(String),
+    /// A tensor is not there, or has another shape.
+    #[error("tensor {0} is missing or has another shape than the recipe's network")]
+    Tensor(String),
+    /// The device no longer answers.
+    #[error("the device was lost: {0}")]
+    Device(String),
+}
+
+fn format(error: impl std::fmt::Display) -> StateError {
+    StateError::Format(error.to_string())
+}
+
+impl ImageTrainer {
+    /// The state as a file.
+    ///
+    /// # Errors
+    /// [`StateError::Device`] when the device no longer answers.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StateError> {
+        let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
+        let shapes = self.shapes();
+        for (index, parameter) in shapes.iter().enumerate() {
+            let [mean, square] = self.moments[index].parts();
+            for (kind, tensor) in KINDS.into_iter().zip([&self.parameters[index], &self.average[index], mean, square]) {
+                let values = read(tensor).map_err(StateError::Device)?;
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.push((format!("{kind}{}", parameter.name), bytes));
+            }
+        }
+        let views = tensors.iter().zip(shapes.iter().flat_map(|parameter| [parameter; KINDS.len()]));
+        let views: Result<Vec<_>, StateError> = views
+            .map(|((name, bytes), parameter)| {
+                Ok((name, TensorView::new(Dtype::F32, vec![parameter.count()], bytes).map_err(format)?))
+            })
+            .collect();
+        let recipe = serde_json::to_string(&self.recipe).map_err(format)?;
+        let facts = [(RECIPE, recipe), (STEP, self.step.to_string()), (SECONDS, self.seconds.to_string())];
+        let metadata: HashMap<String, String> = facts.map(|(key, value)| (key.to_owned(), value)).into();
+        safetensors::tensor::serialize(views?, Some(metadata)).map_err(format)
+    }
+
+    /// The run of a file.
+    ///
+    /// # Errors
+    /// A [`StateError`] that says what is wrong with it.
+    pub fn from_bytes(file: &[u8], opened: &Opened, threads: usize) -> Result<Self, StateError> {
+        let (_, header) = SafeTensors::read_metadata(file).map_err(format)?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let known = |key: &str| metadata.get(key).ok_or_else(|| StateError::Format(format!("{key} is missing")));
+        let recipe: Recipe = serde_json::from_str(known(RECIPE)?).map_err(format)?;
+        let step: u32 = known(STEP)?.parse().map_err(format)?;
+        let seconds: f64 = known(SECONDS)?.parse().map_err(format)?;
+        let tensors = SafeTensors::deserialize(file).map_err(format)?;
+        let mut trainer = Self::new(recipe, opened, threads).map_err(format)?;
+        for (index, parameter) in trainer.shapes().iter().enumerate() {
+            let get = |kind: &str| {
+                let name = format!("{kind}{}", parameter.name);
+                let view = tensors.tensor(&name).ok();
+                let view = view.filter(|view| view.dtype() == Dtype::F32 && view.shape() == [parameter.count()]);
+                let data = view.ok_or(StateError::Tensor(name))?;
+                let values = data.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                let values: Vec<f32> = values.collect();
+                Ok(Tensor::<1>::from_data(TensorData::new(values, [parameter.count()]), &opened.device))
+            };
+            let [parameters, average, mean, square] = KINDS.map(get);
+            trainer.parameters[index] = parameters?;
+            trainer.average[index] = average?;
+            trainer.moments[index] = TensorMoments::of(mean?, square?);
+        }
+        (trainer.step, trainer.seconds) = (step, seconds);
+        Ok(trainer)
+    }
+}

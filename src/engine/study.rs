@@ -1,0 +1,55 @@
+//! The job that works on a study.
+
+use super::actor::Job;
+use super::error::EngineError;
+use super::inbox::{Inbox, Port};
+use crate::nn::WeightsFile;
+use crate::protocol::{Event, RunId};
+use crate::study::Running;
+
+/// Between reports, in milliseconds: 30 a second.
+const REPORT_MS: f64 = 1000.0 / 30.0;
+
+/// A study with its reports.
+pub struct Studying {
+    run: RunId,
+    running: Running,
+    told: f64,
+}
+
+impl Studying {
+    /// A study that begins.
+    #[must_use]
+    pub fn new(run: RunId, running: Running) -> Self {
+        Self { run, running, told: f64::NEG_INFINITY }
+    }
+
+    fn tell<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) {
+        self.told = inbox.port.now_ms();
+        inbox.port.send(Event::Study { run: self.run, news: self.running.take() });
+    }
+}
+
+impl Job for Studying {
+    fn run(&self) -> RunId {
+        self.run
+    }
+
+    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
+        let due = inbox.port.now_ms() - self.told >= REPORT_MS;
+        let finished = self.running.turn(due, || inbox.port.now_ms()).await?;
+        if due || finished {
+            self.tell(inbox);
+        }
+        Ok(finished)
+    }
+
+    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError> {
+        self.tell(inbox);
+        Ok(())
+    }
+
+    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,213 @@
+//! Figure 2-1: density and score of a distribution on the line, and samples that follow the score.
+
+use super::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+
+/// The window.
+const WINDOW: [f64; 2] = [-6.0, 6.0];
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "score-1d",
+    chapter: 2,
+    live: true,
+    controls: &[
+        Control::real("mean-1", WINDOW[0], WINDOW[1], -2.0),
+        Control::real("weight-1", 0.0, 1.0, 0.5),
+        Control::log("width-1", 0.1, 3.0, 0.8),
+        Control::real("mean-2", WINDOW[0], WINDOW[1], 0.6),
+        Control::real("weight-2", 0.0, 1.0, 0.3),
+        Control::log("width-2", 0.1, 3.0, 0.7),
+        Control::real("mean-3", WINDOW[0], WINDOW[1], 2.6),
+        Control::real("weight-3", 0.0, 1.0, 0.2),
+        Control::log("width-3", 0.1, 3.0, 0.5),
+        Control::log("step-size", 0.001, 0.5, 0.04),
+        Control::whole("langevin-steps", 1, 10_000, 1500),
+        Control::whole("chains", 100, 20_000, 3000),
+    ],
+    figures: &[
+        Figure {
+            key: "density",
+            square: false,
+            x: Axis::fixed("x", WINDOW[0], WINDOW[1]),
+            y: Axis::fixed("density", 0.0, 1.0),
+            layers: &[
+                Layer::new("samples", Mark::Band, 1),
+                Layer::new("exact-density", Mark::Line, 0),
+                Layer::new("integrated", Mark::Dashed, 2),
+            ],
+            handles: &[
+                Handle { x: "mean-1", y: "weight-1" },
+                Handle { x: "mean-2", y: "weight-2" },
+                Handle { x: "mean-3", y: "weight-3" },
+            ],
+        },
+        Figure {
+            key: "score",
+            square: false,
+            x: Axis::fixed("x", WINDOW[0], WINDOW[1]),
+            y: Axis::free("score"),
+            layers: &[
+                Layer::new("exact-score", Mark::Line, 0),
+                Layer::new("zero", Mark::Dashed, 4),
+                Layer::new("direction", Mark::Arrows, 1),
+            ],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "uphill", source: Source::Report("2-1-1") },
+        Claim { key: "sampling", source: Source::Report("2-1-1, 2-4") },
+        Claim { key: "recovers", source: Source::Report("2-1-1") },
+    ],
+    notes: &["parameters", "step"],
+    brief: "chains=2000",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::WINDOW;
+    use crate::diffusion::langevin::unadjusted;
+    use crate::diffusion::schedule::ncsn::normal_cdf;
+    use crate::engine::EngineError;
+    use crate::rng::Stream;
+    use crate::study::Desk;
+    use crate::study::tools::{at_most, curve, kolmogorov, span};
+
+    /// Bins of the histogram.
+    const BINS: usize = 60;
+    /// Points along a curve.
+    const POINTS: usize = 481;
+
+    /// A mixture of Gaussians on the line: weight, mean, standard deviation.
+    struct Line(Vec<(f64, f64, f64)>);
+
+    impl Line {
+        fn log_density(&self, x: f64) -> f64 {
+            let logs = self
+                .0
+                .iter()
+                .map(|(w, m, s)| (w / (s * (std::f64::consts::TAU).sqrt())).ln() - 0.5 * ((x - m) / s).powi(2));
+            let top = logs.clone().fold(f64::NEG_INFINITY, f64::max);
+            top + logs.map(|l| (l - top).exp()).sum::<f64>().ln()
+        }
+
+        fn score(&self, x: f64) -> f64 {
+            let log = |(w, m, s): &(f64, f64, f64)| (w / s).ln() - 0.5 * ((x - m) / s).powi(2);
+            let top = self.0.iter().map(log).fold(f64::NEG_INFINITY, f64::max);
+            let (mut sum, mut total) = (0.0, 0.0);
+            for part in &self.0 {
+                let share = (log(part) - top).exp();
+                sum -= share * (x - part.1) / (part.2 * part.2);
+                total += share;
+            }
+            sum / total
+        }
+
+        fn cdf(&self, x: f64) -> f64 {
+            self.0.iter().map(|(w, m, s)| w * normal_cdf((x - m) / s)).sum()
+        }
+    }
+
+    fn line(desk: &Desk) -> Line {
+        let part = |i: u32| {
+            let read = |what: &str| desk.real(&format!("{what}-{i}"));
+            // A density is somewhere: three weights of nothing are three equal ones.
+            (read("weight") + 1e-6, read("mean"), read("width"))
+        };
+        let mut parts: Vec<_> = (1..=3).map(part).collect();
+        let total: f64 = parts.iter().map(|p| p.0).sum();
+        parts.iter_mut().for_each(|p| p.0 /= total);
+        Line(parts)
+    }
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let line = line(&desk);
+        let xs = span(WINDOW[0], WINDOW[1], POINTS);
+        desk.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
+        desk.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
+        desk.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
+        let arrows = span(WINDOW[0] + 0.25, WINDOW[1] - 0.25, 24).flat_map(|x| [x, 0.0, line.score(x), 0.0]);
+        desk.draw("score", "direction", arrows.collect::<Vec<_>>());
+
+        // A small step along the score, judged by the density itself.
+        let judged: Vec<f64> = xs.clone().filter(|&x| line.score(x).abs() > 1e-3).collect();
+        let rises = |&&x: &&f64| line.log_density(x + 1e-4 * line.score(x).signum()) > line.log_density(x);
+        let share = judged.iter().filter(rises).count() as f64 / judged.len().max(1) as f64;
+        desk.conclude("uphill", share, 0.0, [0.995, 1.0]);
+
+        recover(&desk, &line);
+        sample(&desk, &line).await;
+        Ok(())
+    }
+
+    /// The density from the score alone: its integral is the logarithm up to a constant, which the total of 1 fixes.
+    fn recover(desk: &Desk, line: &Line) {
+        // Three times as wide as the window, so that what lies outside counts.
+        let (from, to, count) = (3.0 * WINDOW[0], 3.0 * WINDOW[1], 6001);
+        let width = (to - from) / (count - 1) as f64;
+        let mut logs = Vec::with_capacity(count);
+        let mut log = 0.0;
+        let mut before = line.score(from);
+        for x in span(from, to, count) {
+            let here = line.score(x);
+            log += 0.5 * width * (before + here);
+            before = here;
+            logs.push(log);
+        }
+        let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = logs.iter().map(|l| (l - top).exp() * width).sum();
+        let density = |i: usize| (logs[i] - top).exp() / total;
+        let xs: Vec<f64> = span(from, to, count).collect();
+        let distance: f64 =
+            xs.iter().enumerate().map(|(i, &x)| 0.5 * width * (density(i) - line.log_density(x).exp()).abs()).sum();
+        desk.conclude("recovers", distance, 0.0, at_most(0.01));
+        let shown = (0..count).step_by(10).filter(|&i| (WINDOW[0]..=WINDOW[1]).contains(&xs[i]));
+        desk.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]).collect::<Vec<_>>());
+    }
+
+    /// Langevin dynamics from an even start.
+    async fn sample(desk: &Desk, line: &Line) {
+        let (count, steps, epsilon) = (desk.whole("chains"), desk.whole("langevin-steps"), desk.real("step-size"));
+        let mut rng = desk.rng(Stream::Prior, 0);
+        let mut x: Vec<f64> = (0..count).map(|_| WINDOW[0] + (WINDOW[1] - WINDOW[0]) * rng.uniform()).collect();
+        let mut rng = desk.rng(Stream::Solver, 0);
+        for step in 0..=steps {
+            let last = step == steps;
+            desk.progress(step, steps);
+            if last || desk.due() {
+                histogram(desk, &x);
+                let (distance, error) = kolmogorov(&x, |x| line.cdf(x));
+                if last {
+                    desk.conclude("sampling", distance, error, at_most(0.05));
+                } else {
+                    desk.watch("sampling", distance, error, at_most(0.05));
+                }
+            }
+            if !last {
+                desk.turn().await;
+                for x in &mut x {
+                    *x = unadjusted(*x, line.score(*x), epsilon, rng.normal());
+                }
+            }
+        }
+    }
+
+    fn histogram(desk: &Desk, x: &[f64]) {
+        let width = (WINDOW[1] - WINDOW[0]) / BINS as f64;
+        let mut counts = [0.0; BINS];
+        for x in x {
+            let bin = (x - WINDOW[0]) / width;
+            if bin >= 0.0 && bin < BINS as f64 {
+                counts[bin as usize] += 1.0;
+            }
+        }
+        let one = 1.0 / (x.len().max(1) as f64 * width);
+        let steps = counts.iter().enumerate().flat_map(|(i, count)| {
+            let (left, height) = (WINDOW[0] + i as f64 * width, count * one);
+            [left, 0.0, height, left + width, 0.0, height]
+        });
+        desk.draw("density", "samples", steps.collect::<Vec<_>>());
+    }
+}

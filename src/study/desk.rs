@@ -1,0 +1,213 @@
+//! Where a study works: it reads its settings, draws, measures, and lets others take their turn.
+//!
+//! A study is one `async` function that knows nothing of ports, pauses or browsers. It calls [`Desk::turn`] after every
+//! little piece of work; whoever runs it may then hold it, drop it, or go on. So a run is paused by not being polled and
+//! stopped by being dropped.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::Study;
+use super::report::{Drawing, Measured, News};
+use crate::engine::{EngineError, Opened};
+use crate::lab::{RunConfig, Value, field_of};
+use crate::protocol::Floats;
+use crate::rng::{Rng, Stream};
+
+type Step = Pin<Box<dyn Future<Output = Result<(), EngineError>>>>;
+/// The work of a study.
+pub type Work = fn(Desk) -> Step;
+
+/// What has been put on the desk since someone looked.
+#[derive(Default)]
+struct Board {
+    report: News,
+    due: bool,
+    turned: bool,
+    lasted: f64,
+}
+
+/// A study's place of work.
+#[derive(Clone)]
+pub struct Desk {
+    study: &'static Study,
+    config: Rc<RunConfig>,
+    /// The device.
+    pub opened: Opened,
+    board: Rc<RefCell<Board>>,
+}
+
+impl Desk {
+    #[inline(never)]
+    fn value(&self, key: &str) -> Option<Value> {
+        let field = field_of(self.config.experiment, key);
+        debug_assert!(field.is_some(), "{} has no control {key}", self.study.id);
+        field.map(|field| field.get(&self.config))
+    }
+
+    /// A control that is a number.
+    #[must_use]
+    pub fn real(&self, key: &str) -> f64 {
+        match self.value(key) {
+            Some(Value::Real(value)) => value,
+            Some(Value::Whole(value)) => f64::from(value),
+            _ => 0.0,
+        }
+    }
+
+    /// A control that is a whole number.
+    #[must_use]
+    pub fn whole(&self, key: &str) -> usize {
+        if let Some(Value::Whole(value)) = self.value(key) { value as usize } else { 0 }
+    }
+
+    /// A control that is a choice.
+    #[must_use]
+    pub fn choice(&self, key: &str) -> &'static str {
+        if let Some(Value::Choice(id)) = self.value(key) { id } else { "" }
+    }
+
+    /// The seed of the run.
+    #[must_use]
+    pub fn seed(&self) -> u32 {
+        self.config.seed
+    }
+
+    /// A stream of the run's random numbers.
+    #[must_use]
+    pub fn rng(&self, stream: Stream, index: u32) -> Rng {
+        Rng::new(self.config.seed, stream, index)
+    }
+
+    /// Lets others take their turn: to be called after every few milliseconds of work.
+    pub async fn turn(&self) {
+        let mut first = true;
+        poll_fn(|_| {
+            if std::mem::replace(&mut first, false) {
+                self.board.borrow_mut().turned = true;
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    /// Whether it is time to draw again. What is drawn last is drawn in any case.
+    #[must_use]
+    pub fn due(&self) -> bool {
+        self.board.borrow().due
+    }
+
+    /// How long the work between the last two turns took, in milliseconds.
+    #[must_use]
+    pub fn lasted(&self) -> f64 {
+        self.board.borrow().lasted
+    }
+
+    /// How far the work is.
+    pub fn progress(&self, step: usize, of: usize) {
+        let report = &mut self.board.borrow_mut().report;
+        (report.step, report.of) = (step as u32, of as u32);
+    }
+
+    /// New numbers for a layer of a figure.
+    pub fn draw(&self, figure: &str, layer: &str, data: impl IntoIterator<Item = f64>) {
+        self.put(figure, layer, data.into_iter().map(|v| v as f32).collect());
+    }
+
+    // Not one copy for every place that draws: together they would be a tenth of the worker.
+    #[inline(never)]
+    fn put(&self, figure: &str, layer: &str, data: Vec<f32>) {
+        let place = self.study.figures.iter().enumerate().find(|(_, f)| f.key == figure);
+        let place = place.and_then(|(f, known)| Some((f, known.layers.iter().position(|l| l.key == layer)?)));
+        debug_assert!(place.is_some(), "{} has no layer {layer} in a figure {figure}", self.study.id);
+        let Some((figure, layer)) = place else { return };
+        let (figure, layer, data) = (figure as u8, layer as u8, Floats(data));
+        self.news(News { drawings: vec![Drawing { figure, layer, data }], ..News::default() });
+    }
+
+    #[inline(never)]
+    fn news(&self, report: News) {
+        let kept = &mut self.board.borrow_mut().report;
+        kept.merge(News { step: kept.step, of: kept.of, ..report });
+    }
+
+    #[inline(never)]
+    fn measure(&self, claim: &str, value: f64, error: f64, [low, high]: [f64; 2], settled: bool) {
+        let place = self.study.claims.iter().position(|c| c.key == claim);
+        debug_assert!(place.is_some(), "{} has no claim {claim}", self.study.id);
+        let Some(place) = place else { return };
+        let measured = Measured { claim: place as u8, value, error, low, high, settled };
+        self.news(News { measured: vec![measured], ..News::default() });
+    }
+
+    /// The number of a claim so far, its standard error, and the bound within which the claim holds.
+    pub fn watch(&self, claim: &str, value: f64, error: f64, bound: [f64; 2]) {
+        self.measure(claim, value, error, bound, false);
+    }
+
+    /// The number of a claim in the end.
+    pub fn conclude(&self, claim: &str, value: f64, error: f64, bound: [f64; 2]) {
+        self.measure(claim, value, error, bound, true);
+    }
+}
+
+/// A study at work.
+pub struct Running {
+    work: Step,
+    board: Rc<RefCell<Board>>,
+}
+
+impl Running {
+    /// Begins the study of a configuration, if it is one.
+    #[must_use]
+    pub fn new(config: &RunConfig, opened: &Opened) -> Option<Self> {
+        let study = config.experiment.study()?;
+        let board = Rc::<RefCell<Board>>::default();
+        let desk = Desk { study, config: Rc::new(config.clone()), opened: opened.clone(), board: board.clone() };
+        Some(Self { work: (study.run)(desk), board })
+    }
+
+    /// Works until the study lets others take their turn, and says whether it is over. `due` asks it to draw; `now` is a
+    /// clock in milliseconds.
+    ///
+    /// # Errors
+    /// What the study could not go on from.
+    pub async fn turn(&mut self, due: bool, now: impl Fn() -> f64) -> Result<bool, EngineError> {
+        self.board.borrow_mut().due = due;
+        let start = now();
+        let finished = poll_fn(|context| match self.work.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
+            // It waits either for us or for its device, which wakes whoever waits here.
+            Poll::Pending if std::mem::take(&mut self.board.borrow_mut().turned) => Poll::Ready(Ok(false)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        self.board.borrow_mut().lasted = now() - start;
+        finished
+    }
+
+    /// The news since the last call.
+    pub fn take(&mut self) -> News {
+        let mut board = self.board.borrow_mut();
+        let (step, of) = (board.report.step, board.report.of);
+        std::mem::replace(&mut board.report, News { step, of, ..News::default() })
+    }
+}
+
+/// Runs a study to its end without a worker and gives all that it drew and measured last; nothing for a configuration of
+/// no study.
+///
+/// # Errors
+/// What the study could not go on from.
+#[cfg(not(target_arch = "wasm32"))]
+pub async fn complete(config: &RunConfig, opened: &Opened) -> Result<News, EngineError> {
+    let Some(mut running) = Running::new(config, opened) else { return Ok(News::default()) };
+    let start = std::time::Instant::now();
+    while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {}
+    Ok(running.take())
+}

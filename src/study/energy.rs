@@ -1,0 +1,286 @@
+//! The Persian article's energy models: a density known up to its constant, trained without it.
+
+use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+
+/// Half the side of the window.
+const HALF: f64 = 4.0;
+
+const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
+    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
+    Figure { key, square: true, x, y, layers, handles: &[] }
+}
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "energy",
+    chapter: 2,
+    live: false,
+    controls: &[
+        Control::choice("energy-training", &["implicit", "denoising", "contrast"], "implicit"),
+        Control::log("noise-std", 0.01, 1.0, 0.2).only("energy-training", "denoising"),
+        Control::whole("negative-steps", 1, 100, 10).only("energy-training", "contrast"),
+        Control::whole("fit-steps", 100, 20_000, 1500),
+        Control::whole("fit-batch", 16, 2048, 128),
+        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
+        Control::whole("fit-width", 8, 256, 48),
+        Control::whole("constant-points", 100, 100_000, 20_000),
+    ],
+    figures: &[
+        picture("energy", &[Layer::new("energy", Mark::Heat, 0)]),
+        picture("learned", &[Layer::new("density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
+        picture("true", &[Layer::new("density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)]),
+        Figure {
+            key: "cut",
+            square: false,
+            x: Axis::fixed("x", -HALF, HALF),
+            y: Axis::free("density"),
+            layers: &[
+                Layer::new("exact-density", Mark::Line, 0),
+                Layer::new("normalised", Mark::Line, 1),
+                Layer::new("unnormalised", Mark::Dashed, 3),
+            ],
+            handles: &[],
+        },
+        Figure {
+            key: "constant",
+            square: false,
+            x: Axis::log("points"),
+            y: Axis::fixed("relative-constant", 0.5, 1.5),
+            layers: &[
+                Layer::new("constant-error", Mark::Band, 1),
+                Layer::new("constant-estimate", Mark::Line, 1),
+                Layer::new("constant-exact", Mark::Dashed, 0),
+            ],
+            handles: &[],
+        },
+        Figure {
+            key: "divergence",
+            square: false,
+            x: Axis::free("training-step"),
+            y: Axis::log("fisher-divergence"),
+            layers: &[Layer::new("on-data", Mark::Line, 1)],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "learned", source: Source::Magazine },
+        Claim { key: "constant-free", source: Source::Magazine },
+        Claim { key: "constant-estimate", source: Source::Magazine },
+    ],
+    notes: &["gibbs", "parameters", "avoids", "error", "gradients"],
+    brief: "fit-steps=800",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::HALF;
+    use crate::data::Marginal;
+    use crate::diffusion::langevin::unadjusted;
+    use crate::diffusion::schedule::clean;
+    use crate::engine::EngineError;
+    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::rng::Stream;
+    use crate::study::Desk;
+    use crate::study::tools::{
+        at_most, cosine, curve, flat, heat, mean_error, points, span, squares, three_modes, truths,
+    };
+
+    /// Cells along a side of the grid of integrals.
+    const SIDE: usize = 64;
+    const ARROWS: usize = 15;
+    const JUDGED: usize = 1500;
+    /// Step of the Langevin dynamics that makes negatives.
+    const EPSILON: f64 = 0.05;
+
+    fn grid(side: usize) -> Vec<[f64; 2]> {
+        let along = |i: usize| HALF * (2.0 * (i as f64 + 0.5) / side as f64 - 1.0);
+        (0..side * side).map(|i| [along(i % side), along(i / side)]).collect()
+    }
+
+    fn map(values: &[f64], colours: [f64; 2]) -> Vec<f64> {
+        let mut map = heat([SIDE, SIDE], [-HALF, HALF, -HALF, HALF], colours, |_, _| 0.0);
+        map[8..].copy_from_slice(values);
+        map
+    }
+
+    fn arrows(places: &[[f64; 2]], scores: &[[f64; 2]]) -> Vec<f64> {
+        places.iter().zip(scores).flat_map(|(p, s)| [p[0], p[1], s[0], s[1]]).collect()
+    }
+
+    /// The model's energies on the grid, less their least, and the integral of what follows from them.
+    struct Gibbs {
+        energies: Vec<f64>,
+        constant: f64,
+    }
+
+    const CELL: f64 = (2.0 * HALF / SIDE as f64) * (2.0 * HALF / SIDE as f64);
+
+    async fn gibbs(net: &ScoreNet) -> Result<Gibbs, EngineError> {
+        let raw: Vec<f64> = net.outputs(&flat(&grid(SIDE)), &[]).await?.into_iter().map(f64::from).collect();
+        let least = raw.iter().copied().fold(f64::INFINITY, f64::min);
+        let energies: Vec<f64> = raw.iter().map(|e| e - least).collect();
+        let constant = CELL * energies.iter().map(|e| (-e).exp()).sum::<f64>();
+        Ok(Gibbs { energies, constant })
+    }
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let mixture = three_modes();
+        let exact = mixture.at(clean());
+        let cells = grid(SIDE);
+        let density: Vec<f64> = cells.iter().map(|&x| exact.log_density(x).exp()).collect();
+        let most = density.iter().copied().fold(0.0, f64::max);
+        let places = grid(ARROWS);
+        desk.draw("true", "density", map(&density, [0.0, most]));
+        desk.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
+        let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
+        let truth = truths(&exact, &judged);
+
+        let width = desk.whole("fit-width");
+        let form = Form { dimension: 2, extra: 0, width, depth: 2, scale: 1.5, energy: true };
+        let mut net = ScoreNet::new(form, &desk.opened, desk.seed(), 0);
+        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
+        let (training, sigma) = (desk.choice("energy-training"), desk.real("noise-std"));
+        let mut negatives = mixture.draw(&mut desk.rng(Stream::Prior, 0), batch);
+        let mut divergences = Vec::new();
+        for step in 0..=steps {
+            let last = step == steps;
+            desk.progress(step, steps);
+            if last || desk.due() {
+                let learned = points::<2>(&net.scores(&flat(&judged), &[]).await?);
+                divergences.extend([step as f64, 0.5 * mean_error(&squares(&learned, &truth)).0]);
+                desk.draw("divergence", "on-data", divergences.iter().copied());
+                let scores = points::<2>(&net.scores(&flat(&places), &[]).await?);
+                desk.draw("learned", "learned-score", arrows(&places, &scores));
+                let model = gibbs(&net).await?;
+                draw(&desk, &model, most, &exact);
+                let distance = distance(&model, &density);
+                if last {
+                    desk.conclude("learned", distance, 0.0, at_most(0.2));
+                } else {
+                    desk.watch("learned", distance, 0.0, at_most(0.2));
+                }
+            }
+            if last {
+                break;
+            }
+            desk.turn().await;
+            let drawn = flat(&mixture.draw(&mut desk.rng(Stream::Batch, step as u32), batch));
+            let rate = rate * cosine(step, steps);
+            match training {
+                "denoising" => {
+                    let noise = desk.rng(Stream::Noise, step as u32).normals(2 * batch);
+                    let noisy: Vec<f32> = drawn.iter().zip(&noise).map(|(x, z)| x + sigma as f32 * z).collect();
+                    let target: Vec<f32> = noise.iter().map(|z| -z / sigma as f32).collect();
+                    let weight = vec![(sigma * sigma) as f32; batch];
+                    net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
+                }
+                "contrast" => {
+                    // The chains go on from where they are (Tieleman 2008); a few begin anew at data.
+                    let mut rng = desk.rng(Stream::Solver, step as u32);
+                    for _ in 0..desk.whole("negative-steps") {
+                        let scores = points::<2>(&net.raw_scores(&flat(&negatives), &[]).await?);
+                        for (x, score) in negatives.iter_mut().zip(scores) {
+                            *x = unadjusted(*x, score, EPSILON, [rng.normal(), rng.normal()]);
+                            *x = x.map(|v| v.clamp(-HALF, HALF));
+                        }
+                        desk.turn().await;
+                    }
+                    let renewed = (batch / 20).max(1);
+                    for (x, fresh) in
+                        negatives.iter_mut().skip(step * renewed % batch).take(renewed).zip(points::<2>(&drawn))
+                    {
+                        *x = fresh;
+                    }
+                    net.train(&drawn, &[], Objective::Contrast { negatives: &flat(&negatives), decay: 1e-3 }, rate);
+                }
+                _ => net.train(&drawn, &[], Objective::Implicit, rate),
+            }
+            if step % 16 == 15 {
+                net.take_losses().await?;
+            }
+        }
+        constants(&desk, &net).await
+    }
+
+    /// Total variation between the model's density and that of the data, within the window.
+    fn distance(model: &Gibbs, density: &[f64]) -> f64 {
+        let pairs = model.energies.iter().zip(density);
+        0.5 * CELL * pairs.map(|(e, p)| ((-e).exp() / model.constant - p).abs()).sum::<f64>()
+    }
+
+    fn draw(desk: &Desk, model: &Gibbs, most: f64, exact: &Marginal<'_>) {
+        let shown: Vec<f64> = model.energies.iter().map(|e| e.min(10.0)).collect();
+        desk.draw("energy", "energy", map(&shown, [0.0, 10.0]));
+        let density: Vec<f64> = model.energies.iter().map(|e| (-e).exp() / model.constant).collect();
+        desk.draw("learned", "density", map(&density, [0.0, most]));
+        // The row of cells through the two lower modes.
+        let row = (SIDE as f64 * (0.5 - 0.7 / (2.0 * HALF))) as usize;
+        let y = HALF * (2.0 * (row as f64 + 0.5) / SIDE as f64 - 1.0);
+        let xs = || span(-HALF + HALF / SIDE as f64, HALF - HALF / SIDE as f64, SIDE);
+        let along =
+            |f: &dyn Fn(usize) -> f64| xs().enumerate().flat_map(|(i, x)| [x, f(row * SIDE + i)]).collect::<Vec<_>>();
+        desk.draw("cut", "exact-density", curve(xs(), |x| exact.log_density([x, y]).exp()));
+        desk.draw("cut", "normalised", along(&|i| density[i]));
+        desk.draw("cut", "unnormalised", along(&|i| (-model.energies[i]).exp()));
+    }
+
+    /// What the constant costs, and that the score does not see it.
+    async fn constants(desk: &Desk, net: &ScoreNet) -> Result<(), EngineError> {
+        let model = gibbs(net).await?;
+        // The slope of ln(exp(-E) / Z) by differences, against the network's score, where the density is not negligible.
+        let log = |i: usize| -model.energies[i] - model.constant.ln();
+        let inner: Vec<usize> = (0..SIDE * SIDE)
+            .filter(|i| {
+                (1..SIDE - 1).contains(&(i % SIDE)) && (1..SIDE - 1).contains(&(i / SIDE)) && model.energies[*i] < 6.0
+            })
+            .collect();
+        let cell = 2.0 * HALF / SIDE as f64;
+        let slopes: Vec<[f64; 2]> = inner
+            .iter()
+            .map(|&i| [(log(i + 1) - log(i - 1)) / (2.0 * cell), (log(i + SIDE) - log(i - SIDE)) / (2.0 * cell)])
+            .collect();
+        let cells = grid(SIDE);
+        let here: Vec<[f64; 2]> = inner.iter().map(|&i| cells[i]).collect();
+        let scores = points::<2>(&net.scores(&flat(&here), &[]).await?);
+        let sum = |values: Vec<f64>| values.iter().sum::<f64>();
+        let zeros = vec![[0.0; 2]; scores.len()];
+        let share = (sum(squares(&slopes, &scores)) / sum(squares(&scores, &zeros))).sqrt();
+        desk.conclude("constant-free", share, 0.0, at_most(0.05));
+
+        // Z by even points of the window: its estimate after every thousandth part of them.
+        let count = desk.whole("constant-points");
+        let mut rng = desk.rng(Stream::Test, 0);
+        let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
+        let drawn: Vec<[f64; 2]> = (0..count).map(|_| [even(), even()]).collect();
+        let least = {
+            let raw = net.outputs(&flat(&cells), &[]).await?;
+            raw.into_iter().map(f64::from).fold(f64::INFINITY, f64::min)
+        };
+        let area = 4.0 * HALF * HALF;
+        let (mut sums, mut n) = ([0.0, 0.0], 0.0);
+        let (mut line, mut band) = (Vec::new(), Vec::new());
+        let mut result = (f64::NAN, f64::NAN);
+        for (chunk, part) in drawn.chunks((count / 100).max(1)).enumerate() {
+            for energy in net.outputs(&flat(part), &[]).await? {
+                let value = area * (least - f64::from(energy)).exp() / model.constant;
+                sums = [sums[0] + value, sums[1] + value * value];
+                n += 1.0;
+            }
+            let mean = sums[0] / n;
+            let error = ((sums[1] / n - mean * mean).max(0.0) / n).sqrt();
+            result = (mean, error);
+            line.extend([n, mean]);
+            band.extend([n, mean - error, mean + error]);
+            if chunk % 10 == 9 {
+                desk.turn().await;
+            }
+        }
+        desk.draw("constant", "constant-estimate", line.iter().copied());
+        desk.draw("constant", "constant-error", band);
+        desk.draw("constant", "constant-exact", [line[0], 1.0, n, 1.0]);
+        desk.conclude("constant-estimate", result.0, result.1, [0.8, 1.2]);
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Figures 2-3 and 2-4: Langevin dynamics does not see the weights of far modes; annealed Langevin dynamics does.
+//!
+//! The set-up of the toy experiment in NCSN's released code: start even in `[-8, 8]^2`, steps with drift `a / 2` and noise
+//! `sqrt(a)`; annealed, `a = epsilon (sigma_i / sigma_L)^2` and the components' standard deviation is `sigma_i` itself, so
+//! that the last level, 1, is the density of the data.
+
+use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+
+/// Half the side of the window, and of the square of starting points.
+const HALF: f64 = 8.0;
+
+const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
+    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
+    Figure { key, square: true, x, y, layers, handles: &[] }
+}
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "langevin-weights",
+    chapter: 2,
+    live: false,
+    controls: &[
+        Control::real("weight", 0.5, 0.99, 0.8),
+        Control::log("step-size", 0.001, 0.5, 0.1),
+        Control::whole("langevin-steps", 10, 5000, 1000),
+        Control::log("sigma-first", 1.0, 50.0, 20.0),
+        Control::whole("level-count", 2, 50, 10),
+        Control::whole("level-steps", 1, 500, 100),
+        Control::whole("chains", 100, 20_000, 4000),
+    ],
+    figures: &[
+        picture("plain", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("plain", Mark::Dots, 1)]),
+        picture("adjusted", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("adjusted", Mark::Dots, 3)]),
+        picture("annealed", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("annealed", Mark::Dots, 2)]),
+        Figure {
+            key: "weights",
+            square: false,
+            x: Axis::free("langevin-step"),
+            y: Axis::fixed("heavy-share", 0.0, 1.0),
+            layers: &[
+                Layer::new("true-weight", Mark::Dashed, 0),
+                Layer::new("plain", Mark::Line, 1),
+                Layer::new("adjusted", Mark::Line, 3),
+                Layer::new("annealed", Mark::Line, 2),
+            ],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "plain", source: Source::Report("2-2-2, 2-3") },
+        Claim { key: "adjusted", source: Source::Report("2-2-2") },
+        Claim { key: "annealed", source: Source::Report("2-2-6, 2-4") },
+    ],
+    notes: &["level-density", "limit"],
+    brief: "",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::HALF;
+    use crate::diffusion::langevin::{Place, adjusted, unadjusted};
+    use crate::engine::EngineError;
+    use crate::rng::{Rng, Stream};
+    use crate::study::Desk;
+    use crate::study::tools::{heat, series, share_error};
+
+    /// Points drawn of a cloud.
+    const SHOWN: usize = 1500;
+    /// Where the modes are: this and its opposite.
+    const MODE: [f64; 2] = [5.0, 5.0];
+
+    /// The report's mixture with components of any width.
+    #[derive(Clone, Copy)]
+    struct Modes {
+        weight: f64,
+        std: f64,
+    }
+
+    impl Modes {
+        /// Log-density and score.
+        fn look(self, [x, y]: [f64; 2]) -> (f64, [f64; 2]) {
+            let variance = self.std * self.std;
+            let square = |sign: f64| (x - sign * MODE[0]).powi(2) + (y - sign * MODE[1]).powi(2);
+            let heavy = self.weight.ln() - square(1.0) / (2.0 * variance);
+            let light = (1.0 - self.weight).ln() - square(-1.0) / (2.0 * variance);
+            let top = heavy.max(light);
+            let (a, b) = ((heavy - top).exp(), (light - top).exp());
+            let side = (a - b) / (a + b);
+            let score = [(side * MODE[0] - x) / variance, (side * MODE[1] - y) / variance];
+            (top + (a + b).ln() - (std::f64::consts::TAU * variance).ln(), score)
+        }
+    }
+
+    /// Chains of one kind, with the numbers they draw.
+    struct Chains<S> {
+        states: Vec<S>,
+        rng: Rng,
+        shares: Vec<f64>,
+    }
+
+    impl<S> Chains<S> {
+        fn new(desk: &Desk, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
+            let mut rng = desk.rng(Stream::Prior, 0);
+            let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
+            let states = (0..desk.whole("chains")).map(|_| make([even(), even()])).collect();
+            Self { states, rng: desk.rng(Stream::Solver, kind), shares: Vec::new() }
+        }
+
+        /// Notes how many chains are nearer to the heavy mode.
+        fn note(&mut self, at: impl Fn(&S) -> [f64; 2]) {
+            let heavy = self.states.iter().filter(|state| at(state).iter().sum::<f64>() > 0.0).count();
+            self.shares.push(heavy as f64 / self.states.len().max(1) as f64);
+        }
+
+        fn draw(&self, desk: &Desk, key: &str, at: impl Fn(&S) -> [f64; 2]) {
+            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at).collect::<Vec<_>>());
+            desk.draw("weights", key, series(&self.shares));
+        }
+
+        fn measure(&self, desk: &Desk, key: &str, about: f64, settled: bool) {
+            let share = self.shares.last().copied().unwrap_or(f64::NAN);
+            let error = share_error(share, self.states.len());
+            let bound = [about - 0.06, about + 0.06];
+            if settled { desk.conclude(key, share, error, bound) } else { desk.watch(key, share, error, bound) }
+        }
+    }
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let modes = Modes { weight: desk.real("weight"), std: 1.0 };
+        let (epsilon, steps) = (desk.real("step-size"), desk.whole("langevin-steps"));
+        let (levels, per_level) = (desk.whole("level-count"), desk.whole("level-steps"));
+        let (first, annealing) = (desk.real("sigma-first"), levels * per_level);
+        let all = steps.max(annealing);
+
+        let largest = modes.look(MODE).0.exp();
+        let density = heat([72, 72], [-HALF, HALF, -HALF, HALF], [0.0, largest.sqrt()], |x, y| {
+            // The root, so that the light mode can be seen.
+            modes.look([x, y]).0.exp().sqrt()
+        });
+        for picture in ["plain", "adjusted", "annealed"] {
+            desk.draw(picture, "root-density", density.iter().copied());
+        }
+        desk.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
+
+        let mut plain = Chains::new(&desk, 0, |x| x);
+        let mut annealed = Chains::new(&desk, 1, |x| x);
+        let mut exact = Chains::new(&desk, 2, |x| {
+            let (log_density, score) = modes.look(x);
+            Place { x, log_density, score }
+        });
+        let square = |v: &[f64; 2]| v[0] * v[0] + v[1] * v[1];
+        for step in 0..=all {
+            if step <= steps {
+                plain.note(|x| *x);
+                exact.note(|place| place.x);
+            }
+            if step <= annealing {
+                annealed.note(|x| *x);
+            }
+            let last = step == all;
+            desk.progress(step, all);
+            if last || desk.due() {
+                plain.draw(&desk, "plain", |x| *x);
+                exact.draw(&desk, "adjusted", |place| place.x);
+                annealed.draw(&desk, "annealed", |x| *x);
+                plain.measure(&desk, "plain", 0.5, last);
+                exact.measure(&desk, "adjusted", 0.5, last);
+                annealed.measure(&desk, "annealed", modes.weight, last);
+            }
+            if last {
+                break;
+            }
+            desk.turn().await;
+            if step < steps {
+                let Chains { states, rng, .. } = &mut plain;
+                for x in states {
+                    *x = unadjusted(*x, modes.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
+                }
+                desk.turn().await;
+                let Chains { states, rng, .. } = &mut exact;
+                for place in states {
+                    let z = [rng.normal(), rng.normal()];
+                    adjusted(place, epsilon, z, rng.uniform(), square, |x| modes.look(*x));
+                }
+            }
+            if step < annealing {
+                let level = (step / per_level) as f64 / (levels - 1) as f64;
+                let noisy = Modes { std: first.powf(1.0 - level), ..modes };
+                let Chains { states, rng, .. } = &mut annealed;
+                let epsilon = epsilon * noisy.std * noisy.std;
+                for x in states {
+                    *x = unadjusted(*x, noisy.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
+                }
+            }
+        }
+        Ok(())
+    }
+}

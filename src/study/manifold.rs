@@ -1,0 +1,173 @@
+//! Section 2-2-1: data on a curve have no score, and score matching on them has no end; a little noise gives them one.
+
+use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+
+/// Half the side of the window.
+const HALF: f64 = 2.0;
+
+const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
+    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
+    Figure { key, square: true, x, y, layers, handles: &[] }
+}
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "manifold",
+    chapter: 2,
+    live: false,
+    controls: &[
+        Control::choice("curve", &["circle", "segment", "spiral"], "circle"),
+        Control::choice("matching", &["sliced", "implicit"], "implicit"),
+        Control::log("noise-std", 0.02, 1.0, 0.2),
+        Control::whole("fit-steps", 100, 20_000, 2000),
+        Control::whole("fit-batch", 16, 2048, 128),
+        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
+        Control::whole("fit-width", 8, 256, 48),
+    ],
+    figures: &[
+        picture("bare", &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
+        picture("noisy", &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 2)]),
+        Figure {
+            key: "loss",
+            square: false,
+            x: Axis::free("training-step"),
+            y: Axis::free("implicit-loss"),
+            layers: &[
+                Layer::new("without-noise", Mark::Line, 1),
+                Layer::new("with-noise", Mark::Line, 2),
+                Layer::new("best-loss", Mark::Dashed, 2),
+            ],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "undefined", source: Source::Report("2-2-1") },
+        Claim { key: "cured", source: Source::Report("2-2-3") },
+    ],
+    notes: &["plane"],
+    brief: "fit-steps=1000&fit-width=32",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::HALF;
+    use crate::data::Mixture;
+    use crate::diffusion::Level;
+    use crate::engine::EngineError;
+    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::rng::Stream;
+    use crate::study::Desk;
+    use crate::study::tools::{flat, mean_error, points, squares, truths};
+
+    /// Points of the curve that stand for it where its noisy density is needed.
+    const FINE: usize = 600;
+    /// Arrows along a side.
+    const ARROWS: usize = 15;
+
+    /// A point of the curve, `u` in `[0, 1)` along it.
+    fn curve(which: &str, u: f64) -> [f64; 2] {
+        match which {
+            "segment" => [2.4 * u - 1.2, 0.8 * u - 0.4],
+            "spiral" => {
+                let angle = 3.0 * std::f64::consts::TAU * u.sqrt() / 2.0;
+                let radius = 0.15 * angle;
+                [radius * angle.cos(), radius * angle.sin()]
+            }
+            _ => {
+                let angle = std::f64::consts::TAU * u;
+                [1.2 * angle.cos(), 1.2 * angle.sin()]
+            }
+        }
+    }
+
+    /// Loss by training step, and its average over the last tenth of the steps and the tenth before the last half.
+    #[derive(Default)]
+    struct Losses(Vec<f64>);
+
+    impl Losses {
+        /// Mean and standard error over a part of the steps, in blocks of twenty, because neighbours are not independent.
+        fn part(&self, from: f64, to: f64) -> (f64, f64) {
+            let at = |share: f64| ((share * self.0.len() as f64) as usize).min(self.0.len());
+            let blocks: Vec<f64> =
+                self.0[at(from)..at(to)].chunks(20).map(|b| b.iter().sum::<f64>() / b.len() as f64).collect();
+            mean_error(&blocks)
+        }
+
+        fn smooth(&self) -> Vec<f64> {
+            let every = (self.0.len() / 200).max(1);
+            let mean = |b: &[f64]| b.iter().sum::<f64>() / b.len() as f64;
+            self.0.chunks(every).enumerate().flat_map(|(i, b)| [((i + 1) * every) as f64, mean(b)]).collect()
+        }
+    }
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let (which, sigma) = (desk.choice("curve"), desk.real("noise-std"));
+        let dots: Vec<[f64; 2]> = (0..FINE).map(|i| curve(which, (i as f64 + 0.5) / FINE as f64)).collect();
+        for picture in ["bare", "noisy"] {
+            desk.draw(picture, "curve", dots.iter().flatten().copied());
+        }
+        // The least that implicit score matching of the noisy data can reach: minus half their mean square score.
+        let mixture = Mixture::even(dots, sigma);
+        let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), 4000);
+        let exact = mixture.at(Level { t: 0.0, alpha: 1.0, sigma: 0.0 });
+        let (size, size_error) = mean_error(&squares(&truths(&exact, &judged), &vec![[0.0; 2]; judged.len()]));
+        let best = -0.5 * size;
+        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
+        desk.draw("loss", "best-loss", [0.0, best, steps as f64, best]);
+
+        let form = Form { dimension: 2, extra: 0, width: desk.whole("fit-width"), depth: 2, scale: 1.0, energy: false };
+        let mut nets = [0, 0].map(|index| ScoreNet::new(form, &desk.opened, desk.seed(), index));
+        let mut losses = [Losses::default(), Losses::default()];
+        let along = |i: usize| HALF * (2.0 * (i as f64 + 0.5) / ARROWS as f64 - 1.0);
+        let places: Vec<[f64; 2]> = (0..ARROWS * ARROWS).map(|i| [along(i % ARROWS), along(i / ARROWS)]).collect();
+        for step in 0..=steps {
+            let last = step == steps;
+            desk.progress(step, steps);
+            if last || desk.due() {
+                for (net, picture) in nets.iter().zip(["bare", "noisy"]) {
+                    let scores = points::<2>(&net.scores(&flat(&places), &[]).await?);
+                    let arrows = places.iter().zip(&scores).flat_map(|(p, s)| [p[0], p[1], s[0], s[1]]);
+                    desk.draw(picture, "learned-score", arrows.collect::<Vec<_>>());
+                }
+                for ((net, losses), key) in nets.iter_mut().zip(&mut losses).zip(["without-noise", "with-noise"]) {
+                    losses.0.extend(net.take_losses().await?.into_iter().map(f64::from));
+                    desk.draw("loss", key, losses.smooth());
+                }
+            }
+            if last {
+                break;
+            }
+            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let bare: Vec<[f64; 2]> = (0..batch).map(|_| curve(which, rng.uniform())).collect();
+            let mut rng = desk.rng(Stream::Noise, step as u32);
+            let noisy: Vec<[f64; 2]> =
+                bare.iter().map(|p| [p[0] + sigma * rng.normal(), p[1] + sigma * rng.normal()]).collect();
+            let directions = desk.rng(Stream::Directions, step as u32).normals(2 * batch);
+            for (net, data) in nets.iter_mut().zip([bare, noisy]) {
+                desk.turn().await;
+                // No fall of the rate: what goes on falling at the end is the loss.
+                let rate = rate * ((step + 1) as f64 / 40.0).min(1.0);
+                let objective = match desk.choice("matching") {
+                    "sliced" => Objective::Sliced { directions: &directions },
+                    _ => Objective::Implicit,
+                };
+                net.train(&flat(&data), &[], objective, rate);
+            }
+            if step % 16 == 15 {
+                for (net, losses) in nets.iter_mut().zip(&mut losses) {
+                    losses.0.extend(net.take_losses().await?.into_iter().map(f64::from));
+                }
+            }
+        }
+        // Without noise: how much lower than half way, in units of what the noisy data allow at best.
+        let ((end, end_error), (middle, middle_error)) = (losses[0].part(0.8, 1.0), losses[0].part(0.3, 0.5));
+        let fall = (middle - end) / best.abs();
+        desk.conclude("undefined", fall, end_error.hypot(middle_error) / best.abs(), [1.0, f64::INFINITY]);
+        let (end, end_error) = losses[1].part(0.8, 1.0);
+        let share = end / best;
+        desk.conclude("cured", share, share.abs() * (end_error / end).hypot(size_error / size), [0.8, 1.1]);
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Equations 2-1 to 2-3: explicit, implicit, sliced and denoising score matching of the same network on the same data,
+//! and what a step of each costs as the dimension grows.
+
+use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+
+const LOSSES: &[&str] = &["explicit", "implicit", "sliced", "denoising"];
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "score-matching",
+    chapter: 2,
+    live: false,
+    controls: &[
+        Control::log("noise-std", 0.01, 1.0, 0.2),
+        Control::whole("slices", 1, 16, 1),
+        Control::whole("fit-steps", 100, 20_000, 1500),
+        Control::whole("fit-batch", 16, 2048, 128),
+        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
+        Control::whole("fit-width", 8, 256, 48),
+        Control::whole("largest-dimension", 8, 512, 512),
+    ],
+    figures: &[
+        Figure {
+            key: "divergence",
+            square: false,
+            x: Axis::free("training-step"),
+            y: Axis::log("fisher-divergence"),
+            layers: &[
+                Layer::new("explicit", Mark::Line, 0),
+                Layer::new("implicit", Mark::Line, 1),
+                Layer::new("sliced", Mark::Line, 2),
+                Layer::new("denoising", Mark::Line, 3),
+                Layer::new("noise-floor", Mark::Dashed, 3),
+            ],
+            handles: &[],
+        },
+        Figure {
+            key: "time",
+            square: false,
+            x: Axis::of("objective", LOSSES),
+            y: Axis::free("step-time"),
+            layers: &[Layer::new("measured-time", Mark::Bars, 0)],
+            handles: &[],
+        },
+        Figure {
+            key: "growth",
+            square: false,
+            x: Axis::log("dimension"),
+            y: Axis::log("step-time"),
+            layers: &[
+                Layer::new("implicit", Mark::Line, 1),
+                Layer::new("sliced", Mark::Line, 2),
+                Layer::new("denoising", Mark::Line, 3),
+            ],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "equivalent", source: Source::Report("2-1, 2-2") },
+        Claim { key: "sliced", source: Source::Paper("Song, Garg, Shi, Ermon 2019, arXiv 1905.07088") },
+        Claim { key: "denoising", source: Source::Report("2-1-2, 2-3") },
+        Claim { key: "cost", source: Source::Report("2-1-1") },
+    ],
+    notes: &["constant", "name"],
+    brief: "fit-steps=1000&largest-dimension=64",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::LOSSES;
+    use crate::data::Mixture;
+    use crate::diffusion::Level;
+    use crate::diffusion::schedule::clean;
+    use crate::engine::EngineError;
+    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::rng::Stream;
+    use crate::study::Desk;
+    use crate::study::tools::{
+        at_most, cosine, flat, mean_error, median_error, points, squares, three_modes, truths, units,
+    };
+
+    /// Points behind a divergence.
+    const JUDGED: usize = 2000;
+    /// Points of a batch and width of the network where only time is measured.
+    const TIMED: usize = 8;
+    const TIMED_WIDTH: usize = 32;
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let mixture = three_modes();
+        fit(&desk, &mixture).await?;
+        grow(&desk).await
+    }
+
+    async fn fit(desk: &Desk, mixture: &Mixture) -> Result<(), EngineError> {
+        let (exact, sigma) = (mixture.at(clean()), desk.real("noise-std"));
+        let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
+        let truth = truths(&exact, &judged);
+        let size = mean_error(&squares(&truth, &vec![[0.0; 2]; JUDGED])).0;
+        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
+        // What perfect denoising score matching would be left with: the score it learns is that of the noisy data.
+        let noisy = mixture.at(Level { t: 0.0, alpha: 1.0, sigma });
+        let floor = 0.5 * mean_error(&squares(&truths(&noisy, &judged), &truth)).0;
+        desk.draw("divergence", "noise-floor", [0.0, floor, steps as f64, floor]);
+
+        let form = Form { dimension: 2, extra: 0, width: desk.whole("fit-width"), depth: 2, scale: 1.5, energy: false };
+        // The same initial weights for all.
+        let mut nets: Vec<ScoreNet> =
+            LOSSES.iter().map(|_| ScoreNet::new(form, &desk.opened, desk.seed(), 0)).collect();
+        let mut curves = vec![Vec::new(); LOSSES.len()];
+        let mut times = vec![Vec::new(); LOSSES.len()];
+        for step in 0..=steps {
+            let last = step == steps;
+            desk.progress(step, steps);
+            if last || desk.due() {
+                for (which, loss) in LOSSES.iter().enumerate() {
+                    let learned = points::<2>(&nets[which].scores(&flat(&judged), &[]).await?);
+                    let (mean, error) = mean_error(&squares(&learned, &truth));
+                    curves[which].extend([step as f64, 0.5 * mean]);
+                    desk.draw("divergence", loss, curves[which].iter().copied());
+                    let (claim, bound) = match *loss {
+                        "implicit" => ("equivalent", at_most(0.1)),
+                        "sliced" => ("sliced", at_most(0.15)),
+                        "denoising" => ("denoising", at_most(0.2 + 2.0 * floor / size)),
+                        _ => continue,
+                    };
+                    let (share, spread) = (mean / size, error / size);
+                    if last {
+                        desk.conclude(claim, share, spread, bound);
+                    } else {
+                        desk.watch(claim, share, spread, bound);
+                    }
+                }
+                if step > 0 {
+                    let bars = times.iter().enumerate().flat_map(|(i, t): (usize, &Vec<f64>)| {
+                        let (mean, error) = median_error(t);
+                        [i as f64, mean, error]
+                    });
+                    desk.draw("time", "measured-time", bars.collect::<Vec<_>>());
+                }
+            }
+            if last {
+                break;
+            }
+            let drawn = mixture.draw(&mut desk.rng(Stream::Batch, step as u32), batch);
+            let x = flat(&drawn);
+            let rate = rate * cosine(step, steps);
+            for (which, loss) in LOSSES.iter().enumerate() {
+                desk.turn().await;
+                let net = &mut nets[which];
+                match *loss {
+                    "explicit" => {
+                        let target = flat(&truths(&exact, &drawn));
+                        net.train(&x, &[], Objective::Regression { target: &target, weight: &units(batch) }, rate);
+                    }
+                    "implicit" => net.train(&x, &[], Objective::Implicit, rate),
+                    "sliced" => {
+                        let count = 2 * batch * desk.whole("slices");
+                        let directions = desk.rng(Stream::Directions, step as u32).normals(count);
+                        net.train(&x, &[], Objective::Sliced { directions: &directions }, rate);
+                    }
+                    _ => {
+                        let noise = desk.rng(Stream::Noise, step as u32).normals(2 * batch);
+                        let noisy: Vec<f32> = x.iter().zip(&noise).map(|(x, z)| x + sigma as f32 * z).collect();
+                        let target: Vec<f32> = noise.iter().map(|z| -z / sigma as f32).collect();
+                        // Weighted by the variance, or small noise would drown the rate in large losses.
+                        let weight = vec![(sigma * sigma) as f32; batch];
+                        net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
+                    }
+                }
+                // Reading the loss is waiting for the step.
+                net.take_losses().await?;
+                desk.turn().await;
+                if step >= 5 {
+                    times[which].push(desk.lasted());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Time of a step in dimensions 2, 4, 8 and so on, of data that do not matter.
+    async fn grow(desk: &Desk) -> Result<(), EngineError> {
+        let largest = desk.whole("largest-dimension");
+        let mut dimension = 2;
+        let mut curves = [const { Vec::new() }; 3];
+        while dimension <= largest {
+            let form = Form { dimension, extra: 0, width: TIMED_WIDTH, depth: 2, scale: 1.0, energy: false };
+            let mut rng = desk.rng(Stream::Test, dimension as u32);
+            let x = rng.normals(dimension * TIMED);
+            let directions = rng.normals(dimension * TIMED);
+            let weight = units(TIMED);
+            let objectives = [
+                Objective::Implicit,
+                Objective::Sliced { directions: &directions },
+                Objective::Regression { target: &directions, weight: &weight },
+            ];
+            let mut measured = [(0.0, 0.0); 3];
+            for (which, objective) in objectives.into_iter().enumerate() {
+                let mut net = ScoreNet::new(form, &desk.opened, desk.seed(), 0);
+                // As many steps to a turn as a clock of a tenth of a millisecond needs; the first turn warms up.
+                let (mut repeats, mut times) = (1, Vec::new());
+                for round in 0..17 {
+                    desk.turn().await;
+                    for _ in 0..repeats {
+                        net.train(&x, &[], objective, 1e-3);
+                    }
+                    net.take_losses().await?;
+                    desk.turn().await;
+                    if round > 0 && desk.lasted() < 4.0 && times.is_empty() && repeats < 64 {
+                        repeats *= 2;
+                    } else if round > 0 {
+                        times.push(desk.lasted() / f64::from(repeats));
+                    }
+                    if times.len() == 9 {
+                        break;
+                    }
+                }
+                measured[which] = median_error(&times);
+                curves[which].extend([dimension as f64, measured[which].0]);
+            }
+            for (which, loss) in ["implicit", "sliced", "denoising"].into_iter().enumerate() {
+                desk.draw("growth", loss, curves[which].iter().copied());
+            }
+            let ((exact, exact_error), (cheap, cheap_error)) = (measured[0], measured[2]);
+            let ratio = (exact / cheap).log10();
+            let error = (exact_error / exact).hypot(cheap_error / cheap) / std::f64::consts::LN_10;
+            // Of `1 + dimension` times as many rows a thirty-second, for what vector units make of many rows.
+            let bound = [(dimension as f64 / 32.0).log10().max(0.1), f64::INFINITY];
+            dimension *= 2;
+            if dimension > largest {
+                desk.conclude("cost", ratio, error, bound);
+            } else {
+                desk.watch("cost", ratio, error, bound);
+            }
+        }
+        Ok(())
+    }
+}

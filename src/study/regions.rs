@@ -1,0 +1,199 @@
+//! Figure 2-2: a learned score is right where there are data and wrong where there are none.
+
+use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+
+/// Half the side of the window.
+const HALF: f64 = 8.0;
+
+const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
+    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
+    Figure { key, square: true, x, y, layers, handles: &[] }
+}
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "low-density",
+    chapter: 2,
+    live: false,
+    controls: &[
+        Control::real("weight", 0.5, 0.99, 0.8),
+        Control::choice("matching", &["sliced", "implicit", "explicit"], "sliced"),
+        Control::whole("fit-steps", 100, 20_000, 2000),
+        Control::whole("fit-batch", 16, 2048, 128),
+        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
+        Control::whole("fit-width", 8, 256, 64),
+    ],
+    figures: &[
+        picture("true", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)]),
+        picture("learned", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
+        picture("error", &[Layer::new("log-error", Mark::Heat, 0)]),
+        Figure {
+            key: "error-by-density",
+            square: false,
+            x: Axis::free("log-density"),
+            y: Axis::log("score-error"),
+            layers: &[Layer::new("mean-error", Mark::Line, 1), Layer::new("score-size", Mark::Dashed, 0)],
+            handles: &[],
+        },
+        Figure {
+            key: "divergence",
+            square: false,
+            x: Axis::free("training-step"),
+            y: Axis::log("fisher-divergence"),
+            layers: &[Layer::new("on-data", Mark::Line, 1), Layer::new("between-modes", Mark::Line, 3)],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "dense", source: Source::Report("2-2") },
+        Claim { key: "sparse", source: Source::Report("2-2-2, 2-2") },
+    ],
+    notes: &["window"],
+    brief: "fit-steps=1200",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::HALF;
+    use crate::data::Mixture;
+    use crate::diffusion::schedule::clean;
+    use crate::engine::EngineError;
+    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::rng::Stream;
+    use crate::study::Desk;
+    use crate::study::tools::{at_most, cosine, flat, heat, mean_error, points, squares, truths, units};
+
+    /// Sides of the grids of errors and of arrows.
+    const SIDE: usize = 48;
+    const ARROWS: usize = 17;
+    /// Points behind a divergence.
+    const JUDGED: usize = 1000;
+
+    fn grid(side: usize) -> Vec<[f64; 2]> {
+        let along = |i: usize| -HALF + 2.0 * HALF * (i as f64 + 0.5) / side as f64;
+        (0..side * side).map(|i| [along(i % side), along(i / side)]).collect()
+    }
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let weight = desk.real("weight");
+        let mixture = Mixture::from_components([(weight, [5.0, 5.0], 1.0), (1.0 - weight, [-5.0, -5.0], 1.0)]);
+        let exact = mixture.at(clean());
+        let peak = exact.log_density([5.0, 5.0]);
+        let window = [-HALF, HALF, -HALF, HALF];
+        let density = heat([72, 72], window, [0.0, 1.0], |x, y| (0.5 * (exact.log_density([x, y]) - peak)).exp());
+        for picture in ["true", "learned"] {
+            desk.draw(picture, "root-density", density.iter().copied());
+        }
+        let arrows = grid(ARROWS);
+        let as_arrows = |scores: &[[f64; 2]]| -> Vec<f64> {
+            arrows.iter().zip(scores).flat_map(|(p, s)| [p[0], p[1], s[0], s[1]]).collect()
+        };
+        desk.draw("true", "exact-score", as_arrows(&truths(&exact, &arrows)));
+
+        let cells = grid(SIDE);
+        let cell_truth = truths(&exact, &cells);
+        // On the data, and in the middle third of the line between the modes.
+        let data = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
+        let mut rng = desk.rng(Stream::Data, 1);
+        let between: Vec<[f64; 2]> = (0..JUDGED)
+            .map(|_| {
+                let (along, across) = (10.0 * rng.uniform() / 3.0 - 5.0 / 3.0, rng.normal());
+                [along + across * 0.5f64.sqrt(), along - across * 0.5f64.sqrt()]
+            })
+            .collect();
+        let (data_truth, between_truth) = (truths(&exact, &data), truths(&exact, &between));
+
+        let width = desk.whole("fit-width");
+        let form = Form { dimension: 2, extra: 0, width, depth: 2, scale: 5.0, energy: false };
+        let mut net = ScoreNet::new(form, &desk.opened, desk.seed(), 0);
+        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
+        let matching = desk.choice("matching");
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        for step in 0..=steps {
+            let last = step == steps;
+            desk.progress(step, steps);
+            if last || desk.due() {
+                let learned = |scores: Vec<f32>| points::<2>(&scores);
+                let on_data = squares(&learned(net.scores(&flat(&data), &[]).await?), &data_truth);
+                let outside = squares(&learned(net.scores(&flat(&between), &[]).await?), &between_truth);
+                let ((on_data, data_error), (outside, outside_error)) = (mean_error(&on_data), mean_error(&outside));
+                near.extend([step as f64, 0.5 * on_data]);
+                far.extend([step as f64, 0.5 * outside]);
+                desk.draw("divergence", "on-data", near.iter().copied());
+                desk.draw("divergence", "between-modes", far.iter().copied());
+                let there = learned(net.scores(&flat(&arrows), &[]).await?);
+                desk.draw("learned", "learned-score", as_arrows(&there));
+                let errors = squares(&learned(net.scores(&flat(&cells), &[]).await?), &cell_truth);
+                draw_errors(&desk, &errors, &cells, &cell_truth, &exact);
+
+                // Relative to the mean square of the true score on the data, which is 2 for modes of unit width.
+                let size = mean_error(&data_truth.iter().map(|s| s[0] * s[0] + s[1] * s[1]).collect::<Vec<_>>()).0;
+                let dense = (on_data / size, data_error / size);
+                // The logarithm of the ratio, because the ratio itself is anything but normally distributed.
+                let ratio = (outside / on_data).log10();
+                let spread = (outside_error / outside).hypot(data_error / on_data) / std::f64::consts::LN_10;
+                if last {
+                    desk.conclude("dense", dense.0, dense.1, at_most(0.05));
+                    desk.conclude("sparse", ratio, spread, [0.5, f64::INFINITY]);
+                } else {
+                    desk.watch("dense", dense.0, dense.1, at_most(0.05));
+                    desk.watch("sparse", ratio, spread, [0.5, f64::INFINITY]);
+                }
+            }
+            if last {
+                break;
+            }
+            desk.turn().await;
+            let drawn = mixture.draw(&mut desk.rng(Stream::Batch, step as u32), batch);
+            let x = flat(&drawn);
+            let rate = rate * cosine(step, steps);
+            match matching {
+                "implicit" => net.train(&x, &[], Objective::Implicit, rate),
+                "explicit" => {
+                    let target = flat(&truths(&exact, &drawn));
+                    net.train(&x, &[], Objective::Regression { target: &target, weight: &units(batch) }, rate);
+                }
+                _ => {
+                    let directions = desk.rng(Stream::Directions, step as u32).normals(2 * batch);
+                    net.train(&x, &[], Objective::Sliced { directions: &directions }, rate);
+                }
+            }
+            if step % 16 == 15 {
+                net.take_losses().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The map of errors, and their mean by the density of the place.
+    fn draw_errors(
+        desk: &Desk,
+        errors: &[f64],
+        cells: &[[f64; 2]],
+        truth: &[[f64; 2]],
+        exact: &crate::data::Marginal<'_>,
+    ) {
+        let window = [-HALF, HALF, -HALF, HALF];
+        let mut map = heat([SIDE, SIDE], window, [-1.5, 1.0], |_, _| 0.0);
+        for (cell, error) in map[8..].iter_mut().zip(errors) {
+            *cell = 0.5 * error.max(1e-12).log10();
+        }
+        desk.draw("error", "log-error", map);
+        // Bins of two nats each.
+        let mut bins = std::collections::BTreeMap::<i32, [f64; 3]>::new();
+        for ((error, cell), truth) in errors.iter().zip(cells).zip(truth) {
+            let bin = (exact.log_density(*cell) / 2.0).floor() as i32;
+            let sums = bins.entry(bin).or_default();
+            sums[0] += 1.0;
+            sums[1] += error.sqrt();
+            sums[2] += truth[0].hypot(truth[1]);
+        }
+        let middle = |bin: &i32| 2.0 * f64::from(*bin) + 1.0;
+        let shown =
+            |which: usize| -> Vec<f64> { bins.iter().flat_map(|(b, s)| [middle(b), s[which] / s[0]]).collect() };
+        desk.draw("error-by-density", "mean-error", shown(1));
+        desk.draw("error-by-density", "score-size", shown(2));
+    }
+}

@@ -1,0 +1,117 @@
+//! What several studies need: grids for pictures, standard errors, distances between distributions.
+
+/// The bound of a claim about something that is not negative.
+pub const fn at_most(high: f64) -> [f64; 2] {
+    [f64::NEG_INFINITY, high]
+}
+
+/// `count` numbers from `from` to `to`, both included.
+pub fn span(from: f64, to: f64, count: usize) -> impl ExactSizeIterator<Item = f64> + Clone {
+    let steps = count.max(2) - 1;
+    (0..count).map(move |i| from + (to - from) * i as f64 / steps as f64)
+}
+
+/// `x, f(x)` along a line.
+pub fn curve(xs: impl IntoIterator<Item = f64>, f: impl Fn(f64) -> f64) -> Vec<f64> {
+    xs.into_iter().flat_map(|x| [x, f(x)]).collect()
+}
+
+/// The same for values by whole numbers, thinned to at most 400 of them; the last is always there.
+pub fn series(values: &[f64]) -> Vec<f64> {
+    let every = values.len().div_ceil(400).max(1);
+    let last = values.len().saturating_sub(1);
+    let kept = values.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
+    kept.flat_map(|(i, &v)| [i as f64, v]).collect()
+}
+
+/// The numbers of a heat map over the window `[left, right, bottom, top]`: `f` at the middles of cells, rows from the
+/// bottom, colours from `low` to `high`.
+pub fn heat(side: [usize; 2], window: [f64; 4], colours: [f64; 2], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let [columns, rows] = side;
+    let [left, right, bottom, top] = window;
+    let mut numbers = vec![columns as f64, rows as f64, left, right, bottom, top, colours[0], colours[1]];
+    for row in 0..rows {
+        let y = bottom + (top - bottom) * (row as f64 + 0.5) / rows as f64;
+        numbers.extend((0..columns).map(|column| f(left + (right - left) * (column as f64 + 0.5) / columns as f64, y)));
+    }
+    numbers
+}
+
+/// The standard error of a share `p` among `count` independent trials. At 0 and 1, where the estimated variance is zero
+/// but the truth need not be, that of one trial more on the other side.
+pub fn share_error(p: f64, count: usize) -> f64 {
+    let n = count.max(1) as f64;
+    let p = p.clamp(1.0 / (n + 2.0), 1.0 - 1.0 / (n + 2.0));
+    (p * (1.0 - p) / n).sqrt()
+}
+
+/// Mean and its standard error.
+pub fn mean_error(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    (mean, (variance / n).sqrt())
+}
+
+/// The median and its standard error, from the median deviation as of normal numbers: for times, whose large values are
+/// somebody else's.
+pub fn median_error(values: &[f64]) -> (f64, f64) {
+    let median = |values: &mut Vec<f64>| {
+        values.sort_unstable_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let middle = median(&mut values.to_vec());
+    let mut away: Vec<f64> = values.iter().map(|v| (v - middle).abs()).collect();
+    // 1.4826 from median deviation to standard deviation, 1.2533 from the mean's error to the median's.
+    (middle, 1.4826 * 1.2533 * median(&mut away) / (values.len().max(1) as f64).sqrt())
+}
+
+/// The Kolmogorov-Smirnov distance of a sample from a distribution, and its standard deviation if it is one of that
+/// distribution: `0.26 / sqrt(n)`, that of Kolmogorov's limit.
+pub fn kolmogorov(sample: &[f64], cdf: impl Fn(f64) -> f64) -> (f64, f64) {
+    let mut sorted = sample.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let n = sorted.len().max(1) as f64;
+    let distance = sorted.iter().enumerate().fold(0.0_f64, |most, (i, &x)| {
+        let p = cdf(x);
+        most.max((p - i as f64 / n).abs()).max(((i + 1) as f64 / n - p).abs())
+    });
+    (distance, 0.26 / n.sqrt())
+}
+
+/// Points as the numbers of a network's rows.
+pub fn flat<const D: usize>(points: &[[f64; D]]) -> Vec<f32> {
+    points.iter().flatten().map(|&v| v as f32).collect()
+}
+
+/// Rows of a network's numbers as points.
+pub fn points<const D: usize>(numbers: &[f32]) -> Vec<[f64; D]> {
+    numbers.chunks_exact(D).map(|row| core::array::from_fn(|axis| f64::from(row[axis]))).collect()
+}
+
+/// That many ones.
+pub fn units(count: usize) -> Vec<f32> {
+    vec![1.0; count]
+}
+
+/// The true scores at points.
+pub fn truths(exact: &crate::data::Marginal<'_>, points: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    points.iter().map(|&x| exact.score(x)).collect()
+}
+
+/// The square distance of every pair.
+pub fn squares<const D: usize>(a: &[[f64; D]], b: &[[f64; D]]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()).collect()
+}
+
+/// A learning rate's way from 1 down: a short rise, then half a cosine to a hundredth.
+pub fn cosine(step: usize, steps: usize) -> f64 {
+    let share = step as f64 / steps.max(1) as f64;
+    let rise = ((step + 1) as f64 / (0.02 * steps as f64).max(1.0)).min(1.0);
+    rise * (0.01 + 0.99 * 0.5 * (1.0 + (core::f64::consts::PI * share).cos()))
+}
+
+/// Three overlapping Gaussians in the plane, unequal in weight and width: data whose score is known and not simple.
+pub fn three_modes() -> crate::data::Mixture {
+    crate::data::Mixture::from_components([(0.5, [-1.5, -0.8], 0.6), (0.3, [1.4, -0.6], 0.5), (0.2, [0.2, 1.5], 0.7)])
+}

@@ -1,0 +1,260 @@
+//! Sampling, evaluation and conversion by the program, on tiny networks and images; the Inception network and the
+//! Fréchet distance against `tests/golden/evaluation.py`.
+#![cfg(feature = "cli")]
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
+
+use std::fs;
+
+use program::{Folder, failure, images, scorefield, success};
+use safetensors::SafeTensors;
+use scorefield::cli::images::png_file::Picture;
+use scorefield::data::ImageSet;
+use scorefield::data::metrics::gaussian::Moments;
+use scorefield::diffusion::now;
+use scorefield::engine::open;
+use scorefield::lab::DeviceWish;
+use scorefield::nn::checkpoint::Manifest;
+use scorefield::nn::inception::{FEATURES, Inception};
+use serde_json::Value;
+use unet_weights::hashed;
+
+const REFERENCE: &[u8] = include_bytes!("golden/evaluation.safetensors");
+
+fn reference(name: &str) -> Vec<u8> {
+    SafeTensors::deserialize(REFERENCE).unwrap().tensor(name).unwrap().data().to_vec()
+}
+
+/// `rows` of the script.
+fn rows(name: &str, count: usize, dimension: usize, scale: f64, shift: f64) -> Vec<f32> {
+    let u: Vec<f64> = hashed(name, count * dimension).collect();
+    let mixed = |(i, row): (usize, &[f64])| -> Vec<f32> {
+        let _ = i;
+        let gain = |k: usize| 0.1 + (scale - 0.1) * k as f64 / (dimension - 1) as f64;
+        let value = |k: usize| row[k] * gain(k) + shift * row[(k + dimension - 1) % dimension].powi(2);
+        (0..dimension).map(|k| value(k) as f32).collect()
+    };
+    u.chunks_exact(dimension).enumerate().flat_map(mixed).collect()
+}
+
+#[test]
+fn the_frechet_distance_equals_numpys_also_with_fewer_rows_than_dimensions() {
+    for (case, left, right) in [
+        ("full", rows("left", 200, 60, 2.0, 0.3), rows("right", 150, 60, 1.5, 0.5)),
+        ("thin", rows("left", 20, 60, 2.0, 0.3), rows("right", 200, 60, 1.5, 0.5)),
+    ] {
+        let fit = |rows: &[f32]| {
+            let mut moments = Moments::new(60);
+            moments.add(rows);
+            moments.fit().unwrap()
+        };
+        let expected = f64::from_le_bytes(reference(&format!("frechet/{case}")).try_into().unwrap());
+        let (left, right) = (fit(&left), fit(&right));
+        for found in [left.frechet(&right), right.frechet(&left)] {
+            // Both sides take roots of rounding errors of 1e-16 where a covariance is singular: 60 of 1e-8.
+            assert!((found - expected).abs() < 1e-6 * expected, "{case}: {found} instead of {expected}");
+        }
+    }
+}
+
+/// `images` of the script.
+fn blocks(count: usize) -> ImageSet {
+    let colours: Vec<f64> = hashed("blocks", count * 3 * 16).collect();
+    let grain: Vec<f64> = hashed("grain", count * 3072).collect();
+    let value = |at: usize| {
+        let (plane, row, column) = (at / 1024, at / 32 % 32, at % 32);
+        (127.5 + 100.0 * colours[plane * 16 + row / 8 * 4 + column / 8] + 25.0 * grain[at]).floor() as u8
+    };
+    ImageSet::new(32, 3, (0..count * 3072).map(value).collect(), Vec::new(), Vec::new()).unwrap()
+}
+
+#[test]
+#[ignore = "needs the Inception weights, 87 MB: SCOREFIELD_INCEPTION=default_1.pt"]
+fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
+    let path = std::env::var("SCOREFIELD_INCEPTION").expect("where default_1.pt is");
+    let opened = now(open(DeviceWish::Cpu)).unwrap();
+    let network = Inception::from_bytes(&fs::read(path).unwrap(), &opened.device).unwrap();
+    let found = network.features_of(&blocks(64), 4, 2, |_| true).unwrap();
+    assert_eq!(found.len(), 64 * FEATURES);
+    let expected = reference("features");
+    let expected = expected.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+    let (mut worst, mut largest) = (0.0_f32, 0.0_f32);
+    for (found, expected) in found.iter().step_by(16).zip(expected) {
+        worst = worst.max((found - expected).abs());
+        largest = largest.max(expected);
+    }
+    println!("largest difference {worst:e} of features up to {largest}");
+    assert!(worst < 1e-3 && largest > 0.5, "{worst}");
+}
+
+/// A network of 16 x 16 images, trained for two steps.
+fn trained(folder: &Folder) -> String {
+    images(folder, "data", 6, 16);
+    let (data, out) = (folder.path("data"), folder.path("net"));
+    success(&scorefield([
+        "train",
+        "--data",
+        &data,
+        "--out",
+        &out,
+        "--steps",
+        "2",
+        "--channels",
+        "8",
+        "--multipliers",
+        "1,2",
+        "--layers",
+        "1",
+        "--groups",
+        "4",
+        "--batch",
+        "2",
+        "--precision",
+        "f32",
+        "--title",
+        "a test",
+    ]));
+    out
+}
+
+fn json(output: &std::process::Output) -> Value {
+    success(output);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn weights_are_sampled_evaluated_and_converted() {
+    let folder = Folder::new("evaluation");
+    let net = trained(&folder);
+    let sample = |out: &str, more: &[&str]| {
+        let out = folder.path(out);
+        let common = ["sample", "--weights", &net, "--set", "steps=3", "--set", "solver=heun", "--json", "--out", &out];
+        scorefield(common.iter().chain(more))
+    };
+    let grid = |name: &str| Picture::decode(&fs::read(folder.path(name)).unwrap()).unwrap();
+    let summary = json(&sample("a.png", &["--count", "12", "--columns", "4"]));
+    assert_eq!((summary["images"].as_u64(), summary["evaluations"].as_u64()), (Some(12), Some(5)));
+    let a = grid("a.png");
+    assert_eq!((a.width, a.height), (64, 48));
+    // The same images whatever the number of threads; a single one comes again by its own seed.
+    json(&sample("b.png", &["--count", "12", "--columns", "4", "--threads", "1"]));
+    assert_eq!(grid("b.png"), a);
+    let files = folder.path("files");
+    json(&sample("c.png", &["--link", "#experiment=images&seed=12", "--count", "1", "--files", &files]));
+    let corner = |picture: &Picture, x: usize, y: usize| -> Vec<u8> {
+        (0..16).flat_map(|row| picture.pixels[((y + row) * picture.width + x) * 3..][..48].to_vec()).collect()
+    };
+    // Image 11 of the run with seed 1, in the last row and column; drawn in another batch it may differ by rounding.
+    let (again, known) = (grid("c.png").pixels, corner(&a, 48, 32));
+    assert!(again.iter().zip(&known).all(|(a, b)| a.abs_diff(*b) <= 1), "the seed names the image");
+    assert_eq!(grid("files/00000.png").pixels, again);
+
+    failure(&sample("d.png", &["--link", "#experiment=plane"]), 2, "plane");
+    failure(&sample("d.png", &["--set", "steps=0"]), 2, "steps=0");
+    let nowhere = folder.path("nowhere");
+    failure(&scorefield(["sample", "--weights", &nowhere, "--out", "x.png"]), 3, "No such file");
+
+    let data = folder.path("data");
+    let cache = folder.path("cache");
+    let evaluate = |more: &[&str]| {
+        let common = ["evaluate", "--reference", &data, "--features", "pixels", "--json", "--neighbours", "1"];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scorefield"));
+        command.args(common).args(more).env("XDG_CACHE_HOME", &cache).output().unwrap()
+    };
+    let report = json(&evaluate(&["--weights", &net, "--count", "6", "--set", "steps=3"]));
+    assert!(report["distance"].as_f64().unwrap() > 0.0 && report["fid"].is_null(), "pixels are never FID: {report}");
+    assert_eq!((report["evaluations"].as_u64(), report["seed"].as_u64()), (Some(3), Some(1)));
+    // Statistics of the reference come from the cache now, and say the same: nothing lies between a set and itself.
+    let kept = fs::read_dir(folder.path("cache/scorefield")).unwrap().count();
+    let report = json(&evaluate(&["--images", &data]));
+    assert!(report["distance"].as_f64().unwrap() < 1e-6, "{report}");
+    assert_eq!((report["precision"].as_f64(), report["recall"].as_f64()), (Some(1.0), Some(1.0)));
+    assert_eq!(fs::read_dir(folder.path("cache/scorefield")).unwrap().count(), kept);
+    failure(&scorefield(["evaluate", "--reference", &data, "--images", &data]), 2, "--inception");
+    let weights = folder.path("net/weights.00.safetensors");
+    let inception = ["evaluate", "--reference", &data, "--images", &data, "--inception", &weights];
+    failure(&scorefield(inception), 3, "weights.00.safetensors");
+
+    // The mathematics of both is tested elsewhere. A network that learned next to nothing finds images no likelier than
+    // a uniform distribution over grey values would, 8 bits, up to what EDM's own scaling knows of their spread.
+    let bits = |method: &str, more: &str| {
+        let common = ["evaluate", "--weights", &net, "--reference", &data, "--count", "2", "--bits", method, "--json"];
+        json(&scorefield(common.iter().chain(&["--set", more])))["bits_per_dimension"].as_f64().unwrap()
+    };
+    let (bound, flow) = (bits("bound", "steps=50"), bits("flow", "tolerance=0.001"));
+    println!("bound {bound}, flow {flow}");
+    assert!((2.0..50.0).contains(&bound) && (2.0..50.0).contains(&flow), "{bound} {flow}");
+
+    let index = folder.path("index.json");
+    let packed = folder.path("packed");
+    // What a person wrote into the list stays there.
+    let written = r#"{"format": 1, "sets": [{"id": "packed", "title": "old", "bytes": 1, "network": "a note"}]}"#;
+    fs::write(&index, written).unwrap();
+    let convert = ["convert", &net, "--out", &packed, "--precision", "int8", "--index", &index, "--preview"];
+    success(&scorefield(convert));
+    let manifest = fs::read_to_string(folder.path("packed/manifest.json")).unwrap();
+    let manifest = Manifest::from_json(&manifest).unwrap();
+    assert_eq!((manifest.title.as_str(), manifest.preview, manifest.architecture.groups), ("a test", true, 4));
+    let list = fs::read_to_string(&index).unwrap();
+    let list = scorefield::protocol::images::WeightsIndex::from_json(&list).unwrap();
+    assert_eq!((list.sets.len(), list.sets[0].title.as_str()), (1, "a test"));
+    assert!(fs::read_to_string(&index).unwrap().contains("a note"));
+    let bare = folder.path("packed/weights.00.safetensors");
+    fs::write(&bare, &fs::read(&bare).unwrap()[1..]).unwrap();
+    failure(&scorefield(["convert", &packed, "--out", &packed]), 3, "bytes");
+    failure(&scorefield(["convert", &weights, "--out", &packed]), 3, "32 groups");
+}
+
+#[test]
+fn points_are_drawn_by_the_closed_form_and_by_a_network() {
+    let folder = Folder::new("points");
+    let (out, table) = (folder.path("run"), folder.path("points.csv"));
+    let weights = folder.path("run/weights.safetensors");
+    success(&scorefield(["train", "--data", "rings", "--steps", "20", "--set", "width=16", "--out", &out]));
+    for more in [&["--weights", &weights][..], &["--link", "dataset=rings"][..]] {
+        let common = ["sample", "--set", "samples=50", "--set", "steps=10", "--out", &table, "--json"];
+        let summary = json(&scorefield(common.iter().chain(more)));
+        assert_eq!((summary["points"].as_u64(), summary["evaluations"].as_u64()), (Some(50), Some(10)));
+        assert_eq!(fs::read_to_string(&table).unwrap().lines().count(), 51);
+    }
+}
+
+#[test]
+fn help_completions_and_the_server_say_what_they_should() {
+    let text = |arguments: &[&str]| {
+        let output = scorefield(arguments);
+        success(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = text(&["--help"]);
+    for command in ["train", "sample", "evaluate", "convert", "serve", "bench", "completions", "Exit codes"] {
+        assert!(help.contains(command), "{command}");
+    }
+    assert!(text(&["train", "--help"]).contains("--resume") && text(&["completions", "bash"]).contains("--objective"));
+    let folder = Folder::new("serve");
+    failure(&scorefield(["serve", &folder.path("")]), 3, "no built page");
+    failure(&scorefield(["train"]), 2, "--out");
+}
+
+#[test]
+fn the_benchmark_measures_a_tiny_network() {
+    let report = json(&scorefield([
+        "bench",
+        "--channels",
+        "32",
+        "--layers",
+        "1",
+        "--batch",
+        "2",
+        "--piece",
+        "1",
+        "--seconds",
+        "0",
+        "--json",
+    ]));
+    assert!(report["step_ms"].as_f64().unwrap() > report["evaluation_ms"].as_f64().unwrap());
+    assert!(report["torch"].is_null());
+}

@@ -1,0 +1,341 @@
+//! Training on images: the training kit's numbers (`tests/golden/image_training.py` made them), resumption bit for bit,
+//! and the program itself on tiny networks.
+#![cfg(feature = "cli")]
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use program::{Folder, failure, images, records, scorefield, success};
+use safetensors::SafeTensors;
+use scorefield::data::ImageSet;
+use scorefield::diffusion::now;
+use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
+use scorefield::engine::{Opened, open};
+use scorefield::lab::DeviceWish;
+use scorefield::nn::objective::{LevelLaw, Objective, TrainingLevel};
+use scorefield::nn::unet::UNetConfig;
+use scorefield::rng::{Rng, Stream};
+use unet_weights::{hashed, parameter};
+
+const REFERENCE: &[u8] = include_bytes!("golden/image_training.safetensors");
+/// What issue and design ask for: both sides compute in single precision, through some 20 layers and back.
+const TOLERANCE: f32 = 1e-4;
+const KEPT: usize = 24;
+/// Four images of 3 x 8 x 8.
+const NUMBERS: usize = 4 * 3 * 8 * 8;
+
+fn cpu() -> Opened {
+    now(open(DeviceWish::Cpu)).unwrap()
+}
+
+fn reference(name: &str) -> Vec<f32> {
+    let file = SafeTensors::deserialize(REFERENCE).unwrap();
+    let view = file.tensor(name).unwrap();
+    view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn tiny() -> Recipe {
+    Recipe {
+        network: UNetConfig {
+            channels: 8,
+            multipliers: vec![1, 2],
+            layers: 1,
+            attention_levels: vec![1],
+            classes: 10,
+            groups: 4,
+            dropout: 0.0,
+            ..UNetConfig::cifar10()
+        },
+        steps: 8,
+        batch: 6,
+        piece: 4,
+        rate: 2e-3,
+        warm_up: 3,
+        ..Recipe::default()
+    }
+}
+
+fn set(count: usize) -> ImageSet {
+    // Every image has one colour: something to learn in a few steps.
+    let colours = hashed("pixels", count * 3).flat_map(|u| [(127.5 + 127.0 * u) as u8; 64]);
+    let pixels = colours.collect();
+    let classes = (0..10).map(|i| i.to_string()).collect();
+    ImageSet::new(8, 3, pixels, (0..count as u32).map(|i| i % 10).collect(), classes).unwrap()
+}
+
+fn compare(case: &str, objective: Objective, learned_variance: bool, steps: [usize; 4]) {
+    let network = UNetConfig { channels: 32, groups: 32, learned_variance, ..tiny().network };
+    // Pieces of three images and one: the sum over pieces is the gradient of the batch.
+    let recipe = Recipe { network, objective, piece: 3, ..tiny() };
+    let mut trainer = ImageTrainer::new(recipe, &cpu(), 2).unwrap();
+    let shapes = trainer.shapes();
+    trainer.set_parameters(shapes.iter().map(|p| parameter(&p.name, &p.shape)).collect());
+    let image = |u: f64| u as f32;
+    let images: Vec<f32> = match case {
+        "hybrid" => reference("hybrid/image"),
+        _ => hashed("image", NUMBERS).map(image).collect(),
+    };
+    let noise: Vec<f32> = hashed("noise", NUMBERS).map(|u| 1.7 * u as f32).collect();
+    let levels = reference(&format!("{case}/sigma")).into_iter().zip(steps);
+    let levels = levels.map(|(sigma, step)| TrainingLevel { sigma: f64::from(sigma), step: Some(step) }).collect();
+    let labels = vec![Some(3), None, Some(7), Some(0)];
+    let batch = ImageBatch::new(objective.convention(), images, &noise, levels, labels);
+    let gradient = trainer.gradient(&batch).unwrap();
+
+    let loss = gradient.loss.into_data().try_into_vec::<f32>().unwrap()[0];
+    let expected = reference(&format!("{case}/loss"))[0];
+    println!("{case}: loss {loss} of {expected}");
+    assert!((loss - expected).abs() < TOLERANCE * expected, "{case}: {loss} instead of {expected}");
+
+    let mut order: Vec<usize> = (0..shapes.len()).collect();
+    order.sort_by_key(|i| shapes[*i].name.clone());
+    let (largest, rows) = (reference(&format!("{case}/largest")), reference(&format!("{case}/gradients")));
+    assert_eq!(largest.len(), shapes.len());
+    let norm = reference(&format!("{case}/norm"))[0];
+    let (mut squares, mut worst) = (0.0_f64, 0.0_f32);
+    for ((&index, &largest), row) in order.iter().zip(&largest).zip(rows.chunks_exact(KEPT)) {
+        let found = gradient.parts[index].to_data().try_into_vec::<f32>().unwrap();
+        squares += found.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+        for (found, expected) in found.iter().zip(row) {
+            // Relative to the parameter's largest gradient; where that is nothing but rounding, to the whole gradient.
+            worst = worst.max((found - expected).abs() / largest.max(1e-3 * norm));
+        }
+    }
+    println!("{case}: gradients differ by {worst:.1e}");
+    assert!(worst < TOLERANCE, "{case}: {worst:e}");
+    assert!((squares.sqrt() as f32 - norm).abs() < TOLERANCE * norm, "{case}: {} of {norm}", squares.sqrt());
+}
+
+#[test]
+fn losses_and_gradients_of_every_objective_equal_the_training_kit() {
+    for (case, objective) in [
+        ("edm", Objective::Edm),
+        ("ddpm", Objective::Ddpm),
+        ("cosine", Objective::Cosine),
+        ("vp", Objective::Vp),
+        ("ve", Objective::Ve),
+        ("ncsn", Objective::Ncsn),
+    ] {
+        compare(case, objective, false, [0; 4]);
+    }
+}
+
+#[test]
+fn the_hybrid_loss_with_learned_variance_equals_its_formulas() {
+    compare("hybrid", Objective::Ddpm, true, [0, 120, 555, 999]);
+}
+
+#[test]
+fn levels_are_drawn_from_the_published_distributions() {
+    let count = 20_000;
+    let logs = |objective| -> Vec<f64> {
+        let law = LevelLaw::new(objective);
+        let mut rng = Rng::new(5, Stream::Test, 0);
+        let mut logs: Vec<f64> = (0..count).map(|_| law.draw(&mut rng).sigma.ln()).collect();
+        logs.sort_by(f64::total_cmp);
+        logs
+    };
+    // Medians, within five standard errors of a median, 1.25 standard deviations over the root of the count; the
+    // standard deviations are below 3.3 for all of them.
+    let within = 5.0 * 1.25 * 3.3 / f64::from(count).sqrt();
+    let half = 9.95_f64 * 0.25 + 0.05;
+    for (objective, median) in [
+        (Objective::Edm, -1.2),
+        (Objective::Vp, 0.5 * half.exp_m1().ln()),
+        (Objective::SubVp, (2.0 * (0.5 * half).sinh()).ln()),
+        (Objective::Ve, (0.02_f64 * 100.0).sqrt().ln()),
+        (Objective::Ncsn, (0.02_f64 * 100.0).sqrt().ln()),
+        // Step 500 of 1000: alpha-bar is exp(-sum of betas), near enough for this.
+        (Objective::Ddpm, 0.5 * (500.0_f64 * (1e-4 + 0.25 * 0.0199)).mul_add(1.0, 0.013).exp_m1().ln()),
+    ] {
+        let logs = logs(objective);
+        let found = logs[logs.len() / 2];
+        assert!((found - median).abs() < within, "{objective:?}: {found} instead of {median}");
+        if objective == Objective::Ve {
+            assert!(logs[0] >= 0.02_f64.ln() && logs[logs.len() - 1] <= 100.0_f64.ln() + 1e-9);
+        }
+    }
+}
+
+/// All tensors of the state by name, bit for bit.
+fn tensors(trainer: &ImageTrainer) -> BTreeMap<String, Vec<u8>> {
+    let bytes = trainer.to_bytes().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
+}
+
+fn advance(trainer: &mut ImageTrainer, set: &ImageSet, steps: u32) {
+    for _ in 0..steps {
+        let done = trainer.done();
+        trainer.advance(set, done).unwrap();
+    }
+}
+
+#[test]
+fn a_run_in_two_parts_and_with_any_threads_is_the_run_in_one_bit_for_bit() {
+    let (set, opened) = (set(20), cpu());
+    for dropout in [0.0, 0.2] {
+        let recipe = Recipe { network: UNetConfig { dropout, ..tiny().network }, ..tiny() };
+        let mut whole = ImageTrainer::new(recipe.clone(), &opened, 1).unwrap();
+        advance(&mut whole, &set, 6);
+        let mut first = ImageTrainer::new(recipe, &opened, 2).unwrap();
+        advance(&mut first, &set, 3);
+        let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &opened, 3).unwrap();
+        assert!(tensors(&second) != tensors(&whole));
+        advance(&mut second, &set, 3);
+        assert!(tensors(&second) == tensors(&whole), "dropout {dropout}");
+    }
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let recipe = Recipe { steps: 60, batch: 8, piece: 8, rate: 4e-3, warm_up: 5, ..tiny() };
+    let mut trainer = ImageTrainer::new(recipe, &cpu(), 2).unwrap();
+    advance(&mut trainer, &set(8), 60);
+    let losses = trainer.take_losses().unwrap();
+    let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
+    assert!(mean(&losses[45..]) < 0.85 * mean(&losses[..15]), "{losses:?}");
+}
+
+const NETWORK: [&str; 12] =
+    ["--channels", "8", "--multipliers", "1,2", "--layers", "1", "--groups", "4", "--batch", "4", "--piece", "2"];
+
+fn train(folder: &Folder, out: &str, more: &[&str]) -> std::process::Output {
+    let (data, out) = (folder.path("images"), folder.path(out));
+    scorefield(["train", "--data", &data, "--out", &out].iter().chain(&NETWORK).chain(more))
+}
+
+#[test]
+fn the_program_stops_goes_on_and_arrives_where_an_unbroken_run_does() {
+    let folder = Folder::new("train-resume");
+    images(&folder, "images", 6, 8);
+    success(&train(&folder, "whole", &["--steps", "4"]));
+    success(&train(&folder, "parts", &["--steps", "4", "--stop-after", "2"]));
+    // As if it had been killed while the next state was written.
+    fs::write(folder.path("parts/resume.safetensors.part"), b"cut").unwrap();
+    failure(&train(&folder, "parts", &["--steps", "4"]), 2, "--resume");
+    failure(&train(&folder, "parts", &["--resume", "--rate", "0.5"]), 2, "no other recipe");
+    success(&train(&folder, "parts", &["--resume"]));
+    let weights = |out: &str| fs::read(folder.path(&format!("{out}/weights.00.safetensors"))).unwrap();
+    assert!(weights("parts") == weights("whole"));
+    let table = fs::read_to_string(folder.path("parts/metrics.csv")).unwrap();
+    let steps: Vec<&str> = table.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(steps, ["2", "4"]);
+    let manifest = fs::read_to_string(folder.path("parts/manifest.json")).unwrap();
+    assert!(manifest.contains("\"karras\"") && manifest.contains("16 images in 4 steps of 4"), "{manifest}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_puts_everything_away_and_the_run_goes_on() {
+    let folder = Folder::new("train-interrupt");
+    images(&folder, "images", 6, 8);
+    let (data, out) = (folder.path("images"), folder.path("out"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scorefield"));
+    command.args(["train", "--data", &data, "--out", &out, "--steps", "1000000"]).args(NETWORK);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // The table has its first row when 50 steps are done.
+    let table = folder.path("out/metrics.csv");
+    let rows = || fs::read_to_string(&table).map_or(0, |text| text.lines().count());
+    for _ in 0..1200 {
+        if rows() > 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(rows() > 1, "50 steps of a tiny network within a minute");
+    success(&std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(fs::exists(folder.path("out/manifest.json")).unwrap());
+    let output = train(&folder, "out", &["--resume", "--stop-after", "1", "--json"]);
+    success(&output);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(summary["step"].as_u64().unwrap() > 50, "{summary}");
+}
+
+#[test]
+fn data_that_cannot_be_used_end_in_one_clear_line() {
+    let folder = Folder::new("train-bad-data");
+    let with = |name: &str, bytes: &[u8]| fs::write(folder.path(name), bytes).unwrap();
+    let try_it = |name: &str, more: &[&str], code: i32, word: &str| {
+        let (data, out) = (folder.path(name), folder.path("out"));
+        failure(&scorefield(["train", "--data", &data, "--out", &out].iter().chain(more)), code, word);
+        assert!(!fs::exists(&out).unwrap(), "nothing is written");
+    };
+    try_it("nowhere", &[], 3, "No such file");
+    with("short.tar.gz", &records(2)[..100]);
+    try_it("short.tar.gz", &[], 3, "not a readable archive");
+    fs::create_dir(folder.path("cut")).unwrap();
+    with("cut/data_batch_1.bin", &records(2)[..4000]);
+    try_it("cut", &[], 3, "cut short");
+    fs::create_dir(folder.path("few")).unwrap();
+    with("few/data_batch_1.bin", &records(2));
+    with("few/test_batch.bin", &records(1));
+    try_it("few", &[], 3, "data_batch_2.bin is missing");
+    fs::create_dir(folder.path("empty")).unwrap();
+    try_it("empty", &[], 3, "neither");
+    images(&folder, "sizes", 2, 8);
+    images(&folder, "sizes/more", 1, 16);
+    try_it("sizes", &[], 3, "16 x 16");
+    with("one.bin", &records(3));
+    try_it("one.bin", &["--device", "gpu"], 4, "without a GPU");
+    try_it("one.bin", &["--channels", "34"], 2, "34");
+    try_it("one.bin", &["--objective", "edm", "--learned-variance"], 2, "learned variance");
+    try_it("one.bin", &["--set", "steps=3"], 2, "plane");
+    failure(&scorefield(["train", "--data", "moons", "--out", "x", "--device", "quantum"]), 2, "quantum");
+}
+
+#[test]
+fn an_archive_of_the_official_files_is_trained_on_and_half_of_one_is_refused() {
+    let folder = Folder::new("train-archive");
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for batch in 1..=5 {
+        let bytes = records(2);
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        let name = format!("cifar-10-batches-bin/data_batch_{batch}.bin");
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    let bytes = archive.into_inner().unwrap().finish().unwrap();
+    fs::write(folder.path("cifar.tar.gz"), &bytes).unwrap();
+    fs::write(folder.path("half.tar.gz"), &bytes[..bytes.len() / 2]).unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let (data, out) = (folder.path(name), folder.path("out"));
+        scorefield(
+            ["train", "--data", &data, "--out", &out, "--steps", "2", "--json"].iter().chain(&NETWORK).chain(more),
+        )
+    };
+    failure(&run("half.tar.gz", &[]), 3, "cut short");
+    assert!(!fs::exists(folder.path("out/manifest.json")).unwrap());
+    let output = run("cifar.tar.gz", &["--objective", "sub-vp", "--unconditional"]);
+    success(&output);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((summary["step"].as_u64(), summary["finished"].as_bool()), (Some(2), Some(true)));
+}
+
+#[test]
+fn a_run_in_the_plane_writes_the_weights_that_the_page_reads() {
+    let folder = Folder::new("train-plane");
+    let out = folder.path("out");
+    let output = scorefield([
+        "train",
+        "--link",
+        "https://example.org/#experiment=plane&dataset=rings&width=16&depth=2",
+        "--set",
+        "training-steps=40",
+        "--out",
+        &out,
+        "--json",
+    ]);
+    success(&output);
+    let file = fs::read(folder.path("out/weights.safetensors")).unwrap();
+    let weights = scorefield::nn::WeightsFile::from_bytes(&file).unwrap();
+    assert_eq!((weights.step, weights.config.width), (40, 16));
+    failure(&scorefield(["train", "--data", "moons", "--set", "nothing=1", "--out", &out]), 2, "the values are");
+}

@@ -1,0 +1,103 @@
+//! Every study on the page: its link runs it, its claims hold, the tour leads through them, handles move its controls.
+
+use scorefield::study::STUDIES;
+use serde_json::json;
+
+use super::page::{LATE, Page, SOON};
+
+/// The claims on the page, `key verdict value`, that do not hold, and how many there are in all.
+fn claims(page: &Page) -> (Vec<String>, usize) {
+    let all = page.browser.script(
+        "return [...document.querySelectorAll(`[data-testid='claim']`)].map(e =>
+            `${e.dataset.claim} ${e.dataset.verdict} ${e.dataset.value} ± ${e.dataset.error}`);",
+        &[],
+    );
+    let all: Vec<String> = all.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+    let count = all.len();
+    (all.into_iter().filter(|claim| !claim.contains(" holds ")).collect(), count)
+}
+
+#[test]
+fn every_study_runs_from_its_link_and_its_claims_hold() {
+    let page = Page::open("studies", "#device=cpu");
+    page.wait_for(&["idle"], SOON);
+    for study in STUDIES {
+        let brief = if study.brief.is_empty() { String::new() } else { format!("&{}", study.brief) };
+        page.go(&format!("#experiment={}{brief}&device=cpu&seed=1&run=1", study.id));
+        page.until(&format!("{} is on the page", study.id), SOON, || {
+            (page.value("experiment") == study.id).then_some(())
+        });
+        page.until(&format!("{} is over", study.id), LATE, || {
+            let state = page.state()?;
+            assert!(state != "failed", "{}: {}", study.id, page.text("error"));
+            let measured = page.browser.script(
+                "return [...document.querySelectorAll(`[data-testid='claim']`)].every(e => e.dataset.value);",
+                &[],
+            );
+            (state == "done" && measured.as_bool() == Some(true)).then_some(())
+        });
+        let (bad, count) = claims(&page);
+        assert_eq!(count, study.claims.len(), "{}", study.id);
+        assert!(bad.is_empty(), "{}: {bad:?}", study.id);
+        // Every figure has something drawn in it: more than one colour in the middle of its canvas.
+        for figure in study.figures {
+            let drawn = page.browser.script(
+                "const c = document.querySelector(`[data-testid='figure-${arguments[0]}'] canvas`);
+                 const d = c && c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+                 return !!d && new Set(new Uint32Array(d.buffer)).size > 8;",
+                &[json!(figure.key)],
+            );
+            assert_eq!(drawn.as_bool(), Some(true), "{}: {}", study.id, figure.key);
+        }
+    }
+    page.close();
+}
+
+#[test]
+fn the_tour_leads_through_the_chapter_and_back_and_the_menu_lists_it() {
+    let page = Page::open("tour", &format!("#experiment={}&device=cpu", STUDIES[0].id));
+    let listed =
+        page.browser.script("return [...document.querySelectorAll('#experiment option')].map(o => o.value);", &[]);
+    for study in STUDIES {
+        assert!(listed.as_array().is_some_and(|all| all.contains(&json!(study.id))), "{listed}");
+    }
+    let at =
+        |id: &str| page.until(&format!("{id} is on the page"), SOON, || (page.value("experiment") == id).then_some(()));
+    for study in &STUDIES[1..] {
+        page.press("tour-next");
+        at(study.id);
+    }
+    for study in STUDIES[..STUDIES.len() - 1].iter().rev().take(2) {
+        page.press("tour-back");
+        at(study.id);
+    }
+    page.close();
+}
+
+#[test]
+fn dragging_a_handle_moves_its_controls_and_the_figure_follows() {
+    let page = Page::open("handles", "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50");
+    page.wait_for(&["done"], SOON);
+    let before = page.value("mean-1");
+    page.browser.script(
+        "const c = document.querySelector(`[data-testid='figure-density'] canvas`);
+         const box = c.getBoundingClientRect();
+         const fire = (type, x, y) => c.dispatchEvent(new PointerEvent(type, {
+             bubbles: true, pointerId: 1, clientX: box.left + x, clientY: box.top + y }));
+         // The first handle is at (-2, 0.5) of the window from -6 to 6 and 0 to 1.
+         const [left, right, top, bottom] = [46, 12, 20, 36];
+         const x = left + (box.width - left - right) * (4 / 12), y = top + (box.height - top - bottom) * 0.5;
+         fire('pointerdown', x, y); fire('pointermove', x + 40, y - 10); fire('pointerup', x + 40, y - 10);",
+        &[],
+    );
+    let moved = page.until("the handle's control has moved", SOON, || {
+        let now = page.value("mean-1");
+        (now != before).then_some(now)
+    });
+    assert!(moved.parse::<f64>().is_ok_and(|v| v > -2.0 && v < 2.0), "{before} -> {moved}");
+    page.until("the study ran again", SOON, || (page.state()? == "done").then_some(()));
+    page.until("the link follows", SOON, || {
+        page.browser.script("return location.hash;", &[]).as_str().filter(|h| h.contains("mean-1=")).map(drop)
+    });
+    page.close();
+}

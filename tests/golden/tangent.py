@@ -1,0 +1,85 @@
+"""Score matching by PyTorch's double backward: losses and gradients of small networks, for tests/nn_tangent.rs.
+
+    apt-get install python3-torch        # 1.13.0 on Debian 12
+    /usr/bin/python3 tests/golden/tangent.py > tests/golden/tangent.json
+"""
+
+import json
+
+import torch
+
+assert torch.__version__.startswith("1.13.")
+torch.set_default_dtype(torch.float64)
+torch.manual_seed(0)
+
+WIDTH, DEPTH, ROWS, DIMENSION, EXTRA, SCALE = 7, 2, 5, 3, 2, 2.0
+
+
+def rounded(tensor):
+    """A number that is exact in single precision, so that both sides compute with the same."""
+    return tensor.mul(1024).round().div(1024)
+
+
+def numbers(tensor):
+    return [float(f"{v:.9g}") for v in tensor.detach().flatten().tolist()]
+
+
+cases = []
+for energy in (False, True):
+    sizes = [DIMENSION + EXTRA] + [WIDTH] * DEPTH + [1 if energy else DIMENSION]
+    linear = [torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])]
+    for parameter in [p for layer in linear for p in layer.parameters()]:
+        parameter.data = rounded(2 * parameter.data)
+    net = torch.nn.Sequential(*[m for layer in linear for m in (layer, torch.nn.SiLU())][:-1])
+    x = rounded(torch.randn(ROWS, DIMENSION))
+    extra = rounded(torch.randn(ROWS, EXTRA))
+    target = rounded(torch.randn(ROWS, DIMENSION))
+    weight = rounded(torch.rand(ROWS, 1))
+    direction = rounded(torch.randn(ROWS, DIMENSION))
+
+    def score(points):
+        output = net(torch.cat([points / SCALE, extra], 1))
+        if not energy:
+            return output
+        (slope,) = torch.autograd.grad(output.sum(), points, create_graph=True)
+        return -slope
+
+    def implicit(points):
+        s = score(points)
+        trace = sum(torch.autograd.grad(s[:, i].sum(), points, create_graph=True)[0][:, i] for i in range(DIMENSION))
+        return (trace + 0.5 * s.square().sum(1)).mean()
+
+    def sliced(points):
+        s = score(points)
+        slope = (s * direction).sum(1)
+        (curvature,) = torch.autograd.grad(slope.sum(), points, create_graph=True)
+        square = slope.square() if energy else s.square().sum(1)
+        return ((curvature * direction).sum(1) + 0.5 * square).mean()
+
+    def regression(points):
+        return (0.5 * weight * (score(points) - target).square()).sum(1).mean()
+
+    # Layer by layer the weights as [inputs, outputs], then the biases: the order of scorefield's flat vector.
+    def flat(of):
+        zeros = lambda p: torch.zeros(1) if p is None else p
+        return [v for layer in linear for p in (of(layer.weight).T, of(layer.bias)) for v in numbers(zeros(p))]
+
+    case = {"energy": energy, "x": numbers(x), "extra": numbers(extra), "target": numbers(target)}
+    case |= {"weight": numbers(weight), "direction": numbers(direction), "parameters": flat(lambda p: p)}
+    points = x.clone().requires_grad_(True)
+    case["score"] = numbers(score(points))
+    for name, objective in {"implicit": implicit, "sliced": sliced, "regression": regression}.items():
+        net.zero_grad()
+        loss = objective(points)
+        loss.backward()
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for l in linear for p in (l.weight, l.bias)]
+        order = iter(gradients)
+        out = []
+        for _ in linear:
+            out += numbers(next(order).T)
+            out += numbers(next(order))
+        case[name] = {"loss": loss.item(), "gradient": out}
+    cases.append(case)
+
+shape = {"width": WIDTH, "depth": DEPTH, "rows": ROWS, "dimension": DIMENSION, "extra": EXTRA, "scale": SCALE}
+print(json.dumps({"torch": torch.__version__, **shape, "cases": cases}))

@@ -1,0 +1,136 @@
+//! Derivatives carried forward and gradients through them: against finite differences and PyTorch's double backward.
+#![cfg(feature = "cpu")]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use scorefield::diffusion::now;
+use scorefield::engine::open;
+use scorefield::engine::score::{Form, Objective, ScoreNet};
+use scorefield::lab::DeviceWish;
+use scorefield::nn::tangent::{Jet, Shape, Smooth, SmoothMlp};
+use scorefield::rng::{Rng, Stream};
+use serde_json::Value;
+
+fn numbers(value: &Value) -> Vec<f32> {
+    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
+}
+
+fn matrix(values: &[f32], columns: usize) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / columns, columns]), &Device::flex())
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("numbers")
+}
+
+#[track_caller]
+fn assert_close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}, number {i}: {a} and {b}");
+    }
+}
+
+/// Single precision leaves about 1e-6 of each of a hundred summed terms.
+const ROUNDING: f32 = 2e-5;
+
+#[test]
+fn losses_and_gradients_of_score_matching_are_those_of_pytorchs_double_backward() {
+    let golden: Value = serde_json::from_str(include_str!("golden/tangent.json")).expect("the golden file is JSON");
+    let size = |key: &str| golden[key].as_u64().expect("a size") as usize;
+    let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
+    for case in golden["cases"].as_array().expect("cases") {
+        let energy = case["energy"].as_bool().expect("a flag");
+        let form = Form {
+            dimension: size("dimension"),
+            extra: size("extra"),
+            width: size("width"),
+            depth: size("depth"),
+            scale: golden["scale"].as_f64().expect("a scale"),
+            energy,
+        };
+        let net = ScoreNet::from_parameters(form, &opened, &numbers(&case["parameters"]));
+        let [x, extra, target, weight, direction] =
+            ["x", "extra", "target", "weight", "direction"].map(|key| numbers(&case[key]));
+        let score = now(net.scores(&x, &extra)).expect("scores");
+        assert_close("score", &score, &numbers(&case["score"]), ROUNDING);
+        let objectives = [
+            ("implicit", Objective::Implicit),
+            ("sliced", Objective::Sliced { directions: &direction }),
+            ("regression", Objective::Regression { target: &target, weight: &weight }),
+        ];
+        for (name, objective) in objectives {
+            let (loss, gradient) = net.gradient(&x, &extra, objective);
+            let theirs = case[name]["loss"].as_f64().expect("a loss") as f32;
+            assert_close(&format!("{name}, energy {energy}: loss"), &read(loss), &[theirs], ROUNDING);
+            let what = format!("{name}, energy {energy}: gradient");
+            assert_close(&what, &read(gradient), &numbers(&case[name]["gradient"]), ROUNDING);
+        }
+    }
+}
+
+/// A small network with its numbers, and points and directions to look at it.
+fn example(activation: Smooth) -> (Shape, Vec<f32>, Vec<f32>, Vec<f32>) {
+    let shape = Shape { inputs: 3, width: 6, depth: 2, outputs: 2, activation };
+    let mut rng = Rng::new(5, Stream::Test, 0);
+    let parameters = rng.normals(shape.parameters()).iter().map(|v| 0.7 * v).collect();
+    (shape, parameters, rng.normals(4 * 3), rng.normals(2 * 4 * 3))
+}
+
+#[test]
+fn derivatives_carried_forward_are_finite_differences() {
+    for activation in [Smooth::Silu, Smooth::Softplus] {
+        let (shape, parameters, x, along) = example(activation);
+        let net = SmoothMlp::new(shape, &parameters, &Device::flex());
+        let (jet, _) = net.push(matrix(&x, 3), Some(matrix(&along, 3)), true);
+        assert_close("value", &read(jet.value), &read(net.forward(matrix(&x, 3))), 1e-6);
+        let (first, second) = (read(jet.first.expect("first")), read(jet.second.expect("second")));
+        for direction in 0..2 {
+            let at = |h: f32| {
+                let moved: Vec<f32> = x.iter().enumerate().map(|(i, v)| v + h * along[12 * direction + i]).collect();
+                read(net.forward(matrix(&moved, 3)))
+            };
+            // Rounding 1e-7 / h^2 and truncation h^2 / 12 balance at a few hundredths.
+            let h = 0.02;
+            let (ahead, here, behind) = (at(h), at(0.0), at(-h));
+            for i in 0..8 {
+                let slope = (ahead[i] - behind[i]) / (2.0 * h);
+                let bend = (ahead[i] - 2.0 * here[i] + behind[i]) / (h * h);
+                let (f, s) = (first[8 * direction + i], second[8 * direction + i]);
+                assert!((f - slope).abs() < 2e-3 * (1.0 + f.abs()), "{activation:?}: {f} and {slope}");
+                assert!((s - bend).abs() < 1e-2 * (1.0 + s.abs()), "{activation:?}: {s} and {bend}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pass_back_through_derivatives_is_finite_differences_of_the_parameters() {
+    for activation in [Smooth::Silu, Smooth::Softplus] {
+        let (shape, parameters, x, along) = example(activation);
+        // A loss that sees values, slopes and bends, each with weights of its own.
+        let mut rng = Rng::new(6, Stream::Test, 0);
+        let weights = [rng.normals(8), rng.normals(16), rng.normals(16)];
+        let loss = |parameters: &[f32]| -> f64 {
+            let net = SmoothMlp::new(shape, parameters, &Device::flex());
+            let (jet, _) = net.push(matrix(&x, 3), Some(matrix(&along, 3)), true);
+            let parts = [read(jet.value), read(jet.first.expect("first")), read(jet.second.expect("second"))];
+            parts.iter().flatten().zip(weights.iter().flatten()).map(|(v, w)| f64::from(*v) * f64::from(*w)).sum()
+        };
+        let net = SmoothMlp::new(shape, &parameters, &Device::flex());
+        let (_, trace) = net.push(matrix(&x, 3), Some(matrix(&along, 3)), true);
+        let [value, first, second] = weights.clone().map(|w| matrix(&w, 2));
+        let (gradient, _) = net.pull(trace, Jet { value, first: Some(first), second: Some(second) });
+        let gradient = read(gradient);
+        let size = gradient.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        for (i, &ours) in gradient.iter().enumerate() {
+            let h = 5e-3;
+            let moved = |by: f32| {
+                let mut parameters = parameters.clone();
+                parameters[i] += by;
+                loss(&parameters)
+            };
+            let difference = ((moved(h) - moved(-h)) / (2.0 * f64::from(h))) as f32;
+            assert!((ours - difference).abs() < 2e-3 * size, "{activation:?}, parameter {i}: {ours} and {difference}");
+        }
+    }
+}
