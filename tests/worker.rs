@@ -55,7 +55,7 @@ async fn waiting_ends_when_a_command_arrives() {
 
 #[wasm_bindgen_test]
 async fn yielding_lets_other_tasks_run_and_time_does_not_go_back() {
-    let mut port = BrowserPort::open().expect("this is a worker");
+    let port = BrowserPort::open().expect("this is a worker");
     let begin = port.now_ms();
     let ran = Rc::new(Cell::new(0));
     for turn in 1..=100 {
