@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -211,7 +212,12 @@ fn a_mask_is_painted_with_a_pen_and_taken_back() {
     choose_the_first(&page);
     page.press("fill-in");
     page.press("mask-clear");
-    let whole = page.until("the mask is clear", SOON, || Some(pixels(&page, "mask")).filter(|p| p.len() == 4096));
+    // Painted a moment after the press: what stays as it is for a while is the mask without anything on it.
+    let whole = page.until("the mask is clear", SOON, || {
+        let first = pixels(&page, "mask");
+        std::thread::sleep(Duration::from_millis(300));
+        (first.len() == 4096 && pixels(&page, "mask") == first).then_some(first)
+    });
     page.browser.stroke("[data-testid='mask']", "pen", &[[-60, -60], [60, 60]]);
     page.until("the stroke is there", SOON, || {
         let painted = pixels(&page, "mask");
