@@ -1,5 +1,7 @@
 //! Drawing a data set, with every kind of pointer, through the browser's own input.
 
+use std::time::Duration;
+
 use super::page::{LATE, Page, SOON};
 
 const PAD: &str = "[data-testid='drawing']";
@@ -25,8 +27,12 @@ fn mouse_touch_and_pen_draw_and_undo_clear_and_the_link_follow() {
         page.browser.stroke(PAD, pointer, &points);
         let before = *counts.last().expect("a count");
         // The browser may join moves; where the pointer went down and where it went up are there in any case.
-        let now =
-            page.until(&format!("a stroke with the {pointer}"), SOON, || count(&page).filter(|&n| n >= before + 2));
+        // Its last moves may still be on their way: the stroke is over when the number stays.
+        let now = page.until(&format!("a stroke with the {pointer}"), SOON, || {
+            let some = count(&page).filter(|&n| n >= before + 2)?;
+            std::thread::sleep(Duration::from_millis(300));
+            (count(&page) == Some(some)).then_some(some)
+        });
         counts.push(now);
     }
     // Moving without pressing draws nothing, and a stroke ends where the pointer is lifted.
