@@ -47,6 +47,8 @@ fn mouse_touch_and_pen_draw_and_undo_clear_and_the_link_follow() {
     page.wait_for(&["done"], LATE);
 
     page.go(&fragment);
+    // Until then it is the page before the link.
+    page.wait_for(&["idle"], SOON);
     page.until("the link brings the drawing back", SOON, || (count(&page)? == counts[2]).then_some(()));
     page.press("clear");
     page.until("the pad is empty", SOON, || (count(&page)? == 0).then_some(()));
