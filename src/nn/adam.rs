@@ -48,6 +48,18 @@ impl Moments {
         Self { mean: vec![0.0; count], square: vec![0.0; count] }
     }
 
+    /// Moments of an earlier run: of equally many numbers, which is for the caller to know.
+    #[must_use]
+    pub fn of(mean: Vec<f32>, square: Vec<f32>) -> Self {
+        Self { mean, square }
+    }
+
+    /// Mean of the gradients and of their squares.
+    #[must_use]
+    pub fn parts(&self) -> [&[f32]; 2] {
+        [&self.mean, &self.square]
+    }
+
     /// Updates a run of parameters that starts at `start` in the flat vector, and their moving average, with their
     /// gradient.
     ///
