@@ -1,5 +1,5 @@
-//! Training on images: the training kit's numbers (`tests/golden/image_training.py` made them), resumption bit for bit,
-//! and the program itself on tiny networks.
+//! Training on images: PyTorch's numbers (`tests/golden/image_training.py` made them), resumption bit for bit, and the
+//! program itself on tiny networks.
 #![cfg(feature = "cli")]
 
 #[path = "support/program.rs"]
@@ -112,7 +112,7 @@ fn compare(case: &str, objective: Objective, learned_variance: bool, steps: [usi
 }
 
 #[test]
-fn losses_and_gradients_of_every_objective_equal_the_training_kit() {
+fn losses_and_gradients_of_every_objective_equal_pytorchs() {
     for (case, objective) in [
         ("edm", Objective::Edm),
         ("ddpm", Objective::Ddpm),

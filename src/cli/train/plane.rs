@@ -101,7 +101,7 @@ fn follow(args: &TrainArgs, mut trainer: Trainer, opened: &Opened, before: f64, 
             losses.extend(new);
         }
         if step > row.0 && (over || full) {
-            let loss = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len().max(1) as f64;
+            let loss = mean(&losses).unwrap_or(f64::NAN);
             let speed = f64::from(step - row.0) * batch / (seconds - row.1).max(1e-9);
             let images = f64::from(step) * batch;
             metrics.add(Row { step, images, loss, rate: trainer.config().rate, speed, seconds })?;
@@ -110,7 +110,7 @@ fn follow(args: &TrainArgs, mut trainer: Trainer, opened: &Opened, before: f64, 
         if step > first && (over || progress.is_due()) {
             let done = f64::from(step - first);
             let (left, speed) = (now / done * f64::from(of - step.min(of)), done * batch / now.max(1e-9));
-            let loss = last.unwrap_or(f64::NAN);
+            let loss = mean(&losses).or(last).unwrap_or(f64::NAN);
             progress.show(&format!("step {step} of {of}  loss {loss:.4}  {speed:.0} points/s  {} left", clock(left)));
         }
         if over || save {
@@ -141,4 +141,9 @@ fn follow(args: &TrainArgs, mut trainer: Trainer, opened: &Opened, before: f64, 
     } else {
         Err(Failure::new(Kind::Interrupted, "ended before its time; --resume goes on"))
     }
+}
+
+fn mean(losses: &[f32]) -> Option<f64> {
+    let sum: f64 = losses.iter().map(|loss| f64::from(*loss)).sum();
+    (!losses.is_empty()).then(|| sum / losses.len() as f64)
 }
