@@ -40,7 +40,7 @@ pub fn run(args: &ServeArgs) -> Outcome {
     }
     let server = Server::start(&args.folder, "", args.port)
         .map_err(|error| Failure::other(format!("port {} of 127.0.0.1 cannot be had: {error}", args.port)))?;
-    println!("scorefield is at http://{}/ (Ctrl-C ends it)", server.address());
+    say!("scorefield is at http://{}/ (Ctrl-C ends it)", server.address())?;
     server.join();
     Ok(())
 }

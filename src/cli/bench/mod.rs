@@ -111,20 +111,21 @@ pub fn run(args: &BenchArgs) -> Outcome {
         torch,
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
         return Ok(());
     }
-    println!("{}, {threads} threads: {} parameters, {batch} images a step", report.device, report.parameters);
-    println!(
-        "training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms",
-        report.images_per_second
-    );
+    say!("{}, {threads} threads: {} parameters, {batch} images a step", report.device, report.parameters)?;
+    say!("training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms", report.images_per_second)?;
     if let (Some(torch), Some(step), Some(evaluation)) = (&report.torch, report.step_ratio, report.evaluation_ratio) {
-        println!(
+        say!(
             "torch {} on {}, {} threads: training step {:.0} ms, evaluation {:.0} ms",
-            torch.torch, torch.device, torch.threads, torch.step_ms, torch.evaluation_ms
-        );
-        println!("ours takes {step:.2} times as long for a training step, {evaluation:.2} times for an evaluation");
+            torch.torch,
+            torch.device,
+            torch.threads,
+            torch.step_ms,
+            torch.evaluation_ms
+        )?;
+        say!("ours takes {step:.2} times as long for a training step, {evaluation:.2} times for an evaluation")?;
     }
     Ok(())
 }

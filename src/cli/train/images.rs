@@ -246,10 +246,10 @@ impl Run<'_> {
             loss,
         };
         if self.args.json {
-            println!("{}", serde_json::to_string(&summary).map_err(Failure::other)?);
+            say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
         } else {
             let Summary { step, seconds, .. } = summary;
-            println!("{step} steps in {}: {}", clock(seconds), self.args.out.display());
+            say!("{step} steps in {}: {}", clock(seconds), self.args.out.display())?;
         }
         Ok(())
     }

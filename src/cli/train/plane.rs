@@ -130,11 +130,11 @@ fn follow(args: &TrainArgs, mut trainer: Trainer, opened: &Opened, before: f64, 
     let device = opened.info.name.clone();
     let summary = Summary { file, device, finished, step: weights.step, seconds, loss: last };
     if args.json {
-        println!("{}", serde_json::to_string(&summary).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
     } else {
         let Summary { step, seconds, file, device, .. } = &summary;
         let loss = last.map_or(String::new(), |loss| format!(", loss {loss:.4}"));
-        println!("{step} steps in {} on {device}{loss}: {}", clock(*seconds), file.display());
+        say!("{step} steps in {} on {device}{loss}: {}", clock(*seconds), file.display())?;
     }
     if finished || !interrupt::asked() {
         Ok(())
