@@ -11,7 +11,11 @@ pub mod kernels;
 pub mod mlp;
 pub mod objective;
 pub mod tangent;
+#[cfg(feature = "cli")]
+pub mod tape;
 pub mod unet;
+#[cfg(feature = "cli")]
+pub mod unfold;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};

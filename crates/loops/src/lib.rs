@@ -141,3 +141,10 @@ pub fn column_sums(rows: &[f32], sums: &mut [f32]) {
         }
     }
 }
+
+/// `gradient *= silu'(values)`.
+pub fn times_silu_slope(gradient: &mut [f32], values: &[f32]) {
+    for (gradient, x) in gradient.iter_mut().zip(values) {
+        *gradient *= silu(*x).1;
+    }
+}
