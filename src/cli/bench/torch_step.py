@@ -156,7 +156,7 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        return float(loss)
+        return loss.item()
 
     @torch.no_grad()
     def evaluation():
