@@ -4,6 +4,8 @@
 //! Activation functions give value and slope in one pass, without branches, so that the compiler makes vector
 //! instructions of them on every target, and of plain arithmetic, so that they are the same everywhere.
 
+pub mod convolution;
+
 /// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -226,4 +228,50 @@ pub fn silu_derivatives(z: &[f32], orders: &mut [&mut [f32]]) {
 #[inline(never)]
 pub fn sigmoid_derivatives(z: &[f32], orders: &mut [&mut [f32]]) {
     jets(z, orders, sigmoid);
+}
+
+/// Mean and variance of numbers, in eight lanes, so that they are accurate and quick.
+#[inline(never)]
+#[must_use]
+pub fn mean_and_variance(values: &[f32]) -> (f32, f32) {
+    let count = values.len() as f32;
+    let mean = lanes(values, |v| v) / count;
+    (mean, lanes(values, |v| (v - mean) * (v - mean)) / count)
+}
+
+#[inline(always)]
+fn lanes(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0_f32; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f32 = chunks.remainder().iter().map(|v| f(*v)).sum();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f(*value);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// `values = (values - mean) * scale + shift`
+#[inline(never)]
+pub fn normalise(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
+    values.iter_mut().for_each(|x| *x = (*x - mean) * scale + shift);
+}
+
+/// `values = silu((values - mean) * scale + shift)`
+#[inline(never)]
+pub fn normalise_silu(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
+    values.iter_mut().for_each(|x| *x = silu((*x - mean) * scale + shift).0);
+}
+
+/// `a += k b`
+#[inline(never)]
+pub fn add_scaled(a: &mut [f32], b: &[f32], k: f32) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += k * b);
+}
+
+/// `values += shift`
+#[inline(never)]
+pub fn shift(values: &mut [f32], shift: f32) {
+    values.iter_mut().for_each(|x| *x += shift);
 }
