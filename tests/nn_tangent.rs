@@ -1,12 +1,12 @@
 //! Derivatives carried forward and gradients through them: against finite differences and PyTorch's double backward.
 #![cfg(feature = "cpu")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use scorefield::diffusion::now;
 use scorefield::engine::open;
 use scorefield::engine::score::{Form, Objective, ScoreNet};
 use scorefield::lab::DeviceWish;
-use scorefield::nn::tangent::{Jet, Shape, Smooth, SmoothMlp};
+use scorefield::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;
 
@@ -14,12 +14,12 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
 }
 
-fn matrix(values: &[f32], columns: usize) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / columns, columns]), &Device::flex())
+fn matrix(values: &[f32], columns: usize) -> Matrix {
+    Matrix::new(values.to_vec(), columns, &Device::flex())
 }
 
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("numbers")
+fn read(matrix: Matrix) -> Vec<f32> {
+    matrix.into_numbers().expect("numbers of the CPU")
 }
 
 #[track_caller]
@@ -131,6 +131,30 @@ fn the_pass_back_through_derivatives_is_finite_differences_of_the_parameters() {
             };
             let difference = ((moved(h) - moved(-h)) / (2.0 * f64::from(h))) as f32;
             assert!((ours - difference).abs() < 2e-3 * size, "{activation:?}, parameter {i}: {ours} and {difference}");
+        }
+    }
+}
+
+#[test]
+fn plain_numbers_and_tensors_give_the_same_derivatives_and_gradients() {
+    // A device that records operations is worked on as a GPU is.
+    let recording = Device::flex().autodiff();
+    for activation in [Smooth::Silu, Smooth::Softplus] {
+        let (shape, parameters, x, along) = example(activation);
+        let on = |device: &Device| -> Vec<Vec<f32>> {
+            let matrix = |values: &[f32], columns| Matrix::new(values.to_vec(), columns, device);
+            let net = SmoothMlp::new(shape, &parameters, device);
+            let (jet, trace) = net.push(matrix(&x, 3), Some(matrix(&along, 3)), true);
+            let seen = [Some(jet.value.clone()), jet.first.clone(), jet.second.clone()];
+            let (gradient, slope) = net.pull(trace, jet);
+            let all = seen.into_iter().flatten().chain([gradient, slope, net.forward(matrix(&x, 3))]);
+            all.map(|m| m.into_numbers().unwrap_or_else(|t| t.into_data().try_into_vec().expect("numbers"))).collect()
+        };
+        let (plain, tensors) = (on(&Device::flex()), on(&recording));
+        assert!(Matrix::new(vec![0.0], 1, &recording).into_numbers().is_err());
+        assert_eq!(plain.len(), 6);
+        for (i, (plain, tensors)) in plain.iter().zip(&tensors).enumerate() {
+            assert_close(&format!("{activation:?}, {i}"), plain, tensors, ROUNDING);
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod host;
 #[cfg(feature = "cli")]
 pub mod inception;
 pub mod kernels;
+pub mod matrix;
 pub mod mlp;
 pub mod objective;
 pub mod tangent;

@@ -186,7 +186,7 @@ impl Conv {
 
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
         if on_host(&x, &self.weight) {
-            return host::convolve(&x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
+            return host::convolve(x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
         }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)

@@ -13,6 +13,8 @@
 mod blocks;
 mod config;
 mod cost;
+#[cfg(not(target_arch = "wasm32"))]
+mod gradients;
 mod layers;
 mod parameters;
 mod time;
