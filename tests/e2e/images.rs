@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::page::{LATE, Page, SOON};
 
 /// A short run of the shipped weights.
-const SHORT: &str = "#experiment=images&device=cpu&images=2&steps=3&seed=5";
+pub const SHORT: &str = "#experiment=images&device=cpu&images=2&steps=3&seed=5";
 
-fn golden(name: &str) -> Vec<u8> {
+pub fn golden(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).expect("a golden file")
 }
 
 /// The bytes of a canvas: red, green, blue and opacity of every pixel.
-fn pixels(page: &Page, id: &str) -> Vec<u8> {
+pub fn pixels(page: &Page, id: &str) -> Vec<u8> {
     let read = page.browser.script(
         "const e = document.querySelector(`canvas[data-testid='${arguments[0]}']`);
          if (!e) return '';
@@ -30,7 +30,7 @@ fn pixels(page: &Page, id: &str) -> Vec<u8> {
 }
 
 /// The images at the end of the run, once the page shows them.
-fn images(page: &Page) -> Vec<u8> {
+pub fn images(page: &Page) -> Vec<u8> {
     page.wait_for(&["done"], LATE);
     let last = page.browser.script("return document.querySelector(\"[data-testid='time']\").max;", &[]);
     page.set("time", last.as_str().expect("a slider"));

@@ -111,6 +111,12 @@ pub enum CheckpointError {
         /// Its name.
         tensor: String,
     },
+    /// The weights do not fit into memory.
+    #[error("its weights need {megabytes} MB, and there is no room for them")]
+    NoRoom {
+        /// About how much.
+        megabytes: u64,
+    },
     /// There is no network of this shape.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 
+use super::host;
 use super::unet::UNet;
 use tensors::Stored;
 
@@ -188,6 +189,11 @@ impl<'a> Checkpoint<'a> {
         };
         if let Some(name) = self.tensors.keys().find(unused) {
             return Err(CheckpointError::Unexpected { tensor: name.clone() });
+        }
+        // Where an allocation that fails ends the program, it is asked first.
+        let bytes = parameters.iter().map(|parameter| 4 * parameter.count() as u64).sum();
+        if host::is_host(device) && !host::has_room(bytes) {
+            return Err(CheckpointError::NoRoom { megabytes: bytes >> 20 });
         }
         network.load(|name, _| match places.get(name) {
             Some(place) => {
