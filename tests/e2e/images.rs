@@ -282,6 +282,37 @@ fn a_link_has_the_device_tested_and_timed() {
 }
 
 #[test]
+fn webgpu_computes_what_diffusers_computed() {
+    let page = Page::open("images-gpu-test", "#experiment=images&device=gpu&test=1");
+    let passed = page.until("the self-test is over", LATE, || page.attribute("self-test-gpu", "data-passed"));
+    assert_eq!(passed, "true", "{}", page.text("self-test-gpu"));
+    page.close();
+}
+
+#[test]
+fn a_run_whose_gpu_is_lost_begins_again_with_half_as_many_images_at_a_time() {
+    let page = Page::open("images-gpu-lost", "#experiment=images&device=gpu&images=4&steps=20&seed=5");
+    page.wait_for(&["idle"], LATE);
+    // One small enough for a software renderer.
+    page.drop_file("small.ckpt", &golden("small_ddim.ckpt"));
+    page.until("the weights are there", LATE, || page.attribute("held", "data-title"));
+    page.press("sample");
+    page.until("a frame appears", LATE, || {
+        (page.state()? == "running" && !pixels(&page, "strip").is_empty()).then_some(())
+    });
+    page.browser.crash_gpu();
+    page.until("it says that fewer are evaluated at a time", LATE, || {
+        let said = page.browser.script(
+            "return [...document.querySelectorAll(\"[role='status']\")].map(e => e.textContent).join(' ');",
+            &[],
+        );
+        said.as_str()?.contains("2 images at a time").then_some(())
+    });
+    let made = images(&page);
+    assert!(made.iter().any(|&v| v != made[0]));
+}
+
+#[test]
 fn a_small_network_samples_on_webgpu() {
     let page = Page::open("images-gpu", "#experiment=images&device=gpu&images=1&steps=1&seed=5");
     page.wait_for(&["idle"], LATE);
