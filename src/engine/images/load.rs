@@ -111,6 +111,9 @@ fn refused(file: &str, mut findings: Vec<String>) -> LoadError {
 
 /// The error and what led to it, a line each.
 fn findings(error: &ImageError) -> Vec<String> {
+    if let ImageError::Checkpoint(CheckpointError::Several(differences)) = error {
+        return differences.iter().map(ToString::to_string).collect();
+    }
     let mut lines = vec![error.to_string()];
     if let ImageError::Checkpoint(CheckpointError::Unknown { .. }) = error {
         lines.push(
