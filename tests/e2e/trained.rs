@@ -18,7 +18,7 @@ fn program() -> PathBuf {
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let text = String::from_utf8_lossy(&built.stdout).into_owned();
     let found = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let found = found.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+    let found = found.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
     found.expect("cargo says where the program is")
 }
 
