@@ -31,6 +31,12 @@ fn is_cpu(_: &Device) -> bool {
     false
 }
 
+/// Whether so many bytes can be had of the processor's memory. They are given back at once.
+#[must_use]
+pub fn has_room(bytes: u64) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
+}
+
 /// The numbers of a tensor, last dimension first; not copied unless they are shared.
 #[must_use]
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -72,10 +72,9 @@ def numbers():
     save_file(found, f"{HERE}/unet_reference.safetensors")
 
 
-def pesser(name):
-    """The name in the layout of ermongroup/ddim and pesser/pytorch_diffusion, of a network with two levels."""
+def pesser(name, last=1):
+    """The name in the layout of ermongroup/ddim and pesser/pytorch_diffusion, of a network whose lowest level is `last`."""
     part = name.split(".")
-    last = 1
     if part[0] == "time_embedding":
         return ".".join(["temb", "dense", {"linear_1": "0", "linear_2": "1"}[part[1]], part[2]])
     if part[0] == "conv_norm_out":
