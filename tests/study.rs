@@ -1,6 +1,8 @@
 //! The studies whole, with fixed seeds: the numbers behind their figures and claims.
 #![cfg(feature = "cpu")]
 
+use std::path::Path;
+
 use scorefield::diffusion::now;
 use scorefield::engine::open;
 use scorefield::lab::{DeviceWish, ExperimentId, FIELDS};
@@ -12,7 +14,7 @@ fn run(study: &Study, settings: &str) -> News {
     let (link, rejected) = from_fragment(&format!("#experiment={}&{settings}", study.id));
     assert_eq!(rejected, [], "{}", study.id);
     let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
-    let news = now(complete(&link.config, &opened)).expect("the study goes through");
+    let news = now(complete(&link.config, &opened, Path::new(env!("CARGO_MANIFEST_DIR")).join("web").as_path())).expect("the study goes through");
     for m in &news.measured {
         let claim = study.claims[usize::from(m.claim)].key;
         println!("{} {settings} {claim}: {:.4} ± {:.2e} in [{}, {}]", study.id, m.value, m.error, m.low, m.high);

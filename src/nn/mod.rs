@@ -4,6 +4,7 @@ pub mod adam;
 pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
+pub mod flat;
 pub mod host;
 #[cfg(feature = "cli")]
 pub mod inception;

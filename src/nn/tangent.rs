@@ -6,9 +6,9 @@
 //! carried on as rows below it (Griewank and Walther 2008, chapter 13). One ordinary pass backwards through these rows
 //! then gives the gradient of any loss made of them, although Burn's automatic differentiation is of first order.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 
-use super::mlp::Layer;
+use super::flat::{Flat, Layer};
 use crate::rng::{Rng, Stream};
 
 /// A smooth activation.
@@ -39,16 +39,7 @@ impl Shape {
     /// The layers, first to last.
     #[must_use]
     pub fn layers(self) -> Vec<Layer> {
-        let mut start = 0;
-        (0..=self.depth)
-            .map(|index| {
-                let inputs = if index == 0 { self.inputs } else { self.width };
-                let outputs = if index == self.depth { self.outputs } else { self.width };
-                let layer = Layer { inputs, outputs, start };
-                start = layer.end();
-                layer
-            })
-            .collect()
+        Layer::stack(self.inputs, self.width, self.depth, self.outputs)
     }
 
     /// Number of parameters.
@@ -98,8 +89,7 @@ pub struct Trace {
 #[derive(Clone, Debug)]
 pub struct SmoothMlp {
     shape: Shape,
-    layers: Vec<Layer>,
-    parameters: Tensor<1>,
+    flat: Flat,
 }
 
 /// The activation's derivatives of order 0 to `order`.
@@ -181,15 +171,13 @@ impl SmoothMlp {
     /// When there are not [`Shape::parameters`] of them.
     #[must_use]
     pub fn new(shape: Shape, parameters: &[f32], device: &Device) -> Self {
-        assert_eq!(parameters.len(), shape.parameters());
-        let data = TensorData::new(parameters.to_vec(), [parameters.len()]);
-        Self::from_tensor(shape, Tensor::from_data(data, device))
+        Self { shape, flat: Flat::new(shape.layers(), parameters, device) }
     }
 
     /// The network with these parameters, already on the device.
     #[must_use]
     pub fn from_tensor(shape: Shape, parameters: Tensor<1>) -> Self {
-        Self { shape, layers: shape.layers(), parameters }
+        Self { shape, flat: Flat::from_tensor(shape.layers(), parameters) }
     }
 
     /// The shape.
@@ -201,23 +189,14 @@ impl SmoothMlp {
     /// All parameters, flat.
     #[must_use]
     pub fn parameters(&self) -> &Tensor<1> {
-        &self.parameters
-    }
-
-    fn weight(&self, layer: Layer) -> Tensor<2> {
-        let count = layer.inputs * layer.outputs;
-        self.parameters.clone().narrow(0, layer.start, count).reshape([layer.inputs, layer.outputs])
-    }
-
-    fn bias(&self, layer: Layer) -> Tensor<2> {
-        self.parameters.clone().narrow(0, layer.bias(), layer.outputs).reshape([1, layer.outputs])
+        self.flat.parameters()
     }
 
     /// The outputs for rows of inputs.
     #[must_use]
     pub fn forward(&self, mut x: Tensor<2>) -> Tensor<2> {
-        for (index, &layer) in self.layers.iter().enumerate() {
-            x = x.matmul(self.weight(layer)) + self.bias(layer);
+        for (index, &layer) in self.flat.layers().iter().enumerate() {
+            x = x.matmul(self.flat.weight(layer)) + self.flat.bias(layer);
             if index < self.shape.depth {
                 x = match self.shape.activation {
                     Smooth::Silu => activation::silu(x),
@@ -237,9 +216,9 @@ impl SmoothMlp {
         let zeros = along.as_ref().filter(|_| second).map(Tensor::zeros_like);
         let mut jet = Jet { value: x, first: along, second: zeros };
         let (mut inputs, mut before) = (Vec::new(), Vec::new());
-        for (index, &layer) in self.layers.iter().enumerate() {
-            let product = jet.unstacked(jet.stacked().matmul(self.weight(layer)));
-            let z = Jet { value: product.value + self.bias(layer), ..product };
+        for (index, &layer) in self.flat.layers().iter().enumerate() {
+            let product = jet.unstacked(jet.stacked().matmul(self.flat.weight(layer)));
+            let z = Jet { value: product.value + self.flat.bias(layer), ..product };
             inputs.push(jet);
             if index == self.shape.depth {
                 return (z, Trace { inputs, before, directions });
@@ -266,8 +245,8 @@ impl SmoothMlp {
     pub fn pull(&self, trace: Trace, of: Jet) -> (Tensor<1>, Tensor<2>) {
         let Trace { mut inputs, mut before, directions } = trace;
         let mut of = of;
-        let mut parts = Vec::with_capacity(2 * self.layers.len());
-        for (index, &layer) in self.layers.iter().enumerate().rev() {
+        let mut parts = Vec::with_capacity(2 * self.flat.layers().len());
+        for (index, &layer) in self.flat.layers().iter().enumerate().rev() {
             if index < self.shape.depth
                 && let Some(z) = before.pop()
             {
@@ -278,7 +257,7 @@ impl SmoothMlp {
             let stacked = of.stacked();
             let gradient = input.stacked().transpose().matmul(stacked.clone());
             parts.push(gradient.reshape([layer.inputs * layer.outputs]));
-            of = of.unstacked(stacked.matmul(self.weight(layer).transpose()));
+            of = of.unstacked(stacked.matmul(self.flat.weight(layer).transpose()));
         }
         parts.reverse();
         (Tensor::cat(parts, 0), of.value)

@@ -178,12 +178,7 @@ mod work {
             desk.progress(step, steps);
             if last || desk.due() {
                 histogram(desk, &x);
-                let (distance, error) = kolmogorov(&x, |x| line.cdf(x));
-                if last {
-                    desk.conclude("sampling", distance, error, at_most(0.05));
-                } else {
-                    desk.watch("sampling", distance, error, at_most(0.05));
-                }
+                desk.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
             }
             if !last {
                 desk.turn().await;

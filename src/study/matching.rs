@@ -77,9 +77,7 @@ mod work {
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{
-        at_most, cosine, flat, mean_error, median_error, points, squares, three_modes, truths, units,
-    };
+    use crate::study::tools::{at_most, cosine, denoising, flat, mean_error, median_error, points, squares, three_modes, truths, units};
 
     /// Points behind a divergence.
     const JUDGED: usize = 2000;
@@ -126,11 +124,7 @@ mod work {
                         _ => continue,
                     };
                     let (share, spread) = (mean / size, error / size);
-                    if last {
-                        desk.conclude(claim, share, spread, bound);
-                    } else {
-                        desk.watch(claim, share, spread, bound);
-                    }
+                    desk.tell(claim, (share, spread), bound, last);
                 }
                 if step > 0 {
                     let bars = times.iter().enumerate().flat_map(|(i, t): (usize, &Vec<f64>)| {
@@ -162,10 +156,7 @@ mod work {
                     }
                     _ => {
                         let noise = desk.rng(Stream::Noise, step as u32).normals(2 * batch);
-                        let noisy: Vec<f32> = x.iter().zip(&noise).map(|(x, z)| x + sigma as f32 * z).collect();
-                        let target: Vec<f32> = noise.iter().map(|z| -z / sigma as f32).collect();
-                        // Weighted by the variance, or small noise would drown the rate in large losses.
-                        let weight = vec![(sigma * sigma) as f32; batch];
+                        let [noisy, target, weight] = denoising(&x, &noise, sigma, batch);
                         net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
                     }
                 }
@@ -229,11 +220,7 @@ mod work {
             // Of `1 + dimension` times as many rows a thirty-second, for what vector units make of many rows.
             let bound = [(dimension as f64 / 32.0).log10().max(0.1), f64::INFINITY];
             dimension *= 2;
-            if dimension > largest {
-                desk.conclude("cost", ratio, error, bound);
-            } else {
-                desk.watch("cost", ratio, error, bound);
-            }
+            desk.tell("cost", (ratio, error), bound, dimension > largest);
         }
         Ok(())
     }

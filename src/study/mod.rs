@@ -7,6 +7,8 @@
 
 #[cfg(feature = "engine")]
 mod desk;
+#[cfg(feature = "engine")]
+mod network;
 mod report;
 #[cfg(feature = "engine")]
 mod tools;
@@ -145,6 +147,15 @@ pub struct Figure {
     pub layers: &'static [Layer],
     /// What can be dragged.
     pub handles: &'static [Handle],
+}
+
+impl Figure {
+    /// The square of the plane from minus to plus `half`.
+    #[must_use]
+    pub const fn plane(key: &'static str, half: f64, layers: &'static [Layer]) -> Self {
+        let (x, y) = (Axis::fixed("x", -half, half), Axis::fixed("y", -half, half));
+        Self { key, square: true, x, y, layers, handles: &[] }
+    }
 }
 
 /// An axis.
