@@ -39,7 +39,10 @@ pub enum EngineError {
     NoStudy,
     /// A file that a study needs cannot be had.
     #[error("{0}")]
-    File(String),
+    Unreachable(String),
+    /// It is not what it should be.
+    #[error("{0} is not what it should be")]
+    File(&'static str),
     /// Images.
     #[error(transparent)]
     Images(#[from] ImageError),
@@ -54,6 +57,7 @@ impl From<&EngineError> for Failure {
             EngineError::Device(DeviceError::Lost(_)) => FailureKind::DeviceLost,
             EngineError::Device(_) => FailureKind::NoDevice,
             EngineError::Weights(_) | EngineError::File(_) => FailureKind::BadFile,
+            EngineError::Unreachable(_) => FailureKind::Unreachable,
             EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
             EngineError::Images(error) => error.kind(),

@@ -13,7 +13,7 @@ pub const STUDY: Study = Study {
         Control::log("sigma-first", 1.0, 50.0, 20.0),
         Control::log("sigma-last", 0.05, 0.9, 0.3),
         Control::whole("level-count", 2, 50, 12),
-        Control::whole("fit-steps", 100, 20_000, 3000),
+        Control::whole("fit-steps", 10, 20_000, 3000),
         Control::whole("fit-batch", 16, 2048, 256),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 64),
@@ -23,7 +23,11 @@ pub const STUDY: Study = Study {
     ],
     figures: &[
         Figure::plane("first", 60.0, &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
-        Figure::plane("middle", 16.0, &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
+        Figure::plane(
+            "middle",
+            16.0,
+            &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)],
+        ),
         Figure::plane("last", 9.0, &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
         Figure {
             key: "by-level",

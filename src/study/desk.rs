@@ -101,14 +101,14 @@ impl Desk {
     /// A file of those beside the page, such as `data/digits.bin`. Whoever runs the study brings it.
     ///
     /// # Errors
-    /// [`EngineError::File`] when it cannot be had.
+    /// [`EngineError::Unreachable`] when it cannot be had.
     pub async fn file(&self, name: &'static str) -> Result<Vec<u8>, EngineError> {
         self.board.borrow_mut().wanted = Some(name);
         loop {
             self.turn().await;
             let given = self.board.borrow_mut().given.take();
             if let Some(file) = given {
-                return file.map_err(EngineError::File);
+                return file.map_err(EngineError::Unreachable);
             }
         }
     }

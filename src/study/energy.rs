@@ -14,7 +14,7 @@ pub const STUDY: Study = Study {
         Control::choice("energy-training", &["implicit", "denoising", "contrast"], "implicit"),
         Control::log("noise-std", 0.01, 1.0, 0.2).only("energy-training", "denoising"),
         Control::whole("negative-steps", 1, 100, 10).only("energy-training", "contrast"),
-        Control::whole("fit-steps", 100, 20_000, 1500),
+        Control::whole("fit-steps", 10, 20_000, 1500),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 48),
@@ -22,8 +22,16 @@ pub const STUDY: Study = Study {
     ],
     figures: &[
         Figure::plane("energy", HALF, &[Layer::new("energy", Mark::Heat, 0)]),
-        Figure::plane("learned", HALF, &[Layer::new("density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
-        Figure::plane("true", HALF, &[Layer::new("density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)]),
+        Figure::plane(
+            "learned",
+            HALF,
+            &[Layer::new("density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane(
+            "true",
+            HALF,
+            &[Layer::new("density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)],
+        ),
         Figure {
             key: "cut",
             square: false,
@@ -78,7 +86,10 @@ mod work {
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{arrows, at_most, cells, cosine, curve, denoising, flat, heat_of, mean_error, points, span, squares, three_modes, truths};
+    use crate::study::tools::{
+        arrows, at_most, cells, cosine, curve, denoising, flat, heat_of, mean_error, points, span, squares,
+        three_modes, truths,
+    };
 
     /// Cells along a side of the grid of integrals.
     const SIDE: usize = 64;

@@ -30,8 +30,16 @@ pub const STUDY: Study = Study {
     ],
     figures: &[
         Figure::plane("plain", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("plain", Mark::Dots, 1)]),
-        Figure::plane("adjusted", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("adjusted", Mark::Dots, 3)]),
-        Figure::plane("annealed", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("annealed", Mark::Dots, 2)]),
+        Figure::plane(
+            "adjusted",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("adjusted", Mark::Dots, 3)],
+        ),
+        Figure::plane(
+            "annealed",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("annealed", Mark::Dots, 2)],
+        ),
         Figure {
             key: "weights",
             square: false,

@@ -14,14 +14,22 @@ pub const STUDY: Study = Study {
         Control::choice("curve", &["circle", "segment", "spiral"], "circle"),
         Control::choice("matching", &["sliced", "implicit"], "implicit"),
         Control::log("noise-std", 0.02, 1.0, 0.2),
-        Control::whole("fit-steps", 100, 20_000, 2000),
+        Control::whole("fit-steps", 10, 20_000, 2000),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 48),
     ],
     figures: &[
-        Figure::plane("bare", HALF, &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
-        Figure::plane("noisy", HALF, &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 2)]),
+        Figure::plane(
+            "bare",
+            HALF,
+            &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane(
+            "noisy",
+            HALF,
+            &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 2)],
+        ),
         Figure {
             key: "loss",
             square: false,

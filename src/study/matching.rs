@@ -13,7 +13,7 @@ pub const STUDY: Study = Study {
     controls: &[
         Control::log("noise-std", 0.01, 1.0, 0.2),
         Control::whole("slices", 1, 16, 1),
-        Control::whole("fit-steps", 100, 20_000, 1500),
+        Control::whole("fit-steps", 10, 20_000, 1500),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 48),
@@ -77,7 +77,9 @@ mod work {
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{at_most, cosine, denoising, flat, mean_error, median_error, points, squares, three_modes, truths, units};
+    use crate::study::tools::{
+        at_most, cosine, denoising, flat, mean_error, median_error, points, squares, three_modes, truths, units,
+    };
 
     /// Points behind a divergence.
     const JUDGED: usize = 2000;

@@ -15,6 +15,7 @@ mod tools;
 
 mod conditional;
 mod density;
+mod digits;
 mod energy;
 mod gaussian;
 mod langevin;
@@ -41,6 +42,7 @@ pub const STUDIES: &[&Study] = &[
     &regions::STUDY,
     &langevin::STUDY,
     &conditional::STUDY,
+    &digits::STUDY,
     &levels::STUDY,
 ];
 

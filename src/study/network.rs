@@ -68,14 +68,7 @@ impl LevelNet {
     }
 
     /// One step of denoising score matching: `noise` is what is added to each point of `data`, in units of its `sigma`.
-    pub fn train(
-        &mut self,
-        data: &[f32],
-        noise: &[f32],
-        sigma: impl Fn(usize) -> f64,
-        lambda: Lambda,
-        rate: f64,
-    ) {
+    pub fn train(&mut self, data: &[f32], noise: &[f32], sigma: impl Fn(usize) -> f64, lambda: Lambda, rate: f64) {
         let d = self.size.dimension;
         let (mut inputs, mut target) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
         let (mut extra, mut weight) = (Vec::new(), Vec::new());

@@ -13,14 +13,22 @@ pub const STUDY: Study = Study {
     controls: &[
         Control::real("weight", 0.5, 0.99, 0.8),
         Control::choice("matching", &["sliced", "implicit", "explicit"], "sliced"),
-        Control::whole("fit-steps", 100, 20_000, 2000),
+        Control::whole("fit-steps", 10, 20_000, 2000),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 64),
     ],
     figures: &[
-        Figure::plane("true", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)]),
-        Figure::plane("learned", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
+        Figure::plane(
+            "true",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane(
+            "learned",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)],
+        ),
         Figure::plane("error", HALF, &[Layer::new("log-error", Mark::Heat, 0)]),
         Figure {
             key: "error-by-density",
@@ -57,7 +65,9 @@ mod work {
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{arrows, at_most, cells, cosine, flat, heat, heat_of, mean_error, points, squares, truths, two_modes, units};
+    use crate::study::tools::{
+        arrows, at_most, cells, cosine, flat, heat, heat_of, mean_error, points, squares, truths, two_modes, units,
+    };
 
     /// Sides of the grids of errors and of arrows.
     const SIDE: usize = 48;
