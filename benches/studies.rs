@@ -46,8 +46,8 @@ fn main() {
         let start = Instant::now();
         browser.goto(&format!("http://{}/#experiment={}&device=cpu&run=1", server.address(), study.id));
         let state = || {
-            let state = browser.script(
-                "return document.querySelector(`[data-testid='status']`)?.dataset.state ?? '';", &[]);
+            let state =
+                browser.script("return document.querySelector(`[data-testid='status']`)?.dataset.state ?? '';", &[]);
             state.as_str().filter(|state| ["done", "failed"].contains(state)).map(str::to_owned)
         };
         let state = wait_until(LONGEST, state).unwrap_or_else(|| "unfinished".to_owned());

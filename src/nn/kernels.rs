@@ -8,8 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::adam::{Moments, Update};
 use super::elementwise;
-use super::flat::Layer;
-use super::mlp::{Architecture, OUTPUTS};
+use super::mlp::{Architecture, Layer, OUTPUTS};
 
 /// Rows that are worked on at once: as many as fit into the caches, and so few that a network of any size can still be
 /// interrupted between two such pieces of work, which take about 10 ms at most.

@@ -1,14 +1,54 @@
 //! The multilayer perceptron for points in the plane: its shape, its weights, and what it computes on any device.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::features;
-use super::flat::{Flat, Layer};
 use crate::lab::{Activation, RunConfig};
 use crate::rng::{Rng, Stream};
 
 /// Coordinates of a point, and of the network's output.
 pub const OUTPUTS: usize = 2;
+
+/// A linear layer within the flat vector of parameters: `inputs * outputs` weights, row by row of inputs, then
+/// `outputs` biases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Length of what comes in.
+    pub inputs: usize,
+    /// Length of what goes out.
+    pub outputs: usize,
+    /// Where its weights start.
+    pub start: usize,
+}
+
+impl Layer {
+    /// `depth` hidden layers of `width` units and the last one, each where the one before it ends.
+    #[must_use]
+    pub fn stack(inputs: usize, width: usize, depth: usize, outputs: usize) -> Vec<Self> {
+        let mut start = 0;
+        (0..=depth)
+            .map(|index| {
+                let inputs = if index == 0 { inputs } else { width };
+                let outputs = if index == depth { outputs } else { width };
+                let layer = Self { inputs, outputs, start };
+                start = layer.end();
+                layer
+            })
+            .collect()
+    }
+
+    /// Where its biases start.
+    #[must_use]
+    pub fn bias(self) -> usize {
+        self.start + self.inputs * self.outputs
+    }
+
+    /// Where it ends.
+    #[must_use]
+    pub fn end(self) -> usize {
+        self.bias() + self.outputs
+    }
+}
 
 /// The shape of a network: `depth` hidden layers of `width` units on [`features::COUNT`] inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +101,8 @@ impl Architecture {
 #[derive(Clone, Debug)]
 pub struct Mlp {
     architecture: Architecture,
-    flat: Flat,
+    layers: Vec<Layer>,
+    parameters: Tensor<1>,
 }
 
 /// What a forward pass keeps for the way back.
@@ -78,13 +119,15 @@ impl Mlp {
     /// When there are not [`Architecture::parameters`] of them.
     #[must_use]
     pub fn new(architecture: Architecture, parameters: &[f32], device: &Device) -> Self {
-        Self { architecture, flat: Flat::new(architecture.layers(), parameters, device) }
+        assert_eq!(parameters.len(), architecture.parameters());
+        let data = TensorData::new(parameters.to_vec(), [parameters.len()]);
+        Self::from_tensor(architecture, Tensor::from_data(data, device))
     }
 
     /// The network with these parameters, already on the device.
     #[must_use]
     pub fn from_tensor(architecture: Architecture, parameters: Tensor<1>) -> Self {
-        Self { architecture, flat: Flat::from_tensor(architecture.layers(), parameters) }
+        Self { architecture, layers: architecture.layers(), parameters }
     }
 
     /// The shape.
@@ -96,14 +139,23 @@ impl Mlp {
     /// All parameters, flat.
     #[must_use]
     pub fn parameters(&self) -> &Tensor<1> {
-        self.flat.parameters()
+        &self.parameters
+    }
+
+    fn weight(&self, layer: Layer) -> Tensor<2> {
+        let count = layer.inputs * layer.outputs;
+        self.parameters.clone().narrow(0, layer.start, count).reshape([layer.inputs, layer.outputs])
+    }
+
+    fn bias(&self, layer: Layer) -> Tensor<2> {
+        self.parameters.clone().narrow(0, layer.bias(), layer.outputs).reshape([1, layer.outputs])
     }
 
     /// The output for rows of features: `[points, features]` to `[points, 2]`.
     #[must_use]
     pub fn forward(&self, mut x: Tensor<2>) -> Tensor<2> {
-        for (index, &layer) in self.flat.layers().iter().enumerate() {
-            x = x.matmul(self.flat.weight(layer)) + self.flat.bias(layer);
+        for (index, &layer) in self.layers.iter().enumerate() {
+            x = x.matmul(self.weight(layer)) + self.bias(layer);
             if index < self.architecture.depth {
                 x = activate(x, self.architecture.activation);
             }
@@ -114,9 +166,9 @@ impl Mlp {
     /// The output, and how it changes when the features change by `tangent`: forward differentiation.
     #[must_use]
     pub fn forward_with_tangent(&self, mut x: Tensor<2>, mut tangent: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        for (index, &layer) in self.flat.layers().iter().enumerate() {
-            let weight = self.flat.weight(layer);
-            x = x.matmul(weight.clone()) + self.flat.bias(layer);
+        for (index, &layer) in self.layers.iter().enumerate() {
+            let weight = self.weight(layer);
+            x = x.matmul(weight.clone()) + self.bias(layer);
             tangent = tangent.matmul(weight);
             if index < self.architecture.depth {
                 let (value, slope) = activate_with_slope(x, self.architecture.activation);
@@ -128,8 +180,8 @@ impl Mlp {
 
     fn trace(&self, mut x: Tensor<2>) -> Trace {
         let (mut inputs, mut slopes) = (Vec::new(), Vec::new());
-        for (index, &layer) in self.flat.layers().iter().enumerate() {
-            let z = x.clone().matmul(self.flat.weight(layer)) + self.flat.bias(layer);
+        for (index, &layer) in self.layers.iter().enumerate() {
+            let z = x.clone().matmul(self.weight(layer)) + self.bias(layer);
             inputs.push(x);
             if index == self.architecture.depth {
                 return Trace { inputs, slopes, output: z };
@@ -152,13 +204,13 @@ impl Mlp {
         let weighted = error.clone() * weight;
         let loss = (error * weighted.clone()).sum() / count;
         let mut delta = weighted * (2.0 / count);
-        let mut parts = Vec::with_capacity(2 * self.flat.layers().len());
-        for (index, &layer) in self.flat.layers().iter().enumerate().rev() {
+        let mut parts = Vec::with_capacity(2 * self.layers.len());
+        for (index, &layer) in self.layers.iter().enumerate().rev() {
             parts.push(delta.clone().sum_dim(0).reshape([layer.outputs]));
             let gradient = inputs[index].clone().transpose().matmul(delta.clone());
             parts.push(gradient.reshape([layer.inputs * layer.outputs]));
             if index > 0 {
-                delta = delta.matmul(self.flat.weight(layer).transpose()) * slopes[index - 1].clone();
+                delta = delta.matmul(self.weight(layer).transpose()) * slopes[index - 1].clone();
             }
         }
         parts.reverse();

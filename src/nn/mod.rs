@@ -4,7 +4,6 @@ pub mod adam;
 pub mod checkpoint;
 pub mod elementwise;
 pub mod features;
-pub mod flat;
 pub mod host;
 #[cfg(feature = "cli")]
 pub mod inception;

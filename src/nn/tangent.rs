@@ -6,9 +6,9 @@
 //! carried on as rows below it (Griewank and Walther 2008, chapter 13). One ordinary pass backwards through these rows
 //! then gives the gradient of any loss made of them, although Burn's automatic differentiation is of first order.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
-use super::flat::{Flat, Layer};
+use super::mlp::Layer;
 use crate::rng::{Rng, Stream};
 
 /// A smooth activation.
@@ -89,7 +89,8 @@ pub struct Trace {
 #[derive(Clone, Debug)]
 pub struct SmoothMlp {
     shape: Shape,
-    flat: Flat,
+    layers: Vec<Layer>,
+    parameters: Tensor<1>,
 }
 
 /// The activation's derivatives of order 0 to `order`.
@@ -171,13 +172,15 @@ impl SmoothMlp {
     /// When there are not [`Shape::parameters`] of them.
     #[must_use]
     pub fn new(shape: Shape, parameters: &[f32], device: &Device) -> Self {
-        Self { shape, flat: Flat::new(shape.layers(), parameters, device) }
+        assert_eq!(parameters.len(), shape.parameters());
+        let data = TensorData::new(parameters.to_vec(), [parameters.len()]);
+        Self::from_tensor(shape, Tensor::from_data(data, device))
     }
 
     /// The network with these parameters, already on the device.
     #[must_use]
     pub fn from_tensor(shape: Shape, parameters: Tensor<1>) -> Self {
-        Self { shape, flat: Flat::from_tensor(shape.layers(), parameters) }
+        Self { shape, layers: shape.layers(), parameters }
     }
 
     /// The shape.
@@ -189,14 +192,23 @@ impl SmoothMlp {
     /// All parameters, flat.
     #[must_use]
     pub fn parameters(&self) -> &Tensor<1> {
-        self.flat.parameters()
+        &self.parameters
+    }
+
+    fn weight(&self, layer: Layer) -> Tensor<2> {
+        let count = layer.inputs * layer.outputs;
+        self.parameters.clone().narrow(0, layer.start, count).reshape([layer.inputs, layer.outputs])
+    }
+
+    fn bias(&self, layer: Layer) -> Tensor<2> {
+        self.parameters.clone().narrow(0, layer.bias(), layer.outputs).reshape([1, layer.outputs])
     }
 
     /// The outputs for rows of inputs.
     #[must_use]
     pub fn forward(&self, mut x: Tensor<2>) -> Tensor<2> {
-        for (index, &layer) in self.flat.layers().iter().enumerate() {
-            x = x.matmul(self.flat.weight(layer)) + self.flat.bias(layer);
+        for (index, &layer) in self.layers.iter().enumerate() {
+            x = x.matmul(self.weight(layer)) + self.bias(layer);
             if index < self.shape.depth {
                 x = match self.shape.activation {
                     Smooth::Silu => activation::silu(x),
@@ -216,9 +228,9 @@ impl SmoothMlp {
         let zeros = along.as_ref().filter(|_| second).map(Tensor::zeros_like);
         let mut jet = Jet { value: x, first: along, second: zeros };
         let (mut inputs, mut before) = (Vec::new(), Vec::new());
-        for (index, &layer) in self.flat.layers().iter().enumerate() {
-            let product = jet.unstacked(jet.stacked().matmul(self.flat.weight(layer)));
-            let z = Jet { value: product.value + self.flat.bias(layer), ..product };
+        for (index, &layer) in self.layers.iter().enumerate() {
+            let product = jet.unstacked(jet.stacked().matmul(self.weight(layer)));
+            let z = Jet { value: product.value + self.bias(layer), ..product };
             inputs.push(jet);
             if index == self.shape.depth {
                 return (z, Trace { inputs, before, directions });
@@ -245,8 +257,8 @@ impl SmoothMlp {
     pub fn pull(&self, trace: Trace, of: Jet) -> (Tensor<1>, Tensor<2>) {
         let Trace { mut inputs, mut before, directions } = trace;
         let mut of = of;
-        let mut parts = Vec::with_capacity(2 * self.flat.layers().len());
-        for (index, &layer) in self.flat.layers().iter().enumerate().rev() {
+        let mut parts = Vec::with_capacity(2 * self.layers.len());
+        for (index, &layer) in self.layers.iter().enumerate().rev() {
             if index < self.shape.depth
                 && let Some(z) = before.pop()
             {
@@ -257,7 +269,7 @@ impl SmoothMlp {
             let stacked = of.stacked();
             let gradient = input.stacked().transpose().matmul(stacked.clone());
             parts.push(gradient.reshape([layer.inputs * layer.outputs]));
-            of = of.unstacked(stacked.matmul(self.flat.weight(layer).transpose()));
+            of = of.unstacked(stacked.matmul(self.weight(layer).transpose()));
         }
         parts.reverse();
         (Tensor::cat(parts, 0), of.value)

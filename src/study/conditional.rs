@@ -13,13 +13,13 @@ pub const STUDY: Study = Study {
         Control::log("sigma-first", 1.0, 50.0, 20.0),
         Control::log("sigma-last", 0.05, 0.9, 0.3),
         Control::whole("level-count", 2, 50, 12),
-        Control::whole("fit-steps", 10, 20_000, 3000),
-        Control::whole("fit-batch", 16, 2048, 256),
+        Control::whole("fit-steps", 10, 20_000, 1500),
+        Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 64),
-        Control::whole("level-steps", 1, 500, 50),
+        Control::whole("fit-width", 8, 256, 48),
+        Control::whole("level-steps", 1, 500, 40),
         Control::log("level-step", 0.005, 0.5, 0.3),
-        Control::whole("chains", 100, 20_000, 2500),
+        Control::whole("chains", 100, 20_000, 1500),
     ],
     figures: &[
         Figure::plane("first", 60.0, &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
@@ -57,7 +57,7 @@ pub const STUDY: Study = Study {
         Claim { key: "weights", source: Source::Report("2-2-6, 2-4") },
     ],
     notes: &["lambda", "network", "step"],
-    brief: "fit-steps=2000",
+    brief: "",
     #[cfg(feature = "engine")]
     run: |desk| Box::pin(work::run(desk)),
 };
@@ -74,8 +74,8 @@ mod work {
         at_most, cosine, flat, mean_error, points, series, share_error, squares, truths, two_modes,
     };
 
-    const JUDGED: usize = 500;
-    const SHOWN: usize = 1200;
+    const JUDGED: usize = 400;
+    const SHOWN: usize = 700;
     /// Root mean square of the data, number by number.
     const DATA: f64 = 5.1;
     /// Every weight with its layer; the same initial weights and the same batches for all.
@@ -96,6 +96,18 @@ mod work {
         sigma: f64,
         x: Vec<[f64; 2]>,
         truth: Vec<[f64; 2]>,
+        /// What the true score leaves of the loss: noise that cannot be known.
+        left: f64,
+    }
+
+    impl Judged {
+        /// Half the mean square distance of `sigma * score` to the true one, and its standard error. Half a square of
+        /// 2, that of unit noise, is 1: the error is a share of it.
+        async fn error(&self, net: &LevelNet) -> Result<(f64, f64), EngineError> {
+            let learned: Vec<[f64; 2]> = points(&net.scaled(&flat(&self.x), self.sigma, true).await?);
+            let (error, spread) = mean_error(&squares(&learned, &self.truth));
+            Ok((0.5 * error, 0.5 * spread))
+        }
     }
 
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
@@ -123,16 +135,28 @@ mod work {
             .map(|(level, &sigma)| {
                 let x = noisy(mixture, desk, sigma, level, JUDGED);
                 let marginal = mixture.at(Level { t: 0.0, alpha: 1.0, sigma });
-                let truth = truths(&marginal, &x).iter().map(|s| s.map(|v| sigma * v)).collect();
-                Judged { sigma, x, truth }
+                let truth: Vec<_> = truths(&marginal, &x).iter().map(|s| s.map(|v| sigma * v)).collect();
+                let left = 1.0 - 0.5 * mean_error(&squares(&truth, &vec![[0.0; 2]; JUDGED])).0;
+                Judged { sigma, x, truth, left: left.max(0.0) }
             })
             .collect();
-        let sampling = sigmas.len() * desk.whole("level-steps");
+        let mut errors = [const { Vec::new() }; WEIGHTS.len()];
+        errors.fill(vec![(f64::NAN, f64::NAN); judged.len()]);
+        let (mut frame, sampling) = (0, sigmas.len() * desk.whole("level-steps"));
         for step in 0..=steps {
             let last = step == steps;
             desk.progress(step, steps + sampling);
             if last || desk.due() {
-                judge(desk, &nets, &judged, chosen, last).await?;
+                // One level a frame, so that frames stay quick; at the end all.
+                let level = frame % judged.len();
+                let levels = if last { 0..judged.len() } else { level..level + 1 };
+                for (net, errors) in nets.iter().zip(&mut errors) {
+                    for level in levels.clone() {
+                        errors[level] = judged[level].error(net).await?;
+                    }
+                }
+                frame += 1;
+                draw_errors(desk, &judged, &errors, chosen, last);
             }
             if last {
                 break;
@@ -158,40 +182,22 @@ mod work {
         })
     }
 
-    /// Level by level half the square distance of `sigma * score` to the true one, and to what it was trained on.
-    async fn judge(
-        desk: &Desk,
-        nets: &[LevelNet],
-        judged: &[Judged],
-        chosen: usize,
-        last: bool,
-    ) -> Result<(), EngineError> {
-        let mut worst = [(0.0, 0.0); WEIGHTS.len()];
-        for (which, (net, (_, _, layer))) in nets.iter().zip(WEIGHTS).enumerate() {
-            let (mut errors, mut losses) = (Vec::new(), Vec::new());
-            for Judged { sigma, x, truth } in judged {
-                let learned: Vec<[f64; 2]> = points(&net.scaled(&flat(x), *sigma, true).await?);
-                // Half a square of 2, that of unit noise, is 1: the error is a share of it.
-                let (error, spread) = mean_error(&squares(&learned, truth));
-                let (error, spread) = (0.5 * error, 0.5 * spread);
-                if error > worst[which].0 {
-                    worst[which] = (error, spread);
-                }
-                errors.extend([*sigma, error]);
-                // The noise that cannot be known adds what the true score leaves of it.
-                let left = 1.0 - 0.5 * mean_error(&squares(truth, &vec![[0.0; 2]; JUDGED])).0;
-                losses.extend([*sigma, error + left.max(0.0)]);
-            }
-            desk.draw("by-level", layer, errors);
+    /// The errors by level, as far as they are known, and the losses that follow from those of the chosen weight.
+    fn draw_errors(desk: &Desk, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: usize, last: bool) {
+        let mut worst = [(f64::NAN, f64::NAN); WEIGHTS.len()];
+        for (which, (errors, (_, _, layer))) in errors.iter().zip(WEIGHTS).enumerate() {
+            let known = || judged.iter().zip(errors).filter(|(_, (error, _))| error.is_finite());
+            desk.draw("by-level", layer, known().flat_map(|(level, &(error, _))| [level.sigma, error]));
             if which == chosen {
+                let losses = known().flat_map(|(level, &(error, _))| [level.sigma, error + level.left]);
                 desk.draw("by-level", "level-loss", losses);
             }
+            worst[which] = known().map(|(_, &error)| error).fold(worst[which], |a, b| if b.0 < a.0 { a } else { b });
         }
         desk.tell("all-levels", worst[chosen], at_most(0.1), last);
         let [(squared, squared_error), _, (one, one_error)] = worst;
         let spread = (squared_error / squared).hypot(one_error / one);
         desk.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
-        Ok(())
     }
 
     async fn sample(

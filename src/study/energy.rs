@@ -94,7 +94,7 @@ mod work {
     /// Cells along a side of the grid of integrals.
     const SIDE: usize = 64;
     const ARROWS: usize = 15;
-    const JUDGED: usize = 1500;
+    const JUDGED: usize = 400;
     /// Step of the Langevin dynamics that makes negatives.
     const EPSILON: f64 = 0.05;
 

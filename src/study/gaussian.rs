@@ -222,6 +222,6 @@ mod work {
             let left = from + i as f64 * width;
             [left, 0.0, count * one, left + width, 0.0, count * one]
         });
-        desk.draw("fit", "data", steps.collect::<Vec<_>>());
+        desk.draw("fit", "data", steps);
     }
 }

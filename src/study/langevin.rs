@@ -76,7 +76,7 @@ mod work {
     use crate::study::tools::{cosine, flat, heat, points, series, share_error};
 
     /// Points drawn of a cloud.
-    const SHOWN: usize = 1500;
+    const SHOWN: usize = 700;
     /// Where the modes are: this and its opposite.
     const MODE: [f64; 2] = [5.0, 5.0];
 
@@ -124,7 +124,7 @@ mod work {
         }
 
         fn draw(&self, desk: &Desk, key: &str, at: impl Fn(&S) -> [f64; 2]) {
-            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at).collect::<Vec<_>>());
+            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at));
             desk.draw("weights", key, series(&self.shares));
         }
 

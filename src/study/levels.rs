@@ -120,8 +120,8 @@ mod work {
     /// Standard deviation of a mode along every axis.
     const STD: f64 = 0.3;
     /// Rounds of training and sampling with a network, training steps of each, and samples.
-    const AVERAGED: usize = 40;
-    const BETWEEN: usize = 50;
+    const AVERAGED: usize = 80;
+    const BETWEEN: usize = 25;
     const SAMPLED: usize = 500;
     /// Half the distance of the modes.
     const REACH: f64 = 6.0;
@@ -284,7 +284,7 @@ mod work {
             let share = p.5 / (p.2 * p.2);
             [share, variance_ratio(share, p.4, gamma(p), 1.0)]
         });
-        desk.draw("variance", "published", published.collect::<Vec<_>>());
+        desk.draw("variance", "published", published);
     }
 
     /// Annealed Langevin dynamics as NCSNv2's code does it: `x + a score + sqrt(2 a) z`.
@@ -368,7 +368,7 @@ mod work {
             for step in (round - 1) * BETWEEN..round * BETWEEN {
                 desk.turn().await;
                 let mut rng = desk.rng(Stream::Batch, step as u32);
-                let x = flat(&mixture.draw(&mut rng, 64));
+                let x = flat(&mixture.draw(&mut rng, 32));
                 let noise = rng.normals(x.len());
                 net.train(&x, &noise, |i| sigmas[(i + step) % sigmas.len()], Lambda::Squared, 2e-2);
             }
@@ -379,8 +379,8 @@ mod work {
                 let mut rng = desk.rng(Stream::Test, round as u32);
                 let mut x: Vec<f32> = rng.normals(2 * SAMPLED).iter().map(|z| sigmas[0] as f32 * z).collect();
                 for &sigma in &sigmas {
-                    for _ in 0..8 {
-                        net.langevin(desk, &mut x, sigma, 0.4 * sigma * sigma, &mut rng, average).await?;
+                    for _ in 0..5 {
+                        net.langevin(desk, &mut x, sigma, 0.5 * sigma * sigma, &mut rng, average).await?;
                     }
                 }
                 net.denoise(&mut x, sigmas[sigmas.len() - 1], average).await?;

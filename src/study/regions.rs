@@ -13,10 +13,10 @@ pub const STUDY: Study = Study {
     controls: &[
         Control::real("weight", 0.5, 0.99, 0.8),
         Control::choice("matching", &["sliced", "implicit", "explicit"], "sliced"),
-        Control::whole("fit-steps", 10, 20_000, 2000),
+        Control::whole("fit-steps", 10, 20_000, 1500),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 64),
+        Control::whole("fit-width", 8, 256, 48),
     ],
     figures: &[
         Figure::plane(
@@ -70,10 +70,11 @@ mod work {
     };
 
     /// Sides of the grids of errors and of arrows.
-    const SIDE: usize = 48;
+    const SIDE: usize = 36;
     const ARROWS: usize = 17;
-    /// Points behind a divergence.
+    /// Points behind a divergence at the end, and on the way, where a frame must be quick.
     const JUDGED: usize = 1000;
+    const GLANCED: usize = 200;
 
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
         let mixture = two_modes(desk.real("weight"));
@@ -111,8 +112,9 @@ mod work {
             desk.progress(step, steps);
             if last || desk.due() {
                 let learned = |scores: Vec<f32>| points::<2>(&scores);
-                let on_data = squares(&learned(net.scores(&flat(&data), &[]).await?), &data_truth);
-                let outside = squares(&learned(net.scores(&flat(&between), &[]).await?), &between_truth);
+                let count = if last { JUDGED } else { GLANCED };
+                let on_data = squares(&learned(net.scores(&flat(&data[..count]), &[]).await?), &data_truth);
+                let outside = squares(&learned(net.scores(&flat(&between[..count]), &[]).await?), &between_truth);
                 let ((on_data, data_error), (outside, outside_error)) = (mean_error(&on_data), mean_error(&outside));
                 near.extend([step as f64, 0.5 * on_data]);
                 far.extend([step as f64, 0.5 * outside]);

@@ -18,17 +18,13 @@ fn claims(page: &Page) -> (Vec<String>, usize) {
 }
 
 /// Other settings under which a study's claims hold too.
-const OTHERS: &[(&str, &str)] = &[
-    ("langevin-weights", "score-source=learned"),
-    ("energy", "energy-training=denoising&fit-steps=800"),
-];
+const OTHERS: &[(&str, &str)] =
+    &[("langevin-weights", "score-source=learned"), ("energy", "energy-training=denoising&fit-steps=800")];
 
 /// Opens a study with these settings, waits for its end, and checks what the page shows of it.
 fn holds(page: &Page, study: &Study, settings: &str) {
     page.go(&format!("#experiment={}&{settings}&device=cpu&seed=1&run=1", study.id));
-    page.until(&format!("{} is on the page", study.id), SOON, || {
-        (page.value("experiment") == study.id).then_some(())
-    });
+    page.until(&format!("{} is on the page", study.id), SOON, || (page.value("experiment") == study.id).then_some(()));
     over(page, study);
     let (bad, count) = claims(page);
     assert_eq!(count, study.claims.len(), "{}", study.id);
@@ -50,10 +46,9 @@ fn over(page: &Page, study: &Study) {
     page.until(&format!("{} is over", study.id), LATE, || {
         let state = page.state()?;
         assert!(state != "failed", "{}: {}", study.id, page.text("error"));
-        let measured = page.browser.script(
-            "return [...document.querySelectorAll(`[data-testid='claim']`)].every(e => e.dataset.value);",
-            &[],
-        );
+        let measured = page
+            .browser
+            .script("return [...document.querySelectorAll(`[data-testid='claim']`)].every(e => e.dataset.value);", &[]);
         (state == "done" && measured.as_bool() == Some(true)).then_some(())
     });
 }
