@@ -49,17 +49,26 @@ fn losses_and_gradients_of_score_matching_are_those_of_pytorchs_double_backward(
             energy,
         };
         let net = ScoreNet::from_parameters(form, &opened, &numbers(&case["parameters"]));
-        let [x, extra, target, weight, direction] =
-            ["x", "extra", "target", "weight", "direction"].map(|key| numbers(&case[key]));
+        let [x, extra, target, weight, direction, second, negatives] =
+            ["x", "extra", "target", "weight", "direction", "second", "negatives"].map(|key| numbers(&case[key]));
         let score = now(net.scores(&x, &extra)).expect("scores");
         assert_close("score", &score, &numbers(&case["score"]), ROUNDING);
-        let objectives = [
+        let two = [direction.clone(), second].concat();
+        let mut objectives = vec![
             ("implicit", Objective::Implicit),
             ("sliced", Objective::Sliced { directions: &direction }),
+            ("two_slices", Objective::Sliced { directions: &two }),
             ("regression", Objective::Regression { target: &target, weight: &weight }),
         ];
+        if energy {
+            let decay = golden["decay"].as_f64().expect("a decay");
+            objectives.push(("contrast", Objective::Contrast { negatives: &negatives, decay }));
+        }
+        // What comes with the points comes with those they are contrasted with.
+        let twice = extra.repeat(2);
         for (name, objective) in objectives {
-            let (loss, gradient) = net.gradient(&x, &extra, objective);
+            let extra = if name == "contrast" { &twice } else { &extra };
+            let (loss, gradient) = net.gradient(&x, extra, objective);
             let theirs = case[name]["loss"].as_f64().expect("a loss") as f32;
             assert_close(&format!("{name}, energy {energy}: loss"), &read(loss), &[theirs], ROUNDING);
             let what = format!("{name}, energy {energy}: gradient");

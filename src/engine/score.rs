@@ -63,7 +63,7 @@ pub enum Objective<'a> {
     },
     /// Contrastive divergence (Hinton 2002): the energy of the points less that of these; only for energies.
     Contrast {
-        /// Points made by the model.
+        /// Points made by the model. Their numbers in `extra` follow those of the others.
         negatives: &'a [f32],
         /// Weight of the square of the energies, which keeps them near 0.
         decay: f64,

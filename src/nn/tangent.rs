@@ -31,16 +31,7 @@ impl Shape {
     /// The layers, first to last.
     #[must_use]
     pub fn layers(self) -> Vec<Layer> {
-        let mut start = 0;
-        (0..=self.depth)
-            .map(|index| {
-                let inputs = if index == 0 { self.inputs } else { self.width };
-                let outputs = if index == self.depth { self.outputs } else { self.width };
-                let layer = Layer { inputs, outputs, start };
-                start = layer.end();
-                layer
-            })
-            .collect()
+        Layer::stack(self.inputs, self.width, self.depth, self.outputs)
     }
 
     /// Number of parameters.
