@@ -297,6 +297,6 @@ async fn numbers(matrix: Matrix) -> Result<Vec<f32>, DeviceError> {
     match matrix.into_numbers() {
         Ok(numbers) => Ok(numbers),
         Err(_) if host::ONLY => Ok(Vec::new()),
-        Err(tensor) => read(tensor).await,
+        Err(tensor) => read(*tensor).await,
     }
 }

@@ -143,7 +143,7 @@ pub struct Average {
 #[derive(Clone, Debug)]
 enum Both {
     Host(Moments),
-    Device(TensorMoments),
+    Device(Box<TensorMoments>),
 }
 
 impl Average {
@@ -154,7 +154,7 @@ impl Average {
         let moments = if host::is_host(device) {
             Both::Host(Moments::new(count))
         } else {
-            Both::Device(TensorMoments::new(count, device))
+            Both::Device(Box::new(TensorMoments::new(count, device)))
         };
         Self { value: parameters.clone(), moments, device: device.clone() }
     }
@@ -177,7 +177,7 @@ impl Average {
                 Matrix::new(parameters, 1, &self.device)
             }
             (Both::Device(moments), (Err(parameters), Err(average), Err(gradient))) if !host::ONLY => {
-                let flat = |tensor: Tensor<2>| tensor.flatten::<1>(0, 1);
+                let flat = |tensor: Box<Tensor<2>>| tensor.flatten::<1>(0, 1);
                 let (parameters, average) = moments.update(flat(parameters), flat(average), flat(gradient), update);
                 self.value = average.unsqueeze_dim::<2>(1).into();
                 parameters.unsqueeze_dim::<2>(1).into()

@@ -93,10 +93,10 @@ impl Matrix {
     ///
     /// # Errors
     /// The tensor, on every device but the CPU.
-    pub fn into_numbers(self) -> Result<Vec<f32>, Tensor<2>> {
+    pub fn into_numbers(self) -> Result<Vec<f32>, Box<Tensor<2>>> {
         match self.0 {
             Form::Host(numbers) => Ok(numbers.values),
-            Form::Device(tensor) => Err(tensor),
+            Form::Device(tensor) => Err(Box::new(tensor)),
         }
     }
 

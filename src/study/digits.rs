@@ -257,7 +257,7 @@ mod work {
         let digit = |column: usize, row: usize| {
             let index = row * ACROSS / 2 + column / 2;
             let sample = samples.chunks_exact(PIXELS).nth(index);
-            if column % 2 == 0 { sample } else { nearest.get(index).map(|&near| digits.digit(near)) }
+            if column.is_multiple_of(2) { sample } else { nearest.get(index).map(|&near| digits.digit(near)) }
         };
         desk.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
         desk.turn().await;

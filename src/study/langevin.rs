@@ -137,7 +137,7 @@ mod work {
     /// Where the chains' score comes from.
     enum Source {
         Exact,
-        Learned(LevelNet),
+        Learned(Box<LevelNet>),
     }
 
     impl Source {
@@ -186,7 +186,7 @@ mod work {
                 net.wait().await?;
             }
         }
-        Ok(Source::Learned(net))
+        Ok(Source::Learned(Box::new(net)))
     }
 
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
