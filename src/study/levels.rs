@@ -396,11 +396,12 @@ mod work {
             desk.draw("averaging", "averaged-weights", averaged.iter().copied());
             desk.progress(all - AVERAGED + round, all);
         }
-        // The first rounds are those of a network that has learned too little for either.
+        // The first rounds are those of a network that has learned too little for either. Not by how much: with bad
+        // weights chains can run away, and one such round would outweigh all others.
         let pairs = last.chunks_exact(2).zip(averaged.chunks_exact(2)).skip(AVERAGED / 5);
-        let gains: Vec<f64> = pairs.map(|(last, averaged)| (last[1] / averaged[1]).ln()).collect();
-        let (gain, error) = mean_error(&gains);
-        desk.conclude("averaging", gain, error, [0.0, f64::INFINITY]);
+        let better: Vec<bool> = pairs.map(|(last, averaged)| averaged[1] < last[1]).collect();
+        let share = better.iter().filter(|better| **better).count() as f64 / better.len() as f64;
+        desk.conclude("averaging", share, share_error(share, better.len()), [0.5, 1.0]);
         Ok(())
     }
 }
