@@ -195,7 +195,7 @@ mod tests {
         let mut random = Rng::new(6, Stream::Data, 0);
         for _ in 0..1_000 {
             // Odd numbers from 2^53 to 2^54 are in the middle of two doubles, and so are they over powers of two.
-            let middle = (1u128 << 53) + (u128::from(random.bits()) << 21) + u128::from(random.bits() >> 11) | 1;
+            let middle = ((1u128 << 53) + (u128::from(random.bits()) << 21) + u128::from(random.bits() >> 11)) | 1;
             for halvings in [0, 20, 31] {
                 let digits = middle * 5u128.pow(halvings);
                 same(&format!("{digits}e-{halvings}"));
