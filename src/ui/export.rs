@@ -9,8 +9,8 @@ use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement,
 use super::element::{Element, element};
 use super::parts::{chooser, quiet};
 use super::state::{Page, effect, page, start};
-use crate::lab::Session;
 use crate::lab::settings::{from_values, to_json};
+use crate::lab::{ExperimentId, Session};
 use crate::protocol::Bytes;
 
 /// Largest file that is read: the largest network's weights take 8 MB.
@@ -146,7 +146,8 @@ pub fn share() -> Element {
         copied.set(false);
     });
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
-    let pictures = move || super::images::are_shown(page);
+    // Only networks in the plane are trained here and take their samples along as numbers.
+    let elsewhere = move || page.config.with(|c| c.experiment != ExperimentId::Plane);
     let untrained = move || page.session.with(|s| !Session::has_weights(s));
     let without_samples =
         move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
@@ -156,14 +157,14 @@ pub fn share() -> Element {
     let copy = element("button").attribute("type", "button").test_id("copy").press(copy).words(copied_or_not);
     let files = element("div").class("row wrap").holds(&[
         quiet("export-samples", "action.export-samples", move || samples(page))
-            .gone_when(pictures)
+            .gone_when(elsewhere)
             .attribute_when("disabled", without_samples),
         quiet("export-losses", "action.export-losses", move || losses(page))
-            .gone_when(pictures)
+            .gone_when(elsewhere)
             .attribute_when("disabled", move || page.losses.with(Vec::is_empty)),
         quiet("export-config", "action.export-config", move || settings(page)),
         quiet("export-weights", "action.export-weights", move || page.tell(Session::export))
-            .gone_when(pictures)
+            .gone_when(elsewhere)
             .attribute_when("disabled", untrained),
     ]);
     element("section")

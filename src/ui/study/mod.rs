@@ -135,10 +135,8 @@ pub fn stage(study: &'static Study) -> Vec<Element> {
         element("div")
             .class("column")
             .holds(&[element("section").class("figures").test_id("figures").holds(&figures), claims::claims(study)]),
-        element("div").class("column").holds(&[
-            panels::play(),
-            element("div").class("side").holds(&[settings, panels::device(), export::share()]),
-        ]),
+        element("div").class("column").holds(&[panels::play(), element("div").class("side").child(settings)]),
+        element("div").class("side below").holds(&[panels::device(), export::share()]),
     ]);
     vec![tour(study), stage]
 }
