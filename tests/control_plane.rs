@@ -1,13 +1,15 @@
 //! Control in the plane: conditions on mixtures in closed form, and sampling runs that obey them.
 
+mod support;
+
 use scorefield::data::metrics::{Floor, Slices};
 use scorefield::data::{Condition, Dataset, Exact, Mixture};
 use scorefield::diffusion::{Level, NoiseUse, Schedule, now};
 use scorefield::lab::{
-    ControlId, Controlled, DatasetId, Drawing, FIELDS, Kind, RunConfig, ScheduleId, SolverId, SpacingId, Value,
-    planned_evaluations,
+    ControlId, Controlled, DatasetId, Drawing, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations,
 };
 use scorefield::rng::{Rng, Stream};
+use support::anything;
 
 fn three() -> Mixture {
     Mixture::from_components([(0.5, [-0.8, 0.3], 0.35), (0.3, [0.9, 0.8], 0.2), (0.2, [0.4, -1.1], 0.5)])
@@ -245,26 +247,9 @@ fn every_data_set_has_classes_for_all_of_its_components() {
     }
 }
 
-/// A configuration with every field anywhere in its range, small enough to run.
-fn anything(rng: &mut Rng) -> RunConfig {
-    let mut config = RunConfig::default();
-    for field in FIELDS {
-        let value = match field.kind {
-            Kind::Choice(ids) => Value::Choice(ids[rng.below(ids.len() as u32) as usize]),
-            Kind::Whole { min, max } => Value::Whole(match rng.below(4) {
-                0 => min,
-                1 => max,
-                _ => min + rng.below((max - min).saturating_add(1)),
-            }),
-            Kind::Real { min, max, .. } => Value::Real(match rng.below(4) {
-                0 => min,
-                1 => max,
-                _ => min + (max - min) * rng.uniform(),
-            }),
-            Kind::Drawing | Kind::Word | Kind::Picture => continue,
-        };
-        assert_eq!(field.set(&mut config, value), None, "{}", field.key);
-    }
+/// [`anything`], small enough to run.
+fn anything_small(rng: &mut Rng) -> RunConfig {
+    let mut config = anything(rng);
     config.samples = 3;
     config.steps = config.steps.min(1 + rng.below(60));
     config.corrections = config.corrections.min(3);
@@ -277,7 +262,7 @@ fn anything(rng: &mut Rng) -> RunConfig {
 fn every_controlled_configuration_in_range_ends_finite_with_the_evaluations_it_planned() {
     let mut rng = Rng::new(6, Stream::Test, 0);
     for _ in 0..600 {
-        let config = anything(&mut rng);
+        let config = anything_small(&mut rng);
         if config.solver == SolverId::Rk45 && rng.below(4) > 0 {
             continue;
         }

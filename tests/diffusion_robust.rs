@@ -3,32 +3,9 @@
 mod support;
 
 use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, State, now};
-use scorefield::lab::{FIELDS, Kind, RunConfig, ScheduleId, SolverId, SpacingId, Value};
+use scorefield::lab::{RunConfig, ScheduleId, SolverId, SpacingId};
 use scorefield::rng::{Rng, Stream};
-use support::{Batch, Gaussian};
-
-/// A configuration with every field anywhere in its range.
-fn anything(rng: &mut Rng) -> RunConfig {
-    let mut config = RunConfig::default();
-    for field in FIELDS {
-        let value = match field.kind {
-            Kind::Choice(ids) => Value::Choice(ids[rng.below(ids.len() as u32) as usize]),
-            Kind::Whole { min, max } => Value::Whole(match rng.below(4) {
-                0 => min,
-                1 => max,
-                _ => min + rng.below((max - min).saturating_add(1)),
-            }),
-            Kind::Real { min, max, .. } => Value::Real(match rng.below(4) {
-                0 => min,
-                1 => max,
-                _ => min + (max - min) * rng.uniform(),
-            }),
-            Kind::Drawing | Kind::Word | Kind::Picture => continue,
-        };
-        assert_eq!(field.set(&mut config, value), None, "{}", field.key);
-    }
-    config
-}
+use support::{Batch, Gaussian, anything};
 
 /// An exact denoiser that counts how often it is asked.
 struct Counted {

@@ -1,15 +1,13 @@
 //! Files of weights: every layout and container, what is refused, and what hostile files cost.
 #![cfg(feature = "cpu")]
-// The allocator below is the only way to see how much memory a file can ask for.
-#![allow(unsafe_code)]
 
+#[path = "support/counting.rs"]
+mod counting;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use burn::tensor::{Device, f16};
+use counting::peak;
 use safetensors::tensor::{Dtype, TensorView};
 use scorefield::diffusion::Level;
 use scorefield::nn::checkpoint::{
@@ -26,44 +24,6 @@ const DDIM: &[u8] = include_bytes!("golden/unet_tiny_ddim.ckpt");
 const DDIM_LEGACY: &[u8] = include_bytes!("golden/unet_tiny_ddim_legacy.ckpt");
 const VIEWS: &[u8] = include_bytes!("golden/unet_views.pt");
 const ATTACK: &[u8] = include_bytes!("golden/unet_attack.pt");
-
-/// Counts the bytes that the current thread holds.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + change);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
-    });
-}
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The result, and the most bytes held at once beyond those held before.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.get();
-    PEAK.set(before);
-    let result = work();
-    (result, (PEAK.get() - before).max(0) as usize)
-}
 
 fn tiny() -> UNetConfig {
     UNetConfig {

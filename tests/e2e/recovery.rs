@@ -51,6 +51,33 @@ fn a_worker_that_dies_is_a_message_and_a_restart_goes_on_from_the_last_checkpoin
 }
 
 #[test]
+fn a_lost_gpu_is_a_message_and_a_restart_goes_on_with_the_weights_so_far() {
+    let page = Page::open(
+        "lost-gpu",
+        "#dataset=mixture&device=gpu&width=8&depth=1&batch=16&training-steps=100000&samples=16&steps=2&seed=3",
+    );
+    page.wait_for(&["idle"], LATE);
+    page.press("train");
+    let before = page.until("a checkpoint arrives", LATE, || kept(&page).filter(|&steps| steps > 0.0));
+    page.browser.crash_gpu();
+    page.wait_for(&["failed"], LATE);
+    let message = page.text("error");
+    let numbers: Vec<f64> = message.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let said = *numbers.first().unwrap_or_else(|| panic!("no number of steps in: {message}"));
+    assert!(said >= before, "{said} steps are said to be kept, {before} were: {message}");
+
+    page.press("recover");
+    page.wait_for(&["running"], LATE);
+    assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
+    let progress = || page.text("status").split_whitespace().find_map(|word| word.parse::<f64>().ok());
+    let step = page.until("the training goes on", LATE, || progress().filter(|&step| step > said));
+    assert!(step > said, "step {step} after a checkpoint of {said}");
+    page.press("stop");
+    page.wait_for(&["done"], LATE);
+    page.close_after_trouble();
+}
+
+#[test]
 fn a_worker_that_dies_while_nothing_goes_on_can_be_started_again() {
     let page = Page::open("crash-idle", &format!("{SMALL}&training-steps=20"));
     page.wait_for(&["idle"], SOON);

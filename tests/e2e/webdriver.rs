@@ -166,6 +166,11 @@ impl Browser {
         self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
     }
 
+    /// Ends the browser's GPU process, and every WebGPU device with it.
+    pub fn crash_gpu(&self) {
+        self.tell("Browser.crashGpuProcess", &json!({}));
+    }
+
     /// Loads the page again.
     pub fn reload(&self) {
         self.ask("POST", "/refresh", &json!({})).expect("the page loads again");

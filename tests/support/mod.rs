@@ -1,7 +1,9 @@
-//! Exact denoisers of simple data, for the tests of the mathematics.
+//! Exact denoisers of simple data and random configurations, for the tests of the mathematics.
 #![allow(dead_code)]
 
 use scorefield::diffusion::{Denoiser, Estimate, Level, State};
+use scorefield::lab::{FIELDS, Kind, RunConfig, Value};
+use scorefield::rng::Rng;
 
 /// Data `N(mean, variance)` in one dimension.
 #[derive(Clone, Copy, Debug)]
@@ -125,4 +127,27 @@ impl Denoiser<Batch> for Mixture {
     async fn estimate(&mut self, x: &Batch, level: Level) -> Estimate<Batch> {
         each(x, |x| self.believe(x, level))
     }
+}
+
+/// A configuration with every field anywhere in its range.
+pub fn anything(rng: &mut Rng) -> RunConfig {
+    let mut config = RunConfig::default();
+    for field in FIELDS {
+        let value = match field.kind {
+            Kind::Choice(ids) => Value::Choice(ids[rng.below(ids.len() as u32) as usize]),
+            Kind::Whole { min, max } => Value::Whole(match rng.below(4) {
+                0 => min,
+                1 => max,
+                _ => min + rng.below((max - min).saturating_add(1)),
+            }),
+            Kind::Real { min, max, .. } => Value::Real(match rng.below(4) {
+                0 => min,
+                1 => max,
+                _ => min + (max - min) * rng.uniform(),
+            }),
+            Kind::Drawing | Kind::Word | Kind::Picture => continue,
+        };
+        assert_eq!(field.set(&mut config, value), None, "{}", field.key);
+    }
+    config
 }
