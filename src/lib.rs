@@ -19,7 +19,7 @@
 //!
 //! # Modules, from the ground up
 //!
-//! * [`rng`], [`diffusion`], [`data`], [`plot`]: pure, no browser and no tensor library;
+//! * [`rng`], [`decimal`], [`diffusion`], [`data`], [`plot`]: pure, no browser and no tensor library;
 //! * [`lab`], [`share`], [`protocol`], [`wire`]: what a run is, as a link, and what page and worker say to each other;
 //!   pure too;
 //! * [`study`]: the experiments of the report, one file each;
@@ -30,6 +30,7 @@
 //! * `ui` (feature `ui`, wasm32): the page. It never sees `nn` or `engine`.
 
 pub mod data;
+pub mod decimal;
 pub mod diffusion;
 pub mod lab;
 pub mod plot;

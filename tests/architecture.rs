@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules of the crate, and the crate modules they must not mention.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("rng.rs", &["data", "diffusion", "engine", "lab", "nn", "plot", "protocol", "share", "ui", "worker"]),
+    ("decimal.rs", &["data", "diffusion", "engine", "lab", "nn", "plot", "protocol", "share", "ui", "worker"]),
     ("diffusion", &["data", "engine", "lab", "nn", "plot", "protocol", "share", "ui", "worker"]),
     ("plot", &["data", "diffusion", "engine", "lab", "nn", "protocol", "share", "ui", "worker"]),
     ("data", &["engine", "nn", "share", "ui", "worker"]),

@@ -10,6 +10,7 @@ use super::choices::{
 use super::config::RunConfig;
 use super::drawing::Drawing;
 use super::images::{Picture, Word};
+use crate::decimal::real;
 
 /// What values a field takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,10 +152,8 @@ impl Field {
         match self.kind {
             Kind::Choice(ids) => ids.iter().find(|&&id| id == text).map(|id| Value::Choice(id)),
             // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
-            Kind::Whole { .. } => {
-                text.parse::<f64>().ok().filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32))
-            }
-            Kind::Real { .. } => text.parse::<f64>().ok().map(Value::Real),
+            Kind::Whole { .. } => real(text).filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
+            Kind::Real { .. } => real(text).map(Value::Real),
             Kind::Word => Some(Value::Word(Word::new(text))),
             Kind::Picture => Picture::from_text(text).map(Value::Picture),
             Kind::Drawing => None,
@@ -192,7 +191,7 @@ impl Field {
             self.set(config, value);
             return damaged.then_some(Correction::Trimmed);
         }
-        let negative = matches!(self.kind, Kind::Whole { .. }) && text.starts_with('-') && text.parse() != Ok(0.0);
+        let negative = matches!(self.kind, Kind::Whole { .. }) && text.starts_with('-') && real(text) != Some(0.0);
         let correction = self.set(config, value);
         if negative && correction.is_none() { Some(Correction::Clamped) } else { correction }
     }

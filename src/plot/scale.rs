@@ -1,6 +1,7 @@
 //! Linear and logarithmic scales and their ticks.
 
 use super::label::{number, trimmed};
+use crate::decimal::real;
 
 /// How values become positions between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +121,7 @@ fn decade(value: f64) -> f64 {
 
 /// Correctly rounded, unlike repeated multiplication: `1e-3` prints as `0.001`.
 fn power_of_ten(exponent: i32) -> f64 {
-    format!("1e{exponent}").parse().unwrap_or(1.0)
+    real(&format!("1e{exponent}")).unwrap_or(1.0)
 }
 
 /// The least of 1, 2 and 5 times powers of ten that is not below `step`.

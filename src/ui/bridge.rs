@@ -12,6 +12,7 @@ use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, W
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
 use super::{export, images};
+use crate::decimal::real;
 use crate::lab::session::Action;
 use crate::lab::{Slot, field};
 use crate::protocol::{Command, Event, Failure, FailureKind};
@@ -127,7 +128,7 @@ async fn fetch(page: Page, slot: Slot) -> Result<(), JsValue> {
     if !response.ok() {
         return Err(JsValue::from_str(&format!("{address}: {}", response.status())));
     }
-    let length = response.headers().get("content-length")?.and_then(|l| l.parse::<f64>().ok());
+    let length = response.headers().get("content-length")?.and_then(|l| real(&l));
     let Some(body) = response.body() else { return Ok(()) };
     let reader: ReadableStreamDefaultReader = body.get_reader().dyn_into()?;
     let (mut received, mut told) = (0.0, 0.0);

@@ -1,10 +1,11 @@
 //! Curves: the schedule, the loss, the quality.
 
-use leptos::prelude::*;
-
-use super::state::{memo, page, t, text};
+use super::element::{Element, drawing, element};
+use super::parts;
+use super::signal::{Memo, memo};
+use super::state::page;
 use crate::diffusion::Schedule;
-use crate::plot::chart::{Frame, LineChart, Series};
+use crate::plot::chart::{Frame, Line, LineChart, Series};
 use crate::plot::curve::smoothed;
 use crate::plot::label::number;
 use crate::plot::scale::Scale;
@@ -47,45 +48,28 @@ fn drawn(chart: &LineChart, now: Option<f64>, [along, up]: &[String; 2]) -> Stri
     svg
 }
 
-/// A chart with its title and its legend.
-#[component]
-pub fn Chart(
-    /// Key of the title.
-    title: &'static str,
-    /// Key of the sentence shown while there is nothing to draw; empty when there always is.
-    #[prop(default = "")]
-    empty: &'static str,
-    /// Keys of the titles of the horizontal and the vertical axis, with their units.
-    axes: [&'static str; 2],
-    /// The chart, and the place of the moment on its horizontal axis.
-    chart: Memo<Option<(LineChart, Option<f64>)>>,
-) -> impl IntoView {
+/// A chart, and the place of the moment on its horizontal axis; nothing while there is nothing to draw.
+type Drawn = Option<(LineChart, Option<f64>)>;
+
+/// A chart with its title, its legend, and the titles of the horizontal and the vertical axis with their units. `empty`
+/// is the key of the sentence shown while there is nothing to draw; it is empty when there always is.
+pub fn chart(title: &'static str, empty: &'static str, axes: [&'static str; 2], chart: Memo<Drawn>) -> Element {
     let page = page();
     let measured = !empty.is_empty();
     let legend = move || {
         chart.with(|chart| {
             let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
-            lines
-                .map(|line| {
-                    let (dashes, colour) = (line.dashes, line.colour.css());
-                    // The last point of a schedule says nothing; that of a measurement is the news.
-                    let last = line.last.filter(|_| measured).map(|v| number(v, 3)).unwrap_or_default();
-                    view! {
-                        <span class="entry">
-                            <svg class="key" viewBox="0 0 20 6" aria-hidden="true">
-                                <path class="line" d="M0 3H20" stroke=colour stroke-dasharray=dashes />
-                            </svg>
-                            {line.name.clone()}
-                            " "
-                            <bdi>{last}</bdi>
-                        </span>
-                    }
-                })
-                .collect_view()
-                .into_any()
+            let entry = |line: &Line| {
+                // The last point of a schedule says nothing; that of a measurement is the news.
+                let last = line.last.filter(|_| measured).map(|v| number(v, 3)).unwrap_or_default();
+                let key = parts::key("M0 3H20", &line.colour.css(), line.dashes);
+                let last = element("bdi").plain(&last);
+                element("span").class("entry").child(key).plain(&line.name).plain(" ").child(last)
+            };
+            lines.map(entry).collect()
         })
     };
-    let described = text(move || {
+    let described = move || {
         let lines = chart.with(|chart| {
             let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
             let parts: Vec<String> =
@@ -93,35 +77,34 @@ pub fn Chart(
             parts.join(", ")
         });
         format!("{}. {lines}", page.text(title))
-    });
-    view! {
-        <figure class="chart">
-            <figcaption>
-                <strong>{t(title)}</strong>
-                <span class="legend">{legend}</span>
-            </figcaption>
-            <Show when=move || chart.with(Option::is_some) fallback=move || view! { <p class="empty">{t(empty)}</p> }>
-                <svg
-                    class="plot"
-                    dir="ltr"
-                    role="img"
-                    aria-label=described
-                    viewBox=format!("0 0 {} {}", SMALL.width, SMALL.height)
-                    inner_html=move || {
-                        // Isolated, so that a title runs in its own direction in a chart that runs from left to right.
-                        let titles = axes.map(|key| format!("\u{2068}{}\u{2069}", page.text(key)));
-                        chart.with(|chart| chart.as_ref().map(|(c, now)| drawn(c, *now, &titles)).unwrap_or_default())
-                    }
-                />
-            </Show>
-        </figure>
-    }
-    .into_any()
+    };
+    let inside = move || {
+        // Isolated, so that a title runs in its own direction in a chart that runs from left to right.
+        let titles = axes.map(|key| format!("\u{2068}{}\u{2069}", page.text(key)));
+        chart.with(|chart| chart.as_ref().map(|(c, now)| drawn(c, *now, &titles)).unwrap_or_default())
+    };
+    let plot = move || {
+        vec![
+            drawing("svg")
+                .class("plot")
+                .attribute("dir", "ltr")
+                .attribute("role", "img")
+                .attribute_of("aria-label", described)
+                .attribute("viewBox", &format!("0 0 {} {}", SMALL.width, SMALL.height))
+                .html(inside),
+        ]
+    };
+    let caption =
+        element("figcaption").holds(&[element("strong").says(title), element("span").class("legend").changing(legend)]);
+    element("figure")
+        .class("chart")
+        .child(caption)
+        .when(move || chart.with(Option::is_some), plot)
+        .when(move || chart.with(Option::is_none), move || vec![element("p").class("empty").says(empty)])
 }
 
 /// The curves of the schedule over time.
-#[component]
-pub fn Schedules() -> impl IntoView {
+pub fn schedules() -> [Element; 2] {
     let page = page();
     let levels = memo(move || {
         let schedule = page.config.with(Schedule::from_config);
@@ -154,19 +137,17 @@ pub fn Schedules() -> impl IntoView {
             Some(page.level().t),
         ))
     });
-    view! {
-        <Chart title="chart.schedule" axes=["chart.time", "chart.scale"] chart=scales />
-        <Chart title="chart.snr" axes=["chart.time", "chart.nats"] chart=ratio />
-    }
-    .into_any()
+    [
+        chart("chart.schedule", "", ["chart.time", "chart.scale"], scales),
+        chart("chart.snr", "", ["chart.time", "chart.nats"], ratio),
+    ]
 }
 
 /// The loss over training steps.
-#[component]
-pub fn Losses() -> impl IntoView {
+pub fn losses() -> Element {
     let page = page();
     let latest = memo(move || page.losses.with(|l| l.last().copied()));
-    let chart = memo(move || {
+    let curves = memo(move || {
         let points = page.losses.with(|losses| {
             let group = losses.len().div_ceil(MOST).max(1);
             let mean = |c: &[f32]| f64::from(c.iter().sum::<f32>()) / c.len() as f64;
@@ -181,23 +162,17 @@ pub fn Losses() -> impl IntoView {
         let raw = Series { name: page.text("chart.each"), points };
         Some((LineChart::new(SMALL, &[raw, smooth], false, true), None))
     });
-    view! {
-        <div
-            data-testid="loss"
-            data-value=text(move || latest.get().map(|v| v.to_string()).unwrap_or_default())
-        >
-            <Chart title="chart.loss" empty="chart.loss-empty" axes=["chart.step", "chart.error"] chart />
-        </div>
-    }
-    .into_any()
+    element("div")
+        .test_id("loss")
+        .attribute_of("data-value", move || latest.get().map(|v| v.to_string()).unwrap_or_default())
+        .child(chart("chart.loss", "chart.loss-empty", ["chart.step", "chart.error"], curves))
 }
 
 /// How close samples are to data, over training.
-#[component]
-pub fn QualityChart() -> impl IntoView {
+pub fn quality() -> Element {
     let page = page();
     let last = memo(move || page.quality.with(|q| q.last().map(|&(_, quality)| quality)));
-    let chart = memo(move || {
+    let curves = memo(move || {
         page.quality.with(|all| {
             let series = |key: &str, value: &dyn Fn(&crate::protocol::Quality) -> f64| Series {
                 name: page.text(key),
@@ -216,24 +191,20 @@ pub fn QualityChart() -> impl IntoView {
         })
     });
     let put = move |value: fn(&crate::protocol::Quality) -> f64| {
-        text(move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default()))
+        move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default())
     };
     let sentence = move || {
-        last.get().map(|q| {
-            let (kl, floor, spread) = (number(q.kl, 3), number(q.kl_floor, 3), number(q.kl_spread, 2));
-            page.filled("chart.quality-now", &[("kl", &kl), ("floor", &floor), ("spread", &spread)])
-        })
+        let Some(q) = last.get() else { return String::new() };
+        let (kl, floor, spread) = (number(q.kl, 3), number(q.kl_floor, 3), number(q.kl_spread, 2));
+        page.filled("chart.quality-now", &[("kl", &kl), ("floor", &floor), ("spread", &spread)])
     };
-    view! {
-        <div
-            data-testid="quality"
-            data-kl=put(|q| q.kl)
-            data-kl-floor=put(|q| q.kl_floor)
-            data-sliced=put(|q| q.sliced)
-        >
-            <Chart title="chart.quality" empty="chart.quality-empty" axes=["chart.step", "chart.distance"] chart />
-            <p class="note">{sentence}</p>
-        </div>
-    }
-    .into_any()
+    element("div")
+        .test_id("quality")
+        .attribute_of("data-kl", put(|q| q.kl))
+        .attribute_of("data-kl-floor", put(|q| q.kl_floor))
+        .attribute_of("data-sliced", put(|q| q.sliced))
+        .holds(&[
+            chart("chart.quality", "chart.quality-empty", ["chart.step", "chart.distance"], curves),
+            element("p").class("note").words(sentence),
+        ])
 }

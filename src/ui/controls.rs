@@ -1,11 +1,15 @@
 //! The controls of a run, one for every field that matters, in the groups of the experiment.
 
 use leptos::prelude::*;
+use web_sys::Event;
 
-use super::images::{Known, Solvers, Weights};
-use super::likelihood::Likelihood;
-use super::pad::Pad;
-use super::state::{changing, flag, memo, page, t, text};
+use super::element::{Element, element};
+use super::images::{known, solvers, weights};
+use super::likelihood::likelihood;
+use super::pad::pad;
+use super::parts::choice;
+use super::state::{memo, page};
+use crate::decimal::real;
 use crate::lab::experiments::{Group, matters};
 use crate::lab::{Experiment, ExperimentId, Field, Kind, field};
 
@@ -13,88 +17,59 @@ use crate::lab::{Experiment, ExperimentId, Field, Kind, field};
 const NOTCHES: f64 = 1000.0;
 
 /// Every group of the experiment.
-#[component]
-pub fn Controls() -> impl IntoView {
+pub fn controls() -> Element {
     let page = page();
     let experiment = memo(move || page.config.with(|c| c.experiment));
-    view! {
-        <form class="controls" aria-label=t("controls.label") on:submit=|event| event.prevent_default()>
-            {move || {
-                Experiment::find(experiment.get())
-                    .groups
-                    .iter()
-                    .map(|group| view! { <Fields group /> })
-                    .collect_view()
-            }}
-            {changing(move || {
-                let images = experiment.get() == ExperimentId::Images;
-                if images { view! { <Solvers /> }.into_any() } else { ().into_any() }
-            })}
-        </form>
-    }
+    let groups = move || {
+        let now = experiment.get();
+        let groups = Experiment::find(now).groups.iter().map(fields);
+        groups.chain((now == ExperimentId::Images).then(solvers)).collect()
+    };
+    let form = element("form").class("controls").label("controls.label");
+    form.on("submit", |event: Event| event.prevent_default()).changing(groups)
 }
 
-#[component]
-fn Fields(group: &'static Group) -> impl IntoView {
+fn fields(group: &'static Group) -> Element {
     let page = page();
-    let title = text(move || page.text(&format!("group.{}", group.id)));
-    let fields = group.fields.iter().filter_map(|key| field(key)).map(|field| view! { <Control field /> });
-    let fields = fields.collect_view();
-    if group.advanced {
-        view! {
-            <details class="group">
-                <summary>{title}</summary>
-                <fieldset>
-                    <legend class="unseen">{title}</legend>
-                    {fields}
-                    {(group.id == "likelihood").then(|| view! { <Likelihood /> })}
-                </fieldset>
-            </details>
-        }
-        .into_any()
-    } else {
-        view! {
-            <fieldset class="group">
-                <legend>{title}</legend>
-                {fields}
-            </fieldset>
-        }
-        .into_any()
+    let title = move || page.text(&format!("group.{}", group.id));
+    let fields = group.fields.iter().filter_map(|key| field(key)).map(control);
+    let fields: Vec<Element> = fields.collect();
+    if !group.advanced {
+        return element("fieldset").class("group").child(element("legend").words(title)).holds(&fields);
     }
+    let inside = element("fieldset").child(element("legend").class("unseen").words(title)).holds(&fields);
+    let inside = if group.id == "likelihood" { inside.holds(&likelihood()) } else { inside };
+    element("details").class("group").holds(&[element("summary").words(title), inside])
 }
 
-/// One field with its label and its explanation.
-#[component]
-pub fn Control(field: &'static Field) -> impl IntoView {
+/// One field with its label and its explanation, while it matters.
+pub fn control(field: &'static Field) -> Element {
     let page = page();
     let key = field.key;
     let shown = memo(move || page.config.with(|config| matters(key, config)));
-    let label = text(move || page.text(&format!("field.{key}.label")));
-    let help = text(move || page.text(&format!("field.{key}.help")));
-    let body = move || match field.kind {
-        Kind::Choice(ids) => view! { <Choice field ids /> }.into_any(),
-        Kind::Whole { min, max } => {
-            view! { <Number field min=f64::from(min) max=f64::from(max) whole=true logarithmic=true /> }.into_any()
-        }
-        Kind::Real { min, max, logarithmic } => view! { <Number field min max whole=false logarithmic /> }.into_any(),
-        Kind::Drawing => view! { <Pad /> }.into_any(),
-        Kind::Word => view! { <Weights /> }.into_any(),
-        Kind::Picture => view! { <Known /> }.into_any(),
+    let made = move || {
+        let label = move || page.text(&format!("field.{key}.label"));
+        let label = match field.kind {
+            // The group of the weights says it already.
+            Kind::Word => element("span").class("unseen").attribute("id", &format!("{key}-label")).words(label),
+            Kind::Drawing | Kind::Picture => {
+                element("span").class("label").attribute("id", &format!("{key}-label")).words(label)
+            }
+            _ => element("label").attribute("for", key).words(label),
+        };
+        let place = element("div").class("field").child(label);
+        let place = match field.kind {
+            Kind::Choice(ids) => place.child(menu(field, ids)),
+            Kind::Whole { min, max } => place.holds(&amount(field, f64::from(min), f64::from(max), true, true)),
+            Kind::Real { min, max, logarithmic } => place.holds(&amount(field, min, max, false, logarithmic)),
+            Kind::Drawing => place.holds(&pad()),
+            Kind::Word => weights(place),
+            Kind::Picture => place.child(known()),
+        };
+        let help = move || page.text(&format!("field.{key}.help"));
+        vec![place.child(element("p").class("help").attribute("id", &format!("{key}-help")).words(help))]
     };
-    view! {
-        <Show when=move || shown.get()>
-            <div class="field">
-                {if matches!(field.kind, Kind::Drawing | Kind::Word | Kind::Picture) {
-                    // The group of the weights says it already.
-                    let class = if field.kind == Kind::Word { "unseen" } else { "label" };
-                    view! { <span class=class id=format!("{key}-label")>{label}</span> }.into_any()
-                } else {
-                    view! { <label for=key>{label}</label> }.into_any()
-                }} {body} <p class="help" id=format!("{key}-help")>{help}</p>
-            </div>
-        </Show>
-    }
-    .into_any()
+    element("div").class("place").when(move || shown.get(), made)
 }
 
 /// The name of a field's control for tests. What shows the samples and the device in use has the plain name.
@@ -107,88 +82,60 @@ fn test_id(key: &'static str) -> &'static str {
 }
 
 /// A menu.
-#[component]
-pub fn Choice(field: &'static Field, ids: &'static [&'static str]) -> impl IntoView {
+fn menu(field: &'static Field, ids: &'static [&'static str]) -> Element {
     let page = page();
     let key = field.key;
-    let options = ids
-        .iter()
-        .map(|&id| {
-            view! {
-                <option value=id prop:selected=flag(move || page.value(field) == id)>
-                    {text(move || page.text(&format!("choice.{key}.{id}")))}
-                </option>
-            }
-        })
-        .collect_view();
-    view! {
-        <select
-            id=key
-            data-testid=test_id(key)
-            aria-describedby=format!("{key}-help")
-            on:change=move |event| page.write(key, &event_target_value(&event))
-        >
-            {options}
-        </select>
-    }
-    .into_any()
+    let option = |id: &&'static str| {
+        let id = *id;
+        choice(id, move || page.value(field) == id, move || page.text(&format!("choice.{key}.{id}")))
+    };
+    let options: Vec<Element> = ids.iter().map(option).collect();
+    element("select")
+        .attribute("id", key)
+        .test_id(test_id(key))
+        .attribute("aria-describedby", &format!("{key}-help"))
+        .change(move |id| page.write(key, &id))
+        .holds(&options)
 }
 
-#[component]
-fn Number(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: bool) -> impl IntoView {
+/// A number: typed, and by a slider. A seed has a button for another one in its place.
+fn amount(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: bool) -> [Element; 2] {
     let page = page();
     let key = field.key;
-    let written = NodeRef::<leptos::html::Input>::new();
+    let typed = element("input").attribute("id", key).test_id(test_id(key)).attribute("type", "number");
+    let input = typed.input();
     // What is not taken as typed is shown as it was taken.
     let write = move |text: String| {
         page.write(key, &text);
-        if let Some(input) = written.get_untracked() {
-            input.set_value(&page.config.with_untracked(|config| field.text(config)));
-        }
+        input.set_value(&page.config.with_untracked(|config| field.text(config)));
     };
-    let scale = Scale { min, max, logarithmic: logarithmic && min > 0.0, whole };
-    let seed = key == "seed";
-    view! {
-        <input
-            id=key
-            node_ref=written
-            data-testid=test_id(key)
-            type="number"
-            inputmode=if whole { "numeric" } else { "decimal" }
-            min=min.to_string()
-            max=max.to_string()
-            step=if whole { "1" } else { "any" }
-            aria-describedby=format!("{key}-help")
-            prop:value=text(move || page.value(field))
-            on:change=move |event| write(event_target_value(&event))
-        />
-        {if seed {
-            view! {
-                <button type="button" class="quiet" on:click=move |_| write(fresh_seed())>
-                    {t("action.new-seed")}
-                </button>
-            }
-            .into_any()
-        } else {
-            view! {
-                <input
-                    type="range"
-                    min="0"
-                    max=NOTCHES.to_string()
-                    aria-label=text(move || page.text(&format!("field.{key}.label")))
-                    aria-valuetext=text(move || page.value(field))
-                    prop:value=text(move || scale.notch(page.value(field).parse().unwrap_or(min)).to_string())
-                    on:input=move |event| {
-                        if let Ok(notch) = event_target_value(&event).parse() {
-                            write(scale.value(notch));
-                        }
-                    }
-                />
-            }
-            .into_any()
-        }}
+    let again = write.clone();
+    let typed = typed
+        .attribute("inputmode", if whole { "numeric" } else { "decimal" })
+        .attribute("min", &min.to_string())
+        .attribute("max", &max.to_string())
+        .attribute("step", if whole { "1" } else { "any" })
+        .attribute("aria-describedby", &format!("{key}-help"))
+        .property_of("value", move || page.value(field))
+        .change(write);
+    if key == "seed" {
+        let button = element("button").attribute("type", "button").class("quiet").says("action.new-seed");
+        return [typed, button.press(move || again(fresh_seed()))];
     }
-    .into_any()
+    let scale = Scale { min, max, logarithmic: logarithmic && min > 0.0, whole };
+    let slider = element("input")
+        .attribute("type", "range")
+        .attribute("min", "0")
+        .attribute("max", &NOTCHES.to_string())
+        .attribute_of("aria-label", move || page.text(&format!("field.{key}.label")))
+        .attribute_of("aria-valuetext", move || page.value(field))
+        .property_of("value", move || scale.notch(real(&page.value(field)).unwrap_or(min)).to_string())
+        .on("input", move |event: Event| {
+            if let Some(notch) = real(&event_target_value(&event)) {
+                again(scale.value(notch));
+            }
+        });
+    [typed, slider]
 }
 
 fn fresh_seed() -> String {

@@ -1,15 +1,16 @@
 //! What can be taken away from the page and brought back: the link, pictures, numbers, settings, weights.
 
-use leptos::html::Input;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
 
-use super::state::{Page, effect, flag, page, start, t, text};
-use crate::lab::Session;
+use super::element::{Element, element};
+use super::parts::{chooser, quiet};
+use super::state::{Page, effect, page, start};
 use crate::lab::settings::{from_values, to_json};
+use crate::lab::{ExperimentId, Session};
 use crate::protocol::Bytes;
 
 /// Largest file that is read: the largest network's weights take 8 MB.
@@ -130,12 +131,10 @@ fn take_settings(page: Page, bytes: &[u8]) {
 }
 
 /// The link, the files, and the way back in.
-#[component]
-pub fn Share() -> impl IntoView {
+pub fn share() -> Element {
     let page = page();
     let copied = RwSignal::new(false);
-    let chooser = NodeRef::<Input>::new();
-    let copy = move |_| {
+    let copy = move || {
         let text = page.link.get_untracked();
         start(async move {
             let done = JsFuture::from(window().navigator().clipboard().write_text(&text)).await;
@@ -147,80 +146,34 @@ pub fn Share() -> impl IntoView {
         copied.set(false);
     });
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
-    let pictures = flag(move || super::images::are_shown(page));
+    // Only networks in the plane are trained here and take their samples along as numbers.
+    let elsewhere = move || page.config.with(|c| c.experiment != ExperimentId::Plane);
     let untrained = move || page.session.with(|s| !Session::has_weights(s));
     let without_samples =
         move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
-    view! {
-        <section class="share">
-            <h3>{t("share.title")}</h3>
-            <label for="share-link">{t("share.link")}</label>
-            <div class="row">
-                <input
-                    id="share-link"
-                    data-testid="share"
-                    readonly
-                    dir="ltr"
-                    prop:value=page.link
-                    on:focus=select
-                />
-                <button type="button" data-testid="copy" on:click=copy>
-                    {text(move || page.text(if copied.get() { "action.copied" } else { "action.copy" }))}
-                </button>
-            </div>
-            <div class="row wrap">
-                <button
-                    type="button"
-                    class="quiet"
-                    class:gone=pictures
-                    data-testid="export-samples"
-                    disabled=flag(without_samples)
-                    on:click=move |_| samples(page)
-                >
-                    {t("action.export-samples")}
-                </button>
-                <button
-                    type="button"
-                    class="quiet"
-                    class:gone=pictures
-                    data-testid="export-losses"
-                    disabled=flag(move || page.losses.with(Vec::is_empty))
-                    on:click=move |_| losses(page)
-                >
-                    {t("action.export-losses")}
-                </button>
-                <button type="button" class="quiet" data-testid="export-config" on:click=move |_| settings(page)>
-                    {t("action.export-config")}
-                </button>
-                <button
-                    type="button"
-                    class="quiet"
-                    class:gone=pictures
-                    data-testid="export-weights"
-                    disabled=flag(untrained)
-                    on:click=move |_| page.tell(Session::export)
-                >
-                    {t("action.export-weights")}
-                </button>
-            </div>
-            <label for="import">{t("share.import")}</label>
-            <input
-                id="import"
-                data-testid="import"
-                type="file"
-                accept=".json,.safetensors"
-                node_ref=chooser
-                on:change=move |_| {
-                    if let Some(input) = chooser.get_untracked() {
-                        if let Some(file) = input.files().and_then(|files| files.get(0)) {
-                            take(page, file);
-                        }
-                        // So that choosing the same file again is a change.
-                        input.set_value("");
-                    }
-                }
-            />
-        </section>
-    }
-    .into_any()
+    let link = element("input").attribute("id", "share-link").test_id("share").attribute("readonly", "");
+    let link = link.attribute("dir", "ltr").property_of("value", move || page.link.get()).on("focus", select);
+    let copied_or_not = move || page.text(if copied.get() { "action.copied" } else { "action.copy" });
+    let copy = element("button").attribute("type", "button").test_id("copy").press(copy).words(copied_or_not);
+    let files = element("div").class("row wrap").holds(&[
+        quiet("export-samples", "action.export-samples", move || samples(page))
+            .gone_when(elsewhere)
+            .attribute_when("disabled", without_samples),
+        quiet("export-losses", "action.export-losses", move || losses(page))
+            .gone_when(elsewhere)
+            .attribute_when("disabled", move || page.losses.with(Vec::is_empty)),
+        quiet("export-config", "action.export-config", move || settings(page)),
+        quiet("export-weights", "action.export-weights", move || page.tell(Session::export))
+            .gone_when(elsewhere)
+            .attribute_when("disabled", untrained),
+    ]);
+    element("section")
+        .class("share")
+        .holds(&[
+            element("h3").says("share.title"),
+            element("label").attribute("for", "share-link").says("share.link"),
+            element("div").class("row").holds(&[link, copy]),
+            files,
+        ])
+        .holds(&chooser("import", "share.import", ".json,.safetensors", move |file| take(page, file)))
 }

@@ -1,10 +1,10 @@
 //! Likelihood: its button, its numbers, the terms of the bound, and where the flow takes the data.
 
-use leptos::prelude::*;
-
-use super::charts::{Chart, SMALL};
-use super::measures::Numbers;
-use super::state::{memo, page, t, text};
+use super::charts::{SMALL, chart};
+use super::element::{Element, drawing, element};
+use super::measures::numbers;
+use super::parts::button;
+use super::state::{memo, page};
 use crate::plot::chart::{LineChart, Series};
 use crate::plot::label::number;
 use crate::protocol::{Report, Subject};
@@ -31,13 +31,11 @@ fn codes(report: &Report) -> String {
 }
 
 /// What the group of the likelihood's settings ends with.
-#[component]
-pub fn Likelihood() -> impl IntoView {
+pub fn likelihood() -> [Element; 4] {
     let page = page();
-    let with = move |read: fn(&Report) -> String| {
-        text(move || page.reports.with(|all| all[Subject::Likelihood as usize].as_ref().map(read).unwrap_or_default()))
-    };
-    let chart = memo(move || {
+    let codes =
+        move || page.reports.with(|all| all[Subject::Likelihood as usize].as_ref().map(codes).unwrap_or_default());
+    let terms = memo(move || {
         page.reports.with(|all| {
             let report = all[Subject::Likelihood as usize].as_ref()?;
             // Terms that are nothing have no logarithm.
@@ -48,29 +46,19 @@ pub fn Likelihood() -> impl IntoView {
             Some((LineChart::new(SMALL, &curves, false, true), None))
         })
     });
-    view! {
-        <button
-            type="button"
-            data-testid="likelihood-start"
-            on:click=move |_| page.tell(|session| session.likelihood(&page.config.get_untracked()))
-        >
-            {t("action.likelihood")}
-        </button>
-        <Numbers subject=Subject::Likelihood />
-        <Chart title="chart.bound" empty="chart.bound-empty" axes=["chart.time", "chart.nats"] chart />
-        <figure>
-            <figcaption>
-                <strong>{t("chart.codes")}</strong>
-            </figcaption>
-            <svg
-                class="codes"
-                role="img"
-                aria-label=t("chart.codes")
-                data-testid="codes"
-                viewBox=format!("{} {} {} {}", -WINDOW, -WINDOW, 2.0 * WINDOW, 2.0 * WINDOW)
-                inner_html=with(codes)
-            />
-        </figure>
-    }
-    .into_any()
+    let start = move || page.tell(|session| session.likelihood(&page.config.get_untracked()));
+    let plane = drawing("svg")
+        .class("codes")
+        .attribute("role", "img")
+        .label("chart.codes")
+        .test_id("codes")
+        .attribute("viewBox", &format!("{} {} {} {}", -WINDOW, -WINDOW, 2.0 * WINDOW, 2.0 * WINDOW))
+        .html(codes);
+    let title = element("figcaption").child(element("strong").says("chart.codes"));
+    [
+        button("likelihood-start", "action.likelihood", start),
+        numbers(Subject::Likelihood),
+        chart("chart.bound", "chart.bound-empty", ["chart.time", "chart.nats"], terms),
+        element("figure").holds(&[title, plane]),
+    ]
 }

@@ -2,7 +2,9 @@
 
 use leptos::prelude::*;
 
-use super::state::{Page, flag, page, t, text};
+use super::element::{Element, element};
+use super::parts::{button, note};
+use super::state::{Page, page};
 use crate::lab::Status;
 use crate::plot::label::number;
 use crate::protocol::{Floats, Measure, Subject};
@@ -43,14 +45,10 @@ fn row(page: Page, subject: Subject, row: &Measure) -> String {
 }
 
 /// The table of a report, once there is one.
-#[component]
-pub fn Numbers(
-    /// Of which report.
-    subject: Subject,
-) -> impl IntoView {
+pub fn numbers(subject: Subject) -> Element {
     let page = page();
     let there = move || page.reports.with(|all| all[subject as usize].is_some());
-    let html = text(move || {
+    let html = move || {
         let head = ["measure.what", "measure.value", "measure.reference"]
             .map(|key| format!("<th scope='col'>{}</th>", page.text(key)))
             .concat();
@@ -59,9 +57,8 @@ pub fn Numbers(
             rows.map(|measure| row(page, subject, measure)).collect::<String>()
         });
         format!("<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>")
-    });
-    view! { <table class="numbers" class:gone=flag(move || !there()) data-testid=name(subject) inner_html=html></table> }
-        .into_any()
+    };
+    element("table").class("numbers").gone_when(move || !there()).test_id(name(subject)).html(html)
 }
 
 /// The samples on show, if there are any.
@@ -69,37 +66,30 @@ fn samples(page: Page) -> Option<Floats> {
     page.scene.with_value(|scene| scene.samples(usize::MAX, false).cloned())
 }
 
-/// What control made of the samples, and every comparison of samples with data.
-#[component]
-pub fn Comparisons() -> impl IntoView {
+/// What control made of the samples.
+pub fn controlled() -> Element {
     let page = page();
-    let controlled = move || page.reports.with(|all| all[Subject::Control as usize].is_some());
+    let none = move || page.reports.with(|all| all[Subject::Control as usize].is_none());
+    let table = element("div").class("chart").gone_when(none);
+    table.holds(&[element("strong").says("measure.controlled"), numbers(Subject::Control)])
+}
+
+/// Every comparison of samples with data.
+pub fn comparisons() -> Element {
+    let page = page();
     let able = move || {
         let some = page.frames.get().0 > 0 || (page.repaint.get(), page.scene.with_value(|s| s.preview.is_some())).1;
         some && page.session.with(|s| matches!(s.status(), Status::Idle | Status::Done))
     };
-    view! {
-        <div class="chart" class:gone=flag(move || !controlled())>
-            <strong>{t("measure.controlled")}</strong>
-            <Numbers subject=Subject::Control />
-        </div>
-        <details class="chart">
-            <summary>{t("measure.title")}</summary>
-            <p class="note">{t("measure.note")}</p>
-            <button
-                type="button"
-                data-testid="inspect"
-                disabled=flag(move || !able())
-                on:click=move |_| {
-                    if let Some(points) = samples(page) {
-                        page.tell(|session| session.inspect(&page.config.get_untracked(), points));
-                    }
-                }
-            >
-                {t("action.inspect")}
-            </button>
-            <Numbers subject=Subject::Samples />
-        </details>
-    }
-    .into_any()
+    let inspect = move || {
+        if let Some(points) = samples(page) {
+            page.tell(|session| session.inspect(&page.config.get_untracked(), points));
+        }
+    };
+    element("details").class("chart").holds(&[
+        element("summary").says("measure.title"),
+        note("measure.note"),
+        button("inspect", "action.inspect", inspect).attribute_when("disabled", move || !able()),
+        numbers(Subject::Samples),
+    ])
 }

@@ -3,6 +3,7 @@
 mod bridge;
 mod charts;
 mod controls;
+mod element;
 mod export;
 mod header;
 mod images;
@@ -12,18 +13,23 @@ mod measures;
 mod memory;
 mod pad;
 mod panels;
+mod parts;
 mod player;
 mod scene;
+mod signal;
 mod state;
 mod study;
 mod view;
 mod words;
 
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{DragEvent, Event, HtmlElement};
 
-use crate::lab::{DatasetId, Language, Texts};
+use crate::lab::{DatasetId, Texts};
 use crate::share;
-use state::{Page, Theme, t};
+use element::{Element, element};
+use state::{Page, memo};
 
 /// Starts the page: reads the link, mounts, and wakes the workers.
 pub fn start() {
@@ -58,108 +64,68 @@ async fn open() {
         if opened.run {
             page.start();
         }
-        view! { <App /> }
+        app().into_iter().for_each(Element::mount);
     });
 }
 
 /// The whole page.
-#[component]
-pub fn App() -> impl IntoView {
+fn app() -> Vec<Element> {
     let page = state::page();
-    let drop_file = move |event: web_sys::DragEvent| {
+    let skip = |event: Event| {
+        // The fragment is the link of the run: jump without touching it.
+        event.prevent_default();
+        if let Some(main) = document().get_element_by_id("main") {
+            main.scroll_into_view();
+            let _ = main.dyn_ref::<HtmlElement>().map(HtmlElement::focus);
+        }
+    };
+    let drop_file = move |event: DragEvent| {
         event.prevent_default();
         if let Some(file) = event.data_transfer().and_then(|d| d.files()).and_then(|f| f.get(0)) {
             export::take(page, file);
         }
     };
-    view! {
-        <a class="skip" href="#main" on:click=|event| {
-            // The fragment is the link of the run: jump without touching it.
-            event.prevent_default();
-            if let Some(main) = document().get_element_by_id("main") {
-                main.scroll_into_view();
-                let _ = wasm_bindgen::JsCast::dyn_ref::<web_sys::HtmlElement>(&main).map(web_sys::HtmlElement::focus);
-            }
-        }>{t("page.skip")}</a>
-        <header::Header />
-        <main id="main" tabindex="-1" on:dragover=|event: web_sys::DragEvent| event.prevent_default() on:drop=drop_file>
-            <panels::Notice />
-            <panels::Introduction />
-            <Stage />
-        </main>
-        <footer>
-            <p>{t("page.private")}</p>
-        </footer>
-    }
-}
-
-/// The stage of the experiment.
-#[component]
-fn Stage() -> impl IntoView {
-    let page = state::page();
-    let experiment = state::memo(move || page.config.with(|c| c.experiment));
-    move || match experiment.get().study() {
-        Some(study) => view! { <study::Stage study /> }.into_any(),
-        None => view! { <Plane /> }.into_any(),
-    }
+    let main = element("main").attribute("id", "main").attribute("tabindex", "-1");
+    let experiment = memo(move || page.config.with(|c| c.experiment));
+    let stage = move || match experiment.get().study() {
+        Some(study) => study::stage(study),
+        None => vec![plane()],
+    };
+    vec![
+        element("a").class("skip").attribute("href", "#main").on("click", skip).says("page.skip"),
+        header::header(),
+        panels::notice(main)
+            .on("dragover", |event: DragEvent| event.prevent_default())
+            .on("drop", drop_file)
+            .child(panels::introduction())
+            .changing(stage),
+        element("footer").child(element("p").says("page.private")),
+    ]
 }
 
 /// The stage of a model that samples: points in the plane, or images.
-#[component]
-fn Plane() -> impl IntoView {
+fn plane() -> Element {
     let page = state::page();
-    let pictures = state::memo(move || images::are_shown(page));
-    let picture = move || {
-        if pictures.get() { view! { <images::Gallery /> }.into_any() } else { view! { <view::Picture /> }.into_any() }
-    };
-    let learned = move || {
-        if pictures.get() {
-            return ().into_any();
-        }
-        view! {
-            <charts::Losses />
-            <charts::QualityChart />
-            <measures::Comparisons />
-        }
-        .into_any()
-    };
+    let pictures = memo(move || images::are_shown(page));
+    let picture = move || if pictures.get() { images::gallery() } else { view::picture() };
+    let learned = || vec![charts::losses(), charts::quality(), measures::controlled(), measures::comparisons()];
     let untitled = move || {
         !pictures.get() && page.config.with(|c| c.dataset == DatasetId::Drawing && c.drawing.cells().is_empty())
     };
-    view! {
-            <div class="stage">
-                // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
-                <div class="column">
-                    <section class="picture" aria-label=t("view.label")>
-                        {state::changing(picture)}
-                        <Show when=untitled>
-                            <p class="over">{t("drawing.empty")}</p>
-                        </Show>
-                    </section>
-                    <div class="charts">
-                        <charts::Schedules />
-                        {state::changing(learned)}
-                    </div>
-                </div>
-                <div class="column">
-                    <panels::Play />
-                    <div class="side">
-                        <controls::Controls />
-                        <panels::Device />
-                        <export::Share />
-                    </div>
-                </div>
-            </div>
-    }
-    .into_any()
-}
-
-/// Every language as an option.
-fn languages() -> impl Iterator<Item = Language> {
-    Language::ALL.into_iter()
-}
-
-/// Every theme as an option.
-fn themes() -> impl Iterator<Item = Theme> {
-    Theme::ALL.into_iter()
+    // Two columns where there is room; one, in the order picture, run, charts, settings, where not.
+    element("div").class("stage").holds(&[
+        element("div").class("column").holds(&[
+            element("section")
+                .class("picture")
+                .label("view.label")
+                .changing(picture)
+                .when(untitled, || vec![element("p").class("over").says("drawing.empty")]),
+            element("div").class("charts").holds(&charts::schedules()).when(move || !pictures.get(), learned),
+        ]),
+        element("div")
+            .class("column")
+            .holds(&[panels::play(), element("div").class("side").child(controls::controls())]),
+        // Where there is room, under the charts: the settings are longer than picture and charts.
+        element("div").class("side below").holds(&[panels::device(), export::share()]),
+    ])
 }

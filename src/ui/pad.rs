@@ -1,21 +1,25 @@
 //! The drawing pad: the visitor's own data set, by mouse, touch, pen or keyboard.
 
-use leptos::ev::{KeyboardEvent, PointerEvent};
-use leptos::html::Canvas;
-use leptos::prelude::*;
+use std::rc::Rc;
 
+use leptos::prelude::*;
+use web_sys::{Event, HtmlElement, KeyboardEvent, PointerEvent};
+
+use super::element::{Element, element};
+use super::parts::{capture, paint_when, quiet};
 use super::scene::context;
-use super::state::{effect, flag, memo, page, t, text};
+use super::state::{memo, page};
 use crate::lab::drawing::{GRID, MAX_POINTS};
 
 /// Pixels along a side of the pad's bitmap.
 const SIDE: u32 = 384;
 
 /// The pad. The arrow keys move a cursor, space or Enter sets a point.
-#[component]
-pub fn Pad() -> impl IntoView {
+pub fn pad() -> [Element; 2] {
     let page = page();
-    let canvas = NodeRef::<Canvas>::new();
+    let side = SIDE.to_string();
+    let pad = element("canvas").class("pad").test_id("drawing").attribute("width", &side).attribute("height", &side);
+    let canvas = pad.canvas();
     let drawing = RwSignal::new(false);
     let cursor = RwSignal::new([0.0, 0.0]);
     let focused = RwSignal::new(false);
@@ -30,7 +34,6 @@ pub fn Pad() -> impl IntoView {
         }
     };
     let place = move |event: &PointerEvent| {
-        let Some(canvas) = canvas.get_untracked() else { return };
         let rect = canvas.get_bounding_client_rect();
         if rect.width() > 0.0 && rect.height() > 0.0 {
             let x = (f64::from(event.client_x()) - rect.left()) / rect.width() * 2.0 - 1.0;
@@ -42,14 +45,14 @@ pub fn Pad() -> impl IntoView {
         let length = count.get_untracked();
         strokes.update(|s| s.push(length));
     };
-    let undo = move |_| {
+    let undo = move || {
         let mut earlier = strokes.get_untracked();
         // Without a memory of strokes, as after a link, one point at a time.
         let length = earlier.pop().unwrap_or(count.get_untracked().saturating_sub(1));
         strokes.set(earlier);
         page.config.update(|c| c.drawing.truncate(length));
     };
-    let clear = move |_| {
+    let clear = move || {
         strokes.set(Vec::new());
         page.config.update(|c| c.drawing.truncate(0));
     };
@@ -68,7 +71,7 @@ pub fn Pad() -> impl IntoView {
             }
             "Backspace" => {
                 event.prevent_default();
-                return undo(());
+                return undo();
             }
             _ => return,
         };
@@ -76,11 +79,16 @@ pub fn Pad() -> impl IntoView {
         cursor.update(|c| *c = [(c[0] + moved[0]).clamp(-1.0, 1.0), (c[1] + moved[1]).clamp(-1.0, 1.0)]);
     };
 
-    effect(move || {
+    let watch = move || {
+        page.config.track();
+        page.dark.track();
+        focused.track();
+        cursor.track();
+    };
+    paint_when(&pad.canvas(), watch, move |canvas| {
         let points: Vec<[f64; 2]> = page.config.with(|c| c.drawing.points().collect());
         let (dark, focused, [cx, cy]) = (page.dark.get(), focused.get(), cursor.get());
-        let Some(canvas) = canvas.get() else { return };
-        let Some(context) = context(&canvas) else { return };
+        let Some(context) = context(canvas) else { return };
         let side = f64::from(SIDE);
         let pixel = |v: f64| (v + 1.0) / 2.0 * side;
         context.clear_rect(0.0, 0.0, side, side);
@@ -95,50 +103,40 @@ pub fn Pad() -> impl IntoView {
         }
     });
 
-    view! {
-        <canvas
-            class="pad"
-            data-testid="drawing"
-            node_ref=canvas
-            width=SIDE
-            height=SIDE
-            tabindex="0"
-            role="application"
-            aria-labelledby="drawing-label"
-            aria-describedby="drawing-help"
-            on:pointerdown=move |event| {
-                event.prevent_default();
-                if let Some(canvas) = canvas.get_untracked() {
-                    let _ = canvas.focus();
-                    // Without capture a stroke merely ends at the edge.
-                    let _ = canvas.set_pointer_capture(event.pointer_id());
-                }
-                begin();
-                drawing.set(true);
-                place(&event);
-            }
-            on:pointermove=move |event| {
-                if drawing.get_untracked() {
-                    place(&event);
-                }
-            }
-            on:pointerup=move |_| drawing.set(false)
-            on:pointercancel=move |_| drawing.set(false)
-            on:keydown=key
-            on:focus=move |_| focused.set(true)
-            on:blur=move |_| focused.set(false)
-        ></canvas>
-        <div class="row">
-            <button type="button" class="quiet" data-testid="undo" disabled=flag(move || count.get() == 0) on:click=move |_| undo(())>
-                {t("action.undo")}
-            </button>
-            <button type="button" class="quiet" data-testid="clear" disabled=flag(move || count.get() == 0) on:click=clear>
-                {t("action.clear")}
-            </button>
-            <output class="count" aria-live="polite">
-                {text(move || page.filled("drawing.count", &[("count", &count.get().to_string()), ("most", &MAX_POINTS.to_string())]))}
-            </output>
-        </div>
-    }
-    .into_any()
+    let place = Rc::new(place);
+    let goes_on = Rc::clone(&place);
+    let press = move |event: PointerEvent| {
+        event.prevent_default();
+        let _ = event_target::<HtmlElement>(&event).focus();
+        capture(&event);
+        begin();
+        drawing.set(true);
+        place(&event);
+    };
+    let go = move |event: PointerEvent| {
+        if drawing.get_untracked() {
+            goes_on(&event);
+        }
+    };
+    let none = move || count.get() == 0;
+    let counted =
+        move || page.filled("drawing.count", &[("count", &count.get().to_string()), ("most", &MAX_POINTS.to_string())]);
+    let pad = pad
+        .attribute("tabindex", "0")
+        .attribute("role", "application")
+        .attribute("aria-labelledby", "drawing-label")
+        .attribute("aria-describedby", "drawing-help")
+        .on("pointerdown", press)
+        .on("pointermove", go)
+        .on("pointerup", move |_: Event| drawing.set(false))
+        .on("pointercancel", move |_: Event| drawing.set(false))
+        .on("keydown", key)
+        .on("focus", move |_: Event| focused.set(true))
+        .on("blur", move |_: Event| focused.set(false));
+    let tools = element("div").class("row").holds(&[
+        quiet("undo", "action.undo", undo).attribute_when("disabled", none),
+        quiet("clear", "action.clear", clear).attribute_when("disabled", none),
+        element("output").class("count").attribute("aria-live", "polite").words(counted),
+    ]);
+    [pad, tools]
 }

@@ -2,8 +2,10 @@
 
 use leptos::prelude::*;
 
+use super::element::{Element, element};
 use super::images;
-use super::state::{changing, flag, memo, page, t, text};
+use super::parts::{button, quiet};
+use super::state::{memo, page};
 use crate::lab::session::{Phase, Work};
 use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
 use crate::plot::label::number;
@@ -11,28 +13,20 @@ use crate::protocol::Benchmark;
 use crate::share::Rejected;
 
 /// What the experiment is about, what to see, and why.
-#[component]
-pub fn Introduction() -> impl IntoView {
+pub fn introduction() -> Element {
     let page = page();
     let part = move |end: &'static str| {
-        text(move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id()))))
+        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id())))
     };
-    view! {
-        <section class="introduction" data-testid="introduction">
-            <h2>{part("title")}</h2>
-            <p>{part("lead")}</p>
-            <details>
-                <summary>{t("page.what-to-see")}</summary>
-                <p>{part("see")}</p>
-            </details>
-        </section>
-    }
-    .into_any()
+    element("section").class("introduction").test_id("introduction").holds(&[
+        element("h2").words(part("title")),
+        element("p").words(part("lead")),
+        element("details").holds(&[element("summary").says("page.what-to-see"), element("p").words(part("see"))]),
+    ])
 }
 
-/// What the last link said that could not be taken, and what became of the last file.
-#[component]
-pub fn Notice() -> impl IntoView {
+/// What the last link said that could not be taken, and what became of the last file; inside `main`.
+pub fn notice(main: Element) -> Element {
     let page = page();
     let sentence = move |rejected: &Rejected| match rejected {
         Rejected::Value { key, text, correction } => {
@@ -51,39 +45,27 @@ pub fn Notice() -> impl IntoView {
         Rejected::TooLong => page.text("link.long"),
     };
     let some = move || page.notices.with(|n| !n.is_empty()) || !page.file_notice.get().is_empty();
-    view! {
-        <Show when=some>
-            <div class="notice" data-testid="notice" role="status">
-                <ul>
-                    {move || {
-                        page.notices.with(|all| {
-                            all.iter().take(12).map(|one| view! { <li>{sentence(one)}</li> }).collect_view()
-                        })
-                    }}
-                    {move || {
-                        let key = page.file_notice.get();
-                        (!key.is_empty()).then(|| view! { <li>{page.text(key)}</li> })
-                    }}
-                </ul>
-                <button
-                    type="button"
-                    class="quiet"
-                    on:click=move |_| {
-                        page.notices.set(Vec::new());
-                        page.file_notice.set("");
-                    }
-                >
-                    {t("action.dismiss")}
-                </button>
-            </div>
-        </Show>
-    }
-    .into_any()
+    let sentences = move || {
+        let all = page.notices.with(|all| all.iter().take(12).map(sentence).collect::<Vec<_>>());
+        let key = page.file_notice.get();
+        let of_file = (!key.is_empty()).then(|| page.text(key));
+        all.iter().chain(&of_file).map(|words| element("li").plain(words)).collect()
+    };
+    let dismiss = move || {
+        page.notices.set(Vec::new());
+        page.file_notice.set("");
+    };
+    let made = move || {
+        let dismiss =
+            element("button").attribute("type", "button").class("quiet").says("action.dismiss").press(dismiss);
+        let notice = element("div").class("notice").test_id("notice").attribute("role", "status");
+        vec![notice.holds(&[element("ul").changing(sentences), dismiss])]
+    };
+    main.when(some, made)
 }
 
 /// The buttons of a run, its state, and its failure.
-#[component]
-pub fn Play() -> impl IntoView {
+pub fn play() -> Element {
     let page = page();
     let status = memo(move || page.session.with(Session::status));
     let going = move || matches!(status.get(), Status::Running | Status::Paused);
@@ -128,14 +110,14 @@ pub fn Play() -> impl IntoView {
         }
     };
     let study = move || page.config.with(|c| c.experiment.study().is_some());
-    let pictures = flag(move || images::are_shown(page));
+    let pictures = move || images::are_shown(page);
     // Studies are run, images are sampled; only the plane is trained and sampled.
-    let untrained = flag(move || study() || pictures.get());
-    let rerun = move |_| {
-        if study() {
+    let untrained = move || study() || pictures();
+    let rerun = move || {
+        if untrack(study) {
             return super::study::begin(page);
         }
-        if pictures.get_untracked() {
+        if untrack(pictures) {
             return page.run();
         }
         let training =
@@ -153,101 +135,51 @@ pub fn Play() -> impl IntoView {
         }
         _ => None,
     };
-    view! {
-        <section class="play" aria-label=t("run.label")>
-            <div class="buttons">
-                <button
-                    type="button"
-                    class="main"
-                    class:gone=flag(move || !study())
-                    data-testid="run"
-                    on:click=move |_| super::study::begin(page)
-                >
-                    {t("action.run")}
-                </button>
-                <button
-                    type="button"
-                    class="main"
-                    class:gone=untrained
-                    data-testid="train"
-                    on:click=move |_| page.train(false)
-                >
-                    {t("action.train")}
-                </button>
-                <button
-                    type="button"
-                    class="main"
-                    class:second=flag(move || !pictures.get())
-                    class:gone=flag(study)
-                    data-testid="sample"
-                    on:click=move |_| page.sample()
-                >
-                    {t("action.sample")}
-                </button>
-                <button
-                    type="button"
-                    data-testid="pause"
-                    disabled=flag(move || !going())
-                    on:click=move |_| {
-                        let held = paused();
-                        page.tell(|session| if held { session.resume() } else { session.pause() });
-                    }
-                >
-                    {text(move || page.text(if paused() { "action.resume" } else { "action.pause" }))}
-                </button>
-                <button
-                    type="button"
-                    data-testid="step"
-                    disabled=flag(move || !going())
-                    on:click=move |_| page.tell(Session::step)
-                >
-                    {t("action.step")}
-                </button>
-                <button
-                    type="button"
-                    data-testid="stop"
-                    disabled=flag(move || !going())
-                    on:click=move |_| page.tell(Session::stop)
-                >
-                    {t("action.stop")}
-                </button>
-                <button type="button" data-testid="restart" on:click=rerun>
-                    {t("action.restart")}
-                </button>
-            </div>
-            <p class="state">
-                <span
-                    class="status"
-                    data-testid="status"
-                    data-state=text(move || status.get().id().to_owned())
-                    role="status"
-                    aria-live="polite"
-                >
-                    {text(words)}
-                </span>
-                <output
-                    class="evaluations"
-                    class:gone=flag(study)
-                    data-testid="evaluations"
-                    data-value=text(move || evaluations().map(|n| n.to_string()).unwrap_or_default())
-                >
-                    {text(evaluation_words)}
-                </output>
-            </p>
-            <progress
-                max="1"
-                class:unseen=flag(move || share_done().is_none())
-                prop:value=text(move || share_done().unwrap_or(0.0).to_string())
-                aria-label=t("run.progress")
-            ></progress>
-            <Failed />
-        </section>
-    }
-    .into_any()
+    let hold = move || {
+        let held = status.get_untracked() == Status::Paused;
+        page.tell(|session| if held { session.resume() } else { session.pause() });
+    };
+    let idle = move || !going();
+    let while_going =
+        |id, key, say: fn(&mut Session)| button(id, key, move || page.tell(say)).attribute_when("disabled", idle);
+    let pause = element("button").attribute("type", "button").test_id("pause").attribute_when("disabled", idle);
+    let buttons = element("div").class("buttons").holds(&[
+        button("run", "action.run", move || super::study::begin(page)).class("main").gone_when(move || !study()),
+        button("train", "action.train", move || page.train(false)).class("main").gone_when(untrained),
+        button("sample", "action.sample", move || page.sample())
+            .class("main")
+            .class_when("second", move || !pictures())
+            .gone_when(study),
+        pause.press(hold).words(move || page.text(if paused() { "action.resume" } else { "action.pause" })),
+        while_going("step", "action.step", Session::step),
+        while_going("stop", "action.stop", Session::stop),
+        button("restart", "action.restart", rerun),
+    ]);
+    let state = element("p").class("state").holds(&[
+        element("span")
+            .class("status")
+            .test_id("status")
+            .attribute("role", "status")
+            .attribute("aria-live", "polite")
+            .attribute_of("data-state", move || status.get().id().to_owned())
+            .words(words),
+        element("output")
+            .class("evaluations")
+            .gone_when(study)
+            .test_id("evaluations")
+            .attribute_of("data-value", move || evaluations().map(|n| n.to_string()).unwrap_or_default())
+            .words(evaluation_words),
+    ]);
+    let progress = element("progress")
+        .attribute("max", "1")
+        .class_when("unseen", move || share_done().is_none())
+        .property_of("value", move || share_done().unwrap_or(0.0).to_string())
+        .label("run.progress");
+    element("section").class("play").label("run.label").holds(&[buttons, state, progress, failed()])
 }
 
-#[component]
-fn Failed() -> impl IntoView {
+/// What went wrong, what is left, and what to do.
+fn failed() -> Element {
     let page = page();
     let failure = memo(move || page.session.with(|s| s.failure().cloned()));
     let kept = move || {
@@ -256,36 +188,29 @@ fn Failed() -> impl IntoView {
             |step| page.filled("failure.kept-weights", &[("step", &step.to_string())]),
         )
     };
-    view! {
-        <div data-testid="error" role="alert" class:error=flag(move || failure.with(Option::is_some))>
-            {move || {
-                failure.get().map(|failure| {
-                    let kind = format!("failure.{:?}", failure.kind);
-                    let able = page.session.with(Session::can_recover);
-                    view! {
-                        <p>
-                            <strong>{page.text(&kind)}</strong>
-                        </p>
-                        <p>{kept()}</p>
-                        <p>{page.text(&format!("{kind}.advice"))}</p>
-                        <details>
-                            <summary>{t("failure.detail")}</summary>
-                            <p dir="ltr" lang="en">{failure.detail}</p>
-                        </details>
-                        <div class="row">
-                            <button type="button" data-testid="recover" class:gone=!able on:click=move |_| {
-                                page.tell(|session| session.restart(&page.config.get_untracked()));
-                            }>{t("action.recover")}</button>
-                            <button type="button" class="quiet" on:click=move |_| page.tell(Session::dismiss)>
-                                {t("action.dismiss")}
-                            </button>
-                        </div>
-                    }
-                })
-            }}
-        </div>
-    }
-    .into_any()
+    let told = move || {
+        let Some(failure) = failure.get() else { return Vec::new() };
+        let kind = format!("failure.{:?}", failure.kind);
+        let able = page.session.with(Session::can_recover);
+        let restart = move || page.tell(|session| session.restart(&page.config.get_untracked()));
+        let dismiss = element("button").attribute("type", "button").class("quiet").says("action.dismiss");
+        let detail = element("p").attribute("dir", "ltr").attribute("lang", "en");
+        vec![
+            element("p").child(element("strong").plain(&page.text(&kind))),
+            element("p").plain(&kept()),
+            element("p").plain(&page.text(&format!("{kind}.advice"))),
+            element("details").holds(&[element("summary").says("failure.detail"), detail.plain(&failure.detail)]),
+            element("div").class("row").holds(&[
+                button("recover", "action.recover", restart).gone_when(move || !able),
+                dismiss.press(move || page.tell(Session::dismiss)),
+            ]),
+        ]
+    };
+    element("div")
+        .test_id("error")
+        .attribute("role", "alert")
+        .class_when("error", move || failure.with(Option::is_some))
+        .changing(told)
 }
 
 /// The measurements of a device, a line each, for the curious.
@@ -305,8 +230,7 @@ fn numbers(b: &Benchmark) -> String {
 }
 
 /// What computes, and why.
-#[component]
-pub fn Device() -> impl IntoView {
+pub fn device() -> Element {
     let page = page();
     let name = memo(move || {
         page.session.with(|s| {
@@ -350,45 +274,31 @@ pub fn Device() -> impl IntoView {
     let idle = move || {
         page.session.with(|s| !s.is_comparing() && !s.is_examining() && !s.is_busy() && s.status() != Status::Loading)
     };
-    let measure = move |_| {
-        if images::are_shown(page) {
+    let measure = move || {
+        if untrack(|| images::are_shown(page)) {
             images::measure(page);
         } else {
             page.tell(|session| session.compare(&page.config.get_untracked()));
         }
     };
-    view! {
-        <section class="device">
-            <h3>{t("device.title")}</h3>
-            <p
-                data-testid="device"
-                data-device=text(move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }.to_owned())
-                dir="auto"
-            >
-                {text(move || {
-                    let (word, name, software) = name.get();
-                    let soft = if software { page.text("device.software") } else { String::new() };
-                    if name.is_empty() { word.to_owned() } else { format!("{word} · {name} {soft}") }
-                })}
-            </p>
-            <p class="note">{text(reason)}</p>
-            <button
-                type="button"
-                class="quiet"
-                data-testid="compare"
-                disabled=flag(move || !idle())
-                on:click=measure
-            >
-                {t("action.compare")}
-            </button>
-            {changing(move || {
-                if images::are_shown(page) { view! { <images::SelfTest /> }.into_any() } else { ().into_any() }
-            })}
-            <details class:unseen=flag(move || measured().is_empty())>
-                <summary>{t("device.numbers")}</summary>
-                <pre data-testid="benchmark" dir="ltr">{text(measured)}</pre>
-            </details>
-        </section>
-    }
-    .into_any()
+    let words = move || {
+        let (word, name, software) = name.get();
+        let soft = if software { page.text("device.software") } else { String::new() };
+        if name.is_empty() { word.to_owned() } else { format!("{word} · {name} {soft}") }
+    };
+    element("section").class("device").holds(&[
+        element("h3").says("device.title"),
+        element("p")
+            .test_id("device")
+            .attribute_of("data-device", move || if name.with(|n| n.0 == "CPU") { "cpu" } else { "gpu" }.to_owned())
+            .attribute("dir", "auto")
+            .words(words),
+        element("p").class("note").words(reason),
+        quiet("compare", "action.compare", measure).attribute_when("disabled", move || !idle()),
+        element("div").class("place").when(move || images::are_shown(page), || vec![images::self_test()]),
+        element("details").class_when("unseen", move || measured().is_empty()).holds(&[
+            element("summary").says("device.numbers"),
+            element("pre").test_id("benchmark").attribute("dir", "ltr").words(measured),
+        ]),
+    ])
 }

@@ -1,12 +1,15 @@
 //! What the page knows: the signals that every part of it shares.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 
 use leptos::prelude::*;
 
 use super::images::Images;
 use super::scene::Scene;
+pub use super::signal::memo;
+use super::signal::{Kept, Signal};
 use super::study::Told;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
@@ -72,71 +75,83 @@ pub struct Progress {
 /// Does what the session asks for.
 pub type Act = fn(Page, Action);
 
-/// The signals of the page. Cheap to copy; every component takes it from the context.
+/// The page, as every part of it has it: a reference, because whatever follows a signal keeps one.
 #[derive(Clone, Copy)]
-pub struct Page {
+pub struct Page(&'static Signals);
+
+impl Deref for Page {
+    type Target = Signals;
+
+    fn deref(&self) -> &Signals {
+        self.0
+    }
+}
+
+/// The signals of the page.
+pub struct Signals {
     /// The truth about the run.
-    pub config: RwSignal<RunConfig>,
+    pub config: Signal<RunConfig>,
     /// The conversation with the workers.
-    pub session: RwSignal<Session>,
+    pub session: Signal<Session>,
     /// Language.
-    pub language: RwSignal<Language>,
+    pub language: Signal<Language>,
     /// Its texts.
-    pub texts: RwSignal<Texts>,
+    pub texts: Signal<Texts>,
     /// Light or dark, as wished.
-    pub theme: RwSignal<Theme>,
+    pub theme: Signal<Theme>,
     /// Light or dark, as it is.
-    pub dark: RwSignal<bool>,
+    pub dark: Signal<bool>,
     /// Layers of the picture.
-    pub layers: RwSignal<Layers>,
+    pub layers: Signal<Layers>,
     /// Loss of every training step.
-    pub losses: RwSignal<Vec<f32>>,
+    pub losses: Signal<Vec<f32>>,
     /// Quality over training steps.
-    pub quality: RwSignal<Vec<(u32, Quality)>>,
+    pub quality: Signal<Vec<(u32, Quality)>>,
     /// How far the training is.
-    pub progress: RwSignal<Progress>,
+    pub progress: Signal<Progress>,
     /// Network evaluations of the last sampling run.
-    pub evaluations: RwSignal<Option<u32>>,
+    pub evaluations: Signal<Option<u32>>,
     /// The last report about each subject.
-    pub reports: RwSignal<[Option<Report>; 3]>,
+    pub reports: Signal<[Option<Report>; 3]>,
     /// Number of frames kept, and the one shown.
-    pub frames: RwSignal<(usize, usize)>,
+    pub frames: Signal<(usize, usize)>,
     /// Grows when the scene has changed in a way no other signal tells.
-    pub repaint: RwSignal<u32>,
+    pub repaint: Signal<u32>,
     /// What the last link said that could not be taken as it stood.
-    pub notices: RwSignal<Vec<Rejected>>,
+    pub notices: Signal<Vec<Rejected>>,
     /// A message about a file, a key of the locale files; empty when there is none.
-    pub file_notice: RwSignal<&'static str>,
+    pub file_notice: Signal<&'static str>,
     /// The whole link.
-    pub link: RwSignal<String>,
+    pub link: Signal<String>,
     /// Clouds and fields, too large and too frequent for signals.
     pub scene: StoredValue<Scene, LocalStorage>,
     /// Time of the level that is shown while there are no frames to choose from.
-    pub time: RwSignal<f64>,
+    pub time: Signal<f64>,
     /// Whether new frames are shown as they come, and old ones played.
-    pub playing: RwSignal<bool>,
+    pub playing: Signal<bool>,
     /// What the study on the page has told.
-    pub told: Told,
+    pub told: &'static Told,
     /// Grows when the window has another size.
-    pub resized: RwSignal<u32>,
+    pub resized: Signal<u32>,
     /// What only the experiment on images has.
-    pub images: Images,
+    pub images: &'static Images,
     /// How the session's actions are done; empty until the bridge is there.
-    pub do_action: StoredValue<Option<Act>>,
+    pub do_action: Kept<Option<Act>>,
 }
 
 impl Page {
     /// The page at its start.
     #[must_use]
     pub fn new(config: RunConfig, language: Language, texts: Texts, theme: Theme, dark: bool) -> Self {
-        Self {
-            session: RwSignal::new(Session::new(config.device)),
-            config: RwSignal::new(config),
-            language: RwSignal::new(language),
-            texts: RwSignal::new(texts),
-            theme: RwSignal::new(theme),
-            dark: RwSignal::new(dark),
-            layers: RwSignal::new(Layers {
+        // There is one page, as long as its tab.
+        Self(Box::leak(Box::new(Signals {
+            session: Signal::new(Session::new(config.device)),
+            config: Signal::new(config),
+            language: Signal::new(language),
+            texts: Signal::new(texts),
+            theme: Signal::new(theme),
+            dark: Signal::new(dark),
+            layers: Signal::new(Layers {
                 data: true,
                 samples: true,
                 trajectories: false,
@@ -144,24 +159,24 @@ impl Page {
                 score: false,
                 expected: false,
             }),
-            losses: RwSignal::new(Vec::new()),
-            quality: RwSignal::new(Vec::new()),
-            progress: RwSignal::new(Progress::default()),
-            evaluations: RwSignal::new(None),
-            reports: RwSignal::default(),
-            frames: RwSignal::new((0, 0)),
-            repaint: RwSignal::new(0),
-            notices: RwSignal::new(Vec::new()),
-            file_notice: RwSignal::new(""),
-            link: RwSignal::new(String::new()),
+            losses: Signal::new(Vec::new()),
+            quality: Signal::new(Vec::new()),
+            progress: Signal::new(Progress::default()),
+            evaluations: Signal::new(None),
+            reports: Signal::new([None, None, None]),
+            frames: Signal::new((0, 0)),
+            repaint: Signal::new(0),
+            notices: Signal::new(Vec::new()),
+            file_notice: Signal::new(""),
+            link: Signal::new(String::new()),
             scene: StoredValue::new_local(Scene::default()),
-            time: RwSignal::new(0.0),
-            playing: RwSignal::new(false),
-            told: Told::default(),
-            resized: RwSignal::new(0),
-            images: Images::new(),
-            do_action: StoredValue::new(None),
-        }
+            time: Signal::new(0.0),
+            playing: Signal::new(false),
+            told: Box::leak(Box::default()),
+            resized: Signal::new(0),
+            images: Box::leak(Box::new(Images::new())),
+            do_action: Kept::new(None),
+        })))
     }
 
     /// The text with this key, in the language of the moment.
@@ -214,7 +229,7 @@ impl Page {
             say(session);
             actions = session.take_actions();
         });
-        let Some(act) = self.do_action.get_value() else { return };
+        let Some(act) = self.do_action.with_value(|act| *act) else { return };
         for action in actions {
             act(self, action);
         }
@@ -304,35 +319,6 @@ impl Page {
 #[must_use]
 pub fn page() -> Page {
     expect_context::<Page>()
-}
-
-/// A text that follows the language.
-pub fn t(key: &'static str) -> Signal<String> {
-    let page = page();
-    text(move || page.text(key))
-}
-
-/// A text that changes, as one type for all of them: Leptos makes code of its own for every type of a closure in a view,
-/// which is most of the page's size.
-pub fn text(change: impl Fn() -> String + Send + Sync + 'static) -> Signal<String> {
-    Signal::derive(change)
-}
-
-/// The same for what is so or not.
-pub fn flag(change: impl Fn() -> bool + Send + Sync + 'static) -> Signal<bool> {
-    Signal::derive(change)
-}
-
-/// What follows from signals, told on only when it changes. Boxed, like the others here.
-pub fn memo<T: PartialEq + Send + Sync + 'static>(make: impl Fn() -> T + Send + Sync + 'static) -> Memo<T> {
-    let make: Box<dyn Fn() -> T + Send + Sync> = Box::new(make);
-    Memo::new(move |_| make())
-}
-
-/// A part of a view that is made anew whenever a signal that it reads has changed.
-pub fn changing(make: impl Fn() -> AnyView + Send + 'static) -> AnyView {
-    let make: Box<dyn Fn() -> AnyView + Send> = Box::new(make);
-    (move || make()).into_any()
 }
 
 /// Does something now, and again whenever a signal that it reads has changed.

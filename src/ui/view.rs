@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use leptos::html::Canvas;
 use leptos::prelude::*;
+use web_sys::Event;
 
+use super::element::{Element, element};
+use super::parts::{check, paint_when, quiet};
 use super::scene::{FIELD_SIDE, Observed, View};
-use super::state::{Layers, Page, effect, flag, memo, page, t, text};
+use super::state::{Layers, Page, effect, memo, page};
 use super::{export, player};
 use crate::data::Dataset;
 use crate::lab::{DenoiserId, ExperimentId, RunConfig, Status};
@@ -72,94 +74,62 @@ pub fn prepare(page: Page) {
 }
 
 /// The picture, its slider and its layers.
-#[component]
-pub fn Picture() -> impl IntoView {
+pub fn picture() -> Vec<Element> {
     let page = page();
-    let canvas = NodeRef::<Canvas>::new();
-    let asked = StoredValue::new(false);
-    effect(move || {
-        page.repaint.track();
-        page.frames.track();
-        let (layers, dark, level) = (page.layers.get(), page.dark.get(), page.level());
-        let exact = page.config.with(|c| c.denoiser == DenoiserId::Exact);
-        let Some(canvas) = canvas.get() else { return };
-        // However many signals change, one picture a frame; the last state wins.
-        if asked.get_value() {
-            LATEST.with(|latest| latest.set(Some((layers, dark, level, exact))));
-            return;
-        }
-        asked.set_value(true);
-        LATEST.with(|latest| latest.set(Some((layers, dark, level, exact))));
-        request_animation_frame(move || {
-            asked.set_value(false);
-            let Some((layers, dark, level, exact)) = LATEST.with(std::cell::Cell::take) else { return };
-            let (_, frame) = page.frames.get_untracked();
-            let view = View { frame, level, layers, dark, exact };
-            page.scene.update_value(|scene| scene.paint(&canvas, &view));
-        });
-    });
-    let described = text(move || {
+    let side = PIXELS.to_string();
+    let canvas = element("canvas").class("samples").test_id("samples").attribute("id", "picture");
+    let canvas = canvas.attribute("width", &side).attribute("height", &side);
+    paint_when(
+        &canvas.canvas(),
+        move || {
+            page.repaint.track();
+            page.frames.track();
+            page.layers.track();
+            page.dark.track();
+            page.time.track();
+            page.config.track();
+        },
+        move |canvas| {
+            let view = View {
+                frame: page.frames.get().1,
+                level: page.level(),
+                layers: page.layers.get(),
+                dark: page.dark.get(),
+                exact: page.config.with(|c| c.denoiser == DenoiserId::Exact),
+            };
+            page.scene.update_value(|scene| scene.paint(canvas, &view));
+        },
+    );
+    let described = move || {
         let key = if page.frames.get().0 > 0 { "view.describe-samples" } else { "view.describe-data" };
         let data = page.config.with(|c| c.dataset.id());
         page.filled(key, &[("data", &page.text(&format!("choice.dataset.{data}")))])
-    });
-    view! {
-        <canvas
-            class="samples"
-            data-testid="samples"
-            id="picture"
-            node_ref=canvas
-            width=PIXELS
-            height=PIXELS
-            role="img"
-            aria-label=described
-        ></canvas>
-        <Time />
-        <fieldset class="layers">
-            <legend class="unseen">{t("view.layers")}</legend>
-            <Layer name="view.data" id="show-data" get=|l| l.data set=|l, on| l.data = on />
-            <Layer name="view.samples" id="show-samples" get=|l| l.samples set=|l, on| l.samples = on />
-            <Layer name="view.density" id="show-density" get=|l| l.density set=|l, on| l.density = on />
-            <Layer name="view.score" id="show-score" get=|l| l.score set=|l, on| l.score = on />
-            <Layer
-                name="view.trajectories"
-                id="show-trajectories"
-                get=|l| l.trajectories
-                set=|l, on| l.trajectories = on
-            />
-            <Layer name="view.expected" id="show-expected" get=|l| l.expected set=|l, on| l.expected = on />
-            <button type="button" class="quiet" data-testid="export-png" on:click=move |_| export::picture()>
-                {t("action.png")}
-            </button>
-        </fieldset>
-    }
+    };
+    let layers = element("fieldset").class("layers").holds(&[
+        element("legend").class("unseen").says("view.layers"),
+        layer("view.data", "show-data", |l| l.data, |l, on| l.data = on),
+        layer("view.samples", "show-samples", |l| l.samples, |l, on| l.samples = on),
+        layer("view.density", "show-density", |l| l.density, |l, on| l.density = on),
+        layer("view.score", "show-score", |l| l.score, |l, on| l.score = on),
+        layer("view.trajectories", "show-trajectories", |l| l.trajectories, |l, on| l.trajectories = on),
+        layer("view.expected", "show-expected", |l| l.expected, |l, on| l.expected = on),
+        quiet("export-png", "action.png", export::picture),
+    ]);
+    vec![canvas.attribute("role", "img").attribute_of("aria-label", described), time(), layers]
 }
 
-thread_local! {
-    static LATEST: std::cell::Cell<Option<(Layers, bool, crate::diffusion::Level, bool)>> =
-        const { std::cell::Cell::new(None) };
-}
-
-#[component]
-fn Layer(name: &'static str, id: &'static str, get: fn(&Layers) -> bool, set: fn(&mut Layers, bool)) -> impl IntoView {
+fn layer(name: &'static str, id: &'static str, get: fn(&Layers) -> bool, set: fn(&mut Layers, bool)) -> Element {
     let page = page();
-    view! {
-        <label class="toggle">
-            <input
-                type="checkbox"
-                data-testid=id
-                prop:checked=flag(move || page.layers.with(get))
-                on:change=move |event| page.layers.update(|layers| set(layers, event_target_checked(&event)))
-            />
-            <span>{t(name)}</span>
-        </label>
-    }
-    .into_any()
+    check(
+        id,
+        move || page.text(name),
+        move || page.layers.with(get),
+        move |on| page.layers.update(|layers| set(layers, on)),
+    )
 }
 
 /// From noise, on the side where a line begins, to data.
-#[component]
-pub fn Time() -> impl IntoView {
+pub fn time() -> Element {
     let page = page();
     let most = move || match page.frames.get().0 {
         0 => TIMES,
@@ -169,7 +139,7 @@ pub fn Time() -> impl IntoView {
         (0, _) => ((1.0 - page.time.get()) * TIMES as f64).round() as usize,
         (_, index) => index,
     };
-    let move_to = move |event| {
+    let move_to = move |event: Event| {
         let Ok(value) = event_target_value(&event).parse::<usize>() else { return };
         page.playing.set(false);
         match page.frames.get_untracked().0 {
@@ -177,42 +147,27 @@ pub fn Time() -> impl IntoView {
             count => page.frames.set((count, value.min(count - 1))),
         }
     };
-    let words = text(move || {
+    let words = move || {
         let level = page.level();
         page.filled("view.level", &[("t", &format!("{:.2}", level.t)), ("sigma", &format!("{:.2}", level.sigma))])
-    });
-    view! {
-        <div class="time">
-            <button
-                type="button"
-                class="quiet"
-                data-testid="replay"
-                disabled=flag(move || page.frames.get().0 < 2)
-                on:click=move |_| {
-                    page.frames.update(|f| f.1 = 0);
-                    page.playing.set(true);
-                }
-            >
-                {t("action.replay")}
-            </button>
-            <span aria-hidden="true">{t("view.noise")}</span>
-            <input
-                type="range"
-                data-testid="time"
-                min="0"
-                max=text(move || most().to_string())
-                aria-label=t("view.time")
-                aria-valuetext=words
-                prop:value=text(move || {
-                    // The most first: a value beyond it would be cut.
-                    most();
-                    position().to_string()
-                })
-                on:input=move_to
-            />
-            <span aria-hidden="true">{t("view.clean")}</span>
-            <output class="level">{words}</output>
-        </div>
-    }
-    .into_any()
+    };
+    let replay = move || {
+        page.frames.update(|f| f.1 = 0);
+        page.playing.set(true);
+    };
+    let slider = element("input").attribute("type", "range").test_id("time").attribute("min", "0");
+    // The most first: a value beyond it would be cut.
+    let slider = slider
+        .attribute_of("max", move || most().to_string())
+        .property_of("value", move || position().to_string())
+        .label("view.time")
+        .attribute_of("aria-valuetext", words)
+        .on("input", move_to);
+    element("div").class("time").holds(&[
+        quiet("replay", "action.replay", replay).attribute_when("disabled", move || page.frames.get().0 < 2),
+        element("span").attribute("aria-hidden", "true").says("view.noise"),
+        slider,
+        element("span").attribute("aria-hidden", "true").says("view.clean"),
+        element("output").class("level").words(words),
+    ])
 }

@@ -1,15 +1,14 @@
 //! One image looked at closely, and what can be made of it.
 
-use leptos::html::Canvas;
-use leptos::prelude::*;
-
-use super::parts::{button, lay, paint_when};
+use super::canvas::lay;
 use super::{known, save};
 use crate::lab::film::one;
 use crate::lab::images::seed_of;
 use crate::lab::{ArrangementId, ClassId, RunConfig, TaskId};
 use crate::plot::mosaic::Mosaic;
-use crate::ui::state::{Page, flag, page, t, text};
+use crate::ui::element::{Element, element};
+use crate::ui::parts::{note, paint_when, quiet};
+use crate::ui::state::{Page, page};
 
 /// Pixels of the screen for a pixel of the enlarged image.
 const ZOOM: usize = 7;
@@ -85,26 +84,25 @@ pub fn pixels(page: Page) -> Option<Vec<u8>> {
 }
 
 /// The image that was clicked, enlarged.
-#[component]
-pub fn Detail() -> impl IntoView {
+pub fn detail() -> Element {
     let page = page();
     let images = page.images;
-    let canvas = NodeRef::<Canvas>::new();
+    let canvas = element("canvas").class("pixels").attribute("width", "32").attribute("height", "32");
     paint_when(
-        canvas,
-        Box::new(move || {
+        &canvas.canvas(),
+        move || {
             page.frames.track();
             images.chosen.track();
             images.expected.track();
-        }),
-        Box::new(move |canvas| {
+        },
+        move |canvas| {
             if let Some(pixels) = pixels(page) {
                 let side = (pixels.len() / 3).isqrt();
                 lay(canvas, &pixels, &Mosaic { count: 1, side, columns: 1, zoom: (ZOOM * 32 / side.max(1)).max(1) });
             }
-        }),
+        },
     );
-    let words = text(move || {
+    let words = move || {
         let Some((config, image)) = looked_at(page) else { return String::new() };
         let class = class(&config, image);
         let class = if class == ClassId::Any {
@@ -115,8 +113,8 @@ pub fn Detail() -> impl IntoView {
         let key = if has_seed(&config, image) { "images.seed" } else { "images.seedless" };
         let values = [("number", (image + 1).to_string()), ("seed", seed(&config, image).to_string())];
         page.filled(key, &[(values[0].0, &values[0].1), (values[1].0, &values[1].1)]) + &class
-    });
-    let bound = flag(move || looked_at(page).is_none_or(|(config, image)| !has_seed(&config, image)));
+    };
+    let bound = move || looked_at(page).is_none_or(|(config, image)| !has_seed(&config, image));
     let vary = move || {
         if let Some((config, image)) = looked_at(page) {
             again(page, &config, image, |new| new.arrangement = ArrangementId::Variations);
@@ -127,24 +125,20 @@ pub fn Detail() -> impl IntoView {
             known::give(page, pixels, task);
         }
     };
-    view! {
-        <section class="detail" data-testid="detail" class:gone=flag(move || images.chosen.get().is_none())>
-            <div>
-                <canvas class="pixels" node_ref=canvas width="32" height="32" role="img" aria-label=words></canvas>
-            </div>
-            <div class="about">
-                <p aria-live="polite">{words}</p>
-                <div class="row wrap">
-                    {button("vary", "images.vary", Some(bound), Box::new(vary))}
-                    {button("pair", "images.pair", Some(bound), Box::new(move || images.pairing.set(images.chosen.get_untracked())))}
-                    {button("fill-in", "images.fill-in", None, Box::new(move || as_known(TaskId::Inpaint)))}
-                    {button("colour", "images.colour", None, Box::new(move || as_known(TaskId::Colourise)))}
-                    {button("export-one", "images.png-one", None, Box::new(move || save::one(page)))}
-                    {button("unchoose", "action.dismiss", None, Box::new(move || images.chosen.set(None)))}
-                </div>
-                <p class="note" class:gone=flag(move || images.pairing.get().is_none())>{t("images.pair-note")}</p>
-            </div>
-        </section>
-    }
-    .into_any()
+    let pair = move || images.pairing.set(images.chosen.get_untracked());
+    let about = element("div").class("about").holds(&[
+        element("p").attribute("aria-live", "polite").words(words),
+        element("div").class("row wrap").holds(&[
+            quiet("vary", "images.vary", vary).attribute_when("disabled", bound),
+            quiet("pair", "images.pair", pair).attribute_when("disabled", bound),
+            quiet("fill-in", "images.fill-in", move || as_known(TaskId::Inpaint)),
+            quiet("colour", "images.colour", move || as_known(TaskId::Colourise)),
+            quiet("export-one", "images.png-one", move || save::one(page)),
+            quiet("unchoose", "action.dismiss", move || images.chosen.set(None)),
+        ]),
+        note("images.pair-note").gone_when(move || images.pairing.get().is_none()),
+    ]);
+    let canvas = canvas.attribute("role", "img").attribute_of("aria-label", words);
+    let detail = element("section").class("detail").test_id("detail");
+    detail.gone_when(move || images.chosen.get().is_none()).holds(&[element("div").child(canvas), about])
 }

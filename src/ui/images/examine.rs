@@ -1,14 +1,13 @@
 //! The self-test and the timings, by button or by link.
 
-use leptos::prelude::*;
-
-use super::parts::button;
 use crate::lab::session::Phase;
 use crate::lab::{DeviceWish, Session, Slot};
 use crate::plot::label::number;
-use crate::protocol::images::{ImageBenchmark, SelfTest as Report};
+use crate::protocol::images::{ImageBenchmark, SelfTest as Report, SelfTestCase};
 use crate::share::Examination;
-use crate::ui::state::{Page, changing, effect, flag, memo, page, t};
+use crate::ui::element::{Element, element};
+use crate::ui::parts::quiet;
+use crate::ui::state::{Page, effect, memo, page};
 
 /// Numbers of images of an evaluation that is timed.
 const BATCHES: [u32; 3] = [1, 4, 16];
@@ -93,72 +92,49 @@ pub fn benchmarks(page: Page) -> String {
 }
 
 /// The self-test: its button, and the numbers of every device beside those that are right.
-#[component]
-pub fn SelfTest() -> impl IntoView {
+pub fn self_test() -> Element {
     let page = page();
-    let examining = flag(move || page.session.with(|s| s.is_examining() || s.is_busy()));
+    let examining = move || page.session.with(|s| s.is_examining() || s.is_busy());
     let reports = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.self_test(slot).cloned())));
     let tables = move || {
         reports.with(|reports| {
             let found = Slot::ALL.iter().zip(reports).filter_map(|(&slot, report)| Some((slot, report.as_ref()?)));
-            found.map(|(slot, report)| table(page, slot, report)).collect_view().into_any()
+            found.map(|(slot, report)| table(page, slot, report)).collect()
         })
     };
-    view! {
-        <div class="self-test">
-            {button(
-                "self-test",
-                "images.self-test",
-                Some(examining),
-                Box::new(move || page.tell(Session::test_images)),
-            )}
-            <div aria-live="polite">{changing(tables)}</div>
-        </div>
-    }
-    .into_any()
+    let start = quiet("self-test", "images.self-test", move || page.tell(Session::test_images));
+    element("div").class("self-test").holds(&[
+        start.attribute_when("disabled", examining),
+        element("div").attribute("aria-live", "polite").changing(tables),
+    ])
 }
 
-fn table(page: Page, slot: Slot, report: &Report) -> AnyView {
+fn table(page: Page, slot: Slot, report: &Report) -> Element {
     let passed = report.passed();
-    let device = if slot == Slot::Gpu { "WebGPU" } else { "CPU" };
+    let (id, device) = if slot == Slot::Gpu { ("self-test-gpu", "WebGPU") } else { ("self-test-cpu", "CPU") };
     let key = if passed { "images.test-passed" } else { "images.test-failed" };
     let words = page.filled(key, &[("device", device), ("time", &number(report.millis / 1000.0, 3))]);
     let first = |floats: &[f32]| floats.iter().take(4).map(|&v| number(f64::from(v), 4)).collect::<Vec<_>>().join(", ");
-    let rows = report
-        .cases
-        .iter()
-        .map(|case| {
-            view! {
-                <tr>
-                    <th scope="row">{case.name.clone()}</th>
-                    <td>{first(&case.expected.0)}</td>
-                    <td>{first(&case.found.0)}</td>
-                    <td class:wrong=!case.passed()>{number(case.error, 2)} " / " {number(case.tolerance, 2)}</td>
-                </tr>
-            }
-        })
-        .collect_view();
-    view! {
-        <details
-            data-testid=format!("self-test-{}", if slot == Slot::Gpu { "gpu" } else { "cpu" })
-            data-passed=passed.to_string()
-            open=!passed
-        >
-            <summary>{words}</summary>
-            <div class="scroll" dir="ltr">
-                <table>
-                    <thead>
-                        <tr>
-                            <th></th>
-                            <th scope="col">{t("images.test-expected")}</th>
-                            <th scope="col">{t("images.test-found")}</th>
-                            <th scope="col">{t("images.test-error")}</th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows}</tbody>
-                </table>
-            </div>
-        </details>
-    }
-    .into_any()
+    let cell = |text: &str| element("td").plain(text);
+    let row = |case: &SelfTestCase| {
+        let errors = format!("{} / {}", number(case.error, 2), number(case.tolerance, 2));
+        element("tr").holds(&[
+            element("th").attribute("scope", "row").plain(&case.name),
+            cell(&first(&case.expected.0)),
+            cell(&first(&case.found.0)),
+            cell(&errors).class(if case.passed() { "" } else { "wrong" }),
+        ])
+    };
+    let rows: Vec<Element> = report.cases.iter().map(row).collect();
+    let heads = ["images.test-expected", "images.test-found", "images.test-error"];
+    let heads = heads.map(|key| element("th").attribute("scope", "col").says(key));
+    let table = element("table").holds(&[
+        element("thead").child(element("tr").child(element("th")).holds(&heads)),
+        element("tbody").holds(&rows),
+    ]);
+    element("details")
+        .test_id(id)
+        .attribute("data-passed", if passed { "true" } else { "false" })
+        .attribute_when("open", move || !passed)
+        .holds(&[element("summary").plain(&words), element("div").class("scroll").attribute("dir", "ltr").child(table)])
 }

@@ -1,18 +1,20 @@
 //! The images of a run as they appear, or of several solvers below each other.
 
-use leptos::ev::{KeyboardEvent, MouseEvent};
-use leptos::html::Canvas;
 use leptos::prelude::*;
+use web_sys::{KeyboardEvent, MouseEvent};
 
-use super::parts::{button, check, lay, paint_when, room};
-use super::strip::Strip;
-use super::{Detail, save};
+use super::canvas::{lay, room};
+use super::detail::detail;
+use super::save;
+use super::strip::strip;
 use crate::lab::film::shown;
 use crate::lab::{ArrangementId, RunConfig};
 use crate::plot::mosaic::Mosaic;
+use crate::ui::element::{Element, element};
+use crate::ui::parts::{check, paint_when, quiet};
 use crate::ui::scene::context;
-use crate::ui::state::{Page, changing, flag, page, t, text};
-use crate::ui::view::Time;
+use crate::ui::state::{Page, page};
+use crate::ui::view::time;
 
 /// The layout of a row: everything that is known of it before the first frame.
 pub fn layout(page: Page, config: &RunConfig, side: usize, [width, height]: [usize; 2]) -> Mosaic {
@@ -28,39 +30,33 @@ pub fn layout(page: Page, config: &RunConfig, side: usize, [width, height]: [usi
 }
 
 /// The picture of the experiment.
-#[component]
-pub fn Gallery() -> impl IntoView {
+pub fn gallery() -> Vec<Element> {
     let page = page();
     let images = page.images;
-    let rows = move || {
-        let count = images.count.get();
+    let rows = move || match images.count.get() {
         // What is not there yet has a place already, and its words.
-        if count == 0 {
-            return view! { <p class="hint">{t("images.empty")}</p> }.into_any();
-        }
-        (0..count).map(|index| view! { <Shown index /> }).collect_view().into_any()
+        0 => vec![element("p").class("hint").says("images.empty")],
+        count => (0..count).map(row).collect(),
     };
-    let none = flag(move || page.frames.get().0 == 0);
-    view! {
-        <div class="gallery" data-testid="gallery">{changing(rows)}</div>
-        <Time />
-        <div class="layers">
-            {check(
-                "show-expected",
-                t("images.expected"),
-                flag(move || images.expected.get()),
-                Box::new(move |on| images.expected.set(on)),
-            )}
-            <span class="row wrap end">
-                {button("export-png", "action.png", Some(none), Box::new(move || save::grid(page)))}
-                {button("export-gif", "images.gif", Some(none), Box::new(move || save::film(page)))}
-            </span>
-        </div>
-        <p class="note" role="status">{text(move || notice(page))}</p>
-        <Strip />
-        <Detail />
-    }
-    .into_any()
+    let none = move || page.frames.get().0 == 0;
+    let expected = check(
+        "show-expected",
+        move || page.text("images.expected"),
+        move || images.expected.get(),
+        move |on| images.expected.set(on),
+    );
+    let files = element("span").class("row wrap end").holds(&[
+        quiet("export-png", "action.png", move || save::grid(page)).attribute_when("disabled", none),
+        quiet("export-gif", "images.gif", move || save::film(page)).attribute_when("disabled", none),
+    ]);
+    vec![
+        element("div").class("gallery").test_id("gallery").changing(rows),
+        time(),
+        element("div").class("layers").holds(&[expected, files]),
+        element("p").class("note").attribute("role", "status").words(move || notice(page)),
+        strip(),
+        detail(),
+    ]
 }
 
 fn notice(page: Page) -> String {
@@ -76,40 +72,37 @@ fn notice(page: Page) -> String {
 }
 
 /// One run: its caption in a comparison, and its images.
-#[component]
-fn Shown(index: usize) -> impl IntoView {
+fn row(index: usize) -> Element {
     let page = page();
     let images = page.images;
-    let canvas = NodeRef::<Canvas>::new();
+    let id = if index == 0 { "samples".to_owned() } else { format!("samples-{index}") };
+    let canvas = element("canvas").class("pixels").test_id(&id).attribute("width", "33").attribute("height", "33");
     let config = images.rows.with_value(|rows| rows.get(index).map(|row| row.config.clone())).unwrap_or_default();
     let (solver, steps, count) = (config.solver, config.steps.to_string(), config.images as usize);
-    let caption = text(move || {
+    let caption = move || {
         page.frames.track();
         let evaluations = images.rows.with_value(|rows| rows.get(index)?.film.last().map(|frame| frame.evaluations));
         let name = page.text(&format!("choice.solver.{}", solver.id()));
         let evaluations = evaluations.unwrap_or(0).to_string();
         page.filled("images.row", &[("solver", &name), ("steps", &steps), ("evaluations", &evaluations)])
-    });
+    };
     let alone = move || images.compared.with(Vec::is_empty);
-    let described = text(move || {
+    let described = move || {
         let chosen = images.chosen.get().filter(|(row, _)| *row == index);
         let now = chosen.map_or_else(String::new, |(_, image)| format!(" {}", image + 1));
         page.filled("images.describe", &[("count", &count.to_string())]) + &now
-    });
+    };
     // Found again by a click: the layout of the last painting.
     let laid = StoredValue::new(None::<Mosaic>);
-    let resized = RwSignal::new(0u32);
-    let listener = window_event_listener(leptos::ev::resize, move |_| resized.update(|n| *n = n.wrapping_add(1)));
-    on_cleanup(move || listener.remove());
     paint_when(
-        canvas,
-        Box::new(move || {
+        &canvas.canvas(),
+        move || {
             page.frames.track();
             images.expected.track();
             images.chosen.track();
-            resized.track();
-        }),
-        Box::new(move |canvas| {
+            page.resized.track();
+        },
+        move |canvas| {
             let (count, at) = page.frames.get_untracked();
             let expected = images.expected.get_untracked();
             let mosaic = images.rows.with_value(|rows| {
@@ -129,7 +122,7 @@ fn Shown(index: usize) -> impl IntoView {
                 context.set_stroke_style_str("#ff7a2f");
                 context.stroke_rect(left, top, side, side);
             }
-        }),
+        },
     );
     let click = move |event: MouseEvent| {
         let place = (f64::from(event.offset_x()), f64::from(event.offset_y()));
@@ -160,22 +153,7 @@ fn Shown(index: usize) -> impl IntoView {
             images.chosen.set(Some((index, next)));
         }
     };
-    view! {
-        <figure class="grid-of-images">
-            <figcaption class:gone=flag(alone)>{caption}</figcaption>
-            <canvas
-                class="pixels"
-                data-testid=if index == 0 { "samples".to_owned() } else { format!("samples-{index}") }
-                node_ref=canvas
-                width="33"
-                height="33"
-                tabindex="0"
-                role="application"
-                aria-label=described
-                on:click=click
-                on:keydown=key
-            ></canvas>
-        </figure>
-    }
-    .into_any()
+    let canvas = canvas.attribute("tabindex", "0").attribute("role", "application");
+    let canvas = canvas.attribute_of("aria-label", described).on("click", click).on("keydown", key);
+    element("figure").class("grid-of-images").holds(&[element("figcaption").gone_when(alone).words(caption), canvas])
 }

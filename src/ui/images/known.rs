@@ -1,19 +1,21 @@
 //! The known image: which of its pixels are given is painted with mouse, finger or pen, or chosen from a menu.
 
-use leptos::ev::PointerEvent;
-use leptos::html::{Canvas, Input};
+use std::rc::Rc;
+
 use leptos::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{File, HtmlImageElement, Url};
+use web_sys::{Event, File, HtmlImageElement, PointerEvent, Url};
 
-use super::parts::{button, check, hidden_canvas, paint_when, put};
+use super::canvas::{hidden_canvas, put};
 use crate::lab::TaskId;
 use crate::lab::film::one;
 use crate::lab::images::{PIXELS, Picture, SIDE};
 use crate::rng::{Rng, Stream};
+use crate::ui::element::{Element, element};
+use crate::ui::parts::{capture, check, choice, chooser, note, paint_when, quiet};
 use crate::ui::scene::context;
-use crate::ui::state::{Page, flag, memo, page, t, text};
+use crate::ui::state::{Page, memo, page};
 
 /// Radius of the brush in pixels of the image.
 const BRUSH: f64 = 2.4;
@@ -120,11 +122,8 @@ fn pictured(picture: &Picture, task: TaskId) -> Vec<u8> {
 }
 
 /// The editor of the known image.
-#[component]
-pub fn Known() -> impl IntoView {
+pub fn known() -> Element {
     let page = page();
-    let canvas = NodeRef::<Canvas>::new();
-    let chooser = NodeRef::<Input>::new();
     let restoring = RwSignal::new(false);
     // Where the stroke was last, while there is one.
     let stroke = StoredValue::new(None::<[f64; 2]>);
@@ -139,15 +138,18 @@ pub fn Known() -> impl IntoView {
         // Not while the control is being made: it changes what the control depends on.
         set_timeout(move || give(page, colours, task), std::time::Duration::ZERO);
     }
+    let side = SIDE.to_string();
+    let canvas = element("canvas").class("pixels").test_id("mask").attribute("width", &side).attribute("height", &side);
+    let pixels = canvas.canvas();
     paint_when(
-        canvas,
-        Box::new(move || page.config.track()),
-        Box::new(move |canvas| {
-            let pixels = page.config.with_untracked(|config| pictured(&config.picture, config.task));
+        &pixels,
+        move || page.config.track(),
+        move |canvas| {
+            let pixels = page.config.with(|config| pictured(&config.picture, config.task));
             if !pixels.is_empty() {
                 put(canvas, &pixels, [SIDE, SIDE]);
             }
-        }),
+        },
     );
     let remember = move || {
         let known = page.config.with_untracked(|config| config.picture.known().to_vec());
@@ -160,8 +162,8 @@ pub fn Known() -> impl IntoView {
         });
     };
     let paint = move |event: &PointerEvent| {
-        let (Some(canvas), Some(last)) = (canvas.get_untracked(), stroke.get_value()) else { return };
-        let rect = canvas.get_bounding_client_rect();
+        let Some(last) = stroke.get_value() else { return };
+        let rect = pixels.get_bounding_client_rect();
         let scale = SIDE as f64 / rect.width().max(1.0);
         let here =
             [(f64::from(event.client_x()) - rect.left()) * scale, (f64::from(event.client_y()) - rect.top()) * scale];
@@ -188,89 +190,51 @@ pub fn Known() -> impl IntoView {
         remember();
         set_known(page, vec![true; PIXELS]);
     };
-    let presets = PRESETS
-        .iter()
-        .map(|&name| view! { <option value=name>{text(move || page.text(&format!("images.mask-{name}")))}</option> })
-        .collect_view();
-    view! {
-        <div class="known" data-testid="known">
-            <p class="note" class:gone=flag(move || !none.get())>{t("images.known-empty")}</p>
-            <div class:gone=none>
-                <canvas
-                    class="pixels"
-                    class:paintable=masked
-                    data-testid="mask"
-                    node_ref=canvas
-                    width=SIDE
-                    height=SIDE
-                    role="img"
-                    aria-labelledby="picture-label"
-                    aria-describedby="picture-help"
-                    on:pointerdown=move |event| {
-                        if !masked.get_untracked() {
-                            return;
-                        }
-                        event.prevent_default();
-                        if let Some(canvas) = canvas.get_untracked() {
-                            // Without capture a stroke merely ends at the edge.
-                            let _ = canvas.set_pointer_capture(event.pointer_id());
-                        }
-                        remember();
-                        stroke.set_value(Some([f64::NAN; 2]));
-                        paint(&event);
-                    }
-                    on:pointermove=move |event| paint(&event)
-                    on:pointerup=move |_| stroke.set_value(None)
-                    on:pointercancel=move |_| stroke.set_value(None)
-                ></canvas>
-                <div class:gone=flag(move || !masked.get())>
-                    <label class="preset">
-                        <span>{t("images.mask")}</span>
-                        <select
-                            data-testid="preset"
-                            on:change=move |event| {
-                                remember();
-                                set_known(page, mask(page, &event_target_value(&event)));
-                                // A menu, not a state: painting goes on from here.
-                                event_target::<web_sys::HtmlSelectElement>(&event).set_value("");
-                            }
-                        >
-                            <option value="">{t("images.mask-choose")}</option>
-                            {presets}
-                        </select>
-                    </label>
-                    <div class="row wrap">
-                        {check("restore", t("images.restore"), restoring.into(), Box::new(move |on| restoring.set(on)))}
-                        {button(
-                            "mask-undo",
-                            "action.undo",
-                            Some(flag(move || history.with(Vec::is_empty))),
-                            Box::new(undo),
-                        )}
-                        {button("mask-clear", "action.clear", None, Box::new(clear))}
-                    </div>
-                </div>
-            </div>
-            <label for="own-picture">{t("images.own-picture")}</label>
-            <input
-                id="own-picture"
-                data-testid="own-picture"
-                type="file"
-                accept="image/*"
-                node_ref=chooser
-                on:change=move |_| {
-                    if let Some(input) = chooser.get_untracked() {
-                        if let Some(file) = input.files().and_then(|files| files.get(0)) {
-                            take(page, &file);
-                        }
-                        // So that choosing the same file again is a change.
-                        input.set_value("");
-                    }
-                }
-            />
-        </div>
-    }
-    .into_any()
+    let paint = Rc::new(paint);
+    let goes_on = Rc::clone(&paint);
+    let begin = move |event: PointerEvent| {
+        if masked.get_untracked() {
+            event.prevent_default();
+            capture(&event);
+            remember();
+            stroke.set_value(Some([f64::NAN; 2]));
+            paint(&event);
+        }
+    };
+    let canvas = canvas
+        .class_when("paintable", move || masked.get())
+        .attribute("role", "img")
+        .attribute("aria-labelledby", "picture-label")
+        .attribute("aria-describedby", "picture-help")
+        .on("pointerdown", begin)
+        .on("pointermove", move |event: PointerEvent| goes_on(&event))
+        .on("pointerup", move |_: Event| stroke.set_value(None))
+        .on("pointercancel", move |_: Event| stroke.set_value(None));
+    let presets = element("select").test_id("preset").on("change", move |event: Event| {
+        remember();
+        set_known(page, mask(page, &event_target_value(&event)));
+        // A menu, not a state: painting goes on from here.
+        event_target::<web_sys::HtmlSelectElement>(&event).set_value("");
+    });
+    let presets = presets.child(element("option").attribute("value", "").says("images.mask-choose"));
+    let named = |name: &'static str| choice(name, || false, move || page.text(&format!("images.mask-{name}")));
+    let presets = presets.holds(&PRESETS.map(named));
+    let tools = element("div").class("row wrap").holds(&[
+        check("restore", move || page.text("images.restore"), move || restoring.get(), move |on| restoring.set(on)),
+        quiet("mask-undo", "action.undo", undo).attribute_when("disabled", move || history.with(Vec::is_empty)),
+        quiet("mask-clear", "action.clear", clear),
+    ]);
+    let painting = element("div")
+        .gone_when(move || !masked.get())
+        .holds(&[element("label").class("preset").holds(&[element("span").says("images.mask"), presets]), tools]);
+    element("div")
+        .class("known")
+        .test_id("known")
+        .holds(&[
+            note("images.known-empty").gone_when(move || !none.get()),
+            element("div").gone_when(move || none.get()).holds(&[canvas, painting]),
+        ])
+        .holds(&chooser("own-picture", "images.own-picture", "image/*", move |file| take(page, &file)))
 }
 
 /// The image that is looked at, or the first one of the run on show.

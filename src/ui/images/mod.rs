@@ -1,10 +1,10 @@
 //! The experiment on images: its own picture in place of the plane's, its weights, and what can be done with one image.
 
+mod canvas;
 mod detail;
 mod examine;
 mod gallery;
 mod known;
-mod parts;
 mod save;
 mod solvers;
 mod strip;
@@ -15,13 +15,13 @@ use std::collections::VecDeque;
 use leptos::prelude::*;
 use web_sys::File;
 
-pub use detail::Detail;
-pub use examine::{SelfTest, benchmarks, measure};
-pub use gallery::Gallery;
-pub use known::Known;
-pub use solvers::Solvers;
-pub use weights::Weights;
+pub use examine::{benchmarks, measure, self_test};
+pub use gallery::gallery;
+pub use known::known;
+pub use solvers::solvers;
+pub use weights::weights;
 
+use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo};
 use crate::lab::comparison::with_solver;
 use crate::lab::film::{Film, MOST_KEPT};
@@ -41,29 +41,28 @@ pub struct Row {
     film: Film,
 }
 
-/// What the page knows of images beside what every experiment has. Cheap to copy.
-#[derive(Clone, Copy)]
+/// What the page knows of images beside what every experiment has.
 pub struct Images {
     /// The runs on show, in order; the last one is the current one.
-    rows: StoredValue<Vec<Row>, LocalStorage>,
+    rows: Kept<Vec<Row>>,
     /// How many they are.
-    count: RwSignal<usize>,
+    count: Signal<usize>,
     /// Runs that are still to come.
-    queue: StoredValue<VecDeque<RunConfig>>,
+    queue: Kept<VecDeque<RunConfig>>,
     /// Solvers that are compared; none in a single run.
-    pub compared: RwSignal<Vec<SolverId>>,
+    pub compared: Signal<Vec<SolverId>>,
     /// Whether not the noisy images are shown but what the network expects of them.
-    expected: RwSignal<bool>,
+    expected: Signal<bool>,
     /// Row and number of the image looked at.
-    chosen: RwSignal<Option<(usize, usize)>>,
+    chosen: Signal<Option<(usize, usize)>>,
     /// The image that is to be blended with the next one chosen.
-    pairing: RwSignal<Option<(usize, usize)>>,
+    pairing: Signal<Option<(usize, usize)>>,
     /// How far the run is.
-    progress: RwSignal<ImageProgress>,
+    progress: Signal<ImageProgress>,
     /// What should be known.
-    notice: RwSignal<Option<Notice>>,
+    notice: Signal<Option<Notice>>,
     /// What the link asks to be examined when everything is there.
-    pub wanted: RwSignal<Examination>,
+    pub wanted: Signal<Examination>,
 }
 
 impl Images {
@@ -71,21 +70,21 @@ impl Images {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            rows: StoredValue::new_local(Vec::new()),
-            count: RwSignal::new(0),
-            queue: StoredValue::new(VecDeque::new()),
-            compared: RwSignal::new(Vec::new()),
-            expected: RwSignal::new(false),
-            chosen: RwSignal::new(None),
-            pairing: RwSignal::new(None),
-            progress: RwSignal::new(ImageProgress::default()),
-            notice: RwSignal::new(None),
-            wanted: RwSignal::new(Examination::default()),
+            rows: Kept::new(Vec::new()),
+            count: Signal::new(0),
+            queue: Kept::new(VecDeque::new()),
+            compared: Signal::new(Vec::new()),
+            expected: Signal::new(false),
+            chosen: Signal::new(None),
+            pairing: Signal::new(None),
+            progress: Signal::new(ImageProgress::default()),
+            notice: Signal::new(None),
+            wanted: Signal::new(Examination::default()),
         }
     }
 
     /// Forgets the runs on show and those to come.
-    pub fn forget(self) {
+    pub fn forget(&self) {
         self.rows.update_value(Vec::clear);
         self.queue.update_value(VecDeque::clear);
         self.count.set(0);
@@ -97,7 +96,7 @@ impl Images {
 
     /// The time of frame `index` of `count` positions, of the row that is shown first.
     #[must_use]
-    pub fn level(self, index: usize, count: usize) -> Option<f64> {
+    pub fn level(&self, index: usize, count: usize) -> Option<f64> {
         self.rows.with_value(|rows| rows.first().and_then(|row| row.film.at(index, count)).map(|frame| frame.t))
     }
 }
@@ -229,7 +228,7 @@ pub fn show(page: Page, event: ImageEvent) {
     }
 }
 
-fn rows_after_the_first(images: Images) -> bool {
+fn rows_after_the_first(images: &Images) -> bool {
     images.count.get_untracked() > 1
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use leptos::prelude::*;
 use web_sys::HtmlCanvasElement;
 
-use super::parts::{hidden_canvas, lay, put};
+use super::canvas::{hidden_canvas, lay, put};
 use super::{Row, detail};
 use crate::lab::film::shown;
 use crate::plot::gif::Gif;

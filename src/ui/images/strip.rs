@@ -1,35 +1,38 @@
 //! The whole way of one image from noise to data as a strip of pictures, along which one can drag.
 
-use leptos::ev::PointerEvent;
-use leptos::html::Canvas;
-use leptos::prelude::*;
+use std::rc::Rc;
 
-use super::parts::{lay, paint_when, room};
+use leptos::prelude::*;
+use web_sys::{Event, PointerEvent};
+
+use super::canvas::{lay, room};
 use crate::lab::Language;
 use crate::lab::film::one;
 use crate::plot::mosaic::Mosaic;
+use crate::ui::element::{Element, element};
+use crate::ui::parts::{capture, note, paint_when};
 use crate::ui::scene::context;
-use crate::ui::state::{flag, page, t};
+use crate::ui::state::page;
 
 /// Most pictures of a line of the strip.
 const MOST: usize = 16;
 
 /// The strip: what the image was above, and what the network expected of it below.
-#[component]
-pub fn Strip() -> impl IntoView {
+pub fn strip() -> Element {
     let page = page();
     let images = page.images;
-    let canvas = NodeRef::<Canvas>::new();
+    let strip = element("canvas").class("pixels").test_id("strip").attribute("width", "33").attribute("height", "66");
+    let canvas = strip.canvas();
     // From noise, on the side where a line begins, to data: as the slider of the time.
     let mirrored = move || page.language.get_untracked() == Language::Persian;
     paint_when(
-        canvas,
-        Box::new(move || {
+        &canvas,
+        move || {
             page.frames.track();
             images.chosen.track();
             page.language.track();
-        }),
-        Box::new(move |canvas| {
+        },
+        move |canvas| {
             let (count, index) = page.frames.get_untracked();
             let (row, image) = images.chosen.get_untracked().unwrap_or((0, 0));
             images.rows.with_value(|rows| {
@@ -57,46 +60,37 @@ pub fn Strip() -> impl IntoView {
                 context.set_fill_style_str("#ff7a2f");
                 context.fill_rect(x, 0.0, 2.0, f64::from(canvas.height()));
             });
-        }),
+        },
     );
     let dragging = RwSignal::new(false);
     let go = move |event: &PointerEvent| {
         let count = page.frames.get_untracked().0;
-        let Some(canvas) = canvas.get_untracked().filter(|_| count > 0) else { return };
+        if count == 0 {
+            return;
+        }
         let rect = canvas.get_bounding_client_rect();
         let share = (f64::from(event.client_x()) - rect.left()) / rect.width().max(1.0);
         let share = if mirrored() { 1.0 - share } else { share };
         page.playing.set(false);
         page.frames.set((count, (share.clamp(0.0, 1.0) * (count - 1) as f64).round() as usize));
     };
-    view! {
-        <div class="strip" class:gone=flag(move || page.frames.get().0 < 2)>
-            <canvas
-                class="pixels"
-                data-testid="strip"
-                node_ref=canvas
-                width="33"
-                height="66"
-                role="img"
-                aria-label=t("images.strip")
-                on:pointerdown=move |event| {
-                    if let Some(canvas) = canvas.get_untracked() {
-                        // Without capture a drag merely ends at the edge.
-                        let _ = canvas.set_pointer_capture(event.pointer_id());
-                    }
-                    dragging.set(true);
-                    go(&event);
-                }
-                on:pointermove=move |event| {
-                    if dragging.get_untracked() {
-                        go(&event);
-                    }
-                }
-                on:pointerup=move |_| dragging.set(false)
-                on:pointercancel=move |_| dragging.set(false)
-            ></canvas>
-            <p class="note">{t("images.strip-note")}</p>
-        </div>
-    }
-    .into_any()
+    let go = Rc::new(go);
+    let goes_on = Rc::clone(&go);
+    let strip = strip
+        .attribute("role", "img")
+        .label("images.strip")
+        .on("pointerdown", move |event: PointerEvent| {
+            capture(&event);
+            dragging.set(true);
+            go(&event);
+        })
+        .on("pointermove", move |event: PointerEvent| {
+            if dragging.get_untracked() {
+                goes_on(&event);
+            }
+        })
+        .on("pointerup", move |_: Event| dragging.set(false))
+        .on("pointercancel", move |_: Event| dragging.set(false));
+    let strip = element("div").class("strip").holds(&[strip, note("images.strip-note")]);
+    strip.gone_when(move || page.frames.get().0 < 2)
 }

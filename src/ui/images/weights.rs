@@ -1,19 +1,20 @@
 //! The weights of the network: the sets that the page ships, and the visitor's own.
 
-use leptos::html::Input;
 use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Response, Url};
 
-use super::parts::button;
 use crate::lab::Session;
 use crate::lab::images::{OWN_WEIGHTS, Word};
 use crate::lab::session::images::ImageWeights;
 use crate::lab::texts::fill;
 use crate::plot::label::number;
 use crate::protocol::images::{Refusal, WeightsSource, WeightsSummary};
-use crate::ui::state::{Page, changing, flag, memo, page, start, t, text};
+use crate::ui::element::{Element, element};
+use crate::ui::parts::{chooser, note, quiet};
+use crate::ui::signal::{Memo, memo};
+use crate::ui::state::{Page, page, start};
 
 /// The folder of the sets, beside the page.
 const FOLDER: &str = "./weights";
@@ -139,54 +140,42 @@ pub fn arrived(page: Page, weights: &WeightsSummary) {
     }
 }
 
-/// The panel of the weights.
-#[component]
-pub fn Weights() -> impl IntoView {
+/// The panel of the weights, inside its field.
+pub fn weights(field: Element) -> Element {
     let page = page();
     let sets = RwSignal::new(None::<Vec<Shipped>>);
     start(read_sets(sets));
     let named = memo(move || page.config.with(|config| config.weights.as_str().to_owned()));
     let state = memo(move || page.session.with(|session| session.image_weights().clone()));
-    let list = move || {
-        let Some(sets) = sets.get() else { return view! { <p class="note">"…"</p> }.into_any() };
-        if sets.is_empty() {
-            return view! { <p class="note">{t("images.sets-none")}</p> }.into_any();
-        }
-        sets.into_iter().enumerate().map(|(place, set)| listed(page, named, place, set)).collect_view().into_any()
+    let list = move || match sets.get() {
+        None => vec![element("p").class("note").plain("…")],
+        Some(sets) if sets.is_empty() => vec![note("images.sets-none")],
+        Some(sets) => sets.into_iter().enumerate().map(|(place, set)| listed(page, named, place, set)).collect(),
     };
     let own = move || {
         if named.get() != OWN_WEIGHTS {
-            return ().into_any();
+            return Vec::new();
         }
         let title = state.with(|state| match state {
             ImageWeights::Held(weights) if weights.id == OWN_WEIGHTS => Some(weights.title.clone()),
             _ => None,
         });
         let title = title.unwrap_or_else(|| page.text("images.own-missing"));
-        view! {
-            <label class="set">
-                <input type="radio" name="weights" checked />
-                <span dir="auto">{title}</span>
-            </label>
-        }
-        .into_any()
+        let radio = element("input").attribute("type", "radio").attribute("name", "weights").attribute("checked", "");
+        let title = element("span").attribute("dir", "auto").plain(&title);
+        vec![element("label").class("set").holds(&[radio, title])]
     };
-    view! {
-        <div class="weights" data-testid="weights" role="radiogroup" aria-labelledby="weights-label">
-            {changing(list)}
-            {changing(own)}
-        </div>
-        {changing(move || state.with(|state| shown(page, state)))}
-        <Own />
-    }
-    .into_any()
+    let choices = element("div").class("weights").test_id("weights").attribute("role", "radiogroup");
+    field
+        .child(choices.attribute("aria-labelledby", "weights-label").changing(list).changing(own))
+        .changing(move || vec![state.with(|state| shown(page, state))])
+        .child(own_weights())
 }
 
 /// A set of the list.
-fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> AnyView {
+fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> Element {
     let id = set.id.clone();
-    let here = flag(move || named.with(|named| *named == id || (named.is_empty() && place == 0)));
-    let id = set.id.clone();
+    let here = move || named.with(|named| *named == id || (named.is_empty() && place == 0));
     let quality = match &set.measured {
         Some(fid) => page.filled(
             "images.fid",
@@ -199,45 +188,36 @@ fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> AnyVie
         None => page.text("images.fid-none"),
     };
     let how = set.measured.map(|fid| fid.how).unwrap_or_default();
-    view! {
-        <div class="set-of-weights">
-            <label class="set">
-                <input
-                    type="radio"
-                    name="weights"
-                    data-testid=format!("set-{id}")
-                    prop:checked=here
-                    on:change=move |_| page.write("weights", &id)
-                />
-                <span>
-                    <bdi>{set.title}</bdi>
-                    " "
-                    <small class="badge" class:gone=!set.preview>{t("images.preview")}</small>
-                    " "
-                    <small>{page.filled("images.size", &[("size", &megabytes(set.bytes))])}</small>
-                </span>
-            </label>
-            <p class="note">{quality}</p>
-            <details class:gone=set.licence.is_empty()>
-                <summary>{t("images.about")}</summary>
-                <p class="note">{page.filled("images.licence", &[("licence", &set.licence)])}</p>
-                <p class="note" dir="ltr" lang="en">{set.provenance} " " {how}</p>
-            </details>
-        </div>
-    }
-    .into_any()
+    let radio = element("input").attribute("type", "radio").attribute("name", "weights");
+    let radio = radio.test_id(&format!("set-{}", set.id)).property_when("checked", here);
+    let name = element("span")
+        .child(element("bdi").plain(&set.title))
+        .plain(" ")
+        .child(element("small").class(if set.preview { "badge" } else { "badge gone" }).says("images.preview"))
+        .plain(" ")
+        .child(element("small").plain(&page.filled("images.size", &[("size", &megabytes(set.bytes))])));
+    let id = set.id;
+    let licence = page.filled("images.licence", &[("licence", &set.licence)]);
+    let provenance = element("p").class("note").attribute("dir", "ltr").attribute("lang", "en");
+    element("div").class("set-of-weights").holds(&[
+        element("label").class("set").holds(&[radio.change(move |_| page.write("weights", &id)), name]),
+        element("p").class("note").plain(&quality),
+        element("details").class(if set.licence.is_empty() { "gone" } else { "" }).holds(&[
+            element("summary").says("images.about"),
+            element("p").class("note").plain(&licence),
+            provenance.plain(&set.provenance).plain(" ").plain(&how),
+        ]),
+    ])
 }
 
 /// How far the weights are.
-fn shown(page: Page, state: &ImageWeights) -> AnyView {
-    let (id, body) = match state {
+fn shown(page: Page, state: &ImageWeights) -> Element {
+    let panel = element("div").class("weights-state").test_id("weights-state").attribute("aria-live", "polite");
+    let in_state = |id| panel.attribute("data-state", id);
+    match state {
         ImageWeights::Absent => {
             let fetch = move || page.tell(|session| session.load_images(&page.config.get_untracked()));
-            let body = view! {
-                <p class="note">{t("images.absent")}</p>
-                {button("fetch-weights", "images.fetch", None, Box::new(fetch))}
-            };
-            ("absent", body.into_any())
+            in_state("absent").holds(&[note("images.absent"), quiet("fetch-weights", "images.fetch", fetch)])
         }
         ImageWeights::Fetching { file, received, total } => {
             let values = [megabytes(*received), megabytes(*total)];
@@ -246,25 +226,21 @@ fn shown(page: Page, state: &ImageWeights) -> AnyView {
             let words = page.filled(key, &[("received", &values[0]), ("total", &values[1])]);
             let words = fill(&words, &[("file", file)]);
             let share = if *total > 0.0 { received / total } else { 0.0 };
-            let body = view! {
-                <p class="note">{words}</p>
-                <progress max="1" value=share.to_string() aria-label=t("images.fetching-label")></progress>
-                {button("cancel-weights", "images.cancel", None, Box::new(move || page.tell(Session::cancel_images)))}
-            };
-            ("fetching", body.into_any())
+            in_state("fetching").holds(&[
+                element("p").class("note").plain(&words),
+                element("progress")
+                    .attribute("max", "1")
+                    .attribute("value", &share.to_string())
+                    .label("images.fetching-label"),
+                quiet("cancel-weights", "images.cancel", move || page.tell(Session::cancel_images)),
+            ])
         }
-        ImageWeights::Held(weights) => ("held", held(page, weights)),
-        ImageWeights::Refused(refusal) => ("refused", refused(page, refusal)),
-    };
-    view! {
-        <div class="weights-state" data-testid="weights-state" data-state=id aria-live="polite">
-            {body}
-        </div>
+        ImageWeights::Held(weights) => in_state("held").holds(&held(page, weights)),
+        ImageWeights::Refused(refusal) => in_state("refused").child(refused(page, refusal)),
     }
-    .into_any()
 }
 
-fn held(page: Page, weights: &WeightsSummary) -> AnyView {
+fn held(page: Page, weights: &WeightsSummary) -> [Element; 2] {
     let words = page.filled(
         "images.held",
         &[
@@ -273,85 +249,52 @@ fn held(page: Page, weights: &WeightsSummary) -> AnyView {
             ("size", &megabytes(weights.held_bytes)),
         ],
     );
-    let recognised = weights.recognised.clone();
-    view! {
-        <p class="note" data-testid="held" data-title=weights.title.clone()>
-            <bdi>{weights.title.clone()}</bdi>
-            <br />
-            {words}
-        </p>
-        <p class="note" class:gone=recognised.is_empty() data-testid="recognised">
-            {page.text("images.recognised")}
-            " "
-            <bdi lang="en">{recognised.clone()}</bdi>
-        </p>
-    }
-    .into_any()
+    let held = element("p").class("note").test_id("held").attribute("data-title", &weights.title);
+    let recognised = element("p").class(if weights.recognised.is_empty() { "note gone" } else { "note" });
+    [
+        held.child(element("bdi").plain(&weights.title)).child(element("br")).plain(&words),
+        recognised
+            .test_id("recognised")
+            .plain(&page.text("images.recognised"))
+            .plain(" ")
+            .child(element("bdi").attribute("lang", "en").plain(&weights.recognised)),
+    ]
 }
 
-fn refused(page: Page, refusal: &Refusal) -> AnyView {
+fn refused(page: Page, refusal: &Refusal) -> Element {
     let key = if refusal.unreachable { "images.unreachable" } else { "images.refused" };
     let kept = if refusal.kept.is_empty() {
         String::new()
     } else {
         fill(&page.text("images.kept"), &[("title", &refusal.kept)])
     };
-    let findings = refusal.findings.iter().map(|line| view! { <li>{line.clone()}</li> }).collect_view();
-    view! {
-        <div class="error" role="alert" data-testid="refused">
-            <p>
-                <strong>{fill(&page.text(key), &[("file", &refusal.file)])}</strong>
-            </p>
-            <p>{kept}</p>
-            <ul dir="ltr" lang="en">{findings}</ul>
-        </div>
-    }
-    .into_any()
+    let findings: Vec<Element> = refusal.findings.iter().map(|line| element("li").plain(line)).collect();
+    element("div").class("error").attribute("role", "alert").test_id("refused").holds(&[
+        element("p").child(element("strong").plain(&fill(&page.text(key), &[("file", &refusal.file)]))),
+        element("p").plain(&kept),
+        element("ul").attribute("dir", "ltr").attribute("lang", "en").holds(&findings),
+    ])
 }
 
 /// The visitor's own weights: from a file, or from an address.
-#[component]
-fn Own() -> impl IntoView {
+fn own_weights() -> Element {
     let page = page();
-    let chooser = NodeRef::<Input>::new();
-    let address = NodeRef::<Input>::new();
+    let address = element("input").attribute("id", "address").test_id("address").attribute("type", "url");
+    let address = address.attribute("dir", "ltr").attribute("placeholder", "https://");
     let wrong = RwSignal::new("");
-    let fetch = move || {
-        if let Some(input) = address.get_untracked() {
-            wrong.set(take_address(page, &input.value()).unwrap_or_default());
-        }
-    };
-    view! {
-        <details class="own">
-            <summary>{t("images.own")}</summary>
-            <p class="note">{t("images.own-note")}</p>
-            <label for="own-weights">{t("images.own-file")}</label>
-            <input
-                id="own-weights"
-                data-testid="own-weights"
-                type="file"
-                accept=".safetensors,.bin,.pt,.pth,.ckpt"
-                node_ref=chooser
-                on:change=move |_| {
-                    if let Some(input) = chooser.get_untracked() {
-                        if let Some(file) = input.files().and_then(|files| files.get(0)) {
-                            take(page, &file);
-                        }
-                        // So that choosing the same file again is a change.
-                        input.set_value("");
-                    }
-                }
-            />
-            <label for="address">{t("images.address")}</label>
-            <div class="row">
-                <input id="address" data-testid="address" type="url" dir="ltr" placeholder="https://" node_ref=address />
-                {button("fetch-address", "images.fetch", None, Box::new(fetch))}
-            </div>
-            <p class="note">{t("images.address-note")}</p>
-            <p class="note" role="alert">
-                {text(move || if wrong.get().is_empty() { String::new() } else { page.text(wrong.get()) })}
-            </p>
-        </details>
-    }
-    .into_any()
+    let typed = address.input();
+    let fetch = move || wrong.set(take_address(page, &typed.value()).unwrap_or_default());
+    let words = move || if wrong.get().is_empty() { String::new() } else { page.text(wrong.get()) };
+    element("details")
+        .class("own")
+        .holds(&[element("summary").says("images.own"), note("images.own-note")])
+        .holds(&chooser("own-weights", "images.own-file", ".safetensors,.bin,.pt,.pth,.ckpt", move |file| {
+            take(page, &file);
+        }))
+        .holds(&[
+            element("label").attribute("for", "address").says("images.address"),
+            element("div").class("row").holds(&[address, quiet("fetch-address", "images.fetch", fetch)]),
+            note("images.address-note"),
+            element("p").class("note").attribute("role", "alert").words(words),
+        ])
 }

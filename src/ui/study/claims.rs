@@ -1,71 +1,56 @@
 //! What the sources say, what this run measured of it, and whether it holds.
 
-use leptos::prelude::*;
-
 use crate::plot::label::number;
 use crate::study::{Claim, Measured, Source, Study, Verdict};
-use crate::ui::state::{Page, page, t, text};
+use crate::ui::element::{Element, element};
+use crate::ui::state::{Page, memo, page};
 
 /// The claims of a study, and remarks on its sources.
-#[component]
-pub fn Claims(study: &'static Study) -> impl IntoView {
-    let claims = study.claims.iter().enumerate().map(|(index, claim)| view! { <One study index claim /> });
+pub fn claims(study: &'static Study) -> Element {
     let page = page();
-    let notes = study.notes.iter().map(|note| {
-        let words = text(move || page.text(&format!("note.{}.{note}", study.id)));
-        view! { <li>{words}</li> }
-    });
-    view! {
-        <section class="claims" data-testid="claims">
-            <h3>{t("claims.title")}</h3>
-            <ul>{claims.collect_view()}</ul>
-            <details>
-                <summary>{t("claims.notes")}</summary>
-                <ul class="notes">{notes.collect_view()}</ul>
-            </details>
-        </section>
-    }
-    .into_any()
+    let claims: Vec<Element> = study.claims.iter().enumerate().map(|(index, one)| claim(study, index, one)).collect();
+    let note = |note: &&'static str| {
+        let note = *note;
+        element("li").words(move || page.text(&format!("note.{}.{note}", study.id)))
+    };
+    let notes: Vec<Element> = study.notes.iter().map(note).collect();
+    element("section").class("claims").test_id("claims").holds(&[
+        element("h3").says("claims.title"),
+        element("ul").holds(&claims),
+        element("details")
+            .holds(&[element("summary").says("claims.notes"), element("ul").class("notes").holds(&notes)]),
+    ])
 }
 
-#[component]
-fn One(study: &'static Study, index: usize, claim: &'static Claim) -> impl IntoView {
+fn claim(study: &'static Study, index: usize, claim: &'static Claim) -> Element {
     let page = page();
     let measured =
-        Memo::new(move |_| page.told.measured.with(|all| all.iter().find(|m| usize::from(m.claim) == index).copied()));
+        memo(move || page.told.measured.with(|all| all.iter().find(|m| usize::from(m.claim) == index).copied()));
     let verdict = move || measured.get().map_or(Verdict::Open, |m| m.verdict()).id();
-    let put = move |value: fn(&Measured) -> f64| {
-        text(move || measured.get().map(|m| value(&m).to_string()).unwrap_or_default())
-    };
-    let sentence = text(move || page.text(&format!("claim.{}.{}", study.id, claim.key)));
+    let put =
+        move |value: fn(&Measured) -> f64| move || measured.get().map(|m| value(&m).to_string()).unwrap_or_default();
     let (source, place) = claim.source.id();
     // Names of papers keep their own digits.
-    let source = text(move || match claim.source {
+    let source = move || match claim.source {
         Source::Paper(name) => name.to_owned(),
         _ => page.filled(&format!("source.{source}"), &[("place", place)]),
-    });
-    let numbers = text(move || {
+    };
+    let numbers = move || {
         let what = page.text(&format!("claim.{}.{}.measured", study.id, claim.key));
         measured.get().map_or_else(|| format!("{what}: –"), |m| format!("{what}: {}", words(page, &m)))
-    });
-    view! {
-        <li
-            data-testid="claim"
-            data-claim=claim.key
-            data-verdict=text(move || verdict().to_owned())
-            data-value=put(|m| m.value)
-            data-error=put(|m| m.error)
-        >
-            <p class="sentence">{sentence}</p>
-            <p class="note">{source}</p>
-            <p>
-                <strong class="verdict">{text(move || page.text(&format!("verdict.{}", verdict())))}</strong>
-                " "
-                {numbers}
-            </p>
-        </li>
-    }
-    .into_any()
+    };
+    let judged = element("strong").class("verdict").words(move || page.text(&format!("verdict.{}", verdict())));
+    element("li")
+        .test_id("claim")
+        .attribute("data-claim", claim.key)
+        .attribute_of("data-verdict", move || verdict().to_owned())
+        .attribute_of("data-value", put(|m| m.value))
+        .attribute_of("data-error", put(|m| m.error))
+        .holds(&[
+            element("p").class("sentence").words(move || page.text(&format!("claim.{}.{}", study.id, claim.key))),
+            element("p").class("note").words(source),
+            element("p").child(judged).plain(" ").words(numbers),
+        ])
 }
 
 /// The number, its error, and the bound.

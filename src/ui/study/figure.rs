@@ -1,15 +1,16 @@
 //! A figure with its title and legend; its handles follow the pointer.
 
-use leptos::html::Canvas;
 use leptos::prelude::*;
-use web_sys::PointerEvent;
+use web_sys::{Event, PointerEvent};
 
 use super::painter::{Look, Plot, paint};
 use crate::lab::{Value, field_of};
 use crate::plot::colour::SERIES;
 use crate::plot::label::number;
-use crate::study::{Figure, Handle, Mark, Study};
-use crate::ui::state::{Page, page, text};
+use crate::study::{Figure, Handle, Layer, Mark, Study};
+use crate::ui::element::{Element, element};
+use crate::ui::parts::{capture, key, paint_when};
+use crate::ui::state::{Page, page};
 
 /// How near the pointer must be to a handle, in CSS pixels.
 const REACH: f64 = 28.0;
@@ -25,42 +26,34 @@ fn place(page: Page, handle: &Handle) -> [f64; 2] {
 }
 
 /// A figure of a study.
-#[component]
-pub fn Chart(study: &'static Study, index: usize, figure: &'static Figure) -> impl IntoView {
+pub fn chart(study: &'static Study, index: usize, figure: &'static Figure) -> Element {
     let page = page();
-    let canvas = NodeRef::<Canvas>::new();
+    let canvas = element("canvas").class("plot");
     let plot = StoredValue::new(None::<Plot>);
-    let asked = StoredValue::new(false);
-    Effect::new(move |_| {
-        page.told.tick.track();
-        page.resized.track();
-        page.dark.track();
-        page.language.track();
-        page.config.track();
-        if canvas.get().is_none() || asked.get_value() {
-            return;
-        }
-        asked.set_value(true);
-        request_animation_frame(move || {
-            // The frame may come after another experiment has taken this one's place.
-            if asked.try_set_value(false).is_some() {
-                return;
-            }
-            let Some(canvas) = canvas.get_untracked() else { return };
+    paint_when(
+        &canvas.canvas(),
+        move || {
+            page.told.tick.track();
+            page.resized.track();
+            page.dark.track();
+            page.language.track();
+            page.config.track();
+        },
+        move |canvas| {
             let word = |key: &str| page.text(&format!("plot.{key}"));
-            let look = untrack(|| Look {
+            let look = Look {
                 titles: [word(figure.x.key), word(figure.y.key)],
                 names: figure.x.names.iter().map(|name| word(name)).collect(),
                 handles: figure.handles.iter().map(|handle| place(page, handle)).collect(),
                 dark: page.dark.get(),
-            });
+            };
             page.told.layers.with_value(|layers| {
                 if let Some(layers) = layers.get(index) {
-                    plot.set_value(paint(&canvas, figure, layers, &look));
+                    plot.set_value(paint(canvas, figure, layers, &look));
                 }
             });
-        });
-    });
+        },
+    );
 
     let held = StoredValue::new(None::<usize>);
     let pointer = |event: &PointerEvent| [f64::from(event.offset_x()), f64::from(event.offset_y())];
@@ -73,9 +66,9 @@ pub fn Chart(study: &'static Study, index: usize, figure: &'static Figure) -> im
         let near = figure.handles.iter().enumerate().map(|(i, handle)| (i, distance(handle)));
         let nearest = near.filter(|(_, d)| *d < REACH).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i);
         held.set_value(nearest);
-        if let (Some(_), Some(canvas)) = (nearest, canvas.get_untracked()) {
+        if nearest.is_some() {
             event.prevent_default();
-            let _ = canvas.set_pointer_capture(event.pointer_id());
+            capture(&event);
         }
     };
     let drag = move |event: PointerEvent| {
@@ -86,42 +79,35 @@ pub fn Chart(study: &'static Study, index: usize, figure: &'static Figure) -> im
             page.write(key, &number(value, 3));
         }
     };
-    let release = move |_: PointerEvent| held.set_value(None);
+    let release = move |_: Event| held.set_value(None);
 
-    let title = text(move || page.text(&format!("figure.{}.{}", study.id, figure.key)));
-    let legend = figure.layers.iter().filter(|layer| layer.mark.stride() > 0).map(|layer| {
+    let title = move || page.text(&format!("figure.{}.{}", study.id, figure.key));
+    let entry = |layer: &'static Layer| {
         let colour = SERIES[usize::from(layer.colour) % SERIES.len()].css();
         let dashes = if layer.mark == Mark::Dashed { "5 3" } else { "" };
-        let path = if layer.mark == Mark::Dots { "M10 3h0" } else { "M0 3H20" };
-        view! {
-            <span class="entry">
-                <svg class="key" class:dot=layer.mark == Mark::Dots viewBox="0 0 20 6" aria-hidden="true">
-                    <path class="line" d=path stroke=colour stroke-dasharray=dashes />
-                </svg>
-                {text(move || page.text(&format!("plot.{}", layer.key)))}
-            </span>
-        }
-        .into_any()
-    });
-    view! {
-        <figure class="chart" class:wide=!figure.square class:square=figure.square data-testid=format!("figure-{}", figure.key)>
-            <figcaption>
-                <strong>{title}</strong>
-                <span class="legend">{legend.collect_view()}</span>
-            </figcaption>
-            <canvas
-                class="plot"
-                class:handles=!figure.handles.is_empty()
-                dir="ltr"
-                role="img"
-                aria-label=title
-                node_ref=canvas
-                on:pointerdown=take
-                on:pointermove=drag
-                on:pointerup=release
-                on:pointercancel=release
-            ></canvas>
-        </figure>
-    }
-    .into_any()
+        let curve = match layer.mark {
+            Mark::Dots => key("M10 3h0", &colour, dashes).class("key dot"),
+            _ => key("M0 3H20", &colour, dashes),
+        };
+        let name = move || page.text(&format!("plot.{}", layer.key));
+        element("span").class("entry").child(curve).words(name)
+    };
+    let legend: Vec<Element> = figure.layers.iter().filter(|layer| layer.mark.stride() > 0).map(entry).collect();
+    let canvas = if figure.handles.is_empty() { canvas } else { canvas.class("plot handles") };
+    let canvas = canvas
+        .attribute("dir", "ltr")
+        .attribute("role", "img")
+        .attribute_of("aria-label", title)
+        .on("pointerdown", take)
+        .on("pointermove", drag)
+        .on("pointerup", release)
+        .on("pointercancel", release);
+    element("figure")
+        .class(if figure.square { "chart square" } else { "chart wide" })
+        .test_id(&format!("figure-{}", figure.key))
+        .holds(&[
+            element("figcaption")
+                .holds(&[element("strong").words(title), element("span").class("legend").holds(&legend)]),
+            canvas,
+        ])
 }

@@ -7,11 +7,15 @@ mod painter;
 use std::time::Duration;
 
 use leptos::prelude::*;
+use web_sys::Event;
 
-use super::controls::Control;
-use super::state::{Page, flag, page, t, text};
+use super::controls::control;
+use super::element::{Element, element};
+use super::parts::choice;
+use super::signal::{Kept, Signal};
+use super::state::{Page, effect, memo, page};
 use super::{export, panels};
-use crate::lab::{RunConfig, Session, defaults, field};
+use crate::lab::{ExperimentId, RunConfig, Session, defaults, field};
 use crate::protocol::Floats;
 use crate::share::{Link, to_fragment};
 use crate::study::{Measured, News, STUDIES, Study};
@@ -19,26 +23,20 @@ use crate::study::{Measured, News, STUDIES, Study};
 /// Between two beginnings of a study that follows its controls.
 const REST: Duration = Duration::from_millis(40);
 
-/// What a study has told so far. Cheap to copy.
-#[derive(Clone, Copy)]
+/// What a study has told so far.
+#[derive(Default)]
 pub struct Told {
     /// The numbers of every layer of every figure.
-    pub layers: StoredValue<Vec<Vec<Floats>>, LocalStorage>,
+    pub layers: Kept<Vec<Vec<Floats>>>,
     /// The measurements, by claim.
-    pub measured: RwSignal<Vec<Measured>>,
+    pub measured: Signal<Vec<Measured>>,
     /// Grows with every report.
-    pub tick: RwSignal<u32>,
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Self { layers: StoredValue::new_local(Vec::new()), measured: RwSignal::default(), tick: RwSignal::default() }
-    }
+    pub tick: Signal<u32>,
 }
 
 impl Told {
     /// Another study, or the same from its beginning.
-    pub fn forget(self, study: &Study) {
+    pub fn forget(&self, study: &Study) {
         let empty = |figure: &crate::study::Figure| vec![Floats::default(); figure.layers.len()];
         self.layers.set_value(study.figures.iter().map(empty).collect());
         self.measured.set(Vec::new());
@@ -46,7 +44,7 @@ impl Told {
     }
 
     /// Takes news.
-    pub fn take(self, report: News) {
+    pub fn take(&self, report: News) {
         let News { drawings, measured, .. } = report;
         self.layers.update_value(|layers| {
             for drawing in drawings {
@@ -70,15 +68,15 @@ impl Told {
 
 /// Starts studies that follow their controls, at their beginning and with every change.
 pub fn follow(page: Page) {
-    let experiment = Memo::new(move |_| page.config.with(|c| c.experiment));
-    Effect::new(move |_| {
+    let experiment = memo(move || page.config.with(|c| c.experiment));
+    effect(move || {
         if let Some(study) = experiment.get().study() {
             page.told.forget(study);
         }
     });
     window_event_listener(leptos::ev::resize, move |_| page.resized.update(|n| *n += 1));
     let waiting = StoredValue::new(false);
-    Effect::new(move |_| {
+    effect(move || {
         let live = page.config.with(|c| c.experiment.study().is_some_and(|study| study.live));
         if live && !waiting.get_value() {
             waiting.set_value(true);
@@ -93,120 +91,92 @@ pub fn follow(page: Page) {
 }
 
 /// The menu of all experiments, chapter by chapter.
-#[component]
-pub fn Menu() -> impl IntoView {
+pub fn menu() -> Element {
     let page = page();
     let option = move |id: &'static str| {
-        view! {
-            <option value=id prop:selected=flag(move || page.config.with(|c| c.experiment.id() == id))>
-                {text(move || page.text(&format!("choice.experiment.{id}")))}
-            </option>
-        }
-        .into_any()
+        let selected = move || page.config.with(|c| c.experiment.id() == id);
+        choice(id, selected, move || page.text(&format!("choice.experiment.{id}")))
     };
-    let staged = crate::lab::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect_view();
+    let staged: Vec<Element> = crate::lab::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
     let mut chapters: Vec<u8> = STUDIES.iter().map(|study| study.chapter).collect();
     chapters.dedup();
-    let chapters = chapters
-        .into_iter()
-        .map(|chapter| {
-            let studies = STUDIES.iter().filter(|study| study.chapter == chapter);
-            view! {
-                <optgroup label=text(move || page.text(&format!("chapter.{chapter}")))>
-                    {studies.map(|study| option(study.id)).collect_view()}
-                </optgroup>
-            }
-        })
-        .collect_view();
-    view! {
-        <select
-            id="experiment"
-            data-testid="experiment"
-            aria-describedby="experiment-help"
-            on:change=move |event| page.write("experiment", &event_target_value(&event))
-        >
-            {staged}
-            {chapters}
-        </select>
-    }
-    .into_any()
+    let chapter = |chapter: u8| {
+        let studies = STUDIES.iter().filter(|study| study.chapter == chapter);
+        let studies: Vec<Element> = studies.map(|study| option(study.id)).collect();
+        let name = move || page.text(&format!("chapter.{chapter}"));
+        element("optgroup").attribute_of("label", name).holds(&studies)
+    };
+    let chapters: Vec<Element> = chapters.into_iter().map(chapter).collect();
+    element("select")
+        .attribute("id", "experiment")
+        .test_id("experiment")
+        .attribute("aria-describedby", "experiment-help")
+        .change(move |id| page.write("experiment", &id))
+        .holds(&staged)
+        .holds(&chapters)
 }
 
 /// The stage.
-#[component]
-pub fn Stage(study: &'static Study) -> impl IntoView {
-    let figures =
-        study.figures.iter().enumerate().map(|(index, figure)| view! { <figure::Chart study index figure /> });
-    let controls = study.controls.iter().map(|control| view! { <Control field=&control.field /> });
-    let run = ["seed", "device"].into_iter().filter_map(field).map(|field| view! { <Control field /> });
-    view! {
-        <Tour study />
-        <div class="stage">
-            <div class="column">
-                <section class="figures" data-testid="figures">{figures.collect_view()}</section>
-                <claims::Claims study />
-            </div>
-            <div class="column">
-                <panels::Play />
-                <div class="side">
-                    <form class="controls" aria-label=t("controls.label") on:submit=|event| event.prevent_default()>
-                        <fieldset class="group">
-                            <legend>{t("group.study")}</legend>
-                            {controls.collect_view()}
-                        </fieldset>
-                        <details class="group">
-                            <summary>{t("group.run")}</summary>
-                            <fieldset>
-                                <legend class="unseen">{t("group.run")}</legend>
-                                {run.collect_view()}
-                            </fieldset>
-                        </details>
-                    </form>
-                    <panels::Device />
-                    <export::Share />
-                </div>
-            </div>
-        </div>
-    }
-    .into_any()
+pub fn stage(study: &'static Study) -> Vec<Element> {
+    let figures: Vec<Element> =
+        study.figures.iter().enumerate().map(|(index, figure)| figure::chart(study, index, figure)).collect();
+    let controls: Vec<Element> = study.controls.iter().map(|known| control(&known.field)).collect();
+    let run = ["seed", "device"].map(|key| field(key).map(control));
+    let run: Vec<Element> = run.into_iter().flatten().collect();
+    let settings = element("form").class("controls").label("controls.label");
+    let settings = settings.on("submit", |event: Event| event.prevent_default()).holds(&[
+        element("fieldset").class("group").child(element("legend").says("group.study")).holds(&controls),
+        element("details").class("group").holds(&[
+            element("summary").says("group.run"),
+            element("fieldset").child(element("legend").class("unseen").says("group.run")).holds(&run),
+        ]),
+    ]);
+    let stage = element("div").class("stage").holds(&[
+        element("div")
+            .class("column")
+            .holds(&[element("section").class("figures").test_id("figures").holds(&figures), claims::claims(study)]),
+        element("div").class("column").holds(&[panels::play(), element("div").class("side").child(settings)]),
+        element("div").class("side below").holds(&[panels::device(), export::share()]),
+    ]);
+    vec![tour(study), stage]
 }
 
 /// Where the study stands in its chapter, and the way on and back.
-#[component]
-fn Tour(study: &'static Study) -> impl IntoView {
+fn tour(study: &'static Study) -> Element {
     let page = page();
     let [before, after] = study.neighbours();
-    let step = move |to: Option<&'static Study>, id: &'static str, word: &'static str| {
-        to.map(|to| {
-            let link = text(move || {
-                let (device, seed) = page.config.with(|c| (c.device, c.seed));
-                let experiment = crate::lab::ExperimentId::from_id(to.id).unwrap_or(crate::lab::ExperimentId::Plane);
-                let config = RunConfig { device, seed, ..defaults(experiment) };
-                let language = Some(page.language.get().tag().to_owned());
-                to_fragment(&Link { config, language, ..Link::default() })
-            });
-            let name = text(move || page.text(&format!("choice.experiment.{}", to.id)));
-            view! {
-                <a class=id data-testid=id href=link>
-                    <span>{t(word)}</span>
-                    " "
-                    {name}
-                </a>
-            }
-            .into_any()
-        })
+    let step = move |to: Option<&'static Study>, id: &'static str, word: &'static str| -> Vec<Element> {
+        let link = move |to: &'static Study| {
+            let (device, seed) = page.config.with(|c| (c.device, c.seed));
+            let experiment = ExperimentId::from_id(to.id).unwrap_or(ExperimentId::Plane);
+            let config = RunConfig { device, seed, ..defaults(experiment) };
+            let language = Some(page.language.get().tag().to_owned());
+            to_fragment(&Link { config, language, ..Link::default() })
+        };
+        let anchor = |to: &'static Study| {
+            element("a")
+                .class(id)
+                .test_id(id)
+                .attribute_of("href", move || link(to))
+                .child(element("span").says(word))
+                .plain(" ")
+                .words(move || page.text(&format!("choice.experiment.{}", to.id)))
+        };
+        to.map(anchor).into_iter().collect()
     };
-    let place = text(move || {
+    let place = move || {
         let (place, of) = study.place();
         let chapter = page.text(&format!("chapter.{}", study.chapter));
         page.filled("tour.place", &[("chapter", &chapter), ("place", &place.to_string()), ("of", &of.to_string())])
-    });
-    view! {
-        <nav class="tour" aria-label=t("tour.label")>
-            {step(before, "tour-back", "tour.back")} <span class="note">{place}</span> {step(after, "tour-next", "tour.next")}
-        </nav>
-    }
-    .into_any()
+    };
+    element("nav")
+        .class("tour")
+        .label("tour.label")
+        .holds(&step(before, "tour-back", "tour.back"))
+        .plain(" ")
+        .child(element("span").class("note").words(place))
+        .plain(" ")
+        .holds(&step(after, "tour-next", "tour.next"))
 }
 
 /// Begins the study from its beginning, as the visitor asked.

@@ -1,0 +1,98 @@
+//! Pieces that many parts of the page share.
+
+use std::rc::Rc;
+
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{Event, File, HtmlCanvasElement, PointerEvent};
+
+use super::element::{Element, drawing, element};
+use super::state::effect;
+
+/// A button with the text of this key.
+pub fn button(id: &str, key: &'static str, press: impl Fn() + 'static) -> Element {
+    element("button").attribute("type", "button").test_id(id).says(key).press(press)
+}
+
+/// A button that does not stand out.
+pub fn quiet(id: &str, key: &'static str, press: impl Fn() + 'static) -> Element {
+    button(id, key, press).class("quiet")
+}
+
+/// A remark.
+pub fn note(key: &'static str) -> Element {
+    element("p").class("note").says(key)
+}
+
+/// A box to tick, with its label.
+pub fn check(
+    id: &str,
+    label: impl Fn() -> String + 'static,
+    checked: impl Fn() -> bool + 'static,
+    change: impl Fn(bool) + 'static,
+) -> Element {
+    let input = element("input").attribute("type", "checkbox").test_id(id).property_when("checked", checked);
+    element("label").class("toggle").holds(&[
+        input.on("change", move |event: Event| change(event_target_checked(&event))),
+        element("span").words(label),
+    ])
+}
+
+/// An option of a menu.
+pub fn choice(value: &str, selected: impl Fn() -> bool + 'static, name: impl Fn() -> String + 'static) -> Element {
+    element("option").attribute("value", value).property_when("selected", selected).words(name)
+}
+
+/// A control for a file of the visitor's, with its label.
+pub fn chooser(id: &str, key: &'static str, accept: &str, take: impl Fn(File) + 'static) -> [Element; 2] {
+    let input = element("input").attribute("id", id).test_id(id).attribute("type", "file").attribute("accept", accept);
+    let files = input.input();
+    let input = input.on("change", move |_: Event| {
+        if let Some(file) = files.files().and_then(|files| files.get(0)) {
+            take(file);
+        }
+        // So that choosing the same file again is a change.
+        files.set_value("");
+    });
+    [element("label").attribute("for", id).says(key), input]
+}
+
+/// A curve in a legend, before its name.
+pub fn key(path: &str, colour: &str, dashes: &str) -> Element {
+    let line = drawing("path").class("line").attribute("d", path);
+    let line = line.attribute("stroke", colour).attribute("stroke-dasharray", dashes);
+    drawing("svg").class("key").attribute("viewBox", "0 0 20 6").attribute("aria-hidden", "true").child(line)
+}
+
+/// Paints again, once for each picture of the screen however often what `watch` looks at has changed.
+pub fn paint_when(
+    canvas: &HtmlCanvasElement,
+    watch: impl Fn() + 'static,
+    paint: impl Fn(&HtmlCanvasElement) + 'static,
+) {
+    let asked = StoredValue::new(false);
+    let paint: Rc<dyn Fn(&HtmlCanvasElement)> = Rc::new(paint);
+    let canvas = canvas.clone();
+    effect(move || {
+        watch();
+        if asked.get_value() {
+            return;
+        }
+        asked.set_value(true);
+        let (canvas, paint) = (canvas.clone(), Rc::clone(&paint));
+        request_animation_frame(move || {
+            // What is shown may have gone in the meantime, and its memory with it.
+            if asked.try_set_value(false).is_none() {
+                untrack(|| paint(&canvas));
+            }
+        });
+    });
+}
+
+/// Keeps the pointer for a canvas until it is released.
+pub fn capture(event: &PointerEvent) {
+    if let Some(canvas) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) {
+        // Without capture a stroke merely ends at the edge.
+        let _ = canvas.set_pointer_capture(event.pointer_id());
+    }
+}
