@@ -22,6 +22,7 @@ pub enum Smooth {
 #[derive(Clone, Debug)]
 pub struct Matrix(Form);
 
+#[allow(clippy::large_enum_variant, reason = "a handful live at a time, and a box would cost every operation")]
 #[derive(Clone, Debug)]
 enum Form {
     Host(Numbers),
