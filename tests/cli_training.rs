@@ -1,5 +1,5 @@
-//! Training on images: the training kit's numbers (`tests/golden/image_training.py` made them), resumption bit for bit,
-//! and the program itself on tiny networks.
+//! Training on images: PyTorch's numbers (`tests/golden/image_training.py` made them), resumption bit for bit, and the
+//! program itself on tiny networks.
 #![cfg(feature = "cli")]
 
 #[path = "support/program.rs"]
@@ -112,7 +112,7 @@ fn compare(case: &str, objective: Objective, learned_variance: bool, steps: [usi
 }
 
 #[test]
-fn losses_and_gradients_of_every_objective_equal_the_training_kit() {
+fn losses_and_gradients_of_every_objective_equal_pytorchs() {
     for (case, objective) in [
         ("edm", Objective::Edm),
         ("ddpm", Objective::Ddpm),
@@ -338,4 +338,90 @@ fn a_run_in_the_plane_writes_the_weights_that_the_page_reads() {
     let weights = scorefield::nn::WeightsFile::from_bytes(&file).unwrap();
     assert_eq!((weights.step, weights.config.width), (40, 16));
     failure(&scorefield(["train", "--data", "moons", "--set", "nothing=1", "--out", &out]), 2, "the values are");
+}
+
+/// What a file of the page holds; its header's entries come in any order.
+fn plane_weights(path: &str) -> scorefield::nn::WeightsFile {
+    scorefield::nn::WeightsFile::from_bytes(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Starts a run that writes a checkpoint after every step, kills it when it has one, without a word, several times,
+/// and lets it arrive.
+#[cfg(unix)]
+fn kill_and_resume(folder: &Folder, out: &str, run: &[&str], more: &[&str]) {
+    let target = folder.path(out);
+    let state = format!("{target}/resume.safetensors");
+    let command = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scorefield"));
+        command.args(["train", "--out", &target, "--checkpoint", "0"]).args(run).args(more);
+        command.stderr(std::process::Stdio::null());
+        command
+    };
+    for round in 0..4 {
+        let begin = if round == 0 { more } else { &["--resume"][..] };
+        let known = fs::read(&state).unwrap_or_default();
+        let mut child = command(begin).spawn().unwrap();
+        for _ in 0..6000 {
+            // A checkpoint of its own, then the next one somewhere between its first byte and its name.
+            if fs::read(&state).is_ok_and(|bytes| bytes != known) || child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(3 * round + 1));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(fs::exists(&state).unwrap(), "round {round} left no checkpoint");
+    }
+    success(&command(&["--resume"]).output().unwrap());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_is_killed_again_and_again_arrives_where_an_unbroken_one_does_bit_for_bit() {
+    let folder = Folder::new("train-killed");
+    images(&folder, "images", 6, 8);
+    let data = folder.path("images");
+    let of_images = [&["--data", &data, "--steps", "40"], &NETWORK[..]].concat();
+    kill_and_resume(&folder, "parts", &["--data", &data], &of_images[2..]);
+    success(&scorefield(["train", "--out", &folder.path("whole")].into_iter().chain(of_images)));
+    let plane = ["--data", "moons", "--set", "width=16", "--steps", "400"];
+    // A folder that holds a run in the plane need not be told what it is.
+    kill_and_resume(&folder, "plane-parts", &[], &plane);
+    success(&scorefield(["train", "--out", &folder.path("plane-whole")].into_iter().chain(plane)));
+    let weights = |out: &str| fs::read(folder.path(&format!("{out}/weights.00.safetensors"))).unwrap();
+    assert!(weights("parts") == weights("whole"));
+    let weights = |out: &str| plane_weights(&folder.path(&format!("{out}/weights.safetensors")));
+    assert!(weights("plane-parts") == weights("plane-whole"));
+    // Whatever was lost with a process is done again: its rows are in the table once.
+    for (out, last) in [("parts", 40), ("plane-parts", 400)] {
+        let table = fs::read_to_string(folder.path(&format!("{out}/metrics.csv"))).unwrap();
+        let steps: Vec<u32> =
+            table.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+        assert!(steps.is_sorted_by(|a, b| a < b) && steps.last() == Some(&last), "{out}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_run_in_the_plane_goes_on_as_it_was_or_says_why_not() {
+    let folder = Folder::new("train-plane-resume");
+    let (whole, parts) = (folder.path("whole"), folder.path("parts"));
+    let run = ["train", "--data", "rings", "--set", "width=16", "--steps", "60"];
+    success(&scorefield(run.into_iter().chain(["--out", &whole])));
+    success(&scorefield(run.into_iter().chain(["--out", &parts, "--stop-after", "25"])));
+    let weights = |out: &str| plane_weights(&format!("{out}/weights.safetensors"));
+    assert!(weights(&whole) != weights(&parts));
+    failure(&scorefield(run.into_iter().chain(["--out", &parts])), 2, "--resume");
+    let resume = |more: &[&str]| scorefield(["train", "--out", &parts, "--resume"].iter().chain(more));
+    failure(&resume(&["--data", "moons"]), 2, "otherwise as it was");
+    failure(&resume(&["--set", "width=32"]), 2, "otherwise as it was");
+    failure(&resume(&["--channels", "8"]), 2, "for images");
+    success(&resume(&["--json"]));
+    assert!(weights(&whole) == weights(&parts));
+    let state = format!("{parts}/resume.safetensors");
+    let bytes = fs::read(&state).unwrap();
+    fs::write(&state, &bytes[..bytes.len() - 10]).unwrap();
+    failure(&resume(&["--data", "rings"]), 3, "not the state of a training run");
+    fs::remove_file(&state).unwrap();
+    failure(&resume(&["--data", "rings"]), 3, "No such file");
 }

@@ -22,10 +22,14 @@ mod recovery;
 mod samples;
 #[path = "e2e/study.rs"]
 mod study;
+#[path = "e2e/trained.rs"]
+mod trained;
 // The benchmark in a browser uses the rest of it.
 #[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]
 mod webdriver;
+#[path = "e2e/weights.rs"]
+mod weights;
 
 use std::time::Instant;
 

@@ -191,7 +191,7 @@ fn shards_are_one_checkpoint_in_any_order() {
     let half = Checkpoint::open(&[&first]).unwrap();
     assert!(matches!(
         half.recognise().and_then(|r| half.load(&r, &Device::flex())),
-        Err(CheckpointError::Missing { .. })
+        Err(CheckpointError::Missing { .. } | CheckpointError::Several(_))
     ));
 }
 
@@ -280,6 +280,18 @@ fn what_does_not_fit_is_named_with_what_was_expected() {
     assert_eq!(shape, CheckpointError::Shape { tensor: name.into(), expected: vec![16], found: vec![2, 8] });
     let extra = change(&|t| t.push(("down_blocks.0.resnets.0.scale_shift".into(), vec![1], vec![1.0])));
     assert_eq!(extra, CheckpointError::Unexpected { tensor: "down_blocks.0.resnets.0.scale_shift".into() });
+    let both = change(&|t| {
+        (t[at(name)].1, t[at(name)].2) = (vec![2, 8], vec![0.0; 16]);
+        drop(t.remove(at("conv_norm_out.bias")));
+        t.push(("mid_block.attentions.1.to_q.weight".into(), vec![1], vec![1.0]));
+    });
+    let expected = [
+        CheckpointError::Shape { tensor: name.into(), expected: vec![16], found: vec![2, 8] },
+        CheckpointError::Missing { tensor: "conv_norm_out.bias".into() },
+        CheckpointError::Unexpected { tensor: "mid_block.attentions.1.to_q.weight".into() },
+    ];
+    assert_eq!(both, CheckpointError::Several(expected.to_vec()));
+    assert!(both.to_string().starts_with("3 differences: tensor up_blocks.0"), "{both}");
     assert!(matches!(load(b"<!DOCTYPE html><p>404"), Err(CheckpointError::NotWeights { length: 21, .. })));
     assert!(matches!(load(b""), Err(CheckpointError::NotWeights { length: 0, .. })));
 

@@ -6,13 +6,13 @@ mod unet_weights;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use scorefield::engine::images::{Conventions, ImageModel};
-use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Names};
+use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Container, Names};
 use scorefield::nn::unet::{Style, UNetConfig};
-use unet_weights::{image, parameter};
+use unet_weights::{hashed, image, parameter};
 
 const REFERENCE: &[u8] = include_bytes!("golden/improved_reference.safetensors");
 /// Single precision on both sides, with sums of up to 900 products in different orders.
@@ -81,6 +81,34 @@ fn a_file_of_improved_diffusion_is_recognised_and_computes_what_the_reference_co
     let model = ImageModel::from_published("cifar10_uncond_50M_500K.pt", &file, &device).unwrap();
     assert_eq!(model.conventions, Conventions::improved());
     assert!(model.summary.learned_variance && model.summary.recognised.contains("improved-diffusion"));
+}
+
+/// What `tests/golden/checkpoint_small.py` writes under this name.
+fn coarse(name: &str, shape: &[usize]) -> Vec<f32> {
+    let gain = f64::sqrt(3.0 / shape[1..].iter().product::<usize>() as f64);
+    let shift = if name.ends_with("weight") { 1.0 } else { 0.0 };
+    let value = |u: f64| if shape.len() > 1 { u * gain } else { 0.1 * u + shift };
+    let half = |u: f64| f16::from_f32(value((8.0 * u).floor() / 8.0) as f32).to_f32();
+    hashed(name, shape.iter().product()).map(half).collect()
+}
+
+#[test]
+fn files_as_torch_saves_them_in_both_published_layouts_hold_what_was_written() {
+    for (file, names, conventions) in [
+        (&include_bytes!("golden/small_ddim.ckpt")[..], Names::Ddim, Conventions::ddpm()),
+        (&include_bytes!("golden/small_improved.pt")[..], Names::Improved, Conventions::improved()),
+    ] {
+        let checkpoint = Checkpoint::open(&[file]).unwrap();
+        assert_eq!(checkpoint.container(), Container::TorchZip);
+        for (name, _, shape) in checkpoint.tensors() {
+            assert!(checkpoint.values(name).unwrap() == coarse(name, shape), "{name}");
+        }
+        let recognised = checkpoint.recognise().unwrap();
+        assert!(matches!(&recognised.architecture, Architecture::UNet { names: found, .. } if *found == names));
+        let model = ImageModel::from_published("a file", file, &Device::flex()).unwrap();
+        assert_eq!((model.conventions, model.config().channels), (conventions, 32));
+        assert_eq!(model.summary.learned_variance, names == Names::Improved);
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Derivatives carried forward and gradients through them: against finite differences and PyTorch's double backward.
 #![cfg(feature = "cpu")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use scorefield::diffusion::now;
 use scorefield::engine::open;
 use scorefield::engine::score::{Form, Objective, ScoreNet};
 use scorefield::lab::DeviceWish;
-use scorefield::nn::tangent::{Jet, Shape, Smooth, SmoothMlp};
+use scorefield::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;
 
@@ -14,12 +14,12 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
 }
 
-fn matrix(values: &[f32], columns: usize) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / columns, columns]), &Device::flex())
+fn matrix(values: &[f32], columns: usize) -> Matrix {
+    Matrix::new(values.to_vec(), columns, &Device::flex())
 }
 
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("numbers")
+fn read(matrix: Matrix) -> Vec<f32> {
+    matrix.into_numbers().expect("numbers of the CPU")
 }
 
 #[track_caller]
@@ -49,17 +49,26 @@ fn losses_and_gradients_of_score_matching_are_those_of_pytorchs_double_backward(
             energy,
         };
         let net = ScoreNet::from_parameters(form, &opened, &numbers(&case["parameters"]));
-        let [x, extra, target, weight, direction] =
-            ["x", "extra", "target", "weight", "direction"].map(|key| numbers(&case[key]));
+        let [x, extra, target, weight, direction, second, negatives] =
+            ["x", "extra", "target", "weight", "direction", "second", "negatives"].map(|key| numbers(&case[key]));
         let score = now(net.scores(&x, &extra)).expect("scores");
         assert_close("score", &score, &numbers(&case["score"]), ROUNDING);
-        let objectives = [
+        let two = [direction.clone(), second].concat();
+        let mut objectives = vec![
             ("implicit", Objective::Implicit),
             ("sliced", Objective::Sliced { directions: &direction }),
+            ("two_slices", Objective::Sliced { directions: &two }),
             ("regression", Objective::Regression { target: &target, weight: &weight }),
         ];
+        if energy {
+            let decay = golden["decay"].as_f64().expect("a decay");
+            objectives.push(("contrast", Objective::Contrast { negatives: &negatives, decay }));
+        }
+        // What comes with the points comes with those they are contrasted with.
+        let twice = extra.repeat(2);
         for (name, objective) in objectives {
-            let (loss, gradient) = net.gradient(&x, &extra, objective);
+            let extra = if name == "contrast" { &twice } else { &extra };
+            let (loss, gradient) = net.gradient(&x, extra, objective);
             let theirs = case[name]["loss"].as_f64().expect("a loss") as f32;
             assert_close(&format!("{name}, energy {energy}: loss"), &read(loss), &[theirs], ROUNDING);
             let what = format!("{name}, energy {energy}: gradient");
@@ -131,6 +140,30 @@ fn the_pass_back_through_derivatives_is_finite_differences_of_the_parameters() {
             };
             let difference = ((moved(h) - moved(-h)) / (2.0 * f64::from(h))) as f32;
             assert!((ours - difference).abs() < 2e-3 * size, "{activation:?}, parameter {i}: {ours} and {difference}");
+        }
+    }
+}
+
+#[test]
+fn plain_numbers_and_tensors_give_the_same_derivatives_and_gradients() {
+    // A device that records operations is worked on as a GPU is.
+    let recording = Device::flex().autodiff();
+    for activation in [Smooth::Silu, Smooth::Softplus] {
+        let (shape, parameters, x, along) = example(activation);
+        let on = |device: &Device| -> Vec<Vec<f32>> {
+            let matrix = |values: &[f32], columns| Matrix::new(values.to_vec(), columns, device);
+            let net = SmoothMlp::new(shape, &parameters, device);
+            let (jet, trace) = net.push(matrix(&x, 3), Some(matrix(&along, 3)), true);
+            let seen = [Some(jet.value.clone()), jet.first.clone(), jet.second.clone()];
+            let (gradient, slope) = net.pull(trace, jet);
+            let all = seen.into_iter().flatten().chain([gradient, slope, net.forward(matrix(&x, 3))]);
+            all.map(|m| m.into_numbers().unwrap_or_else(|t| t.into_data().try_into_vec().expect("numbers"))).collect()
+        };
+        let (plain, tensors) = (on(&Device::flex()), on(&recording));
+        assert!(Matrix::new(vec![0.0], 1, &recording).into_numbers().is_err());
+        assert_eq!(plain.len(), 6);
+        for (i, (plain, tensors)) in plain.iter().zip(&tensors).enumerate() {
+            assert_close(&format!("{activation:?}, {i}"), plain, tensors, ROUNDING);
         }
     }
 }

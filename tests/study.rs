@@ -1,6 +1,8 @@
 //! The studies whole, with fixed seeds: the numbers behind their figures and claims.
 #![cfg(feature = "cpu")]
 
+use std::path::Path;
+
 use scorefield::diffusion::now;
 use scorefield::engine::open;
 use scorefield::lab::{DeviceWish, ExperimentId, FIELDS};
@@ -12,7 +14,8 @@ fn run(study: &Study, settings: &str) -> News {
     let (link, rejected) = from_fragment(&format!("#experiment={}&{settings}", study.id));
     assert_eq!(rejected, [], "{}", study.id);
     let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
-    let news = now(complete(&link.config, &opened)).expect("the study goes through");
+    let news = now(complete(&link.config, &opened, Path::new(env!("CARGO_MANIFEST_DIR")).join("web").as_path()))
+        .expect("the study goes through");
     for m in &news.measured {
         let claim = study.claims[usize::from(m.claim)].key;
         println!("{} {settings} {claim}: {:.4} ± {:.2e} in [{}, {}]", study.id, m.value, m.error, m.low, m.high);
@@ -172,6 +175,42 @@ fn a_network_for_all_noise_levels() {
 }
 
 #[test]
+fn a_network_for_all_noise_levels_of_digits() {
+    let study = find("ncsn-digits");
+    let news = whole(study.id);
+    // The network knows more of digits than their size, at every level but the noisiest few, and as much of digits that
+    // it has not seen.
+    let [blind, held_out] =
+        ["no-network", "held-out-loss"].map(|key| layer(study, &news, "by-level", key).chunks_exact(2));
+    for (blind, held_out) in blind.zip(held_out).filter(|(blind, _)| blind[0] < 2.0) {
+        assert!(held_out[1] < 0.9 * blind[1], "{blind:?} {held_out:?}");
+    }
+}
+
+#[test]
+fn a_learned_score_misses_the_weights_as_the_exact_one_does() {
+    let study = find("langevin-weights");
+    let news = run(study, "score-source=learned&seed=1");
+    for key in ["plain", "adjusted", "annealed"] {
+        assert_eq!(claim(study, &news, key).verdict(), Verdict::Holds, "{key}");
+    }
+}
+
+#[test]
 fn the_choices_of_ncsnv2() {
-    whole("ncsnv2");
+    let study = find("ncsnv2");
+    let news = whole(study.id);
+    // Nothing is changed: what was chosen is what NCSNv2 chooses, chain by chain.
+    for (figure, key) in [("shares", "share"), ("widths", "excess"), ("quality", "frechet")] {
+        let bars = layer(study, &news, figure, key);
+        assert_eq!(bars[1..3], bars[4..6], "{figure}");
+    }
+    // Each switch by itself does what its spoiled variant says: worse than all choices together.
+    for switch in
+        ["sigma-choice=own&sigma-first=1", "ratio-choice=own", "step-choice=own&step-share=0.002", "last-denoising=off"]
+    {
+        let news = run(study, &format!("chains=400&{switch}&seed=1"));
+        let bars = layer(study, &news, "quality", "frechet");
+        assert!(bars[1] > 1.2 * bars[4], "{switch}: {bars:?}");
+    }
 }

@@ -57,6 +57,42 @@ fn another_run_ends_a_study_and_a_study_of_a_network_is_no_different() {
 }
 
 #[test]
+fn a_study_waits_for_its_file_and_a_stop_ends_the_waiting() {
+    const FILE: &str = "data/digits.bin";
+    const LINK: &str = "#experiment=ncsn-digits&fit-steps=10&fit-width=8&level-steps=1&chains=100";
+    let mut page = Page::open();
+    page.settle();
+    // There is none.
+    page.post(study(LINK));
+    let events = page.settle();
+    let unreachable = |e: &Event| {
+        matches!(e, Event::Failed { run: Some(RUN), failure } if failure.kind == FailureKind::Unreachable
+            && failure.detail.contains(FILE))
+    };
+    assert!(events.iter().any(unreachable), "{events:?}");
+    // It is something else.
+    page.files().there.borrow_mut().insert(FILE.to_owned(), b"<!DOCTYPE html>".to_vec());
+    page.post(study(LINK));
+    let events = page.settle();
+    let bad = |e: &Event| matches!(e, Event::Failed { failure, .. } if failure.kind == FailureKind::BadFile);
+    assert!(events.iter().any(bad), "{events:?}");
+    // It stalls.
+    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/web/data/digits.bin")).expect("the page's file");
+    page.files().there.borrow_mut().insert(FILE.to_owned(), file);
+    *page.files().stalls_after.borrow_mut() = Some(0);
+    page.post(study(LINK));
+    page.settle();
+    page.post(Command::Stop);
+    let events = page.settle();
+    assert!(matches!(events.last(), Some(Event::Done { run: RUN, stopped: true, .. })), "{events:?}");
+    // It comes.
+    *page.files().stalls_after.borrow_mut() = None;
+    page.post(study(LINK));
+    let events = page.until(|e| matches!(e, Event::Done { .. } | Event::Failed { .. }));
+    assert!(matches!(events.last(), Some(Event::Done { run: RUN, stopped: false, .. })), "{:?}", events.last());
+}
+
+#[test]
 fn what_is_no_study_is_a_bad_configuration() {
     let mut page = Page::open();
     page.settle();

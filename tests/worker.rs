@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use scorefield::engine::inbox::Inbox;
 use scorefield::engine::{Port, images, open};
-use scorefield::lab::DeviceWish;
+use scorefield::lab::{DeviceWish, Experiment, ExperimentId, RunConfig};
 use scorefield::protocol::Command;
 use scorefield::wire;
 use scorefield::worker::BrowserPort;
@@ -75,6 +75,31 @@ async fn this_device_computes_what_diffusers_computed() {
     let report = report.expect("nobody ends it");
     assert_eq!(report.cases.len(), 3);
     assert!(report.passed(), "{report:?}");
+}
+
+/// Bytes of this program's memory. It never shrinks.
+fn memory() -> usize {
+    core::arch::wasm32::memory_size(0) << 16
+}
+
+#[wasm_bindgen_test]
+async fn two_hundred_runs_of_images_take_no_more_memory_than_ten() {
+    let opened = open(DeviceWish::Cpu).await.expect("this worker has the CPU");
+    let model = images::self_test::model(&opened).expect("a network");
+    let config = (Experiment::find(ExperimentId::Images).defaults)();
+    let run = async |seed| {
+        let config = RunConfig { images: 1, steps: 2, seed, ..config.clone() };
+        let pictures = images::sample(&config, &model, &opened, &mut ()).await.expect("it computes");
+        pictures.expect("nobody ends it").values().await.expect("numbers");
+    };
+    for seed in 0..10 {
+        run(seed).await;
+    }
+    let before = memory();
+    for seed in 10..210 {
+        run(seed).await;
+    }
+    assert_eq!(memory(), before);
 }
 
 #[wasm_bindgen_test]

@@ -36,7 +36,14 @@ impl ConfigArgs {
         for rejection in rejected {
             eprintln!("scorefield: in the link: {rejection:?}");
         }
-        let mut config = link.config;
+        self.changed(link.config)
+    }
+
+    /// This run with the changes, the link left aside.
+    ///
+    /// # Errors
+    /// When a change names no value, or one out of range.
+    pub fn changed(&self, mut config: RunConfig) -> Outcome<RunConfig> {
         for change in &self.changes {
             let (key, value) = change.split_once('=').unwrap_or((change, ""));
             let Some(field) = FIELDS.iter().find(|field| field.key == key) else {

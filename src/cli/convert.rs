@@ -342,10 +342,10 @@ pub fn run(args: &ConvertArgs) -> Outcome {
         parameters: source.parameters.iter().map(Parameter::count).sum(),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&written).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string(&written).map_err(Failure::other)?)?;
     } else {
         let Written { folder, files, bytes, parameters } = written;
-        println!("{parameters} parameters in {files} files, {bytes} bytes: {}", folder.display());
+        say!("{parameters} parameters in {files} files, {bytes} bytes: {}", folder.display())?;
     }
     Ok(())
 }

@@ -6,28 +6,54 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::failure::{Failure, Outcome};
+use crate::engine::device::{Adapter, open_adapter, open_cuda};
 use crate::engine::{Opened, open};
 use crate::lab::DeviceWish;
 
 /// A device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceArg {
-    /// The GPU if this program was built for one, the CPU otherwise
+    /// A GPU if this program was built for one, the CPU otherwise.
     Auto,
-    /// The processor, with as many threads as it has cores
+    /// The processor.
     Cpu,
-    /// The graphics card, through Vulkan, Metal or DirectX; needs a program built with the feature `gpu`
-    Gpu,
+    /// A graphics card through Vulkan, Metal or DirectX.
+    Gpu(Adapter),
+    /// An NVIDIA card through CUDA, counted from 0.
+    Cuda(usize),
+}
+
+/// The devices by their names, for messages.
+const NAMES: &str = "auto, cpu, gpu, gpu:0 (a separate card by its number), gpu:integrated, gpu:software, cuda, cuda:0";
+
+fn device(text: &str) -> Result<DeviceArg, String> {
+    let unknown = || format!("devices are {NAMES}");
+    let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
+    Ok(match text.split_once(':') {
+        None => match text {
+            "auto" => DeviceArg::Auto,
+            "cpu" => DeviceArg::Cpu,
+            "gpu" => DeviceArg::Gpu(Adapter::Best),
+            "cuda" => DeviceArg::Cuda(0),
+            _ => return Err(unknown()),
+        },
+        Some(("gpu", "integrated")) => DeviceArg::Gpu(Adapter::Integrated),
+        Some(("gpu", "software")) => DeviceArg::Gpu(Adapter::Software),
+        Some(("gpu", index)) => DeviceArg::Gpu(Adapter::Discrete(number(index)?)),
+        Some(("cuda", index)) => DeviceArg::Cuda(number(index)?),
+        Some(_) => return Err(unknown()),
+    })
 }
 
 /// Where to compute.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
+    /// Where to compute: auto (a GPU if this program was built for one), cpu, gpu (Vulkan, Metal or DirectX: the fastest;
+    /// gpu:0, gpu:1 a separate card, gpu:integrated, gpu:software), cuda or cuda:1
+    #[arg(long, value_parser = device, default_value = "auto")]
     pub device: DeviceArg,
     /// Threads on the CPU; results do not depend on it
     #[arg(long, value_name = "COUNT")]
@@ -40,17 +66,20 @@ impl DeviceArgs {
     /// # Errors
     /// When it is not there, or was not built in.
     pub fn open(&self) -> Outcome<Opened> {
-        let wish = match self.device {
-            DeviceArg::Auto => DeviceWish::Auto,
-            DeviceArg::Cpu => DeviceWish::Cpu,
-            DeviceArg::Gpu if cfg!(not(feature = "gpu")) => {
-                return Err(Failure::device(
-                    "this program was built without a GPU: build it with --features cli,gpu, or say --device cpu",
-                ));
-            }
-            DeviceArg::Gpu => DeviceWish::Gpu,
+        let without = |what: &str, feature: &str| {
+            let build = format!("build it with --features cli,{feature}, or say --device cpu");
+            Failure::device(format!("this program was built without {what}: {build}"))
         };
-        wait(open(wish)).map_err(Failure::device)
+        let opened = match self.device {
+            DeviceArg::Auto if cfg!(all(feature = "cuda", not(feature = "gpu"))) => open_cuda(0),
+            DeviceArg::Auto => wait(open(DeviceWish::Auto)),
+            DeviceArg::Cpu => wait(open(DeviceWish::Cpu)),
+            DeviceArg::Gpu(_) if cfg!(not(feature = "gpu")) => return Err(without("a GPU", "gpu")),
+            DeviceArg::Gpu(adapter) => wait(open_adapter(adapter)),
+            DeviceArg::Cuda(_) if cfg!(not(feature = "cuda")) => return Err(without("CUDA", "cuda")),
+            DeviceArg::Cuda(index) => open_cuda(index),
+        };
+        opened.map_err(Failure::device)
     }
 
     /// How many threads.

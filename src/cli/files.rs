@@ -1,13 +1,28 @@
 //! Files: read with a clear word about what is wrong, written so that a reader sees all of them or nothing.
 
+use std::fmt::Arguments;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Outcome};
 
 /// What a file that is being written is called until it is complete.
 const PART: &str = ".part";
+
+/// Prints a line of the result. A reader that has gone has seen enough: that is no error.
+///
+/// # Errors
+/// When the output cannot take it, such as a file on a full disk.
+pub fn print(line: Arguments) -> Outcome {
+    let mut out = stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::other(format!("the result cannot be printed: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The bytes of a file.
 ///

@@ -1,5 +1,12 @@
 //! The native program: what the page does, without a browser, and what a page cannot do.
 
+/// Prints a line of the result; fails where the output cannot take it.
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::cli::files::print(format_args!($($words)*))
+    };
+}
+
 pub mod bench;
 pub mod configuration;
 pub mod convert;
@@ -76,8 +83,9 @@ fn obey(command: Command) -> Outcome {
         Command::Serve(args) => serve::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Program::command(), "scorefield", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Program::command(), "scorefield", &mut script);
+            say!("{}", String::from_utf8_lossy(&script).trim_end())
         }
     }
 }

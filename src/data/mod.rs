@@ -1,6 +1,7 @@
 //! Data: distributions in the plane with exact density and score, and the numbers that compare samples with them.
 
 pub mod condition;
+pub mod digits;
 pub mod grid;
 pub mod image_set;
 pub mod marginal;

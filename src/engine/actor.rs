@@ -40,12 +40,14 @@ pub struct Engine {
     pub weights: Option<WeightsFile>,
     /// The network of images at hand.
     pub images: Option<Held>,
+    /// Most images evaluated at a time, if the page limits them.
+    pub most_images: Option<u32>,
 }
 
 /// Serves a port for ever: the whole worker. Announces itself with [`Event::Ready`].
 pub async fn serve(port: &mut impl Port, opened: Opened) {
     port.send(Event::Ready { device: opened.info.clone() });
-    let mut engine = Engine { opened, weights: None, images: None };
+    let mut engine = Engine { opened, weights: None, images: None, most_images: None };
     let mut inbox = Inbox::new(port);
     loop {
         let command = inbox.wait().await;
@@ -100,7 +102,9 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
 async fn sample_images<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, run: RunId, config: RunConfig) {
     let wanted = config.weights.as_str();
     let job = match &engine.images {
-        Some(held) if held.is(wanted) => ImageSampling::new(run, config, &held.model, &engine.opened),
+        Some(held) if held.is(wanted) => {
+            ImageSampling::new(run, config, &held.model, &engine.opened, engine.most_images)
+        }
         other => {
             let held = other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
             Err(ImageError::NoWeights { wanted: wanted.to_owned(), held }.into())
@@ -116,6 +120,7 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
     let start = inbox.port.now_ms();
     let (run, result) = match command {
         ImageCommand::Load { run, source } => return load_images(engine, inbox, run, source).await,
+        ImageCommand::Limit { images } => return engine.most_images = Some(images),
         ImageCommand::SelfTest { run } => {
             let report = self_test::self_test(&engine.opened, inbox).await;
             let told = report.map(|report| {

@@ -9,8 +9,8 @@ use crate::protocol::{DeviceInfo, Failure, FailureKind};
 /// Why there is no device.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DeviceError {
-    /// This worker was built without such a device.
-    #[error("this worker has no {wish} device")]
+    /// This program was built without such a device.
+    #[error("this program was built without {wish}")]
     NotBuilt {
         /// What was asked for.
         wish: &'static str,
@@ -18,6 +18,14 @@ pub enum DeviceError {
     /// WebGPU is not there, or refuses.
     #[error("WebGPU could not be started: {0}")]
     Init(String),
+    /// There is no device of this number.
+    #[error("there is no CUDA device {asked}: this machine has {found}")]
+    Absent {
+        /// The number asked for, from 0.
+        asked: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// The device stopped answering.
     #[error("the device was lost: {0}")]
     Lost(String),
@@ -41,6 +49,51 @@ pub struct Opened {
     pub most_bytes: u64,
 }
 
+/// Which of the graphics cards that WebGPU, Vulkan, Metal or DirectX know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapter {
+    /// The fastest.
+    Best,
+    /// A separate card, counted from 0.
+    Discrete(usize),
+    /// The first that is part of the processor.
+    Integrated,
+    /// One that only the processor pretends to be, such as Mesa's llvmpipe.
+    Software,
+}
+
+/// Opens a graphics card, once and before any tensor is made.
+///
+/// # Errors
+/// A [`DeviceError`] when it is not there, or this program was built without.
+pub async fn open_adapter(adapter: Adapter) -> Result<Opened, DeviceError> {
+    gpu(adapter).await
+}
+
+/// Opens the CUDA device of this number, counted from 0.
+///
+/// # Errors
+/// A [`DeviceError`] when it is not there, or this program was built without.
+#[cfg(feature = "cuda")]
+pub fn open_cuda(index: usize) -> Result<Opened, DeviceError> {
+    // Asking for the number of devices is the only question that does not end the program where there is no driver.
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count();
+    if index >= found {
+        return Err(DeviceError::Absent { asked: index, found });
+    }
+    let info = DeviceInfo { gpu: true, name: format!("CUDA device {index}"), software: false };
+    Ok(Opened { device: Device::cuda(index), info, most_bytes: u64::MAX })
+}
+
+/// Opens the CUDA device of this number, counted from 0.
+///
+/// # Errors
+/// A [`DeviceError`]: this program was built without.
+#[cfg(not(feature = "cuda"))]
+pub fn open_cuda(_: usize) -> Result<Opened, DeviceError> {
+    Err(DeviceError::NotBuilt { wish: "CUDA" })
+}
+
 /// Opens a device. `Auto` takes the best this worker was built with: WebGPU before the CPU. Call it once, before any
 /// tensor is made: WebGPU cannot be started twice.
 ///
@@ -49,8 +102,8 @@ pub struct Opened {
 pub async fn open(wish: DeviceWish) -> Result<Opened, DeviceError> {
     match wish {
         DeviceWish::Cpu => cpu(),
-        DeviceWish::Gpu => gpu().await,
-        DeviceWish::Auto if cfg!(feature = "gpu") => gpu().await,
+        DeviceWish::Gpu => gpu(Adapter::Best).await,
+        DeviceWish::Auto if cfg!(feature = "gpu") => gpu(Adapter::Best).await,
         DeviceWish::Auto => cpu(),
     }
 }
@@ -68,12 +121,20 @@ fn cpu() -> Result<Opened, DeviceError> {
 
 #[cfg(not(feature = "cpu"))]
 fn cpu() -> Result<Opened, DeviceError> {
-    Err(DeviceError::NotBuilt { wish: "CPU" })
+    Err(DeviceError::NotBuilt { wish: "a CPU device" })
 }
 
 #[cfg(feature = "gpu")]
-async fn gpu() -> Result<Opened, DeviceError> {
-    let started = Device::wgpu_options().init_with_setup_async().await;
+async fn gpu(adapter: Adapter) -> Result<Opened, DeviceError> {
+    use burn::tensor::DeviceKind;
+    let options = Device::wgpu_options();
+    let options = match adapter {
+        Adapter::Best => options,
+        Adapter::Discrete(index) => options.device_kind(DeviceKind::DiscreteGpu(index)),
+        Adapter::Integrated => options.device_kind(DeviceKind::IntegratedGpu(0)),
+        Adapter::Software => options.device_kind(DeviceKind::Cpu),
+    };
+    let started = options.init_with_setup_async().await;
     let (device, setup) = started.map_err(|error| DeviceError::Init(error.to_string()))?;
     let adapter = setup.adapter.get_info();
     let words = format!("{} {} {}", adapter.name, adapter.driver, adapter.driver_info).to_lowercase();
@@ -90,6 +151,6 @@ async fn gpu() -> Result<Opened, DeviceError> {
 }
 
 #[cfg(not(feature = "gpu"))]
-async fn gpu() -> Result<Opened, DeviceError> {
+async fn gpu(_: Adapter) -> Result<Opened, DeviceError> {
     Err(DeviceError::NotBuilt { wish: "WebGPU" })
 }

@@ -37,6 +37,12 @@ pub enum EngineError {
     /// The configuration is not one of a study.
     #[error("this configuration is no study's")]
     NoStudy,
+    /// A file that a study needs cannot be had.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It is not what it should be.
+    #[error("{0} is not what it should be")]
+    File(&'static str),
     /// Images.
     #[error(transparent)]
     Images(#[from] ImageError),
@@ -50,7 +56,8 @@ impl From<&EngineError> for Failure {
         let kind = match error {
             EngineError::Device(DeviceError::Lost(_)) => FailureKind::DeviceLost,
             EngineError::Device(_) => FailureKind::NoDevice,
-            EngineError::Weights(_) => FailureKind::BadFile,
+            EngineError::Weights(_) | EngineError::File(_) => FailureKind::BadFile,
+            EngineError::Unreachable(_) => FailureKind::Unreachable,
             EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
             EngineError::Images(error) => error.kind(),

@@ -13,6 +13,19 @@ use crate::nn::{Architecture, Mlp, features};
 /// Points that a GPU evaluates at once.
 const GPU_CHUNK: usize = 1 << 15;
 
+/// All numbers of a network in training, each list of as many as there are parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers {
+    /// The parameters.
+    pub parameters: Vec<f32>,
+    /// Their moving average.
+    pub average: Vec<f32>,
+    /// Adam's mean of the gradients.
+    pub mean: Vec<f32>,
+    /// Adam's mean of their squares.
+    pub square: Vec<f32>,
+}
+
 /// A network in training.
 pub struct Network {
     form: Form,
@@ -47,18 +60,28 @@ impl Network {
     /// A network that starts from these parameters.
     #[must_use]
     pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
-        let count = parameters.len();
+        let nothing = vec![0.0; parameters.len()];
+        let parameters = parameters.to_vec();
+        let numbers = Numbers { average: parameters.clone(), parameters, mean: nothing.clone(), square: nothing };
+        Self::of(architecture, numbers, opened)
+    }
+
+    /// A network that goes on from these numbers.
+    #[must_use]
+    pub fn of(architecture: Architecture, numbers: Numbers, opened: &Opened) -> Self {
+        let Numbers { parameters, average, mean, square } = numbers;
         let form = if opened.info.gpu && !CPU_ONLY {
             let device = opened.device.clone();
-            let mlp = Mlp::new(architecture, parameters, &device);
-            let average = mlp.parameters().clone();
-            let moments = TensorMoments::new(count, &device);
+            let mlp = Mlp::new(architecture, &parameters, &device);
+            let tensor = |values: Vec<f32>| Tensor::<1>::from_floats(values.as_slice(), &device);
+            let moments = TensorMoments::of(tensor(mean), tensor(square));
+            let average = tensor(average);
             Form::Device(Box::new(DeviceForm { mlp, moments, average, losses: Vec::new(), device }))
         } else {
             Form::Cpu(Box::new(CpuForm {
-                mlp: CpuMlp::new(architecture, parameters, &opened.device),
-                moments: Moments::new(count),
-                average: parameters.to_vec(),
+                mlp: CpuMlp::new(architecture, &parameters, &opened.device),
+                moments: Moments::of(mean, square),
+                average,
                 losses: Vec::new(),
                 done: 0,
                 loss: 0.0,
@@ -114,6 +137,28 @@ impl Network {
             Form::Cpu(form) => Ok(form.average.clone()),
             Form::Device(_) if CPU_ONLY => Ok(Vec::new()),
             Form::Device(form) => read(form.average.clone()).await,
+        }
+    }
+
+    /// Everything that training goes on from, between two steps.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn numbers(&self) -> Result<Numbers, DeviceError> {
+        match &self.form {
+            Form::Cpu(form) => {
+                let [mean, square] = form.moments.parts().map(<[f32]>::to_vec);
+                Ok(Numbers { parameters: form.mlp.parameters(), average: form.average.clone(), mean, square })
+            }
+            Form::Device(form) => {
+                let [mean, square] = form.moments.parts().map(Tensor::clone);
+                Ok(Numbers {
+                    parameters: read(form.mlp.parameters().clone()).await?,
+                    average: read(form.average.clone()).await?,
+                    mean: read(mean).await?,
+                    square: read(square).await?,
+                })
+            }
         }
     }
 }

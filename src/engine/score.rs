@@ -4,12 +4,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::device::{DeviceError, Opened};
 use super::network::read;
-use crate::nn::adam::{TensorMoments, Update};
-use crate::nn::tangent::{Jet, Shape, Smooth, SmoothMlp};
+use crate::nn::adam::{Average, Update};
+use crate::nn::host;
+use crate::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
 
 /// Numbers to wait for. One type for all of them: every place that waits for a type of its own would have its code anew.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>, DeviceError>> + 'a>>;
@@ -62,7 +63,7 @@ pub enum Objective<'a> {
     },
     /// Contrastive divergence (Hinton 2002): the energy of the points less that of these; only for energies.
     Contrast {
-        /// Points made by the model.
+        /// Points made by the model. Their numbers in `extra` follow those of the others.
         negatives: &'a [f32],
         /// Weight of the square of the energies, which keeps them near 0.
         decay: f64,
@@ -73,10 +74,9 @@ pub enum Objective<'a> {
 pub struct ScoreNet {
     form: Form,
     mlp: SmoothMlp,
-    moments: TensorMoments,
-    average: Tensor<1>,
+    average: Average,
     step: u32,
-    losses: Vec<Tensor<1>>,
+    losses: Vec<Matrix>,
     device: Device,
 }
 
@@ -96,18 +96,16 @@ impl ScoreNet {
         let shape = form.shape();
         let device = opened.device.clone();
         let mlp = SmoothMlp::new(shape, parameters, &device);
-        let moments = TensorMoments::new(shape.parameters(), &device);
-        let average = mlp.parameters().clone();
-        Self { form, mlp, moments, average, step: 0, losses: Vec::new(), device }
+        let average = Average::new(mlp.parameters(), &device);
+        Self { form, mlp, average, step: 0, losses: Vec::new(), device }
     }
 
-    fn tensor(&self, numbers: Vec<f32>, columns: usize) -> Tensor<2> {
-        let rows = numbers.len() / columns.max(1);
-        Tensor::from_data(TensorData::new(numbers, [rows, columns]), &self.device)
+    fn tensor(&self, numbers: Vec<f32>, columns: usize) -> Matrix {
+        Matrix::new(numbers, columns, &self.device)
     }
 
     /// Rows of the network's input.
-    fn inputs(&self, x: &[f32], extra: &[f32]) -> Tensor<2> {
+    fn inputs(&self, x: &[f32], extra: &[f32]) -> Matrix {
         let Form { dimension, extra: more, scale, .. } = self.form;
         let scale = (1.0 / scale) as f32;
         let mut rows = Vec::with_capacity(x.len() + extra.len());
@@ -119,7 +117,7 @@ impl ScoreNet {
     }
 
     /// Directions of the network's input.
-    fn along(&self, directions: &[f32]) -> Tensor<2> {
+    fn along(&self, directions: &[f32]) -> Matrix {
         let Form { dimension, extra, scale, .. } = self.form;
         let scale = (1.0 / scale) as f32;
         let mut rows = Vec::with_capacity(directions.len() / dimension * (dimension + extra));
@@ -141,7 +139,7 @@ impl ScoreNet {
     }
 
     /// Numbers point by point as they lie in the rows of directions: coordinate by coordinate.
-    fn by_coordinate(&self, numbers: &[f32]) -> Tensor<2> {
+    fn by_coordinate(&self, numbers: &[f32]) -> Matrix {
         let dimension = self.form.dimension;
         let column = |axis: usize| numbers.iter().skip(axis).step_by(dimension).copied();
         self.tensor((0..dimension).flat_map(column).collect(), 1)
@@ -153,20 +151,18 @@ impl ScoreNet {
         let (loss, gradient) = self.gradient(x, extra, objective);
         self.step += 1;
         let update = Update::new(self.step, rate, 0.99);
-        let (parameters, average) =
-            self.moments.update(self.mlp.parameters().clone(), self.average.clone(), gradient, update);
-        self.mlp = SmoothMlp::from_tensor(self.mlp.shape(), parameters);
-        self.average = average;
+        let parameters = self.average.update(self.mlp.parameters().clone(), gradient, update);
+        self.mlp = SmoothMlp::from_matrix(self.mlp.shape(), parameters);
         self.losses.push(loss);
     }
 
-    /// The mean of an objective over points, of shape `[1]`, and its gradient with respect to the parameters.
+    /// The mean of an objective over points, a single number, and its gradient with respect to the parameters.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Tensor<1>, Tensor<1>) {
+    pub fn gradient(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Matrix, Matrix) {
         if self.form.energy { self.of_energy(x, extra, objective) } else { self.of_score(x, extra, objective) }
     }
 
-    fn of_score(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Tensor<1>, Tensor<1>) {
+    fn of_score(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Matrix, Matrix) {
         let dimension = self.form.dimension;
         let points = x.len() / dimension;
         let each = 1.0 / points as f64;
@@ -192,7 +188,7 @@ impl ScoreNet {
         (loss, self.mlp.pull(trace, of).0)
     }
 
-    fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Tensor<1>, Tensor<1>) {
+    fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Matrix, Matrix) {
         let dimension = self.form.dimension;
         let points = x.len() / dimension;
         let each = 1.0 / points as f64;
@@ -234,7 +230,8 @@ impl ScoreNet {
                 let slope = jet.first.unwrap_or_else(|| jet.value.clone());
                 let bend = jet.second.unwrap_or_else(|| jet.value.clone());
                 let loss = (slope.clone().square() * 0.5 - bend.clone()).sum() * each;
-                let of = Jet { value: jet.value * 0.0, first: Some(slope * each), second: Some(bend * 0.0 - each) };
+                let of =
+                    Jet { value: jet.value * 0.0, first: Some(slope * each), second: Some(bend.scaled(0.0, -each)) };
                 (loss, self.mlp.pull(trace, of).0)
             }
         }
@@ -246,15 +243,14 @@ impl ScoreNet {
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub fn take_losses(&mut self) -> Answer<'_> {
         Box::pin(async {
-            if self.losses.is_empty() {
-                return Ok(Vec::new());
-            }
-            read(Tensor::cat(std::mem::take(&mut self.losses), 0)).await
+            let mut losses = std::mem::take(&mut self.losses).into_iter();
+            let Some(first) = losses.next() else { return Ok(Vec::new()) };
+            numbers(first.above(losses.collect())).await
         })
     }
 
     fn averaged(&self) -> SmoothMlp {
-        SmoothMlp::from_tensor(self.mlp.shape(), self.average.clone())
+        SmoothMlp::from_matrix(self.mlp.shape(), self.average.value().clone())
     }
 
     /// The scores at points, with the moving average of the weights.
@@ -277,12 +273,12 @@ impl ScoreNet {
         let inputs = self.inputs(x, extra);
         Box::pin(async move {
             if !self.form.energy {
-                return read(net.forward(inputs)).await;
+                return numbers(net.forward(inputs)).await;
             }
             let (jet, trace) = net.push(inputs, None, false);
-            let ones = jet.value * 0.0 - 1.0 / self.form.scale;
+            let ones = jet.value.scaled(0.0, -1.0 / self.form.scale);
             let (_, slope) = net.pull(trace, Jet { value: ones, first: None, second: None });
-            read(slope.narrow(1, 0, self.form.dimension)).await
+            numbers(slope.first_columns(self.form.dimension)).await
         })
     }
 
@@ -292,6 +288,15 @@ impl ScoreNet {
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub fn outputs<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
         let output = self.averaged().forward(self.inputs(x, extra));
-        Box::pin(read(output))
+        Box::pin(numbers(output))
+    }
+}
+
+/// The numbers of a matrix.
+async fn numbers(matrix: Matrix) -> Result<Vec<f32>, DeviceError> {
+    match matrix.into_numbers() {
+        Ok(numbers) => Ok(numbers),
+        Err(_) if host::ONLY => Ok(Vec::new()),
+        Err(tensor) => read(*tensor).await,
     }
 }

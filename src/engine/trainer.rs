@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, Batches};
 use super::device::{DeviceError, Opened};
-use super::network::Network;
+use super::network::{Network, Numbers};
 use crate::data::{Dataset, toy::DataError};
 use crate::lab::RunConfig;
 use crate::nn::adam::Update;
@@ -53,6 +53,37 @@ impl Trainer {
         let architecture = Architecture::from(&config);
         let network = Network::new(architecture, parameters, opened);
         Ok(Self { config, architecture, batches, network, batch: None, first: step, step })
+    }
+
+    /// A run that goes on where another was when it gave these numbers, after `step` steps, `first` of which it began
+    /// from: Adam's moments and all.
+    ///
+    /// # Errors
+    /// When the configuration has no data to train on.
+    pub fn restore(
+        config: RunConfig,
+        numbers: Numbers,
+        [first, step]: [u32; 2],
+        opened: &Opened,
+    ) -> Result<Self, DataError> {
+        let batches = Batches::new(&config)?;
+        let architecture = Architecture::from(&config);
+        let network = Network::of(architecture, numbers, opened);
+        Ok(Self { config, architecture, batches, network, batch: None, first, step })
+    }
+
+    /// What [`Self::restore`] goes on from: all numbers, the step that the run began from, and the steps done. Only
+    /// between two steps.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub async fn state(&self) -> Result<(Numbers, [u32; 2]), DeviceError> {
+        Ok((self.network.numbers().await?, [self.first, self.step]))
+    }
+
+    /// Gives the run another number of steps in all.
+    pub fn set_steps(&mut self, steps: u32) {
+        self.config.training_steps = steps;
     }
 
     /// The configuration.

@@ -2,6 +2,9 @@
 
 use burn::tensor::{Device, Tensor};
 
+use super::host;
+use super::matrix::Matrix;
+
 /// Decay of the mean of gradients.
 pub const BETA_1: f64 = 0.9;
 /// Decay of the mean of their squares: shorter than the usual 0.999, for runs of a few thousand steps.
@@ -46,6 +49,18 @@ impl Moments {
     #[must_use]
     pub fn new(count: usize) -> Self {
         Self { mean: vec![0.0; count], square: vec![0.0; count] }
+    }
+
+    /// Moments of an earlier run: of equally many numbers, which is for the caller to know.
+    #[must_use]
+    pub fn of(mean: Vec<f32>, square: Vec<f32>) -> Self {
+        Self { mean, square }
+    }
+
+    /// Mean of the gradients and of their squares.
+    #[must_use]
+    pub fn parts(&self) -> [&[f32]; 2] {
+        [&self.mean, &self.square]
     }
 
     /// Updates a run of parameters that starts at `start` in the flat vector, and their moving average, with their
@@ -114,5 +129,61 @@ impl TensorMoments {
         let parameters = parameters - self.mean.clone() / divisor * update.rate;
         let average = average * update.keep + parameters.clone() * (1.0 - update.keep);
         (parameters, average)
+    }
+}
+
+/// Moments and moving average of a matrix of parameters, in the form that suits its device.
+#[derive(Clone, Debug)]
+pub struct Average {
+    value: Matrix,
+    moments: Both,
+    device: Device,
+}
+
+#[derive(Clone, Debug)]
+enum Both {
+    Host(Moments),
+    Device(Box<TensorMoments>),
+}
+
+impl Average {
+    /// The average that starts from these parameters, one a row.
+    #[must_use]
+    pub fn new(parameters: &Matrix, device: &Device) -> Self {
+        let count = parameters.rows();
+        let moments = if host::is_host(device) {
+            Both::Host(Moments::new(count))
+        } else {
+            Both::Device(Box::new(TensorMoments::new(count, device)))
+        };
+        Self { value: parameters.clone(), moments, device: device.clone() }
+    }
+
+    /// The moving average.
+    #[must_use]
+    pub fn value(&self) -> &Matrix {
+        &self.value
+    }
+
+    /// The parameters after the update.
+    #[must_use]
+    pub fn update(&mut self, parameters: Matrix, gradient: Matrix, update: Update) -> Matrix {
+        let average = std::mem::replace(&mut self.value, Matrix::new(Vec::new(), 1, &self.device));
+        let parts = (parameters.into_numbers(), average.into_numbers(), gradient.into_numbers());
+        match (&mut self.moments, parts) {
+            (Both::Host(moments), (Ok(mut parameters), Ok(mut average), Ok(gradient))) => {
+                moments.update(0, &mut parameters, &mut average, &gradient, update);
+                self.value = Matrix::new(average, 1, &self.device);
+                Matrix::new(parameters, 1, &self.device)
+            }
+            (Both::Device(moments), (Err(parameters), Err(average), Err(gradient))) if !host::ONLY => {
+                let flat = |tensor: Box<Tensor<2>>| tensor.flatten::<1>(0, 1);
+                let (parameters, average) = moments.update(flat(parameters), flat(average), flat(gradient), update);
+                self.value = average.unsqueeze_dim::<2>(1).into();
+                parameters.unsqueeze_dim::<2>(1).into()
+            }
+            // Parameters, average and gradient are on one device.
+            _ => self.value.clone(),
+        }
     }
 }

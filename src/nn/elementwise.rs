@@ -1,6 +1,6 @@
 //! Activation functions and other loops on slices; the loops themselves are in a crate of their own, `loops`.
 
-pub use loops::{add_bias, column_sums, silu_in_place, softmax_in_place};
+pub use loops::{add_bias, column_sums, silu_in_place, softmax_in_place, times_silu_slope};
 
 use crate::lab::Activation;
 

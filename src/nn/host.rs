@@ -4,14 +4,16 @@
 //! What is here computes what the tensor operations beside its callers compute; it has no derivatives. A worker that
 //! knows only the CPU uses nothing else, and so need not carry the tensor operations: a third of its size.
 
+mod convolution;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::elementwise;
+pub use convolution::{convolve, linear_pixels};
+pub use loops::add_scaled;
 
 /// Whether there is no other device in this program: what the others need is then left out, a third of its size.
 pub const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "gpu")));
-/// Numbers of an unfolded piece of an image: as many as stay in the caches.
-const PIECE: usize = 1 << 17;
 
 /// Whether tensors of this device are worked on here.
 #[must_use]
@@ -27,6 +29,12 @@ fn is_cpu(device: &Device) -> bool {
 #[cfg(not(feature = "cpu"))]
 fn is_cpu(_: &Device) -> bool {
     false
+}
+
+/// Whether so many bytes can be had of the processor's memory. They are given back at once.
+#[must_use]
+pub fn has_room(bytes: u64) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
 }
 
 /// The numbers of a tensor, last dimension first; not copied unless they are shared.
@@ -48,13 +56,6 @@ pub fn edit<const D: usize>(x: Tensor<D>, change: impl FnOnce(&mut [f32])) -> Te
     let mut values = numbers(x);
     change(&mut values);
     tensor(values, shape, &device)
-}
-
-/// `a += k b`, number by number.
-pub fn add_scaled(a: &mut [f32], b: &[f32], k: f32) {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a += k * b;
-    }
 }
 
 /// Some entries of the first dimension.
@@ -119,7 +120,10 @@ pub fn double(x: Tensor<4>) -> Tensor<4> {
     let mut values = Vec::with_capacity(4 * images * channels * height * width);
     for row in numbers(x).chunks_exact(width) {
         let start = values.len();
-        values.extend(row.iter().flat_map(|value| [*value, *value]));
+        values.resize(start + 2 * width, 0.0);
+        for (pair, value) in values[start..].chunks_exact_mut(2).zip(row) {
+            pair.fill(*value);
+        }
         values.extend_from_within(start..);
     }
     tensor(values, [images, channels, 2 * height, 2 * width], &device)
@@ -153,9 +157,7 @@ pub fn group_norm(
                 &told[2 * channels * row..2 * channels * (row + 1)]
             });
             for (group, values) in values.chunks_exact_mut(share * pixels).enumerate() {
-                let count = values.len() as f32;
-                let mean = sum(values, |v| v) / count;
-                let variance = sum(values, |v| (v - mean) * (v - mean)) / count;
+                let (mean, variance) = loops::mean_and_variance(values);
                 let inverse = 1.0 / (variance + epsilon as f32).sqrt();
                 for (index, plane) in values.chunks_exact_mut(pixels).enumerate() {
                     let channel = group * share + index;
@@ -164,29 +166,15 @@ pub fn group_norm(
                         scale *= 1.0 + told[channel];
                         shift = shift * (1.0 + told[channel]) + told[channels + channel];
                     }
-                    for value in plane.iter_mut() {
-                        *value = (*value - mean) * scale + shift;
-                    }
                     if then.silu {
-                        elementwise::silu_in_place(plane);
+                        loops::normalise_silu(plane, mean, scale, shift);
+                    } else {
+                        loops::normalise(plane, mean, scale, shift);
                     }
                 }
             }
         }
     })
-}
-
-/// The sum over numbers, in eight lanes, so that it is accurate and quick.
-fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    let chunks = values.chunks_exact(8);
-    let rest: f32 = chunks.remainder().iter().map(|v| f(*v)).sum();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += f(*value);
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
 }
 
 /// Adds a number to every channel, for each image or the same for all.
@@ -195,94 +183,15 @@ pub fn add_to_channels(x: Tensor<4>, shifts: &[f32]) -> Tensor<4> {
     let [_, channels, height, width] = x.dims();
     edit(x, |values| {
         for (index, plane) in values.chunks_exact_mut(height * width).enumerate() {
-            let shift = shifts[index % shifts.len().max(channels)];
-            plane.iter_mut().for_each(|value| *value += shift);
+            loops::shift(plane, shifts[index % shifts.len().max(channels)]);
         }
     })
-}
-
-/// A convolution, or a product at every pixel for a kernel of size 1: `[outputs, inputs, kernel, kernel]` matrices, with
-/// rows and columns of zeros before and after.
-#[must_use]
-pub fn convolve(
-    x: &Tensor<4>,
-    weight: &Tensor<4>,
-    bias: &[f32],
-    stride: usize,
-    (before, after): (usize, usize),
-) -> Tensor<4> {
-    let ([images, inputs, height, width], device) = (x.dims(), x.device());
-    let [outputs, _, kernel, _] = weight.dims();
-    let matrix = weight.clone().reshape([outputs as i32, -1]);
-    let size = |length: usize| (length + before + after - kernel) / stride + 1;
-    let (rows, columns) = (size(height), size(width));
-    let taps = inputs * kernel * kernel;
-    let at_once = (PIECE / (taps * columns).max(1)).clamp(1, rows);
-    let values = numbers(x.clone());
-    let mut found = vec![0.0; images * outputs * rows * columns];
-    let planes = values.chunks_exact(inputs * height * width).zip(found.chunks_exact_mut(outputs * rows * columns));
-    for (image, result) in planes {
-        let mut first = 0;
-        while first < rows {
-            let count = at_once.min(rows - first);
-            let mut unfolded = vec![0.0; taps * count * columns];
-            let places = unfolded.chunks_exact_mut(count * columns).enumerate();
-            for (tap, place) in places {
-                let (channel, down, right) = (tap / (kernel * kernel), tap / kernel % kernel, tap % kernel);
-                let plane = &image[channel * height * width..(channel + 1) * height * width];
-                for (row, line) in place.chunks_exact_mut(columns).enumerate() {
-                    let Some(y) = ((first + row) * stride + down).checked_sub(before).filter(|y| *y < height) else {
-                        continue;
-                    };
-                    let source = &plane[y * width..(y + 1) * width];
-                    if stride == 1 {
-                        // The columns whose source is inside.
-                        let start = before.saturating_sub(right);
-                        let end = columns.min(width + before - right.min(width + before));
-                        if start < end {
-                            line[start..end].copy_from_slice(&source[start + right - before..end + right - before]);
-                        }
-                    } else {
-                        for (column, value) in line.iter_mut().enumerate() {
-                            let at = (column * stride + right).checked_sub(before);
-                            *value = at.and_then(|at| source.get(at)).copied().unwrap_or(0.0);
-                        }
-                    }
-                }
-            }
-            let product = matrix.clone().matmul(tensor(unfolded, [taps, count * columns], &device));
-            let product = numbers(product);
-            for (output, line) in product.chunks_exact(count * columns).enumerate() {
-                let start = (output * rows + first) * columns;
-                let shift = bias.get(output).copied().unwrap_or(0.0);
-                for (value, found) in result[start..start + line.len()].iter_mut().zip(line) {
-                    *value = found + shift;
-                }
-            }
-            first += count;
-        }
-    }
-    tensor(found, [images, outputs, rows, columns], &device)
 }
 
 /// `x W^T + b`, row by row.
 #[must_use]
 pub fn linear(x: Tensor<2>, weight: &Tensor<2>, bias: &[f32]) -> Tensor<2> {
     edit(x.matmul(weight.clone().transpose()), |rows| elementwise::add_bias(rows, bias))
-}
-
-/// `W x + b` at every pixel of `[images, inputs, pixels]`, times `k`.
-#[must_use]
-pub fn linear_pixels(x: Tensor<3>, weight: &Tensor<2>, bias: &[f32], k: f32) -> Tensor<3> {
-    let ([images, inputs, pixels], outputs, device) = (x.dims(), bias.len(), x.device());
-    let mut found = Vec::with_capacity(images * outputs * pixels);
-    for image in numbers(x).chunks_exact(inputs * pixels) {
-        let product = weight.clone().matmul(tensor(image.to_vec(), [inputs, pixels], &device));
-        for (row, bias) in numbers(product).chunks_exact(pixels).zip(bias) {
-            found.extend(row.iter().map(|value| k * (value + bias)));
-        }
-    }
-    tensor(found, [images, outputs, pixels], &device)
 }
 
 /// What attention makes of scaled queries, keys and values, each `[images, channels, pixels]`, its channels divided

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::adam::{Moments, Update};
 use super::elementwise;
+use super::host;
 use super::mlp::{Architecture, Layer, OUTPUTS};
 
 /// Rows that are worked on at once: as many as fit into the caches, and so few that a network of any size can still be
@@ -174,7 +175,8 @@ impl Gradient {
     /// Adds what other rows contribute.
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
-        self.weights = self.weights.into_iter().zip(other.weights).map(|(a, b)| a + b).collect();
+        let weights = self.weights.into_iter().zip(other.weights);
+        self.weights = weights.map(|(a, b)| host::add(a, b)).collect();
         for (sum, other) in self.biases.iter_mut().flatten().zip(other.biases.iter().flatten()) {
             *sum += other;
         }

@@ -22,6 +22,21 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// `depth` hidden layers of `width` units and the last one, each where the one before it ends.
+    #[must_use]
+    pub fn stack(inputs: usize, width: usize, depth: usize, outputs: usize) -> Vec<Self> {
+        let mut start = 0;
+        (0..=depth)
+            .map(|index| {
+                let inputs = if index == 0 { inputs } else { width };
+                let outputs = if index == depth { outputs } else { width };
+                let layer = Self { inputs, outputs, start };
+                start = layer.end();
+                layer
+            })
+            .collect()
+    }
+
     /// Where its biases start.
     #[must_use]
     pub fn bias(self) -> usize {
@@ -56,16 +71,7 @@ impl Architecture {
     /// The layers, first to last.
     #[must_use]
     pub fn layers(self) -> Vec<Layer> {
-        let mut start = 0;
-        (0..=self.depth)
-            .map(|index| {
-                let inputs = if index == 0 { features::COUNT } else { self.width };
-                let outputs = if index == self.depth { OUTPUTS } else { self.width };
-                let layer = Layer { inputs, outputs, start };
-                start = layer.end();
-                layer
-            })
-            .collect()
+        Layer::stack(features::COUNT, self.width, self.depth, OUTPUTS)
     }
 
     /// Number of parameters.

@@ -8,10 +8,15 @@ pub mod host;
 #[cfg(feature = "cli")]
 pub mod inception;
 pub mod kernels;
+pub mod matrix;
 pub mod mlp;
 pub mod objective;
 pub mod tangent;
+#[cfg(feature = "cli")]
+pub mod tape;
 pub mod unet;
+#[cfg(feature = "cli")]
+pub mod unfold;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};

@@ -6,19 +6,11 @@
 //! carried on as rows below it (Griewank and Walther 2008, chapter 13). One ordinary pass backwards through these rows
 //! then gives the gradient of any loss made of them, although Burn's automatic differentiation is of first order.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::Device;
 
+pub use super::matrix::{Matrix, Smooth};
 use super::mlp::Layer;
 use crate::rng::{Rng, Stream};
-
-/// A smooth activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Smooth {
-    /// `x * sigmoid(x)`
-    Silu,
-    /// `ln(1 + e^x)`
-    Softplus,
-}
 
 /// The shape of a network: `depth` hidden layers of `width` units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +31,7 @@ impl Shape {
     /// The layers, first to last.
     #[must_use]
     pub fn layers(self) -> Vec<Layer> {
-        let mut start = 0;
-        (0..=self.depth)
-            .map(|index| {
-                let inputs = if index == 0 { self.inputs } else { self.width };
-                let outputs = if index == self.depth { self.outputs } else { self.width };
-                let layer = Layer { inputs, outputs, start };
-                start = layer.end();
-                layer
-            })
-            .collect()
+        Layer::stack(self.inputs, self.width, self.depth, self.outputs)
     }
 
     /// Number of parameters.
@@ -79,11 +62,11 @@ impl Shape {
 #[derive(Clone, Debug)]
 pub struct Jet {
     /// `[points, numbers]`
-    pub value: Tensor<2>,
+    pub value: Matrix,
     /// First derivatives, `[directions * points, numbers]`; none without directions.
-    pub first: Option<Tensor<2>>,
+    pub first: Option<Matrix>,
     /// Second derivatives along the same directions; none where they were not asked for.
-    pub second: Option<Tensor<2>>,
+    pub second: Option<Matrix>,
 }
 
 /// What a pass keeps for the way back.
@@ -99,77 +82,28 @@ pub struct Trace {
 pub struct SmoothMlp {
     shape: Shape,
     layers: Vec<Layer>,
-    parameters: Tensor<1>,
-}
-
-/// The activation's derivatives of order 0 to `order`.
-fn derivatives(z: Tensor<2>, activation: Smooth, order: usize) -> Vec<Tensor<2>> {
-    let gate = activation::sigmoid(z.clone());
-    let mut all = Vec::with_capacity(order + 1);
-    match activation {
-        Smooth::Silu => {
-            let value = z.clone() * gate.clone();
-            all.push(value.clone());
-            if order >= 1 {
-                all.push(gate.clone() + value * (1.0 - gate.clone()));
-            }
-            if order >= 2 {
-                // The gate's slope h and its slope's slope h (1 - 2 gate).
-                let slope: Tensor<2> = gate.clone() * (1.0 - gate.clone());
-                let bend: Tensor<2> = slope.clone() * (1.0 - gate * 2.0);
-                all.push(slope.clone() * 2.0 + z.clone() * bend.clone());
-                if order >= 3 {
-                    all.push(bend.clone() * 3.0 + z * third_of_sigmoid(slope));
-                }
-            }
-        }
-        Smooth::Softplus => {
-            all.push(activation::softplus(z, 1.0));
-            if order >= 1 {
-                all.push(gate.clone());
-            }
-            if order >= 2 {
-                let slope: Tensor<2> = gate.clone() * (1.0 - gate.clone());
-                all.push(slope.clone());
-                if order >= 3 {
-                    all.push(slope * (1.0 - gate * 2.0));
-                }
-            }
-        }
-    }
-    all
-}
-
-/// The third derivative of the sigmoid from its first: `h (1 - 6 h)`.
-fn third_of_sigmoid(slope: Tensor<2>) -> Tensor<2> {
-    slope.clone() * (1.0 - slope * 6.0)
-}
-
-fn rows(tensor: &Tensor<2>) -> usize {
-    tensor.dims()[0]
+    parameters: Matrix,
 }
 
 /// The sum over directions of what lies below each other.
-fn fold(tensor: Tensor<2>, points: usize) -> Tensor<2> {
-    let directions = rows(&tensor) / points.max(1);
-    (1..directions)
-        .fold(tensor.clone().narrow(0, 0, points), |sum, i| sum + tensor.clone().narrow(0, i * points, points))
+fn fold(matrix: &Matrix, points: usize) -> Matrix {
+    let directions = matrix.rows() / points.max(1);
+    (1..directions).fold(matrix.part(0, points), |sum, i| sum + matrix.part(i * points, points))
 }
 
 impl Jet {
-    fn stacked(&self) -> Tensor<2> {
-        let parts = [Some(&self.value), self.first.as_ref(), self.second.as_ref()];
-        let parts: Vec<Tensor<2>> = parts.into_iter().flatten().cloned().collect();
-        if parts.len() == 1 { self.value.clone() } else { Tensor::cat(parts, 0) }
+    fn stacked(&self) -> Matrix {
+        let below = [self.first.as_ref(), self.second.as_ref()].into_iter().flatten().cloned().collect();
+        self.value.clone().above(below)
     }
 
-    fn unstacked(&self, stacked: Tensor<2>) -> Self {
-        let points = rows(&self.value);
-        let below = self.first.as_ref().map_or(0, rows);
+    fn unstacked(&self, stacked: &Matrix) -> Self {
+        let points = self.value.rows();
+        let below = self.first.as_ref().map_or(0, Matrix::rows);
         Self {
-            value: stacked.clone().narrow(0, 0, points),
-            first: self.first.as_ref().map(|_| stacked.clone().narrow(0, points, below)),
-            second: self.second.as_ref().map(|_| stacked.narrow(0, points + below, below)),
+            value: stacked.part(0, points),
+            first: self.first.as_ref().map(|_| stacked.part(points, below)),
+            second: self.second.as_ref().map(|_| stacked.part(points + below, below)),
         }
     }
 }
@@ -182,13 +116,12 @@ impl SmoothMlp {
     #[must_use]
     pub fn new(shape: Shape, parameters: &[f32], device: &Device) -> Self {
         assert_eq!(parameters.len(), shape.parameters());
-        let data = TensorData::new(parameters.to_vec(), [parameters.len()]);
-        Self::from_tensor(shape, Tensor::from_data(data, device))
+        Self::from_matrix(shape, Matrix::new(parameters.to_vec(), 1, device))
     }
 
-    /// The network with these parameters, already on the device.
+    /// The network with these parameters, one a row, already on the device.
     #[must_use]
-    pub fn from_tensor(shape: Shape, parameters: Tensor<1>) -> Self {
+    pub fn from_matrix(shape: Shape, parameters: Matrix) -> Self {
         Self { shape, layers: shape.layers(), parameters }
     }
 
@@ -198,31 +131,27 @@ impl SmoothMlp {
         self.shape
     }
 
-    /// All parameters, flat.
+    /// All parameters, one a row.
     #[must_use]
-    pub fn parameters(&self) -> &Tensor<1> {
+    pub fn parameters(&self) -> &Matrix {
         &self.parameters
     }
 
-    fn weight(&self, layer: Layer) -> Tensor<2> {
-        let count = layer.inputs * layer.outputs;
-        self.parameters.clone().narrow(0, layer.start, count).reshape([layer.inputs, layer.outputs])
+    fn weight(&self, layer: Layer) -> Matrix {
+        self.parameters.part(layer.start, layer.inputs * layer.outputs).reshaped(layer.outputs)
     }
 
-    fn bias(&self, layer: Layer) -> Tensor<2> {
-        self.parameters.clone().narrow(0, layer.bias(), layer.outputs).reshape([1, layer.outputs])
+    fn bias(&self, layer: Layer) -> Matrix {
+        self.parameters.part(layer.bias(), layer.outputs).reshaped(layer.outputs)
     }
 
     /// The outputs for rows of inputs.
     #[must_use]
-    pub fn forward(&self, mut x: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, mut x: Matrix) -> Matrix {
         for (index, &layer) in self.layers.iter().enumerate() {
             x = x.matmul(self.weight(layer)) + self.bias(layer);
             if index < self.shape.depth {
-                x = match self.shape.activation {
-                    Smooth::Silu => activation::silu(x),
-                    Smooth::Softplus => activation::softplus(x, 1.0),
-                };
+                x = x.derivatives(self.shape.activation, 0).pop().unwrap_or(x);
             }
         }
         x
@@ -231,23 +160,23 @@ impl SmoothMlp {
     /// The outputs with their derivatives along the directions, `[directions * points, inputs]`, one direction's rows
     /// below the other's; second derivatives too when `second`. Keeps what [`Self::pull`] needs.
     #[must_use]
-    pub fn push(&self, x: Tensor<2>, along: Option<Tensor<2>>, second: bool) -> (Jet, Trace) {
-        let points = rows(&x);
-        let directions = along.as_ref().map_or(0, |v| rows(v) / points.max(1));
-        let zeros = along.as_ref().filter(|_| second).map(Tensor::zeros_like);
+    pub fn push(&self, x: Matrix, along: Option<Matrix>, second: bool) -> (Jet, Trace) {
+        let points = x.rows();
+        let directions = along.as_ref().map_or(0, |v| v.rows() / points.max(1));
+        let zeros = along.clone().filter(|_| second).map(|along| along * 0.0);
         let mut jet = Jet { value: x, first: along, second: zeros };
         let (mut inputs, mut before) = (Vec::new(), Vec::new());
         for (index, &layer) in self.layers.iter().enumerate() {
-            let product = jet.unstacked(jet.stacked().matmul(self.weight(layer)));
+            let product = jet.unstacked(&jet.stacked().matmul(self.weight(layer)));
             let z = Jet { value: product.value + self.bias(layer), ..product };
             inputs.push(jet);
             if index == self.shape.depth {
                 return (z, Trace { inputs, before, directions });
             }
             let order = if z.second.is_some() { 2 } else { usize::from(z.first.is_some()) };
-            let mut known = derivatives(z.value.clone(), self.shape.activation, order).into_iter();
+            let mut known = z.value.derivatives(self.shape.activation, order).into_iter();
             let value = known.next().unwrap_or_else(|| z.value.clone());
-            let wide = |t: Tensor<2>| if directions > 1 { t.repeat_dim(0, directions) } else { t };
+            let wide = |t: Matrix| t.repeated(directions);
             let (slope, bend) = (known.next().map(wide), known.next().map(wide));
             let first = z.first.clone().zip(slope.clone()).map(|(t, slope)| t * slope);
             let second = match (z.first.clone(), z.second.clone(), slope, bend) {
@@ -263,7 +192,7 @@ impl SmoothMlp {
     /// The gradient of a loss with respect to the parameters and to the inputs' values, from its derivatives with
     /// respect to everything that [`Self::push`] gave: backpropagation written out.
     #[must_use]
-    pub fn pull(&self, trace: Trace, of: Jet) -> (Tensor<1>, Tensor<2>) {
+    pub fn pull(&self, trace: Trace, of: Jet) -> (Matrix, Matrix) {
         let Trace { mut inputs, mut before, directions } = trace;
         let mut of = of;
         let mut parts = Vec::with_capacity(2 * self.layers.len());
@@ -274,32 +203,32 @@ impl SmoothMlp {
                 of = self.through(z, of, directions);
             }
             let Some(input) = inputs.pop() else { break };
-            parts.push(of.value.clone().sum_dim(0).reshape([layer.outputs]));
+            parts.push(of.value.clone().column_sums().reshaped(1));
             let stacked = of.stacked();
-            let gradient = input.stacked().transpose().matmul(stacked.clone());
-            parts.push(gradient.reshape([layer.inputs * layer.outputs]));
-            of = of.unstacked(stacked.matmul(self.weight(layer).transpose()));
+            parts.push(input.stacked().transposed_matmul(stacked.clone()).reshaped(1));
+            of = of.unstacked(&stacked.matmul_transposed(self.weight(layer)));
         }
+        let first = parts.pop().unwrap_or_else(|| of.value.clone());
         parts.reverse();
-        (Tensor::cat(parts, 0), of.value)
+        (first.above(parts), of.value)
     }
 
     /// Back through an activation: from derivatives with respect to what follows it to those before it.
     fn through(&self, z: Jet, of: Jet, directions: usize) -> Jet {
-        let points = rows(&z.value);
+        let points = z.value.rows();
         let order = 1 + if z.second.is_some() { 2 } else { usize::from(z.first.is_some()) };
-        let known = derivatives(z.value, self.shape.activation, order);
-        let wide = |t: &Tensor<2>| if directions > 1 { t.clone().repeat_dim(0, directions) } else { t.clone() };
+        let known = z.value.derivatives(self.shape.activation, order);
+        let wide = |t: &Matrix| t.clone().repeated(directions);
         let mut value = of.value * known[1].clone();
         let (mut first, mut second) = (None, None);
         if let (Some(t), Some(of_first)) = (z.first, of.first) {
             let (slope, bend) = (wide(&known[1]), wide(&known[2]));
-            value = value + fold(bend.clone() * t.clone() * of_first.clone(), points);
+            value = value + fold(&(bend.clone() * t.clone() * of_first.clone()), points);
             let mut to_first = slope.clone() * of_first;
             if let (Some(s), Some(of_second)) = (z.second, of.second) {
                 let twist = wide(&known[3]);
                 to_first = to_first + bend.clone() * t.clone() * of_second.clone() * 2.0;
-                value = value + fold((twist * t.square() + bend * s) * of_second.clone(), points);
+                value = value + fold(&((twist * t.square() + bend * s) * of_second.clone()), points);
                 second = Some(slope * of_second);
             }
             first = Some(to_first);

@@ -128,7 +128,7 @@ impl WeightsFile {
 }
 
 /// A configuration with values outside their ranges could ask for a network of any size.
-fn check_ranges(config: &RunConfig) -> Result<(), WeightsError> {
+pub(crate) fn check_ranges(config: &RunConfig) -> Result<(), WeightsError> {
     let mut copy = config.clone();
     for field in FIELDS {
         if field.set(&mut copy, field.get(config)).is_some() {

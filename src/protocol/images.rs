@@ -34,6 +34,11 @@ pub enum ImageCommand {
         /// About how long to measure each, in milliseconds.
         budget_ms: f64,
     },
+    /// Evaluates at most so many images at a time from now on: the worker before this one ran out of memory with more.
+    Limit {
+        /// How many.
+        images: u32,
+    },
 }
 
 /// Where weights are.
@@ -64,7 +69,7 @@ pub enum WeightsSource {
 /// What the worker reports about images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ImageEvent {
-    /// Weights are on their way. At most 10 a second for each file.
+    /// Weights are on their way. At most 10 a second for each file, and one for each twentieth of all.
     Fetching {
         /// The name given.
         run: RunId,
@@ -97,6 +102,13 @@ pub enum ImageEvent {
         run: RunId,
         /// The state.
         frame: ImageFrame,
+    },
+    /// How many images of a run are evaluated at a time, before the first evaluation.
+    Batch {
+        /// The run.
+        run: RunId,
+        /// How many.
+        images: u32,
     },
     /// How far a run is, between frames; at most 5 a second.
     Progress {

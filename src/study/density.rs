@@ -129,7 +129,7 @@ mod work {
         desk.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
         desk.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
         let arrows = span(WINDOW[0] + 0.25, WINDOW[1] - 0.25, 24).flat_map(|x| [x, 0.0, line.score(x), 0.0]);
-        desk.draw("score", "direction", arrows.collect::<Vec<_>>());
+        desk.draw("score", "direction", arrows);
 
         // A small step along the score, judged by the density itself.
         let judged: Vec<f64> = xs.clone().filter(|&x| line.score(x).abs() > 1e-3).collect();
@@ -164,7 +164,7 @@ mod work {
             xs.iter().enumerate().map(|(i, &x)| 0.5 * width * (density(i) - line.log_density(x).exp()).abs()).sum();
         desk.conclude("recovers", distance, 0.0, at_most(0.01));
         let shown = (0..count).step_by(10).filter(|&i| (WINDOW[0]..=WINDOW[1]).contains(&xs[i]));
-        desk.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]).collect::<Vec<_>>());
+        desk.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]));
     }
 
     /// Langevin dynamics from an even start.
@@ -178,12 +178,7 @@ mod work {
             desk.progress(step, steps);
             if last || desk.due() {
                 histogram(desk, &x);
-                let (distance, error) = kolmogorov(&x, |x| line.cdf(x));
-                if last {
-                    desk.conclude("sampling", distance, error, at_most(0.05));
-                } else {
-                    desk.watch("sampling", distance, error, at_most(0.05));
-                }
+                desk.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
             }
             if !last {
                 desk.turn().await;
@@ -208,6 +203,6 @@ mod work {
             let (left, height) = (WINDOW[0] + i as f64 * width, count * one);
             [left, 0.0, height, left + width, 0.0, height]
         });
-        desk.draw("density", "samples", steps.collect::<Vec<_>>());
+        desk.draw("density", "samples", steps);
     }
 }

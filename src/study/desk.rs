@@ -28,6 +28,8 @@ struct Board {
     due: bool,
     turned: bool,
     lasted: f64,
+    wanted: Option<&'static str>,
+    given: Option<Result<Vec<u8>, String>>,
 }
 
 /// A study's place of work.
@@ -96,6 +98,21 @@ impl Desk {
         .await;
     }
 
+    /// A file of those beside the page, such as `data/digits.bin`. Whoever runs the study brings it.
+    ///
+    /// # Errors
+    /// [`EngineError::Unreachable`] when it cannot be had.
+    pub async fn file(&self, name: &'static str) -> Result<Vec<u8>, EngineError> {
+        self.board.borrow_mut().wanted = Some(name);
+        loop {
+            self.turn().await;
+            let given = self.board.borrow_mut().given.take();
+            if let Some(file) = given {
+                return file.map_err(EngineError::Unreachable);
+            }
+        }
+    }
+
     /// Whether it is time to draw again. What is drawn last is drawn in any case.
     #[must_use]
     pub fn due(&self) -> bool {
@@ -116,7 +133,9 @@ impl Desk {
 
     /// New numbers for a layer of a figure.
     pub fn draw(&self, figure: &str, layer: &str, data: impl IntoIterator<Item = f64>) {
-        self.put(figure, layer, data.into_iter().map(|v| v as f32).collect());
+        let mut numbers = Vec::new();
+        data.into_iter().for_each(|v| push(&mut numbers, v));
+        self.put(figure, layer, numbers);
     }
 
     // Not one copy for every place that draws: together they would be a tenth of the worker.
@@ -145,15 +164,21 @@ impl Desk {
         self.news(News { measured: vec![measured], ..News::default() });
     }
 
-    /// The number of a claim so far, its standard error, and the bound within which the claim holds.
-    pub fn watch(&self, claim: &str, value: f64, error: f64, bound: [f64; 2]) {
-        self.measure(claim, value, error, bound, false);
+    /// The number of a claim so far, or in the end where it is `settled`.
+    pub fn tell(&self, claim: &str, (value, error): (f64, f64), bound: [f64; 2], settled: bool) {
+        self.measure(claim, value, error, bound, settled);
     }
 
-    /// The number of a claim in the end.
+    /// The number of a claim in the end, its standard error, and the bound within which the claim holds.
     pub fn conclude(&self, claim: &str, value: f64, error: f64, bound: [f64; 2]) {
         self.measure(claim, value, error, bound, true);
     }
+}
+
+// Out of line for the same reason.
+#[inline(never)]
+fn push(numbers: &mut Vec<f32>, value: f64) {
+    numbers.push(value as f32);
 }
 
 /// A study at work.
@@ -191,6 +216,18 @@ impl Running {
         finished
     }
 
+    /// The file that the study waits for, until it is given.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&'static str> {
+        self.board.borrow().wanted
+    }
+
+    /// The file that it waits for, or why it cannot be had.
+    pub fn give(&mut self, file: Result<Vec<u8>, String>) {
+        let mut board = self.board.borrow_mut();
+        (board.wanted, board.given) = (None, Some(file));
+    }
+
     /// The news since the last call.
     pub fn take(&mut self) -> News {
         let mut board = self.board.borrow_mut();
@@ -200,14 +237,18 @@ impl Running {
 }
 
 /// Runs a study to its end without a worker and gives all that it drew and measured last; nothing for a configuration of
-/// no study.
+/// no study. Files come from the folder `web`, whose contents are served beside the page.
 ///
 /// # Errors
 /// What the study could not go on from.
 #[cfg(not(target_arch = "wasm32"))]
-pub async fn complete(config: &RunConfig, opened: &Opened) -> Result<News, EngineError> {
+pub async fn complete(config: &RunConfig, opened: &Opened, web: &std::path::Path) -> Result<News, EngineError> {
     let Some(mut running) = Running::new(config, opened) else { return Ok(News::default()) };
     let start = std::time::Instant::now();
-    while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {}
+    while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {
+        if let Some(name) = running.wanted() {
+            running.give(std::fs::read(web.join(name)).map_err(|error| format!("{name}: {error}")));
+        }
+    }
     Ok(running.take())
 }

@@ -5,11 +5,6 @@ use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 /// Half the side of the window.
 const HALF: f64 = 4.0;
 
-const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
-    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
-    Figure { key, square: true, x, y, layers, handles: &[] }
-}
-
 /// The table.
 pub const STUDY: Study = Study {
     id: "energy",
@@ -19,16 +14,24 @@ pub const STUDY: Study = Study {
         Control::choice("energy-training", &["implicit", "denoising", "contrast"], "implicit"),
         Control::log("noise-std", 0.01, 1.0, 0.2).only("energy-training", "denoising"),
         Control::whole("negative-steps", 1, 100, 10).only("energy-training", "contrast"),
-        Control::whole("fit-steps", 100, 20_000, 1500),
+        Control::whole("fit-steps", 10, 20_000, 1500),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 48),
         Control::whole("constant-points", 100, 100_000, 20_000),
     ],
     figures: &[
-        picture("energy", &[Layer::new("energy", Mark::Heat, 0)]),
-        picture("learned", &[Layer::new("density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
-        picture("true", &[Layer::new("density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)]),
+        Figure::plane("energy", HALF, &[Layer::new("energy", Mark::Heat, 0)]),
+        Figure::plane(
+            "learned",
+            HALF,
+            &[Layer::new("density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane(
+            "true",
+            HALF,
+            &[Layer::new("density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)],
+        ),
         Figure {
             key: "cut",
             square: false,
@@ -84,30 +87,16 @@ mod work {
     use crate::rng::Stream;
     use crate::study::Desk;
     use crate::study::tools::{
-        at_most, cosine, curve, flat, heat, mean_error, points, span, squares, three_modes, truths,
+        arrows, at_most, cells, cosine, curve, denoising, flat, heat_of, mean_error, points, span, squares,
+        three_modes, truths,
     };
 
     /// Cells along a side of the grid of integrals.
     const SIDE: usize = 64;
     const ARROWS: usize = 15;
-    const JUDGED: usize = 1500;
+    const JUDGED: usize = 400;
     /// Step of the Langevin dynamics that makes negatives.
     const EPSILON: f64 = 0.05;
-
-    fn grid(side: usize) -> Vec<[f64; 2]> {
-        let along = |i: usize| HALF * (2.0 * (i as f64 + 0.5) / side as f64 - 1.0);
-        (0..side * side).map(|i| [along(i % side), along(i / side)]).collect()
-    }
-
-    fn map(values: &[f64], colours: [f64; 2]) -> Vec<f64> {
-        let mut map = heat([SIDE, SIDE], [-HALF, HALF, -HALF, HALF], colours, |_, _| 0.0);
-        map[8..].copy_from_slice(values);
-        map
-    }
-
-    fn arrows(places: &[[f64; 2]], scores: &[[f64; 2]]) -> Vec<f64> {
-        places.iter().zip(scores).flat_map(|(p, s)| [p[0], p[1], s[0], s[1]]).collect()
-    }
 
     /// The model's energies on the grid, less their least, and the integral of what follows from them.
     struct Gibbs {
@@ -118,7 +107,7 @@ mod work {
     const CELL: f64 = (2.0 * HALF / SIDE as f64) * (2.0 * HALF / SIDE as f64);
 
     async fn gibbs(net: &ScoreNet) -> Result<Gibbs, EngineError> {
-        let raw: Vec<f64> = net.outputs(&flat(&grid(SIDE)), &[]).await?.into_iter().map(f64::from).collect();
+        let raw: Vec<f64> = net.outputs(&flat(&cells(HALF, SIDE)), &[]).await?.into_iter().map(f64::from).collect();
         let least = raw.iter().copied().fold(f64::INFINITY, f64::min);
         let energies: Vec<f64> = raw.iter().map(|e| e - least).collect();
         let constant = CELL * energies.iter().map(|e| (-e).exp()).sum::<f64>();
@@ -128,11 +117,10 @@ mod work {
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
         let mixture = three_modes();
         let exact = mixture.at(clean());
-        let cells = grid(SIDE);
-        let density: Vec<f64> = cells.iter().map(|&x| exact.log_density(x).exp()).collect();
+        let density: Vec<f64> = cells(HALF, SIDE).iter().map(|&x| exact.log_density(x).exp()).collect();
         let most = density.iter().copied().fold(0.0, f64::max);
-        let places = grid(ARROWS);
-        desk.draw("true", "density", map(&density, [0.0, most]));
+        let places = cells(HALF, ARROWS);
+        desk.draw("true", "density", heat_of(HALF, [0.0, most], density.iter().copied()));
         desk.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
         let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
         let truth = truths(&exact, &judged);
@@ -156,11 +144,7 @@ mod work {
                 let model = gibbs(&net).await?;
                 draw(&desk, &model, most, &exact);
                 let distance = distance(&model, &density);
-                if last {
-                    desk.conclude("learned", distance, 0.0, at_most(0.2));
-                } else {
-                    desk.watch("learned", distance, 0.0, at_most(0.2));
-                }
+                desk.tell("learned", (distance, 0.0), at_most(0.2), last);
             }
             if last {
                 break;
@@ -171,9 +155,7 @@ mod work {
             match training {
                 "denoising" => {
                     let noise = desk.rng(Stream::Noise, step as u32).normals(2 * batch);
-                    let noisy: Vec<f32> = drawn.iter().zip(&noise).map(|(x, z)| x + sigma as f32 * z).collect();
-                    let target: Vec<f32> = noise.iter().map(|z| -z / sigma as f32).collect();
-                    let weight = vec![(sigma * sigma) as f32; batch];
+                    let [noisy, target, weight] = denoising(&drawn, &noise, sigma, batch);
                     net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
                 }
                 "contrast" => {
@@ -212,9 +194,9 @@ mod work {
 
     fn draw(desk: &Desk, model: &Gibbs, most: f64, exact: &Marginal<'_>) {
         let shown: Vec<f64> = model.energies.iter().map(|e| e.min(10.0)).collect();
-        desk.draw("energy", "energy", map(&shown, [0.0, 10.0]));
+        desk.draw("energy", "energy", heat_of(HALF, [0.0, 10.0], shown.into_iter()));
         let density: Vec<f64> = model.energies.iter().map(|e| (-e).exp() / model.constant).collect();
-        desk.draw("learned", "density", map(&density, [0.0, most]));
+        desk.draw("learned", "density", heat_of(HALF, [0.0, most], density.iter().copied()));
         // The row of cells through the two lower modes.
         let row = (SIDE as f64 * (0.5 - 0.7 / (2.0 * HALF))) as usize;
         let y = HALF * (2.0 * (row as f64 + 0.5) / SIDE as f64 - 1.0);
@@ -241,7 +223,7 @@ mod work {
             .iter()
             .map(|&i| [(log(i + 1) - log(i - 1)) / (2.0 * cell), (log(i + SIDE) - log(i - SIDE)) / (2.0 * cell)])
             .collect();
-        let cells = grid(SIDE);
+        let cells = cells(HALF, SIDE);
         let here: Vec<[f64; 2]> = inner.iter().map(|&i| cells[i]).collect();
         let scores = points::<2>(&net.scores(&flat(&here), &[]).await?);
         let sum = |values: Vec<f64>| values.iter().sum::<f64>();

@@ -178,13 +178,8 @@ mod work {
                 // The larger of the two distances from the closed form, in its own units.
                 let miss = right.mean.abs().max((right.log.exp() - 1.0).abs());
                 let estimate = (s / (true_std * true_std), (2.0 / n).sqrt());
-                if last {
-                    desk.conclude("minimum", miss, 0.0, at_most(0.01));
-                    desk.conclude("estimates", estimate.0, estimate.1, [0.8, 1.2]);
-                } else {
-                    desk.watch("minimum", miss, 0.0, at_most(0.01));
-                    desk.watch("estimates", estimate.0, estimate.1, [0.8, 1.2]);
-                }
+                desk.tell("minimum", (miss, 0.0), at_most(0.01), last);
+                desk.tell("estimates", estimate, [0.8, 1.2], last);
             }
             if !last {
                 desk.turn().await;
@@ -227,6 +222,6 @@ mod work {
             let left = from + i as f64 * width;
             [left, 0.0, count * one, left + width, 0.0, count * one]
         });
-        desk.draw("fit", "data", steps.collect::<Vec<_>>());
+        desk.draw("fit", "data", steps);
     }
 }

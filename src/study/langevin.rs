@@ -9,11 +9,6 @@ use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 /// Half the side of the window, and of the square of starting points.
 const HALF: f64 = 8.0;
 
-const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
-    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
-    Figure { key, square: true, x, y, layers, handles: &[] }
-}
-
 /// The table.
 pub const STUDY: Study = Study {
     id: "langevin-weights",
@@ -27,11 +22,24 @@ pub const STUDY: Study = Study {
         Control::whole("level-count", 2, 50, 10),
         Control::whole("level-steps", 1, 500, 100),
         Control::whole("chains", 100, 20_000, 4000),
+        Control::choice("score-source", &["exact", "learned"], "exact"),
+        Control::whole("fit-steps", 10, 20_000, 1500).only("score-source", "learned"),
+        Control::whole("fit-batch", 16, 2048, 256).only("score-source", "learned"),
+        Control::log("fit-rate", 1e-4, 0.05, 5e-3).only("score-source", "learned"),
+        Control::whole("fit-width", 8, 256, 48).only("score-source", "learned"),
     ],
     figures: &[
-        picture("plain", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("plain", Mark::Dots, 1)]),
-        picture("adjusted", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("adjusted", Mark::Dots, 3)]),
-        picture("annealed", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("annealed", Mark::Dots, 2)]),
+        Figure::plane("plain", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("plain", Mark::Dots, 1)]),
+        Figure::plane(
+            "adjusted",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("adjusted", Mark::Dots, 3)],
+        ),
+        Figure::plane(
+            "annealed",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("annealed", Mark::Dots, 2)],
+        ),
         Figure {
             key: "weights",
             square: false,
@@ -51,7 +59,7 @@ pub const STUDY: Study = Study {
         Claim { key: "adjusted", source: Source::Report("2-2-2") },
         Claim { key: "annealed", source: Source::Report("2-2-6, 2-4") },
     ],
-    notes: &["level-density", "limit"],
+    notes: &["level-density", "limit", "learned"],
     brief: "",
     #[cfg(feature = "engine")]
     run: |desk| Box::pin(work::run(desk)),
@@ -64,10 +72,11 @@ mod work {
     use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
     use crate::study::Desk;
-    use crate::study::tools::{heat, series, share_error};
+    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::tools::{cosine, flat, heat, points, series, share_error};
 
     /// Points drawn of a cloud.
-    const SHOWN: usize = 1500;
+    const SHOWN: usize = 700;
     /// Where the modes are: this and its opposite.
     const MODE: [f64; 2] = [5.0, 5.0];
 
@@ -115,16 +124,69 @@ mod work {
         }
 
         fn draw(&self, desk: &Desk, key: &str, at: impl Fn(&S) -> [f64; 2]) {
-            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at).collect::<Vec<_>>());
+            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at));
             desk.draw("weights", key, series(&self.shares));
         }
 
         fn measure(&self, desk: &Desk, key: &str, about: f64, settled: bool) {
             let share = self.shares.last().copied().unwrap_or(f64::NAN);
-            let error = share_error(share, self.states.len());
-            let bound = [about - 0.06, about + 0.06];
-            if settled { desk.conclude(key, share, error, bound) } else { desk.watch(key, share, error, bound) }
+            desk.tell(key, (share, share_error(share, self.states.len())), [about - 0.06, about + 0.06], settled);
         }
+    }
+
+    /// Where the chains' score comes from.
+    enum Source {
+        Exact,
+        Learned(Box<LevelNet>),
+    }
+
+    impl Source {
+        /// A step of every chain at the level of these modes.
+        async fn step(
+            &self,
+            desk: &Desk,
+            modes: Modes,
+            epsilon: f64,
+            chains: &mut Chains<[f64; 2]>,
+        ) -> Result<(), EngineError> {
+            let Chains { states, rng, .. } = chains;
+            match self {
+                Self::Exact => {
+                    desk.turn().await;
+                    for x in states {
+                        *x = unadjusted(*x, modes.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
+                    }
+                }
+                Self::Learned(net) => {
+                    let mut x = flat(states);
+                    net.langevin(desk, &mut x, modes.std, epsilon, rng, true).await?;
+                    *states = points(&x);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Learns the scores of all levels from points with noise: at level `sigma` the modes with noise of that size are
+    /// two points, so that the last level is the report's mixture.
+    async fn learn(desk: &Desk, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, EngineError> {
+        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
+        let size = Size { dimension: 2, width: desk.whole("fit-width"), data: MODE[0] };
+        let mut net = LevelNet::new(desk, size, 0);
+        for step in 0..steps {
+            desk.progress(step, all);
+            desk.turn().await;
+            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let side = |heavy: bool| if heavy { MODE[0] as f32 } else { -MODE[0] as f32 };
+            let data: Vec<f32> = (0..batch).flat_map(|_| [side(rng.uniform() < modes.weight); 2]).collect();
+            let noise = rng.normals(2 * batch);
+            let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
+            net.train(&data, &noise, sigma, Lambda::Squared, rate * cosine(step, steps));
+            if step % 16 == 15 {
+                net.wait().await?;
+            }
+        }
+        Ok(Source::Learned(Box::new(net)))
     }
 
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
@@ -133,6 +195,7 @@ mod work {
         let (levels, per_level) = (desk.whole("level-count"), desk.whole("level-steps"));
         let (first, annealing) = (desk.real("sigma-first"), levels * per_level);
         let all = steps.max(annealing);
+        let sigmas = geometric(first, modes.std, levels);
 
         let largest = modes.look(MODE).0.exp();
         let density = heat([72, 72], [-HALF, HALF, -HALF, HALF], [0.0, largest.sqrt()], |x, y| {
@@ -144,6 +207,12 @@ mod work {
         }
         desk.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
 
+        let (source, before) = if desk.choice("score-source") == "learned" {
+            let before = desk.whole("fit-steps");
+            (learn(&desk, modes, &sigmas, before + all).await?, before)
+        } else {
+            (Source::Exact, 0)
+        };
         let mut plain = Chains::new(&desk, 0, |x| x);
         let mut annealed = Chains::new(&desk, 1, |x| x);
         let mut exact = Chains::new(&desk, 2, |x| {
@@ -160,7 +229,7 @@ mod work {
                 annealed.note(|x| *x);
             }
             let last = step == all;
-            desk.progress(step, all);
+            desk.progress(before + step, before + all);
             if last || desk.due() {
                 plain.draw(&desk, "plain", |x| *x);
                 exact.draw(&desk, "adjusted", |place| place.x);
@@ -172,12 +241,8 @@ mod work {
             if last {
                 break;
             }
-            desk.turn().await;
             if step < steps {
-                let Chains { states, rng, .. } = &mut plain;
-                for x in states {
-                    *x = unadjusted(*x, modes.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
-                }
+                source.step(&desk, modes, epsilon, &mut plain).await?;
                 desk.turn().await;
                 let Chains { states, rng, .. } = &mut exact;
                 for place in states {
@@ -186,13 +251,8 @@ mod work {
                 }
             }
             if step < annealing {
-                let level = (step / per_level) as f64 / (levels - 1) as f64;
-                let noisy = Modes { std: first.powf(1.0 - level), ..modes };
-                let Chains { states, rng, .. } = &mut annealed;
-                let epsilon = epsilon * noisy.std * noisy.std;
-                for x in states {
-                    *x = unadjusted(*x, noisy.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
-                }
+                let noisy = Modes { std: sigmas[step / per_level], ..modes };
+                source.step(&desk, noisy, epsilon * noisy.std * noisy.std, &mut annealed).await?;
             }
         }
         Ok(())

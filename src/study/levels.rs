@@ -5,7 +5,7 @@
 
 use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
-const VARIANTS: &[&str] = &["all-choices", "small-sigma", "few-levels", "large-steps", "no-denoising"];
+const VARIANTS: &[&str] = &["chosen", "all-choices", "small-sigma", "few-levels", "large-steps", "no-denoising"];
 
 /// The table.
 pub const STUDY: Study = Study {
@@ -15,9 +15,17 @@ pub const STUDY: Study = Study {
     controls: &[
         Control::whole("dimension", 8, 256, 64),
         Control::real("weight", 0.5, 0.99, 0.8),
-        Control::real("overlap", 0.1, 0.9, 0.5),
-        Control::whole("level-steps", 1, 500, 5),
+        Control::choice("sigma-choice", &["distance", "own"], "distance"),
+        Control::log("sigma-first", 1.0, 50.0, 5.0).only("sigma-choice", "own"),
         Control::log("sigma-last", 0.05, 0.9, 0.2),
+        Control::choice("ratio-choice", &["equation", "own"], "equation"),
+        Control::real("overlap", 0.1, 0.9, 0.5).only("ratio-choice", "equation"),
+        Control::whole("level-count", 2, 50, 5).only("ratio-choice", "own"),
+        Control::whole("level-steps", 1, 500, 5),
+        Control::choice("step-choice", &["variance", "own"], "variance"),
+        Control::log("step-share", 0.001, 1.9, 0.02).only("step-choice", "own"),
+        Control::choice("last-denoising", &["on", "off"], "on"),
+        Control::choice("averaging", &["on", "off"], "on"),
         Control::whole("chains", 100, 20_000, 1500),
     ],
     figures: &[
@@ -67,10 +75,19 @@ pub const STUDY: Study = Study {
             handles: &[],
         },
         Figure {
+            key: "quality",
+            square: false,
+            x: Axis::of("variant", VARIANTS),
+            y: Axis::log("frechet"),
+            layers: &[Layer::new("frechet", Mark::Bars, 3)],
+            handles: &[],
+        },
+        Figure::plane("averaged", 4.0, &[Layer::new("data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
+        Figure {
             key: "averaging",
             square: false,
             x: Axis::free("training-step"),
-            y: Axis::log("fisher-divergence"),
+            y: Axis::log("sliced-distance"),
             layers: &[Layer::new("last-weights", Mark::Line, 3), Layer::new("averaged-weights", Mark::Line, 2)],
             handles: &[],
         },
@@ -92,18 +109,20 @@ pub const STUDY: Study = Study {
 #[cfg(feature = "engine")]
 mod work {
     use super::VARIANTS;
-    use crate::diffusion::schedule::clean;
+    use crate::data::metrics::Slices;
     use crate::diffusion::schedule::ncsn::{best_step, level_count, overlap, ratio_for_overlap, variance_ratio};
     use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::{Rng, Stream};
     use crate::study::Desk;
-    use crate::study::tools::{
-        curve, flat, mean_error, points, share_error, span, squares, three_modes, truths, units,
-    };
+    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::tools::{curve, flat, mean_error, points, share_error, span, three_modes};
 
     /// Standard deviation of a mode along every axis.
     const STD: f64 = 0.3;
+    /// Rounds of training and sampling with a network, training steps of each, and samples.
+    const AVERAGED: usize = 80;
+    const BETWEEN: usize = 25;
+    const SAMPLED: usize = 500;
     /// Half the distance of the modes.
     const REACH: f64 = 6.0;
     /// Published settings: dimension, largest and smallest noise, levels, steps a level, step.
@@ -126,10 +145,12 @@ mod work {
         denoise: bool,
     }
 
-    /// What came of it: the share of the heavy mode, and each chain's mean square deviation from its mode per axis.
+    /// What came of it: the share of the heavy mode, each chain's mean square deviation from its mode per axis, and the
+    /// Fréchet distance of all from the data.
     struct Outcome {
         share: f64,
         variances: Vec<f64>,
+        frechet: f64,
     }
 
     /// Two modes at plus and minus [`REACH`] along the first axis.
@@ -149,6 +170,24 @@ mod work {
             }
             score[0] += side * REACH / variance;
         }
+
+        /// The Fréchet distance between Gaussians with the means and variances of samples and of the data, FID's formula,
+        /// for axes that are independent: the sum of the squares of what means and standard deviations differ by.
+        fn frechet(&self, x: &[f64]) -> f64 {
+            let along = |axis: usize| {
+                let values = || x.iter().skip(axis).step_by(self.dimension);
+                let count = values().len().max(1) as f64;
+                let mean = values().sum::<f64>() / count;
+                let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+                let (true_mean, spread) = if axis == 0 {
+                    ((2.0 * self.weight - 1.0) * REACH, 4.0 * self.weight * (1.0 - self.weight) * REACH * REACH)
+                } else {
+                    (0.0, 0.0)
+                };
+                (mean - true_mean).powi(2) + (variance.sqrt() - (STD * STD + spread).sqrt()).powi(2)
+            };
+            (0..self.dimension).map(along).sum()
+        }
     }
 
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
@@ -161,32 +200,46 @@ mod work {
         formulas(&desk, &pair, ratio, share, steps);
 
         let base = Plan { first, last, ratio, steps, share, denoise: true };
+        let own =
+            |choice: &str, value: f64, else_value: f64| if desk.choice(choice) == "own" { value } else { else_value };
+        let chosen_first = own("sigma-choice", desk.real("sigma-first"), first).max(1.01 * last);
+        let of_levels = (chosen_first / last).powf(1.0 / (desk.whole("level-count") - 1) as f64);
+        let chosen_ratio = own("ratio-choice", of_levels, ratio);
+        let chosen = Plan {
+            first: chosen_first,
+            ratio: chosen_ratio,
+            share: own("step-choice", desk.real("step-share"), best_step(steps, chosen_ratio, last) / (last * last)),
+            denoise: desk.choice("last-denoising") == "on",
+            ..base
+        };
         let plans = [
+            chosen,
             base,
             Plan { first: first / 12.0, ..base },
             Plan { ratio: ratio.powi(5), ..base },
             Plan { share: (4.0 * share).min(1.9), ..base },
             Plan { denoise: false, ..base },
         ];
-        let mut outcomes = Vec::new();
+        let mut outcomes: Vec<Outcome> = Vec::new();
         desk.draw("shares", "true-weight", [-0.5, pair.weight, VARIANTS.len() as f64 - 0.5, pair.weight]);
+        let all = plans.len() + AVERAGED;
         for (variant, plan) in plans.into_iter().enumerate() {
-            desk.progress(variant, plans.len() + 1);
+            desk.progress(variant, all);
             outcomes.push(sample(&desk, &pair, plan).await);
-            let shares = outcomes
-                .iter()
-                .enumerate()
-                .flat_map(|(i, o): (usize, &Outcome)| [i as f64, o.share, share_error(o.share, o.variances.len())]);
-            desk.draw("shares", "share", shares.collect::<Vec<_>>());
-            let excess = outcomes.iter().enumerate().flat_map(|(i, o): (usize, &Outcome)| {
-                let (mean, error) = mean_error(&o.variances);
-                [i as f64, mean / (STD * STD), error / (STD * STD)]
-            });
-            desk.draw("widths", "excess", excess.collect::<Vec<_>>());
+            let bars = |bar: fn(&Outcome) -> [f64; 2]| -> Vec<f64> {
+                let bars = outcomes.iter().map(bar).enumerate();
+                bars.flat_map(|(i, [value, error]): (usize, [f64; 2])| [i as f64, value, error]).collect()
+            };
+            desk.draw("shares", "share", bars(|o| [o.share, share_error(o.share, o.variances.len())]));
+            desk.draw(
+                "widths",
+                "excess",
+                bars(|o| <[f64; 2]>::from(mean_error(&o.variances)).map(|v| v / (STD * STD))),
+            );
+            desk.draw("quality", "frechet", bars(|o| [o.frechet, 0.0]));
         }
-        conclude(&desk, &pair, &outcomes);
-        desk.progress(plans.len(), plans.len() + 1);
-        averaging(&desk).await
+        conclude(&desk, &pair, &outcomes[1..]);
+        averaging(&desk, all).await
     }
 
     fn largest_distance(pair: &Pair, rng: &mut Rng) -> f64 {
@@ -231,7 +284,7 @@ mod work {
             let share = p.5 / (p.2 * p.2);
             [share, variance_ratio(share, p.4, gamma(p), 1.0)]
         });
-        desk.draw("variance", "published", published.collect::<Vec<_>>());
+        desk.draw("variance", "published", published);
     }
 
     /// Annealed Langevin dynamics as NCSNv2's code does it: `x + a score + sqrt(2 a) z`.
@@ -267,6 +320,7 @@ mod work {
                 }
             }
         }
+        let frechet = pair.frechet(&x);
         let heavy = x.chunks_exact(d).filter(|x| x[0] > 0.0).count();
         let variances = x
             .chunks_exact(d)
@@ -275,7 +329,7 @@ mod work {
                 (first * first + x[1..].iter().map(|v| v * v).sum::<f64>()) / d as f64
             })
             .collect();
-        Outcome { share: heavy as f64 / count.max(1) as f64, variances }
+        Outcome { share: heavy as f64 / count.max(1) as f64, variances, frechet }
     }
 
     fn conclude(desk: &Desk, pair: &Pair, outcomes: &[Outcome]) {
@@ -299,42 +353,55 @@ mod work {
         }
     }
 
-    /// A small network trained at one rate throughout: its last weights jump about, their average does not.
-    async fn averaging(desk: &Desk) -> Result<(), EngineError> {
+    /// A small network trained at one rate throughout: its last weights jump about, their average does not, and nor
+    /// does what is sampled with them.
+    async fn averaging(desk: &Desk, all: usize) -> Result<(), EngineError> {
         let mixture = three_modes();
-        let exact = mixture.at(clean());
-        let judged = mixture.draw(&mut desk.rng(Stream::Data, 1), 1000);
-        let truth = truths(&exact, &judged);
-        let form = Form { dimension: 2, extra: 0, width: 32, depth: 2, scale: 1.5, energy: false };
-        let mut net = ScoreNet::new(form, &desk.opened, desk.seed(), 0);
-        let (mut last, mut averaged, mut gains) = (Vec::new(), Vec::new(), Vec::new());
-        let (steps, sigma) = (1000, 0.3);
-        for step in 1..=steps {
-            desk.turn().await;
-            let x = flat(&mixture.draw(&mut desk.rng(Stream::Batch, step), 64));
-            let noise = desk.rng(Stream::Noise, step).normals(x.len());
-            let noisy: Vec<f32> = x.iter().zip(&noise).map(|(x, z)| x + sigma * z).collect();
-            let target: Vec<f32> = noise.iter().map(|z| -z / sigma).collect();
-            net.train(&noisy, &[], Objective::Regression { target: &target, weight: &units(64) }, 1e-2);
-            if step % 25 == 0 {
-                net.take_losses().await?;
-                let of = |scores: Vec<f32>| 0.5 * mean_error(&squares(&points::<2>(&scores), &truth)).0;
-                let now = of(net.raw_scores(&flat(&judged), &[]).await?);
-                let mean = of(net.scores(&flat(&judged), &[]).await?);
-                last.extend([f64::from(step), now]);
-                averaged.extend([f64::from(step), mean]);
-                if step > steps / 2 {
-                    gains.push((now / mean).ln());
+        let sigmas = geometric(4.0, 0.1, 10);
+        let data = mixture.draw(&mut desk.rng(Stream::Data, 1), 8 * SAMPLED);
+        desk.draw("averaged", "data", data.iter().take(SAMPLED).flatten().copied());
+        let slices = Slices::new(&data, 32, desk.seed());
+        let mut net = LevelNet::new(desk, Size { dimension: 2, width: 32, data: 1.5 }, 0);
+        let [mut last, mut averaged] = [const { Vec::new() }; 2];
+        let shown = desk.choice("averaging") == "on";
+        for round in 1..=AVERAGED {
+            for step in (round - 1) * BETWEEN..round * BETWEEN {
+                desk.turn().await;
+                let mut rng = desk.rng(Stream::Batch, step as u32);
+                let x = flat(&mixture.draw(&mut rng, 32));
+                let noise = rng.normals(x.len());
+                net.train(&x, &noise, |i| sigmas[(i + step) % sigmas.len()], Lambda::Squared, 2e-2);
+            }
+            net.wait().await?;
+            let mut distances = [0.0; 2];
+            for (distance, average) in distances.iter_mut().zip([false, true]) {
+                // The same starts and the same noise for both.
+                let mut rng = desk.rng(Stream::Test, round as u32);
+                let mut x: Vec<f32> = rng.normals(2 * SAMPLED).iter().map(|z| sigmas[0] as f32 * z).collect();
+                for &sigma in &sigmas {
+                    for _ in 0..5 {
+                        net.langevin(desk, &mut x, sigma, 0.5 * sigma * sigma, &mut rng, average).await?;
+                    }
                 }
-                if step == steps || desk.due() {
-                    desk.draw("averaging", "last-weights", last.iter().copied());
-                    desk.draw("averaging", "averaged-weights", averaged.iter().copied());
+                net.denoise(&mut x, sigmas[sigmas.len() - 1], average).await?;
+                *distance = slices.distance(&points(&x));
+                if average == shown {
+                    desk.draw("averaged", "annealed", x.iter().map(|v| f64::from(*v)));
                 }
             }
+            let step = (round * BETWEEN) as f64;
+            last.extend([step, distances[0]]);
+            averaged.extend([step, distances[1]]);
+            desk.draw("averaging", "last-weights", last.iter().copied());
+            desk.draw("averaging", "averaged-weights", averaged.iter().copied());
+            desk.progress(all - AVERAGED + round, all);
         }
-        let (gain, error) = mean_error(&gains);
-        desk.conclude("averaging", gain, error, [0.02, f64::INFINITY]);
-        desk.progress(1, 1);
+        // The first rounds are those of a network that has learned too little for either. Not by how much: with bad
+        // weights chains can run away, and one such round would outweigh all others.
+        let pairs = last.chunks_exact(2).zip(averaged.chunks_exact(2)).skip(AVERAGED / 5);
+        let better: Vec<bool> = pairs.map(|(last, averaged)| averaged[1] < last[1]).collect();
+        let share = better.iter().filter(|better| **better).count() as f64 / better.len() as f64;
+        desk.conclude("averaging", share, share_error(share, better.len()), [0.5, 1.0]);
         Ok(())
     }
 }

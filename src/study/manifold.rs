@@ -5,11 +5,6 @@ use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 /// Half the side of the window.
 const HALF: f64 = 2.0;
 
-const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
-    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
-    Figure { key, square: true, x, y, layers, handles: &[] }
-}
-
 /// The table.
 pub const STUDY: Study = Study {
     id: "manifold",
@@ -19,14 +14,22 @@ pub const STUDY: Study = Study {
         Control::choice("curve", &["circle", "segment", "spiral"], "circle"),
         Control::choice("matching", &["sliced", "implicit"], "implicit"),
         Control::log("noise-std", 0.02, 1.0, 0.2),
-        Control::whole("fit-steps", 100, 20_000, 2000),
+        Control::whole("fit-steps", 10, 20_000, 2000),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 48),
     ],
     figures: &[
-        picture("bare", &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
-        picture("noisy", &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 2)]),
+        Figure::plane(
+            "bare",
+            HALF,
+            &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane(
+            "noisy",
+            HALF,
+            &[Layer::new("curve", Mark::Dots, 0), Layer::new("learned-score", Mark::Arrows, 2)],
+        ),
         Figure {
             key: "loss",
             square: false,
@@ -59,7 +62,7 @@ mod work {
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{flat, mean_error, points, squares, truths};
+    use crate::study::tools::{arrows, cells, flat, mean_error, points, squares, truths};
 
     /// Points of the curve that stand for it where its noisy density is needed.
     const FINE: usize = 600;
@@ -120,16 +123,14 @@ mod work {
         let form = Form { dimension: 2, extra: 0, width: desk.whole("fit-width"), depth: 2, scale: 1.0, energy: false };
         let mut nets = [0, 0].map(|index| ScoreNet::new(form, &desk.opened, desk.seed(), index));
         let mut losses = [Losses::default(), Losses::default()];
-        let along = |i: usize| HALF * (2.0 * (i as f64 + 0.5) / ARROWS as f64 - 1.0);
-        let places: Vec<[f64; 2]> = (0..ARROWS * ARROWS).map(|i| [along(i % ARROWS), along(i / ARROWS)]).collect();
+        let places = cells(HALF, ARROWS);
         for step in 0..=steps {
             let last = step == steps;
             desk.progress(step, steps);
             if last || desk.due() {
                 for (net, picture) in nets.iter().zip(["bare", "noisy"]) {
                     let scores = points::<2>(&net.scores(&flat(&places), &[]).await?);
-                    let arrows = places.iter().zip(&scores).flat_map(|(p, s)| [p[0], p[1], s[0], s[1]]);
-                    desk.draw(picture, "learned-score", arrows.collect::<Vec<_>>());
+                    desk.draw(picture, "learned-score", arrows(&places, &scores));
                 }
                 for ((net, losses), key) in nets.iter_mut().zip(&mut losses).zip(["without-noise", "with-noise"]) {
                     losses.0.extend(net.take_losses().await?.into_iter().map(f64::from));

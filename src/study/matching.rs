@@ -13,7 +13,7 @@ pub const STUDY: Study = Study {
     controls: &[
         Control::log("noise-std", 0.01, 1.0, 0.2),
         Control::whole("slices", 1, 16, 1),
-        Control::whole("fit-steps", 100, 20_000, 1500),
+        Control::whole("fit-steps", 10, 20_000, 1500),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
         Control::whole("fit-width", 8, 256, 48),
@@ -78,11 +78,11 @@ mod work {
     use crate::rng::Stream;
     use crate::study::Desk;
     use crate::study::tools::{
-        at_most, cosine, flat, mean_error, median_error, points, squares, three_modes, truths, units,
+        at_most, cosine, denoising, flat, mean_error, median_error, points, squares, three_modes, truths, units,
     };
 
     /// Points behind a divergence.
-    const JUDGED: usize = 2000;
+    const JUDGED: usize = 500;
     /// Points of a batch and width of the network where only time is measured.
     const TIMED: usize = 8;
     const TIMED_WIDTH: usize = 32;
@@ -126,18 +126,14 @@ mod work {
                         _ => continue,
                     };
                     let (share, spread) = (mean / size, error / size);
-                    if last {
-                        desk.conclude(claim, share, spread, bound);
-                    } else {
-                        desk.watch(claim, share, spread, bound);
-                    }
+                    desk.tell(claim, (share, spread), bound, last);
                 }
                 if step > 0 {
                     let bars = times.iter().enumerate().flat_map(|(i, t): (usize, &Vec<f64>)| {
                         let (mean, error) = median_error(t);
                         [i as f64, mean, error]
                     });
-                    desk.draw("time", "measured-time", bars.collect::<Vec<_>>());
+                    desk.draw("time", "measured-time", bars);
                 }
             }
             if last {
@@ -162,10 +158,7 @@ mod work {
                     }
                     _ => {
                         let noise = desk.rng(Stream::Noise, step as u32).normals(2 * batch);
-                        let noisy: Vec<f32> = x.iter().zip(&noise).map(|(x, z)| x + sigma as f32 * z).collect();
-                        let target: Vec<f32> = noise.iter().map(|z| -z / sigma as f32).collect();
-                        // Weighted by the variance, or small noise would drown the rate in large losses.
-                        let weight = vec![(sigma * sigma) as f32; batch];
+                        let [noisy, target, weight] = denoising(&x, &noise, sigma, batch);
                         net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
                     }
                 }
@@ -217,7 +210,9 @@ mod work {
                         break;
                     }
                 }
-                measured[which] = median_error(&times);
+                // What is slower than half of them was slowed down by somebody else.
+                times.sort_unstable_by(f64::total_cmp);
+                measured[which] = median_error(&times[..times.len().div_ceil(2)]);
                 curves[which].extend([dimension as f64, measured[which].0]);
             }
             for (which, loss) in ["implicit", "sliced", "denoising"].into_iter().enumerate() {
@@ -229,11 +224,7 @@ mod work {
             // Of `1 + dimension` times as many rows a thirty-second, for what vector units make of many rows.
             let bound = [(dimension as f64 / 32.0).log10().max(0.1), f64::INFINITY];
             dimension *= 2;
-            if dimension > largest {
-                desk.conclude("cost", ratio, error, bound);
-            } else {
-                desk.watch("cost", ratio, error, bound);
-            }
+            desk.tell("cost", (ratio, error), bound, dimension > largest);
         }
         Ok(())
     }

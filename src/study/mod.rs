@@ -7,12 +7,15 @@
 
 #[cfg(feature = "engine")]
 mod desk;
+#[cfg(feature = "engine")]
+mod network;
 mod report;
 #[cfg(feature = "engine")]
 mod tools;
 
 mod conditional;
 mod density;
+mod digits;
 mod energy;
 mod gaussian;
 mod langevin;
@@ -39,6 +42,7 @@ pub const STUDIES: &[&Study] = &[
     &regions::STUDY,
     &langevin::STUDY,
     &conditional::STUDY,
+    &digits::STUDY,
     &levels::STUDY,
 ];
 
@@ -145,6 +149,15 @@ pub struct Figure {
     pub layers: &'static [Layer],
     /// What can be dragged.
     pub handles: &'static [Handle],
+}
+
+impl Figure {
+    /// The square of the plane from minus to plus `half`.
+    #[must_use]
+    pub const fn plane(key: &'static str, half: f64, layers: &'static [Layer]) -> Self {
+        let (x, y) = (Axis::fixed("x", -half, half), Axis::fixed("y", -half, half));
+        Self { key, square: true, x, y, layers, handles: &[] }
+    }
 }
 
 /// An axis.

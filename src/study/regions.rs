@@ -5,11 +5,6 @@ use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 /// Half the side of the window.
 const HALF: f64 = 8.0;
 
-const fn picture(key: &'static str, layers: &'static [Layer]) -> Figure {
-    let (x, y) = (Axis::fixed("x", -HALF, HALF), Axis::fixed("y", -HALF, HALF));
-    Figure { key, square: true, x, y, layers, handles: &[] }
-}
-
 /// The table.
 pub const STUDY: Study = Study {
     id: "low-density",
@@ -18,15 +13,23 @@ pub const STUDY: Study = Study {
     controls: &[
         Control::real("weight", 0.5, 0.99, 0.8),
         Control::choice("matching", &["sliced", "implicit", "explicit"], "sliced"),
-        Control::whole("fit-steps", 100, 20_000, 2000),
+        Control::whole("fit-steps", 10, 20_000, 1500),
         Control::whole("fit-batch", 16, 2048, 128),
         Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 64),
+        Control::whole("fit-width", 8, 256, 48),
     ],
     figures: &[
-        picture("true", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)]),
-        picture("learned", &[Layer::new("root-density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)]),
-        picture("error", &[Layer::new("log-error", Mark::Heat, 0)]),
+        Figure::plane(
+            "true",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("exact-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane(
+            "learned",
+            HALF,
+            &[Layer::new("root-density", Mark::Heat, 0), Layer::new("learned-score", Mark::Arrows, 1)],
+        ),
+        Figure::plane("error", HALF, &[Layer::new("log-error", Mark::Heat, 0)]),
         Figure {
             key: "error-by-density",
             square: false,
@@ -57,28 +60,24 @@ pub const STUDY: Study = Study {
 #[cfg(feature = "engine")]
 mod work {
     use super::HALF;
-    use crate::data::Mixture;
     use crate::diffusion::schedule::clean;
     use crate::engine::EngineError;
     use crate::engine::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
     use crate::study::Desk;
-    use crate::study::tools::{at_most, cosine, flat, heat, mean_error, points, squares, truths, units};
+    use crate::study::tools::{
+        arrows, at_most, cells, cosine, flat, heat, heat_of, mean_error, points, squares, truths, two_modes, units,
+    };
 
     /// Sides of the grids of errors and of arrows.
-    const SIDE: usize = 48;
+    const SIDE: usize = 36;
     const ARROWS: usize = 17;
-    /// Points behind a divergence.
+    /// Points behind a divergence at the end, and on the way, where a frame must be quick.
     const JUDGED: usize = 1000;
-
-    fn grid(side: usize) -> Vec<[f64; 2]> {
-        let along = |i: usize| -HALF + 2.0 * HALF * (i as f64 + 0.5) / side as f64;
-        (0..side * side).map(|i| [along(i % side), along(i / side)]).collect()
-    }
+    const GLANCED: usize = 200;
 
     pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let weight = desk.real("weight");
-        let mixture = Mixture::from_components([(weight, [5.0, 5.0], 1.0), (1.0 - weight, [-5.0, -5.0], 1.0)]);
+        let mixture = two_modes(desk.real("weight"));
         let exact = mixture.at(clean());
         let peak = exact.log_density([5.0, 5.0]);
         let window = [-HALF, HALF, -HALF, HALF];
@@ -86,13 +85,10 @@ mod work {
         for picture in ["true", "learned"] {
             desk.draw(picture, "root-density", density.iter().copied());
         }
-        let arrows = grid(ARROWS);
-        let as_arrows = |scores: &[[f64; 2]]| -> Vec<f64> {
-            arrows.iter().zip(scores).flat_map(|(p, s)| [p[0], p[1], s[0], s[1]]).collect()
-        };
-        desk.draw("true", "exact-score", as_arrows(&truths(&exact, &arrows)));
+        let places = cells(HALF, ARROWS);
+        desk.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
 
-        let cells = grid(SIDE);
+        let cells = cells(HALF, SIDE);
         let cell_truth = truths(&exact, &cells);
         // On the data, and in the middle third of the line between the modes.
         let data = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
@@ -116,15 +112,16 @@ mod work {
             desk.progress(step, steps);
             if last || desk.due() {
                 let learned = |scores: Vec<f32>| points::<2>(&scores);
-                let on_data = squares(&learned(net.scores(&flat(&data), &[]).await?), &data_truth);
-                let outside = squares(&learned(net.scores(&flat(&between), &[]).await?), &between_truth);
+                let count = if last { JUDGED } else { GLANCED };
+                let on_data = squares(&learned(net.scores(&flat(&data[..count]), &[]).await?), &data_truth);
+                let outside = squares(&learned(net.scores(&flat(&between[..count]), &[]).await?), &between_truth);
                 let ((on_data, data_error), (outside, outside_error)) = (mean_error(&on_data), mean_error(&outside));
                 near.extend([step as f64, 0.5 * on_data]);
                 far.extend([step as f64, 0.5 * outside]);
                 desk.draw("divergence", "on-data", near.iter().copied());
                 desk.draw("divergence", "between-modes", far.iter().copied());
-                let there = learned(net.scores(&flat(&arrows), &[]).await?);
-                desk.draw("learned", "learned-score", as_arrows(&there));
+                let there = learned(net.scores(&flat(&places), &[]).await?);
+                desk.draw("learned", "learned-score", arrows(&places, &there));
                 let errors = squares(&learned(net.scores(&flat(&cells), &[]).await?), &cell_truth);
                 draw_errors(&desk, &errors, &cells, &cell_truth, &exact);
 
@@ -134,13 +131,8 @@ mod work {
                 // The logarithm of the ratio, because the ratio itself is anything but normally distributed.
                 let ratio = (outside / on_data).log10();
                 let spread = (outside_error / outside).hypot(data_error / on_data) / std::f64::consts::LN_10;
-                if last {
-                    desk.conclude("dense", dense.0, dense.1, at_most(0.05));
-                    desk.conclude("sparse", ratio, spread, [0.5, f64::INFINITY]);
-                } else {
-                    desk.watch("dense", dense.0, dense.1, at_most(0.05));
-                    desk.watch("sparse", ratio, spread, [0.5, f64::INFINITY]);
-                }
+                desk.tell("dense", dense, at_most(0.05), last);
+                desk.tell("sparse", (ratio, spread), [0.5, f64::INFINITY], last);
             }
             if last {
                 break;
@@ -175,12 +167,8 @@ mod work {
         truth: &[[f64; 2]],
         exact: &crate::data::Marginal<'_>,
     ) {
-        let window = [-HALF, HALF, -HALF, HALF];
-        let mut map = heat([SIDE, SIDE], window, [-1.5, 1.0], |_, _| 0.0);
-        for (cell, error) in map[8..].iter_mut().zip(errors) {
-            *cell = 0.5 * error.max(1e-12).log10();
-        }
-        desk.draw("error", "log-error", map);
+        let logarithms = errors.iter().map(|error| 0.5 * error.max(1e-12).log10());
+        desk.draw("error", "log-error", heat_of(HALF, [-1.5, 1.0], logarithms));
         // Bins of two nats each.
         let mut bins = std::collections::BTreeMap::<i32, [f64; 3]>::new();
         for ((error, cell), truth) in errors.iter().zip(cells).zip(truth) {

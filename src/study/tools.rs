@@ -37,6 +37,27 @@ pub fn heat(side: [usize; 2], window: [f64; 4], colours: [f64; 2], f: impl Fn(f6
     numbers
 }
 
+/// The same over the square from minus to plus `half`, for values at its [`cells`].
+pub fn heat_of(half: f64, colours: [f64; 2], values: impl ExactSizeIterator<Item = f64>) -> Vec<f64> {
+    let side = values.len().isqrt();
+    let mut map = heat([side; 2], [-half, half, -half, half], colours, |_, _| 0.0);
+    for (cell, value) in map[8..].iter_mut().zip(values) {
+        *cell = value;
+    }
+    map
+}
+
+/// The middles of the cells of a square from minus to plus `half`, row by row from the bottom.
+pub fn cells(half: f64, side: usize) -> Vec<[f64; 2]> {
+    let along = |i: usize| half * (2.0 * (i as f64 + 0.5) / side as f64 - 1.0);
+    (0..side * side).map(|i| [along(i % side), along(i / side)]).collect()
+}
+
+/// Vectors at places, as the numbers of arrows.
+pub fn arrows(places: &[[f64; 2]], vectors: &[[f64; 2]]) -> Vec<f64> {
+    places.iter().zip(vectors).flat_map(|(p, v)| [p[0], p[1], v[0], v[1]]).collect()
+}
+
 /// The standard error of a share `p` among `count` independent trials. At 0 and 1, where the estimated variance is zero
 /// but the truth need not be, that of one trial more on the other side.
 pub fn share_error(p: f64, count: usize) -> f64 {
@@ -89,6 +110,14 @@ pub fn points<const D: usize>(numbers: &[f32]) -> Vec<[f64; D]> {
     numbers.chunks_exact(D).map(|row| core::array::from_fn(|axis| f64::from(row[axis]))).collect()
 }
 
+/// Data with noise of this size, and what denoising score matching says of them: `-noise / sigma` for every number, and
+/// for every one of `count` points the variance, or small noise would drown the rate in large losses.
+pub fn denoising(x: &[f32], noise: &[f32], sigma: f64, count: usize) -> [Vec<f32>; 3] {
+    let noisy = x.iter().zip(noise).map(|(x, z)| x + sigma as f32 * z).collect();
+    let target = noise.iter().map(|z| -z / sigma as f32).collect();
+    [noisy, target, vec![(sigma * sigma) as f32; count]]
+}
+
 /// That many ones.
 pub fn units(count: usize) -> Vec<f32> {
     vec![1.0; count]
@@ -109,6 +138,11 @@ pub fn cosine(step: usize, steps: usize) -> f64 {
     let share = step as f64 / steps.max(1) as f64;
     let rise = ((step + 1) as f64 / (0.02 * steps as f64).max(1.0)).min(1.0);
     rise * (0.01 + 0.99 * 0.5 * (1.0 + (core::f64::consts::PI * share).cos()))
+}
+
+/// The report's mixture: two Gaussians of unit width, the first of this weight, with nothing between them.
+pub fn two_modes(weight: f64) -> crate::data::Mixture {
+    crate::data::Mixture::from_components([(weight, [5.0, 5.0], 1.0), (1.0 - weight, [-5.0, -5.0], 1.0)])
 }
 
 /// Three overlapping Gaussians in the plane, unequal in weight and width: data whose score is known and not simple.

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use scorefield::diffusion::now;
 use scorefield::engine::inbox::Waiting;
-use scorefield::engine::{Download, Fetching, Port, open, serve};
+use scorefield::engine::{Download, Fetching, Opened, Port, open, serve};
 use scorefield::lab::{DeviceWish, RunConfig};
 use scorefield::protocol::{Command, Event};
 
@@ -135,11 +136,15 @@ pub struct Page {
 impl Page {
     /// A worker on the CPU.
     pub fn open() -> Self {
+        Self::open_on(now(open(DeviceWish::Cpu)).expect("this build has the CPU device"))
+    }
+
+    /// A worker on this device.
+    pub fn open_on(opened: Opened) -> Self {
         let files = Files::default();
         let queues = Queues { commands: Rc::default(), events: Rc::default(), start: Instant::now(), files };
         let mut port = queues.clone();
         let worker = Box::pin(async move {
-            let opened = open(DeviceWish::Cpu).await.expect("this build has the CPU device");
             serve(&mut port, opened).await;
         });
         Self { queues, worker }

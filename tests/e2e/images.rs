@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::page::{LATE, Page, SOON};
 
 /// A short run of the shipped weights.
-const SHORT: &str = "#experiment=images&device=cpu&images=2&steps=3&seed=5";
+pub const SHORT: &str = "#experiment=images&device=cpu&images=2&steps=3&seed=5";
 
-fn golden(name: &str) -> Vec<u8> {
+pub fn golden(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).expect("a golden file")
 }
 
 /// The bytes of a canvas: red, green, blue and opacity of every pixel.
-fn pixels(page: &Page, id: &str) -> Vec<u8> {
+pub fn pixels(page: &Page, id: &str) -> Vec<u8> {
     let read = page.browser.script(
         "const e = document.querySelector(`canvas[data-testid='${arguments[0]}']`);
          if (!e) return '';
@@ -30,7 +30,7 @@ fn pixels(page: &Page, id: &str) -> Vec<u8> {
 }
 
 /// The images at the end of the run, once the page shows them.
-fn images(page: &Page) -> Vec<u8> {
+pub fn images(page: &Page) -> Vec<u8> {
     page.wait_for(&["done"], LATE);
     let last = page.browser.script("return document.querySelector(\"[data-testid='time']\").max;", &[]);
     page.set("time", last.as_str().expect("a slider"));
@@ -279,6 +279,37 @@ fn a_link_has_the_device_tested_and_timed() {
         assert!(row["evaluation_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{row}");
     }
     page.close();
+}
+
+#[test]
+fn webgpu_computes_what_diffusers_computed() {
+    let page = Page::open("images-gpu-test", "#experiment=images&device=gpu&test=1");
+    let passed = page.until("the self-test is over", LATE, || page.attribute("self-test-gpu", "data-passed"));
+    assert_eq!(passed, "true", "{}", page.text("self-test-gpu"));
+    page.close();
+}
+
+#[test]
+fn a_run_whose_gpu_is_lost_begins_again_with_half_as_many_images_at_a_time() {
+    let page = Page::open("images-gpu-lost", "#experiment=images&device=gpu&images=4&steps=20&seed=5");
+    page.wait_for(&["idle"], LATE);
+    // One small enough for a software renderer.
+    page.drop_file("small.ckpt", &golden("small_ddim.ckpt"));
+    page.until("the weights are there", LATE, || page.attribute("held", "data-title"));
+    page.press("sample");
+    page.until("a frame appears", LATE, || {
+        (page.state()? == "running" && !pixels(&page, "strip").is_empty()).then_some(())
+    });
+    page.browser.crash_gpu();
+    page.until("it says that fewer are evaluated at a time", LATE, || {
+        let said = page.browser.script(
+            "return [...document.querySelectorAll(\"[role='status']\")].map(e => e.textContent).join(' ');",
+            &[],
+        );
+        said.as_str()?.contains("2 images at a time").then_some(())
+    });
+    let made = images(&page);
+    assert!(made.iter().any(|&v| v != made[0]));
 }
 
 #[test]

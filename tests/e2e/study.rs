@@ -1,6 +1,6 @@
 //! Every study on the page: its link runs it, its claims hold, the tour leads through them, handles move its controls.
 
-use scorefield::study::STUDIES;
+use scorefield::study::{STUDIES, Study};
 use serde_json::json;
 
 use super::page::{LATE, Page, SOON};
@@ -17,40 +17,87 @@ fn claims(page: &Page) -> (Vec<String>, usize) {
     (all.into_iter().filter(|claim| !claim.contains(" holds ")).collect(), count)
 }
 
+/// Other settings under which a study's claims hold too.
+const OTHERS: &[(&str, &str)] =
+    &[("langevin-weights", "score-source=learned"), ("energy", "energy-training=denoising&fit-steps=800")];
+
+/// Opens a study with these settings, waits for its end, and checks what the page shows of it.
+fn holds(page: &Page, study: &Study, settings: &str) {
+    page.go(&format!("#experiment={}&{settings}&device=cpu&seed=1&run=1", study.id));
+    page.until(&format!("{} is on the page", study.id), SOON, || (page.value("experiment") == study.id).then_some(()));
+    over(page, study);
+    let (bad, count) = claims(page);
+    assert_eq!(count, study.claims.len(), "{}", study.id);
+    assert!(bad.is_empty(), "{} {settings}: {bad:?}", study.id);
+    // Every figure has something drawn in it: more than one colour in the middle of its canvas.
+    for figure in study.figures {
+        let drawn = page.browser.script(
+            "const c = document.querySelector(`[data-testid='figure-${arguments[0]}'] canvas`);
+             const d = c && c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+             return !!d && new Set(new Uint32Array(d.buffer)).size > 8;",
+            &[json!(figure.key)],
+        );
+        assert_eq!(drawn.as_bool(), Some(true), "{}: {}", study.id, figure.key);
+    }
+}
+
+/// Waits until a study is over and all its claims are measured.
+fn over(page: &Page, study: &Study) {
+    page.until(&format!("{} is over", study.id), LATE, || {
+        let state = page.state()?;
+        assert!(state != "failed", "{}: {}", study.id, page.text("error"));
+        let measured = page
+            .browser
+            .script("return [...document.querySelectorAll(`[data-testid='claim']`)].every(e => e.dataset.value);", &[]);
+        (state == "done" && measured.as_bool() == Some(true)).then_some(())
+    });
+}
+
 #[test]
 fn every_study_runs_from_its_link_and_its_claims_hold() {
     let page = Page::open("studies", "#device=cpu");
     page.wait_for(&["idle"], SOON);
     for study in STUDIES {
-        let brief = if study.brief.is_empty() { String::new() } else { format!("&{}", study.brief) };
-        page.go(&format!("#experiment={}{brief}&device=cpu&seed=1&run=1", study.id));
-        page.until(&format!("{} is on the page", study.id), SOON, || {
-            (page.value("experiment") == study.id).then_some(())
-        });
-        page.until(&format!("{} is over", study.id), LATE, || {
-            let state = page.state()?;
-            assert!(state != "failed", "{}: {}", study.id, page.text("error"));
-            let measured = page.browser.script(
-                "return [...document.querySelectorAll(`[data-testid='claim']`)].every(e => e.dataset.value);",
-                &[],
-            );
-            (state == "done" && measured.as_bool() == Some(true)).then_some(())
-        });
-        let (bad, count) = claims(&page);
-        assert_eq!(count, study.claims.len(), "{}", study.id);
-        assert!(bad.is_empty(), "{}: {bad:?}", study.id);
-        // Every figure has something drawn in it: more than one colour in the middle of its canvas.
-        for figure in study.figures {
-            let drawn = page.browser.script(
-                "const c = document.querySelector(`[data-testid='figure-${arguments[0]}'] canvas`);
-                 const d = c && c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-                 return !!d && new Set(new Uint32Array(d.buffer)).size > 8;",
-                &[json!(figure.key)],
-            );
-            assert_eq!(drawn.as_bool(), Some(true), "{}: {}", study.id, figure.key);
-        }
+        holds(&page, study, study.brief);
+    }
+    for (id, settings) in OTHERS {
+        let study = STUDIES.iter().find(|study| study.id == *id).expect("a study");
+        holds(&page, study, settings);
     }
     page.close();
+}
+
+#[test]
+fn a_tiny_study_on_webgpu_is_done_by_webgpu() {
+    let page = Page::open(
+        "study-gpu",
+        "#experiment=low-density&device=gpu&fit-steps=10&fit-batch=16&fit-width=8&seed=1&run=1",
+    );
+    let study = STUDIES.iter().find(|study| study.id == "low-density").expect("a study");
+    over(&page, study);
+    assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
+    let device = page.text("device");
+    assert!(device.starts_with("WebGPU ·"), "{device}");
+    // What was measured is a number; ten steps of training make no claim true.
+    let values = page.browser.script(
+        "return [...document.querySelectorAll(`[data-testid='claim']`)].map(e => Number(e.dataset.value));",
+        &[],
+    );
+    let values: Vec<f64> = values.as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+    assert_eq!(values.len(), study.claims.len(), "{values:?}");
+    // The error on the data, as a share of the score's own square: that of a network that has hardly begun.
+    assert!(values[0] > 0.0 && values[0] < 100.0, "{values:?}");
+    page.close();
+}
+
+#[test]
+fn digits_that_do_not_arrive_are_a_message() {
+    let page = Page::open_changed("no-digits", "#experiment=ncsn-digits&device=cpu&run=1", |served| {
+        std::fs::remove_file(served.join("data/digits.bin")).expect("a served file");
+    });
+    page.wait_for(&["failed"], SOON);
+    assert!(page.text("error").contains("data/digits.bin"), "{}", page.text("error"));
+    page.close_after_trouble();
 }
 
 #[test]

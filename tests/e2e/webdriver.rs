@@ -161,6 +161,11 @@ impl Browser {
         self.tell("Browser.setDownloadBehavior", &json!({ "behavior": "allow", "downloadPath": folder }));
     }
 
+    /// Leaves the pages of an origin only so many bytes to keep things in.
+    pub fn limit_storage(&self, origin: &str, bytes: u32) {
+        self.tell("Storage.overrideQuotaForOrigin", &json!({ "origin": origin, "quotaSize": bytes }));
+    }
+
     /// Runs a script in every page that is opened from now on, before its own.
     pub fn before_every_page(&self, script: &str) {
         self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));

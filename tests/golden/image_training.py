@@ -1,60 +1,64 @@
-"""Losses and gradients of the training kit for tests/cli_training.rs.
+"""Losses and gradients for tests/cli_training.rs.
 
-Run with python 3.11 and torch 1.13 (Debian's python3-torch; safetensors 0.8.0), naming the folder of the kit, where
-network.py and train.py are:
+Run with python 3.11 and torch 1.13 (Debian's python3-torch; safetensors 0.8.0):
 
-    python tests/golden/image_training.py KIT
+    python tests/golden/image_training.py
 
-`network.py`'s UNet and Denoiser are used as they are; the loss is the line of train.py. The learned variance is not
-part of the kit: its loss is written here from the formulas of Nichol and Dhariwal 2021 (arXiv 2102.09672), in double
-precision. No weights are stored: both sides compute them from the names, as in unet_reference.py.
+The network is src/cli/bench/torch_step.py's; the objectives are written here from the papers as a denoiser that gets
+x = image + sigma noise and a weight of its square error, which is not how the trainer has them. L_hybrid is from the
+formulas of Nichol and Dhariwal 2021 (arXiv 2102.09672), in double precision. No weights are stored: both sides compute
+them from the names.
 """
 import math
 import os
 import sys
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from numbers_of_names import parameter, tensor
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, sys.argv[1])
-from network import Denoiser, UNet, noise_levels  # noqa: E402
+sys.path.insert(0, os.path.join(HERE, "../../src/cli/bench"))
+from torch_step import EDM, UNet  # noqa: E402
 
 KEPT = 24
 SHAPE = (4, 3, 8, 8)
 
 
-def hashed(name, count):
-    seed = 2166136261
-    for byte in name.encode():
-        seed = ((seed ^ byte) * 16777619) & 0xFFFFFFFF
-    x = (np.arange(count, dtype=np.uint64) * 0x9E3779B9 + seed) & 0xFFFFFFFF
-    x ^= x >> np.uint64(16)
-    x = (x * 0x85EBCA6B) & 0xFFFFFFFF
-    x ^= x >> np.uint64(13)
-    x = (x * 0xC2B2AE35) & 0xFFFFFFFF
-    x ^= x >> np.uint64(16)
-    return (x >> np.uint64(8)).astype(np.float64) / 2.0**23 - 1.0
-
-
-def parameter(name, shape):
-    u = hashed(name, int(np.prod(shape)))
-    if len(shape) > 1:
-        u = u * np.sqrt(3.0 / np.prod(shape[1:]))
+def noise_levels(objective):
+    """sigma / alpha of the steps of the objectives that have steps, in double precision."""
+    if objective == "ncsn":
+        return 0.02 * 5000.0 ** (torch.arange(232, dtype=torch.float64) / 231)
+    if objective == "ddpm":
+        kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    elif objective == "cosine":
+        angle = (torch.arange(1001, dtype=torch.float64) / 1000 + 0.008) / 1.008 * math.pi / 2
+        kept = torch.cumprod((angle[1:].cos() / angle[:-1].cos()).square().clamp(min=0.001), 0)
     else:
-        u = 0.1 * u + (1.0 if name.endswith("weight") else 0.0)
-    return torch.from_numpy(u.astype(np.float32).reshape(shape))
+        return None
+    return ((1 - kept) / kept).sqrt()
 
 
-def tensor(name):
-    return torch.from_numpy(hashed(name, int(np.prod(SHAPE))).astype(np.float32).reshape(SHAPE))
+def denoise(objective, net, x, sigma, labels, steps):
+    """The image that the network believes in, and the weight of its square error: EDM's, else the error of the noise."""
+    s = sigma.view(-1, 1, 1, 1)
+    if objective == "edm":
+        return EDM.denoise(net, x, sigma, labels), EDM.weight(s)
+    if objective in ("ve", "ncsn"):
+        # The network is the score times sigma; NCSNv2's is not told the level.
+        times = 100.0 * sigma.log() if objective == "ve" else torch.zeros_like(sigma)
+        return x + s * net(x, times, labels), s**-2
+    if objective == "vp":
+        # beta(t) from 0.1 to 20: ln(1 + sigma^2) = 9.95 t^2 + 0.1 t
+        times = 999 * (((0.01 + 39.8 * torch.log1p(sigma**2)).sqrt() - 0.1) / 19.9)
+    else:
+        times = steps.float()
+    return x - s * net(x / (1 + s**2).sqrt(), times, labels), s**-2
 
 
 def network(outputs=3):
-    net = UNet(32, multipliers=(1, 2), layers=1, attention_levels=(1,), dropout=0.0, classes=10)
-    if outputs != 3:
-        net.conv_out = torch.nn.Conv2d(32, outputs, 3, padding=1)
+    net = UNet(32, multipliers=(1, 2), layers=1, outputs=outputs)
     net.load_state_dict({name: parameter(name, tuple(value.shape)) for name, value in net.state_dict().items()})
     return net
 
@@ -71,12 +75,11 @@ def keep(into, case, net, loss):
 
 def main():
     into = {}
-    img, noise = tensor("image"), 1.7 * tensor("noise")
+    img, noise = tensor("image", SHAPE), 1.7 * tensor("noise", SHAPE)
     labels = torch.tensor([3, 10, 7, 0])
     steps = torch.tensor([0, 120, 555, 999])
     for objective in ("edm", "ddpm", "cosine", "vp", "ve", "ncsn"):
         net = network()
-        model = Denoiser(net, objective)
         levels = noise_levels(objective)
         if levels is None:
             sigma = torch.tensor([0.03, 0.3, 1.7, 40.0])
@@ -84,8 +87,8 @@ def main():
             sigma = levels[steps * (len(levels) - 1) // 999].float()
         into[f"{objective}/sigma"] = sigma
         s = sigma.view(-1, 1, 1, 1)
-        out = model(img + s * noise, sigma, labels)
-        loss = (model.loss_weight(s) * (out.float() - img) ** 2).mean()
+        out, weight = denoise(objective, net, img + s * noise, sigma, labels, steps)
+        loss = (weight * (out - img) ** 2).mean()
         loss.backward()
         keep(into, objective, net, loss)
 

@@ -7,13 +7,16 @@ the names of those files, independently of src/nn/unet. Run as unet_reference.py
 """
 import json
 import math
+import os
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from unet_reference import HERE, parameter, tensor
+from numbers_of_names import parameter, tensor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 HEADS = 4
 

@@ -13,6 +13,9 @@ torch.set_default_dtype(torch.float64)
 torch.manual_seed(0)
 
 WIDTH, DEPTH, ROWS, DIMENSION, EXTRA, SCALE = 7, 2, 5, 3, 2, 2.0
+DECAY = 0.125
+# Numbers of what came later, so that the others stay as they are.
+later = torch.Generator().manual_seed(1)
 
 
 def rounded(tensor):
@@ -36,6 +39,8 @@ for energy in (False, True):
     target = rounded(torch.randn(ROWS, DIMENSION))
     weight = rounded(torch.rand(ROWS, 1))
     direction = rounded(torch.randn(ROWS, DIMENSION))
+    second = rounded(torch.randn(ROWS, DIMENSION, generator=later))
+    negatives = rounded(torch.randn(ROWS, DIMENSION, generator=later))
 
     def score(points):
         output = net(torch.cat([points / SCALE, extra], 1))
@@ -49,12 +54,24 @@ for energy in (False, True):
         trace = sum(torch.autograd.grad(s[:, i].sum(), points, create_graph=True)[0][:, i] for i in range(DIMENSION))
         return (trace + 0.5 * s.square().sum(1)).mean()
 
-    def sliced(points):
+    def slice_along(points, along):
         s = score(points)
-        slope = (s * direction).sum(1)
+        slope = (s * along).sum(1)
         (curvature,) = torch.autograd.grad(slope.sum(), points, create_graph=True)
         square = slope.square() if energy else s.square().sum(1)
-        return ((curvature * direction).sum(1) + 0.5 * square).mean()
+        return ((curvature * along).sum(1) + 0.5 * square).mean()
+
+    def sliced(points):
+        return slice_along(points, direction)
+
+    def two_slices(points):
+        return 0.5 * (slice_along(points, direction) + slice_along(points, second))
+
+    def contrast(points):
+        low, high = (net(torch.cat([p / SCALE, extra], 1)) for p in (points, negatives))
+        # The decay keeps energies near 0; the loss that is reported is without it.
+        decay = DECAY * (low.square().mean() + high.square().mean())
+        return low.mean() - high.mean() + decay - decay.detach()
 
     def regression(points):
         return (0.5 * weight * (score(points) - target).square()).sum(1).mean()
@@ -66,9 +83,11 @@ for energy in (False, True):
 
     case = {"energy": energy, "x": numbers(x), "extra": numbers(extra), "target": numbers(target)}
     case |= {"weight": numbers(weight), "direction": numbers(direction), "parameters": flat(lambda p: p)}
+    case |= {"second": numbers(second), "negatives": numbers(negatives)}
     points = x.clone().requires_grad_(True)
     case["score"] = numbers(score(points))
-    for name, objective in {"implicit": implicit, "sliced": sliced, "regression": regression}.items():
+    objectives = {"implicit": implicit, "sliced": sliced, "regression": regression, "two_slices": two_slices}
+    for name, objective in (objectives | ({"contrast": contrast} if energy else {})).items():
         net.zero_grad()
         loss = objective(points)
         loss.backward()
@@ -81,5 +100,5 @@ for energy in (False, True):
         case[name] = {"loss": loss.item(), "gradient": out}
     cases.append(case)
 
-shape = {"width": WIDTH, "depth": DEPTH, "rows": ROWS, "dimension": DIMENSION, "extra": EXTRA, "scale": SCALE}
+shape = {"width": WIDTH, "depth": DEPTH, "rows": ROWS, "dimension": DIMENSION, "extra": EXTRA, "scale": SCALE, "decay": DECAY}
 print(json.dumps({"torch": torch.__version__, **shape, "cases": cases}))

@@ -6,41 +6,18 @@ safetensors==0.8.0):
 
     python tests/golden/unet_reference.py
 
-No weights of the compared networks are stored: both sides compute them from the names (`hashed`), exactly.
+No weights of the compared networks are stored: both sides compute them from the names (`numbers_of_names.py`), exactly.
 """
 import collections
 import os
 
-import numpy as np
 import torch
 from diffusers import UNet2DModel
 from safetensors.torch import save_file
 
+from numbers_of_names import parameter, tensor
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def hashed(name, count):
-    """`count` numbers in [-1, 1) with 24 bits each: a hash of the name (FNV-1a) and a counter (murmur3's finaliser)."""
-    seed = 2166136261
-    for byte in name.encode():
-        seed = ((seed ^ byte) * 16777619) & 0xFFFFFFFF
-    x = (np.arange(count, dtype=np.uint64) * 0x9E3779B9 + seed) & 0xFFFFFFFF
-    x ^= x >> np.uint64(16)
-    x = (x * 0x85EBCA6B) & 0xFFFFFFFF
-    x ^= x >> np.uint64(13)
-    x = (x * 0xC2B2AE35) & 0xFFFFFFFF
-    x ^= x >> np.uint64(16)
-    return (x >> np.uint64(8)).astype(np.float64) / 2.0**23 - 1.0
-
-
-def parameter(name, shape):
-    """Matrices and kernels of unit gain, scales about 1, shifts about 0."""
-    u = hashed(name, int(np.prod(shape)))
-    if len(shape) > 1:
-        u = u * np.sqrt(3.0 / np.prod(shape[1:]))
-    else:
-        u = 0.1 * u + (1.0 if name.endswith("weight") else 0.0)
-    return torch.from_numpy(u.astype(np.float32).reshape(shape))
 
 
 def fill(network):
@@ -58,10 +35,6 @@ def network(channels, multipliers, layers, attention, groups=32, classes=0, outp
         up_block_types=["AttnUpBlock2D" if i in attention else "UpBlock2D" for i in range(last, -1, -1)],
         norm_num_groups=groups, norm_eps=1e-6, downsample_padding=0, flip_sin_to_cos=False, freq_shift=1,
         attention_head_dim=None, act_fn="silu", num_class_embeds=classes + 1 if classes else None))
-
-
-def tensor(name, shape):
-    return torch.from_numpy(hashed(name, int(np.prod(shape))).astype(np.float32).reshape(shape))
 
 
 def compare(into, case, net, shape, times, labels=None, gradients=()):
@@ -99,10 +72,9 @@ def numbers():
     save_file(found, f"{HERE}/unet_reference.safetensors")
 
 
-def pesser(name):
-    """The name in the layout of ermongroup/ddim and pesser/pytorch_diffusion, of a network with two levels."""
+def pesser(name, last=1):
+    """The name in the layout of ermongroup/ddim and pesser/pytorch_diffusion, of a network whose lowest level is `last`."""
     part = name.split(".")
-    last = 1
     if part[0] == "time_embedding":
         return ".".join(["temb", "dense", {"linear_1": "0", "linear_2": "1"}[part[1]], part[2]])
     if part[0] == "conv_norm_out":

@@ -7,7 +7,8 @@ import os
 import numpy as np
 import torch
 
-from unet_reference import HERE, network, tensor
+from numbers_of_names import tensor
+from unet_reference import HERE, network
 
 SIDE = 8
 

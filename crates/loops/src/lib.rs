@@ -1,8 +1,10 @@
 //! The inner loops of small networks on slices, a crate of their own so that they alone are compiled for speed and what
-//! surrounds them for size.
+//! surrounds them for size. A function that is inlined is compiled as its caller is, so none may be.
 //!
 //! Activation functions give value and slope in one pass, without branches, so that the compiler makes vector
 //! instructions of them on every target, and of plain arithmetic, so that they are the same everywhere.
+
+pub mod convolution;
 
 /// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,7 @@ fn trace(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], f: impl Fn(f32) -> 
 }
 
 /// `rows = activation(rows + bias)`, row by row.
+#[inline(never)]
 pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
         Activation::Silu => forward(rows, bias, silu),
@@ -95,6 +98,7 @@ pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
 }
 
 /// The same, with the activation's derivatives.
+#[inline(never)]
 pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
         Activation::Silu => trace(rows, slopes, bias, silu),
@@ -105,11 +109,13 @@ pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], a
 }
 
 /// `values = silu(values)`.
+#[inline(never)]
 pub fn silu_in_place(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = silu(*x).0);
 }
 
 /// `values = exp(values) / sum of exp(values)`; the largest is taken off first, so that none is too large.
+#[inline(never)]
 pub fn softmax_in_place(values: &mut [f32]) {
     let largest = values.iter().fold(f32::NEG_INFINITY, |most, x| most.max(*x));
     values.iter_mut().for_each(|x| *x = exp(*x - largest));
@@ -124,6 +130,7 @@ pub fn softmax_in_place(values: &mut [f32]) {
 }
 
 /// `rows += bias`, row by row.
+#[inline(never)]
 pub fn add_bias(rows: &mut [f32], bias: &[f32]) {
     for row in rows.chunks_exact_mut(bias.len().max(1)) {
         for (x, b) in row.iter_mut().zip(bias) {
@@ -133,6 +140,7 @@ pub fn add_bias(rows: &mut [f32], bias: &[f32]) {
 }
 
 /// The sums of the columns of `rows`.
+#[inline(never)]
 pub fn column_sums(rows: &[f32], sums: &mut [f32]) {
     sums.fill(0.0);
     for row in rows.chunks_exact(sums.len().max(1)) {
@@ -140,4 +148,137 @@ pub fn column_sums(rows: &[f32], sums: &mut [f32]) {
             *sum += x;
         }
     }
+}
+
+/// `gradient *= silu'(values)`.
+pub fn times_silu_slope(gradient: &mut [f32], values: &[f32]) {
+    for (gradient, x) in gradient.iter_mut().zip(values) {
+        *gradient *= silu(*x).1;
+    }
+}
+
+/// `a += b`
+#[inline(never)]
+pub fn add(a: &mut [f32], b: &[f32]) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+}
+
+/// `a -= b`
+#[inline(never)]
+pub fn subtract(a: &mut [f32], b: &[f32]) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a -= b);
+}
+
+/// `a *= b`
+#[inline(never)]
+pub fn multiply(a: &mut [f32], b: &[f32]) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a *= b);
+}
+
+/// `values *= values`
+#[inline(never)]
+pub fn square(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x *= *x);
+}
+
+/// `values = k values + shift`
+#[inline(never)]
+pub fn scale_and_shift(values: &mut [f32], k: f32, shift: f32) {
+    values.iter_mut().for_each(|x| *x = k * *x + shift);
+}
+
+/// The sigmoid and its first three derivatives.
+#[inline]
+fn sigmoid(x: f32) -> [f32; 4] {
+    let gate = 1.0 / (1.0 + exp(-x));
+    let slope = gate * (1.0 - gate);
+    [gate, slope, slope * (1.0 - 2.0 * gate), slope * (1.0 - 6.0 * slope)]
+}
+
+/// SiLU and its first three derivatives.
+#[inline]
+fn silu_jet(x: f32) -> [f32; 4] {
+    let [gate, slope, bend, twist] = sigmoid(x);
+    [x * gate, gate + x * slope, 2.0 * slope + x * bend, 3.0 * bend + x * twist]
+}
+
+#[inline(always)]
+fn jets(z: &[f32], orders: &mut [&mut [f32]], f: impl Fn(f32) -> [f32; 4]) {
+    const LANES: usize = 8;
+    let mut found = [[0.0; LANES]; 4];
+    for (index, chunk) in z.chunks(LANES).enumerate() {
+        let mut padded = [0.0; LANES];
+        padded[..chunk.len()].copy_from_slice(chunk);
+        for lane in 0..LANES {
+            let [a, b, c, d] = f(padded[lane]);
+            (found[0][lane], found[1][lane], found[2][lane], found[3][lane]) = (a, b, c, d);
+        }
+        for (place, found) in orders.iter_mut().zip(&found) {
+            place[LANES * index..][..chunk.len()].copy_from_slice(&found[..chunk.len()]);
+        }
+    }
+}
+
+/// SiLU and as many of its derivatives as there are places, four at most.
+///
+/// # Panics
+/// When a place is shorter than `z`.
+#[inline(never)]
+pub fn silu_derivatives(z: &[f32], orders: &mut [&mut [f32]]) {
+    jets(z, orders, silu_jet);
+}
+
+/// The sigmoid and as many of its derivatives as there are places, four at most.
+///
+/// # Panics
+/// When a place is shorter than `z`.
+#[inline(never)]
+pub fn sigmoid_derivatives(z: &[f32], orders: &mut [&mut [f32]]) {
+    jets(z, orders, sigmoid);
+}
+
+/// Mean and variance of numbers, in eight lanes, so that they are accurate and quick.
+#[inline(never)]
+#[must_use]
+pub fn mean_and_variance(values: &[f32]) -> (f32, f32) {
+    let count = values.len() as f32;
+    let mean = lanes(values, |v| v) / count;
+    (mean, lanes(values, |v| (v - mean) * (v - mean)) / count)
+}
+
+#[inline(always)]
+fn lanes(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0_f32; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f32 = chunks.remainder().iter().map(|v| f(*v)).sum();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f(*value);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// `values = (values - mean) * scale + shift`
+#[inline(never)]
+pub fn normalise(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
+    values.iter_mut().for_each(|x| *x = (*x - mean) * scale + shift);
+}
+
+/// `values = silu((values - mean) * scale + shift)`
+#[inline(never)]
+pub fn normalise_silu(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
+    values.iter_mut().for_each(|x| *x = silu((*x - mean) * scale + shift).0);
+}
+
+/// `a += k b`
+#[inline(never)]
+pub fn add_scaled(a: &mut [f32], b: &[f32], k: f32) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += k * b);
+}
+
+/// `values += shift`
+#[inline(never)]
+pub fn shift(values: &mut [f32], shift: f32) {
+    values.iter_mut().for_each(|x| *x += shift);
 }

@@ -1,6 +1,6 @@
 //! `scorefield bench`: a training step and an evaluation, and the same by PyTorch where there is one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::engine::image_trainer::{ImageTrainer, Recipe};
 use crate::nn::unet::UNetConfig;
 use crate::rng::{Rng, Stream};
 
-/// Times a training step and an evaluation of the U-Net on images of 32 x 32, and with --kit the same of PyTorch.
+/// Times a training step and an evaluation of the U-Net on images of 32 x 32, and with --torch the same of PyTorch.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Channels at full resolution
@@ -32,10 +32,10 @@ pub struct BenchArgs {
     /// Seconds for each measurement, at least three repetitions
     #[arg(long, default_value_t = 10)]
     pub seconds: u32,
-    /// The training kit's folder: times its network by Python's torch too
-    #[arg(long, value_name = "FOLDER")]
-    pub kit: Option<PathBuf>,
-    /// The Python to ask
+    /// Times the same network by PyTorch too
+    #[arg(long)]
+    pub torch: bool,
+    /// The Python to ask, which has torch
     #[arg(long, default_value = "python3")]
     pub python: PathBuf,
     /// Where to compute
@@ -95,7 +95,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
         trainer.take_losses().map(drop).map_err(Failure::device)
     })?;
     let evaluation_ms = median(args.seconds, || trainer.evaluate(&set).map_err(Failure::device))?;
-    let torch = args.kit.as_deref().map(|kit| torch(args, kit, threads)).transpose()?;
+    let torch = args.torch.then(|| torch(args, threads)).transpose()?;
     let report = Report {
         device: opened.info.name.clone(),
         threads,
@@ -111,20 +111,21 @@ pub fn run(args: &BenchArgs) -> Outcome {
         torch,
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
         return Ok(());
     }
-    println!("{}, {threads} threads: {} parameters, {batch} images a step", report.device, report.parameters);
-    println!(
-        "training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms",
-        report.images_per_second
-    );
+    say!("{}, {threads} threads: {} parameters, {batch} images a step", report.device, report.parameters)?;
+    say!("training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms", report.images_per_second)?;
     if let (Some(torch), Some(step), Some(evaluation)) = (&report.torch, report.step_ratio, report.evaluation_ratio) {
-        println!(
+        say!(
             "torch {} on {}, {} threads: training step {:.0} ms, evaluation {:.0} ms",
-            torch.torch, torch.device, torch.threads, torch.step_ms, torch.evaluation_ms
-        );
-        println!("ours takes {step:.2} times as long for a training step, {evaluation:.2} times for an evaluation");
+            torch.torch,
+            torch.device,
+            torch.threads,
+            torch.step_ms,
+            torch.evaluation_ms
+        )?;
+        say!("ours takes {step:.2} times as long for a training step, {evaluation:.2} times for an evaluation")?;
     }
     Ok(())
 }
@@ -141,12 +142,11 @@ fn median(seconds: u32, mut work: impl FnMut() -> Outcome) -> Outcome<f64> {
     Ok(times[times.len() / 2])
 }
 
-fn torch(args: &BenchArgs, kit: &Path, threads: usize) -> Outcome<Torch> {
+fn torch(args: &BenchArgs, threads: usize) -> Outcome<Torch> {
     let BenchArgs { channels, layers, batch, .. } = *args;
     let numbers = [channels, layers, batch, args.seconds as usize, threads].map(|number| number.to_string());
     let output = Command::new(&args.python)
         .args(["-c", include_str!("torch_step.py")])
-        .arg(kit)
         .args(numbers)
         .output()
         .map_err(|error| Failure::input(args.python.display(), error))?;

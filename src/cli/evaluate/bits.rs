@@ -112,11 +112,13 @@ pub fn run(args: &EvaluateArgs, method: Method, weights: &Path) -> Outcome {
         device: opened.info.name.clone(),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
     } else {
-        let Report { method, schedule, evaluations, seed, seconds, .. } = &report;
-        println!("{bits:.4} bits per dimension by the {method}, {images} images of {}", report.reference.source);
-        println!("schedule {schedule}, {evaluations} evaluations an image, seed {seed}, {}", clock(*seconds));
+        let Report { method, schedule, evaluations, seed, seconds, ema, device, .. } = &report;
+        let how = if flow { format!("tolerance {tolerance}") } else { format!("{steps} steps") };
+        say!("{bits:.4} bits per dimension by the {method}, {images} images of {}", report.reference.source)?;
+        say!("schedule {schedule}, {how}, {evaluations} evaluations an image, seed {seed}, {ema}")?;
+        say!("{} on {device}", clock(*seconds))?;
     }
     Ok(())
 }

@@ -203,26 +203,26 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         fid,
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
     } else {
-        print(&report);
+        print(&report)?;
     }
     Ok(())
 }
 
-fn print(report: &Report) {
+fn print(report: &Report) -> Outcome {
     let name = if report.fid.is_some() { "FID" } else { "Fréchet distance of 8 x 8 pixels (not FID)" };
-    println!("{name} {:.3}", report.distance);
+    say!("{name} {:.3}", report.distance)?;
     if let (Some(precision), Some(recall)) = (report.precision, report.recall) {
         let Report { rows, neighbours, .. } = report;
-        println!("precision {precision:.3}, recall {recall:.3} ({rows} images a side, neighbour {neighbours})");
+        say!("precision {precision:.3}, recall {recall:.3} ({rows} images a side, neighbour {neighbours})")?;
     }
-    println!("{} images: {}", report.images.images, report.images.source);
-    println!("reference: {}, {} images", report.reference.source, report.reference.images);
+    say!("{} images: {}", report.images.images, report.images.source)?;
+    say!("reference: {}, {} images", report.reference.source, report.reference.images)?;
     if let (Some(seed), Some(ema)) = (report.seed, &report.ema) {
-        println!("{}, {} evaluations an image, seed {seed}, {ema}", report.solver, report.evaluations);
+        say!("{}, {} evaluations an image, seed {seed}, {ema}", report.solver, report.evaluations)?;
     }
-    println!("{} on {}", clock(report.seconds), report.device);
+    say!("{} on {}", clock(report.seconds), report.device)
 }
 
 fn half_name(args: &EvaluateArgs) -> String {

@@ -93,14 +93,14 @@ pub fn run(args: &SampleArgs) -> Outcome {
     let device = opened.info.name.clone();
     let summary = Summary { images: set.len(), facts, seconds: start.elapsed().as_secs_f64(), device };
     if args.json {
-        println!("{}", serde_json::to_string(&summary).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
     } else {
         let Facts { evaluations, solver, seed, .. } = &summary.facts;
-        println!(
+        say!(
             "{} images by {solver}, {evaluations} evaluations each, seed {seed}, {}",
             summary.images,
             clock(summary.seconds)
-        );
+        )?;
     }
     Ok(())
 }

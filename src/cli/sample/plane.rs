@@ -93,12 +93,12 @@ pub fn run(args: &SampleArgs, weights: Option<WeightsFile>) -> Outcome {
         seconds: start.elapsed().as_secs_f64(),
     };
     if args.json {
-        println!("{}", serde_json::to_string(&summary).map_err(Failure::other)?);
+        say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
     } else {
         let Summary { points, solver, seed, quality, .. } = &summary;
-        println!("{points} points by {solver}, {evaluations} evaluations, seed {seed}: {}", out.display());
+        say!("{points} points by {solver}, {evaluations} evaluations, seed {seed}: {}", out.display())?;
         if let Some(Quality { kl, kl_floor, sliced, sliced_floor, .. }) = quality {
-            println!("divergence {kl:.4} (data {kl_floor:.4}), sliced distance {sliced:.4} (data {sliced_floor:.4})");
+            say!("divergence {kl:.4} (data {kl_floor:.4}), sliced distance {sliced:.4} (data {sliced_floor:.4})")?;
         }
     }
     Ok(())

@@ -1,12 +1,12 @@
 //! Training on images.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
-use super::TrainArgs;
 use super::metrics::{Metrics, Row};
+use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::convert::{Source, write_set};
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};
@@ -17,8 +17,6 @@ use crate::engine::Opened;
 use crate::engine::image_trainer::{ImageTrainer, Recipe};
 use crate::nn::unet::Parameter;
 
-/// The state of a run, in its folder.
-const STATE: &str = "resume.safetensors";
 /// Steps between rows of the table.
 const ROW: u32 = 50;
 
@@ -41,6 +39,7 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     if args.minutes.is_some_and(|minutes| minutes.is_nan() || minutes <= 0.0) {
         return Err(Failure::usage("--minutes has to be more than 0"));
     }
+    interval(args)?;
     let mut set = images::open(data, Half::Train)?;
     if let Some(count) = args.images {
         set = set.first(count);
@@ -73,12 +72,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &Opened) -> Outcome<ImageTr
         trainer.set_steps(steps);
         return Ok(trainer);
     }
-    if path.exists() {
-        return Err(Failure::usage(format!(
-            "{} holds a run: --resume goes on with it, another --out begins a new one",
-            args.out.display()
-        )));
-    }
+    refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
     if args.minutes.is_some() && args.recipe.steps.is_none() {
         recipe.steps = 1_000_000_000;
@@ -117,7 +111,7 @@ impl Run<'_> {
         let (start, before, first) = (Instant::now(), self.trainer.seconds, self.trainer.step());
         let batch = self.trainer.recipe().batch as f64;
         let mut saved = Instant::now();
-        let wait = Duration::from_secs_f64((60.0 * self.args.checkpoint).clamp(1.0, 1e6));
+        let wait = interval(self.args)?;
         let (mut row, mut losses, mut last_loss) = ((first, before), Vec::new(), None);
         let finished = loop {
             let seconds = before + start.elapsed().as_secs_f64();
@@ -126,7 +120,9 @@ impl Run<'_> {
             let step = self.trainer.step();
             let over = done >= 1.0;
             let stopped = self.args.stop_after.is_some_and(|count| step - first >= count) || interrupt::asked();
-            if over || stopped || step - row.0 >= ROW || progress.is_due() {
+            let save = saved.elapsed() >= wait;
+            if over || stopped || save || step - row.0 >= ROW || progress.is_due() {
+                // Also before a checkpoint: what is not finite is not kept.
                 losses.extend(self.read_losses()?);
             }
             if step > row.0 && (over || stopped || step - row.0 >= ROW) {
@@ -145,7 +141,7 @@ impl Run<'_> {
             if over || stopped {
                 break over;
             }
-            if saved.elapsed() >= wait {
+            if save {
                 self.save_state()?;
                 saved = Instant::now();
             }
@@ -250,10 +246,10 @@ impl Run<'_> {
             loss,
         };
         if self.args.json {
-            println!("{}", serde_json::to_string(&summary).map_err(Failure::other)?);
+            say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
         } else {
             let Summary { step, seconds, .. } = summary;
-            println!("{step} steps in {}: {}", clock(seconds), self.args.out.display());
+            say!("{step} steps in {}: {}", clock(seconds), self.args.out.display())?;
         }
         Ok(())
     }

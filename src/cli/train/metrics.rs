@@ -40,13 +40,13 @@ impl Metrics {
     pub fn start(folder: &Path, step: u32) -> Outcome<Self> {
         let path = folder.join("metrics.csv");
         let known = if step > 0 { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
-        let is_kept =
-            |line: &&str| line.split(',').next().and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= step);
+        // A row that a sudden end cut short has no end of line.
+        let is_kept = |line: &&str| {
+            let first = line.split(',').next().and_then(|s| s.parse::<u32>().ok());
+            line.ends_with('\n') && first.is_some_and(|s| s <= step)
+        };
         let mut text = format!("{HEADER}\n");
-        for line in known.lines().filter(is_kept) {
-            text.push_str(line);
-            text.push('\n');
-        }
+        text.extend(known.split_inclusive('\n').filter(is_kept));
         files::write(&path, text.as_bytes())?;
         Ok(Self { path })
     }

@@ -3,9 +3,11 @@
 mod images;
 mod metrics;
 mod plane;
+mod plane_state;
 mod recipe;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -16,13 +18,16 @@ use super::failure::{Failure, Outcome};
 use crate::lab::DatasetId;
 use recipe::RecipeArgs;
 
+/// The state of a run, in its folder.
+const STATE: &str = "resume.safetensors";
+
 /// Trains a network on points in the plane or on images, and writes the weights as the page reads them.
 ///
 /// DATA is a distribution in the plane (moons, rings, …), `cifar10` (fetched from its official address), an address, an
 /// archive, or a folder: CIFAR-10's binary or PNG batches, or PNG files of one size, whose folders are their classes.
 ///
-/// OUT gets the weights, metrics.csv, and for images resume.safetensors: everything that --resume needs. It is written
-/// every few minutes, on Ctrl-C, and at the end; a run that was killed goes on from the last one.
+/// OUT gets the weights, metrics.csv, and resume.safetensors: everything that --resume needs. It is written every few
+/// minutes, on Ctrl-C, and at the end; a run that was killed goes on from the last one, on the CPU bit for bit.
 #[derive(Args, Clone, Debug)]
 pub struct TrainArgs {
     /// What to train on
@@ -43,7 +48,7 @@ pub struct TrainArgs {
     /// Ends after this many minutes in all; the learning rate falls accordingly
     #[arg(long)]
     pub minutes: Option<f64>,
-    /// Minutes between checkpoints
+    /// Minutes between checkpoints; 0 writes one after every step
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     pub checkpoint: f64,
     /// Uses only so many images, the first
@@ -73,10 +78,28 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> Outcome {
     let plane = args.data.as_deref().and_then(DatasetId::from_id);
     match (&args.data, plane) {
+        (None, _) if args.resume && plane::holds_run(&args.out) => plane::run(args, None),
         (None, _) if args.config.link.is_some() => plane::run(args, None),
         (_, Some(dataset)) => plane::run(args, Some(dataset)),
         (Some(data), None) if args.config.link.is_none() && args.config.changes.is_empty() => images::run(args, data),
         (Some(_), None) => Err(Failure::usage("--link and --set are for data in the plane")),
         (None, _) => Err(Failure::usage("say what to train on: --data, or --link for data in the plane")),
     }
+}
+
+/// Time between checkpoints.
+fn interval(args: &TrainArgs) -> Outcome<Duration> {
+    let seconds = Duration::try_from_secs_f64(60.0 * args.checkpoint);
+    seconds.map_err(|_| Failure::usage(format!("--checkpoint {} is no time", args.checkpoint)))
+}
+
+/// A folder is one run's: another is not begun in it.
+fn refuse_second_run(folder: &Path) -> Outcome {
+    if folder.join(STATE).exists() {
+        return Err(Failure::usage(format!(
+            "{} holds a run: --resume goes on with it, another --out begins a new one",
+            folder.display()
+        )));
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
 
 /// How images are trained on. What is not said is as in the training kit, or with --resume as the run has it.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct RecipeArgs {
     /// edm, ddpm, cosine, vp, sub-vp, ve or ncsn [default: edm]
     #[arg(long, value_parser = objective, help_heading = "Recipe for images")]
@@ -75,6 +75,12 @@ pub struct RecipeArgs {
 }
 
 impl RecipeArgs {
+    /// Whether nothing is asked for that only images have.
+    #[must_use]
+    pub fn is_for_plane(&self) -> bool {
+        Self { steps: None, seed: None, ..self.clone() } == Self::default()
+    }
+
     /// The recipe of a new run with these images.
     ///
     /// # Errors

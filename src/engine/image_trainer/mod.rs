@@ -16,6 +16,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::device::Opened;
 use crate::data::ImageSet;
 use crate::nn::adam::{BETA_1, BETA_2, TensorMoments, Update};
+use crate::nn::host::numbers;
+use crate::nn::tape::Tape;
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
 pub use batch::{ImageBatch, ImageBatches};
@@ -29,6 +31,8 @@ pub struct ImageTrainer {
     batches: ImageBatches,
     chain: Option<Chain>,
     skeleton: UNet,
+    /// The same without automatic differentiation.
+    plain: UNet,
     device: Device,
     gpu: bool,
     threads: usize,
@@ -57,6 +61,7 @@ impl ImageTrainer {
     pub fn new(recipe: Recipe, opened: &Opened, threads: usize) -> Result<Self, ConfigError> {
         let device = opened.device.clone();
         let skeleton = recipe.network.init(recipe.seed, &device.clone().autodiff())?;
+        let plain = recipe.network.init(recipe.seed, &device)?;
         let parameters: Vec<Tensor<1>> = skeleton.values().into_iter().map(Tensor::inner).collect();
         let moments = parameters.iter().map(|p| TensorMoments::new(p.dims()[0], &device)).collect();
         let average = parameters.clone();
@@ -67,6 +72,7 @@ impl ImageTrainer {
             threads: threads.max(1),
             recipe,
             skeleton,
+            plain,
             device,
             parameters,
             average,
@@ -211,6 +217,9 @@ impl ImageTrainer {
 
     /// What these images contribute to the loss of a batch of `total` numbers, and to its gradient.
     fn part_of_gradient(&self, piece: &ImageBatch, total: usize) -> Result<Gradient, ConditionError> {
+        if self.plain.is_traceable() {
+            return self.traced_part(piece, total);
+        }
         // Leaves of its own: threads that shared them would wait for one another.
         let network = self.skeleton.clone().with_values(self.parameters.clone());
         let device = self.device.clone().autodiff();
@@ -228,6 +237,40 @@ impl ImageTrainer {
         // A table row that no image asked for has no gradient, and neither has a table nobody looked at.
         let parts = parts.map(|(part, value)| part.unwrap_or_else(|| value.zeros_like())).collect();
         Ok(Gradient { loss: loss.inner(), parts })
+    }
+
+    /// The same with derivatives written out: on the CPU.
+    fn traced_part(&self, piece: &ImageBatch, total: usize) -> Result<Gradient, ConditionError> {
+        let network = self.plain.clone().with_values(self.parameters.clone());
+        let (count, channels) = (piece.count(), self.recipe.network.image_channels);
+        let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
+        let mut tape = Tape::new(&self.device);
+        let output = network.trace(&mut tape, piece.inputs.clone(), side, &piece.times, &piece.labels)?;
+        let (loss, error) = match &self.chain {
+            None => {
+                let pairs = output.numbers.iter().zip(&piece.targets);
+                let error: Vec<f32> = pairs.map(|(output, target)| (output - target) * (2.0 / total as f32)).collect();
+                let square: f64 = error.iter().map(|e| f64::from(*e) * f64::from(*e)).sum();
+                (Tensor::from_floats([(square * total as f64 / 4.0) as f32], &self.device), error)
+            }
+            Some(chain) => {
+                let device = self.device.clone().autodiff();
+                let tensor = |values: &[f32]| self.shaped(values, count, &device);
+                let data = TensorData::new(output.numbers.to_vec(), output.shape);
+                let said = Tensor::<4>::from_data(data, &device).require_grad();
+                let (target, images) = (tensor(&piece.targets), tensor(&piece.images));
+                let loss = chain.hybrid(said.clone(), target, &images, &piece.levels) / total as f64;
+                let gradient = said.grad(&loss.backward());
+                let gradient = gradient.map_or_else(|| vec![0.0; output.numbers.len()], numbers);
+                (loss.inner(), gradient)
+            }
+        };
+        let parts = network.traced_gradients(tape.backward(&output, error)).into_iter().zip(&self.parameters);
+        let part = |(part, value): (Option<Vec<f32>>, &Tensor<1>)| match part {
+            Some(part) => Tensor::from_floats(part.as_slice(), &self.device),
+            None => value.zeros_like(),
+        };
+        Ok(Gradient { loss, parts: parts.map(part).collect() })
     }
 
     /// Evaluates the network for a batch, by as many threads as training uses, and waits for the result.

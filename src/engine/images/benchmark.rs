@@ -1,5 +1,6 @@
 //! Timing the network of images.
 
+use super::denoiser::room_for;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use crate::engine::device::Opened;
@@ -42,12 +43,19 @@ pub async fn benchmark<P: Port>(
         weight_bytes: model.summary.held_bytes,
         ..ImageBenchmark::default()
     };
-    for (index, &batch) in batches.iter().enumerate() {
-        let batch = batch.clamp(1, LARGEST);
+    // No more at a time than there is room for, and nothing twice.
+    let mut fitting = Vec::new();
+    for &batch in batches {
+        let batch = room_for(batch.clamp(1, LARGEST) as usize, model, opened)? as u32;
+        if !fitting.contains(&batch) {
+            fitting.push(batch);
+        }
+    }
+    for (index, &batch) in fitting.iter().enumerate() {
+        let complete = index + 1 == fitting.len();
         let Some(row) = row(batch, budget, model, opened, inbox).await? else { return Ok(false) };
         report.rows.push(row);
         report.held_bytes = held_bytes();
-        let complete = index + 1 == batches.len();
         inbox.port.send(Event::Images(ImageEvent::Benchmark { run, benchmark: report.clone(), complete }));
     }
     if batches.is_empty() {

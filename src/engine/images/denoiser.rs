@@ -9,6 +9,8 @@ use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
 use crate::engine::device::{DeviceError, Opened};
 use crate::engine::error::EngineError;
+use crate::nn::host::has_room;
+use crate::nn::unet::Cost;
 
 /// Images that a CPU evaluates at once: more are no faster, and a stop would have to wait for them.
 const CPU_BATCH: usize = 1;
@@ -67,13 +69,7 @@ impl Pace {
     pub fn new(model: &ImageModel, opened: &Opened) -> Self {
         let cost = model.config().cost(model.side);
         let gpu = opened.info.gpu;
-        let batch = if gpu {
-            let by_tensor = opened.most_bytes / (UNFOLDED * cost.largest).max(1);
-            let by_all = GPU_BYTES / (cost.bytes + UNFOLDED * cost.largest).max(1);
-            usize::try_from(by_tensor.min(by_all)).unwrap_or(GPU_BATCH).clamp(1, GPU_BATCH)
-        } else {
-            CPU_BATCH
-        };
+        let batch = if gpu { room_on_gpu(&cost, opened.most_bytes) } else { CPU_BATCH };
         Self {
             gpu,
             batch,
@@ -96,6 +92,13 @@ impl Pace {
     #[must_use]
     pub fn with_batch(mut self, images: usize) -> Self {
         self.batch = images.max(1);
+        self
+    }
+
+    /// With no more images at a time than this.
+    #[must_use]
+    pub fn at_most(mut self, images: usize) -> Self {
+        self.batch = self.batch.min(images.max(1));
         self
     }
 
@@ -145,9 +148,25 @@ impl Pace {
     }
 }
 
-/// Whether so many bytes can be had. They are given back at once.
-fn has_room(bytes: u64) -> bool {
-    usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok())
+/// How many images a GPU with buffers of at most `most_bytes` has room for, at least one.
+fn room_on_gpu(cost: &Cost, most_bytes: u64) -> usize {
+    let by_tensor = most_bytes / (UNFOLDED * cost.largest).max(1);
+    let by_all = GPU_BYTES / (cost.bytes + UNFOLDED * cost.largest).max(1);
+    usize::try_from(by_tensor.min(by_all)).unwrap_or(GPU_BATCH).clamp(1, GPU_BATCH)
+}
+
+/// How many images, at most `wanted`, there is room to evaluate at a time.
+///
+/// # Errors
+/// [`ImageError::OutOfMemory`] when there is none for one.
+pub fn room_for(wanted: usize, model: &ImageModel, opened: &Opened) -> Result<usize, ImageError> {
+    let cost = model.config().cost(model.side);
+    if opened.info.gpu {
+        return Ok(wanted.min(room_on_gpu(&cost, opened.most_bytes)));
+    }
+    let halved = std::iter::successors(Some(wanted), |batch| (*batch > 1).then_some(batch / 2));
+    let fits = |batch: &usize| has_room(cost.bytes.saturating_mul(*batch as u64));
+    halved.into_iter().find(fits).ok_or(ImageError::OutOfMemory { megabytes: cost.bytes >> 20 })
 }
 
 /// The network, asked about one run.

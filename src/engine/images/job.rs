@@ -27,6 +27,7 @@ pub struct ImageSampling<'m> {
     shown: Option<u32>,
     clock: Clock,
     no_classes: bool,
+    limited: bool,
 }
 
 /// How fast a run is.
@@ -38,14 +39,25 @@ struct Clock {
 }
 
 impl<'m> ImageSampling<'m> {
-    /// The run.
+    /// The run, with at most so many images evaluated at a time.
     ///
     /// # Errors
     /// When the configuration cannot be run.
-    pub fn new(id: RunId, config: RunConfig, model: &'m ImageModel, opened: &Opened) -> Result<Self, EngineError> {
+    pub fn new(
+        id: RunId,
+        config: RunConfig,
+        model: &'m ImageModel,
+        opened: &Opened,
+        most: Option<u32>,
+    ) -> Result<Self, EngineError> {
         let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
-        let run = ImageRun::new(config, model, opened)?;
-        Ok(Self { id, run, frames: 0, shown: None, clock: Clock::default(), no_classes })
+        let mut run = ImageRun::new(config, model, opened)?;
+        let usual = run.pace().batch();
+        if let Some(most) = most {
+            run = run.at_most(most as usize);
+        }
+        let limited = run.pace().batch() < usual;
+        Ok(Self { id, run, frames: 0, shown: None, clock: Clock::default(), no_classes, limited })
     }
 
     fn is_due(&self) -> bool {
@@ -76,6 +88,11 @@ impl Job for ImageSampling<'_> {
     async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
         if self.frames == 0 {
             self.clock.told = inbox.port.now_ms();
+            let (run, images) = (self.id, self.run.pace().batch() as u32);
+            inbox.port.send(Event::Images(ImageEvent::Batch { run, images }));
+            if self.limited {
+                inbox.port.send(Event::Images(ImageEvent::Notice { run, notice: Notice::SmallerBatch { images } }));
+            }
             if self.no_classes {
                 inbox.port.send(Event::Images(ImageEvent::Notice { run: self.id, notice: Notice::NoClasses }));
             }

@@ -18,6 +18,10 @@ const LONGEST_JSON: u64 = 1 << 20;
 const LONGEST_FILE: u64 = 1 << 30;
 /// Between reports of progress, in milliseconds.
 const REPORT_MS: f64 = 100.0;
+/// Share of all bytes that is reported whenever it came.
+const REPORT_SHARE: f64 = 0.05;
+/// Bytes in all, for that, where nobody says how many.
+const UNKNOWN_TOTAL: f64 = 2e7;
 /// Most lines of a refusal.
 const MOST_FINDINGS: usize = 20;
 
@@ -56,7 +60,8 @@ pub async fn load<P: Port>(
     opened: &Opened,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Held, LoadError> {
-    let mut fetch = Fetch { run, inbox, received: 0.0, total: 0.0, told: f64::NEG_INFINITY, not_kept: false };
+    let mut fetch =
+        Fetch { run, inbox, received: 0.0, total: 0.0, told: f64::NEG_INFINITY, told_at: 0.0, not_kept: false };
     let held = match source {
         WeightsSource::Set { id } => {
             let index = fetch.text(INDEX).await?;
@@ -106,6 +111,9 @@ fn refused(file: &str, mut findings: Vec<String>) -> LoadError {
 
 /// The error and what led to it, a line each.
 fn findings(error: &ImageError) -> Vec<String> {
+    if let ImageError::Checkpoint(CheckpointError::Several(differences)) = error {
+        return differences.iter().map(ToString::to_string).collect();
+    }
     let mut lines = vec![error.to_string()];
     if let ImageError::Checkpoint(CheckpointError::Unknown { .. }) = error {
         lines.push(
@@ -123,6 +131,7 @@ struct Fetch<'a, 'p, P: Port> {
     received: f64,
     total: f64,
     told: f64,
+    told_at: f64,
     not_kept: bool,
 }
 
@@ -212,6 +221,9 @@ impl<P: Port> Fetch<'_, '_, P> {
             if (bytes.len() + piece.len()) as u64 > most {
                 return Err(refused(name, vec![format!("expected at most {most} bytes, found more")]));
             }
+            if bytes.try_reserve(piece.len()).is_err() {
+                return Err(refused(name, vec![format!("there is no room after {} of its bytes", bytes.len())]));
+            }
             self.received += piece.len() as f64;
             bytes.extend_from_slice(&piece);
         }
@@ -223,8 +235,11 @@ impl<P: Port> Fetch<'_, '_, P> {
 
     fn tell(&mut self, file: &str, cached: bool) {
         let now = self.inbox.port.now_ms();
-        if now - self.told >= REPORT_MS {
-            self.told = now;
+        // What came last before nothing more comes is told too.
+        let whole = if self.total > 0.0 { self.total } else { UNKNOWN_TOTAL };
+        let much = self.received - self.told_at >= REPORT_SHARE * whole;
+        if now - self.told >= REPORT_MS || much {
+            (self.told, self.told_at) = (now, self.received);
             let (received, total) = (self.received, self.total);
             let event = ImageEvent::Fetching { run: self.run, file: file.to_owned(), received, total, cached };
             self.inbox.port.send(Event::Images(event));

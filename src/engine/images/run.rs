@@ -126,7 +126,7 @@ impl<'m> ImageRun<'m> {
             model,
             labels,
             known: Known::new(&config, model, opened)?,
-            pace: Pace::new(model, opened),
+            pace: Pace::new(model, opened).at_most(images),
             sampler: Sampler::new(solver, schedule, levels, start),
             config,
             steps: 0,
@@ -148,7 +148,20 @@ impl<'m> ImageRun<'m> {
         self
     }
 
+    /// With at most so many images evaluated at a time.
+    #[must_use]
+    pub fn at_most(mut self, images: usize) -> Self {
+        self.pace = self.pace.at_most(images);
+        self
+    }
+
     /// How much is evaluated at a time.
+    #[must_use]
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// The same, to be changed.
     pub fn pace_mut(&mut self) -> &mut Pace {
         &mut self.pace
     }

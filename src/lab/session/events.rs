@@ -38,7 +38,9 @@ impl Session {
             | Event::Study { run, .. }
             | Event::Paused { run }
             | Event::Resumed { run }
-            | Event::Images(ImageEvent::Frame { run, .. } | ImageEvent::Progress { run, .. }) => Some(*run),
+            | Event::Images(
+                ImageEvent::Frame { run, .. } | ImageEvent::Progress { run, .. } | ImageEvent::Batch { run, .. },
+            ) => Some(*run),
             Event::Done { run, .. } if self.ended_image_work(*run) => return true,
             Event::Done { run, .. } => Some(*run),
             _ => None,
@@ -51,7 +53,9 @@ impl Session {
                 let known = self.device_mut(slot);
                 known.phase = Phase::Ready;
                 known.info = Some(device.clone());
-                for command in std::mem::take(&mut known.queue) {
+                let waiting = std::mem::take(&mut known.queue);
+                self.limit_images(slot);
+                for command in waiting {
                     self.post(slot, command);
                 }
             }
@@ -113,6 +117,10 @@ impl Session {
     }
 
     fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
+        let short = matches!(failure.kind, FailureKind::OutOfMemory | FailureKind::DeviceLost);
+        if short && run.is_none_or(|id| self.is_current(slot, id)) && self.begin_again_with_less(slot) {
+            return false;
+        }
         if let Some(id) = run {
             if self.ended_image_work(id) {
                 // What was asked for beside a run did not come; the failure says why.
@@ -141,18 +149,29 @@ impl Session {
         true
     }
 
-    /// A worker died, or could not be fetched.
-    pub fn crashed(&mut self, slot: Slot, detail: &str) {
-        let concerned = self
-            .run
-            .as_ref()
-            .is_some_and(|run| run.slot == slot && matches!(run.state, Status::Running | Status::Paused))
-            || slot == self.active();
+    /// A worker is dead, and what it held is gone.
+    pub(super) fn lose(&mut self, slot: Slot) {
         let device = self.device_mut(slot);
         device.phase = Phase::Dead;
         device.holds = None;
         device.queue.clear();
         self.lose_images(slot);
+    }
+
+    /// A worker died, or could not be fetched.
+    pub fn crashed(&mut self, slot: Slot, detail: &str) {
+        // A program that gives up says why before it ends; without a word it ends when there is no memory left.
+        let words = self.failure.clone().filter(|f| matches!(f.kind, FailureKind::OutOfMemory | FailureKind::Internal));
+        let speechless = detail.to_lowercase().contains("unreachable");
+        if words.is_none() && speechless && self.begin_again_with_less(slot) {
+            return;
+        }
+        let concerned = self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.slot == slot && matches!(run.state, Status::Running | Status::Paused))
+            || slot == self.active();
+        self.lose(slot);
         self.comparing = None;
         self.exporting = false;
         self.importing = None;
@@ -162,7 +181,11 @@ impl Session {
             if run_was_here {
                 self.become_state(Status::Failed);
             }
-            self.fail(FailureKind::Internal, detail);
+            match words {
+                Some(words) => self.failure = Some(words),
+                None if speechless => self.fail(FailureKind::OutOfMemory, detail),
+                None => self.fail(FailureKind::Internal, detail),
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Weights and measurements of the network of images: which worker holds what.
 
-use super::{Phase, RunConfig, Session, Slot};
+use super::{Action, Phase, Run, RunConfig, Session, Slot, Status, Work};
 use crate::lab::ExperimentId;
 use crate::lab::images::OWN_WEIGHTS;
 use crate::protocol::images::{
-    ImageBenchmark, ImageCommand, ImageEvent, Refusal, SelfTest, WeightsSource, WeightsSummary,
+    ImageBenchmark, ImageCommand, ImageEvent, Notice, Refusal, SelfTest, WeightsSource, WeightsSummary,
 };
 use crate::protocol::{Command, RunId};
 
@@ -37,6 +37,10 @@ pub(super) struct Images {
     /// The load in progress, on which worker, and the name of the weights.
     loading: Option<(RunId, Slot, String)>,
     state: ImageWeights,
+    /// How many images of which run are evaluated at a time.
+    batch: Option<(RunId, u32)>,
+    /// Most images that a worker may evaluate at a time, after one died of more.
+    limits: [Option<u32>; 2],
     testing: [Option<RunId>; 2],
     tests: [Option<SelfTest>; 2],
     measuring: [Option<RunId>; 2],
@@ -141,6 +145,40 @@ impl Session {
         self.post(slot, Command::Images(ImageCommand::Load { run, source }));
     }
 
+    /// What a new worker has to know before anything else.
+    pub(super) fn limit_images(&mut self, slot: Slot) {
+        if let Some(images) = self.images.limits[slot as usize] {
+            self.post(slot, Command::Images(ImageCommand::Limit { images }));
+        }
+    }
+
+    /// A worker died over a run of images. If it evaluated several at a time, another one begins the run again with half
+    /// as many; says whether it does. How many bytes a GPU has, no browser tells.
+    pub(super) fn begin_again_with_less(&mut self, slot: Slot) -> bool {
+        let batch = self.images.batch;
+        let hopeful = |run: &&Run| {
+            run.slot == slot
+                && run.state == Status::Running
+                && run.work == Work::Sampling
+                && run.config.experiment == ExperimentId::Images
+        };
+        let Some(run) = self.run.as_ref().filter(hopeful) else { return false };
+        let Some((_, images)) = batch.filter(|(id, images)| *id == run.id && *images > 1) else { return false };
+        let config = run.config.clone();
+        self.images.limits[slot as usize] = Some(images / 2);
+        self.failure = None;
+        self.actions.push(Action::Terminate(slot));
+        self.lose(slot);
+        self.launch(slot);
+        self.bring_images(slot, &config);
+        let id = self.name();
+        if let Some(run) = &mut self.run {
+            run.id = id;
+        }
+        self.post(slot, Command::Sample { run: id, config });
+        true
+    }
+
     /// What a worker held is gone with it.
     pub(super) fn lose_images(&mut self, slot: Slot) {
         self.device_mut(slot).holds_images = None;
@@ -202,6 +240,12 @@ impl Session {
                     self.images.measuring[slot as usize] = None;
                 }
             }
+            ImageEvent::Batch { run, images } => self.images.batch = Some((*run, *images)),
+            ImageEvent::Notice { run, notice: Notice::SmallerBatch { images } } => {
+                if let Some((_, known)) = self.images.batch.as_mut().filter(|(id, _)| id == run) {
+                    *known = *images;
+                }
+            }
             ImageEvent::Frame { .. } | ImageEvent::Progress { .. } | ImageEvent::Notice { .. } => {}
         }
         true
@@ -215,7 +259,6 @@ fn own_name(count: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::session::{Action, Status};
     use crate::lab::{DeviceWish, Experiment, Word};
     use crate::protocol::{DeviceInfo, Event};
 

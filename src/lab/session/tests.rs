@@ -123,7 +123,7 @@ fn a_crash_keeps_the_checkpoint_and_a_restart_continues_from_it() {
     session.receive(Slot::Cpu, &checkpoint(1, 500));
     assert!(!session.has_unsaved_work());
     let _ = session.take_actions();
-    session.crashed(Slot::Cpu, "unreachable");
+    session.crashed(Slot::Cpu, "it died");
     assert_eq!(session.status(), Status::Failed);
     assert_eq!(session.failure().map(|f| f.kind), Some(FailureKind::Internal));
     assert_eq!(session.checkpoint().map(|c| c.step), Some(500));

@@ -105,13 +105,28 @@ pub enum CheckpointError {
         /// What the file has.
         found: Vec<usize>,
     },
+    /// Several tensors differ from what the network needs, in its order.
+    #[error("{}", several(.0))]
+    Several(Vec<CheckpointError>),
     /// A tensor holds infinities or what is not a number.
     #[error("tensor {tensor} holds numbers that are not finite")]
     NotFinite {
         /// Its name.
         tensor: String,
     },
+    /// The weights do not fit into memory.
+    #[error("its weights need {megabytes} MB, and there is no room for them")]
+    NoRoom {
+        /// About how much.
+        megabytes: u64,
+    },
     /// There is no network of this shape.
     #[error(transparent)]
     Config(#[from] ConfigError),
+}
+
+/// The first differences, and how many there are.
+fn several(differences: &[CheckpointError]) -> String {
+    let first: Vec<String> = differences.iter().take(3).map(ToString::to_string).collect();
+    format!("{} differences: {}", differences.len(), first.join("; "))
 }

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 
+use super::host;
 use super::unet::UNet;
 use tensors::Stored;
 
@@ -151,7 +152,7 @@ impl<'a> Checkpoint<'a> {
     /// The network. Names and shapes of all tensors are compared before any number is read.
     ///
     /// # Errors
-    /// A [`CheckpointError`] that names the tensor where the file differs from the network.
+    /// A [`CheckpointError`] that names the tensor where the file differs from the network, or all of them.
     pub fn load(&self, recognised: &Recognised, device: &Device) -> Result<UNet, CheckpointError> {
         let Architecture::UNet { names, config } = &recognised.architecture else {
             return Err(CheckpointError::OtherNetwork { found: recognised.architecture.title() });
@@ -159,13 +160,15 @@ impl<'a> Checkpoint<'a> {
         let network = config.init(0, device)?;
         let parameters = network.parameters();
         let mut places = BTreeMap::new();
+        let mut differences: Vec<CheckpointError> = Vec::new();
         for parameter in &parameters {
             let place = names.find(&parameter.name, config.multipliers.len(), config.layers, |name| {
                 self.tensors.contains_key(&format!("{}{name}", recognised.prefix))
             });
             let place = format!("{}{place}", recognised.prefix);
             let Some(tensor) = self.tensors.get(&place) else {
-                return Err(CheckpointError::Missing { tensor: place });
+                differences.push(CheckpointError::Missing { tensor: place });
+                continue;
             };
             let part = improved::part(*names, &parameter.name, config.heads);
             let expected = part.map_or_else(|| parameter.shape.clone(), |part| part.whole(&parameter.shape));
@@ -177,7 +180,8 @@ impl<'a> Checkpoint<'a> {
                 (found, expected) => found == expected,
             };
             if !same {
-                return Err(CheckpointError::Shape { tensor: place, expected, found: tensor.shape.clone() });
+                let (tensor, found) = (place.clone(), tensor.shape.clone());
+                differences.push(CheckpointError::Shape { tensor, expected, found });
             }
             places.insert(parameter.name.as_str(), place);
         }
@@ -186,8 +190,19 @@ impl<'a> Checkpoint<'a> {
             let scaled = name.strip_suffix(SCALE_SUFFIX).unwrap_or(name);
             name.starts_with(&recognised.prefix) && !used.contains(name.as_str()) && !used.contains(scaled)
         };
-        if let Some(name) = self.tensors.keys().find(unused) {
-            return Err(CheckpointError::Unexpected { tensor: name.clone() });
+        let unexpected = |name: &String| CheckpointError::Unexpected { tensor: name.clone() };
+        differences.extend(self.tensors.keys().filter(unused).map(unexpected));
+        // Three parameters may be parts of one tensor.
+        differences.dedup();
+        match differences.len() {
+            0 => {}
+            1 => return Err(differences.remove(0)),
+            _ => return Err(CheckpointError::Several(differences)),
+        }
+        // Where an allocation that fails ends the program, it is asked first.
+        let bytes = parameters.iter().map(|parameter| 4 * parameter.count() as u64).sum();
+        if host::is_host(device) && !host::has_room(bytes) {
+            return Err(CheckpointError::NoRoom { megabytes: bytes >> 20 });
         }
         network.load(|name, _| match places.get(name) {
             Some(place) => {

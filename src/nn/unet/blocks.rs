@@ -7,6 +7,8 @@ use burn::tensor::Tensor;
 use super::Style;
 use super::layers::{Conv, GroupNorm, Init, Law, Linear, add, add_to_channels, attend, double, stack};
 use crate::nn::host;
+#[cfg(feature = "cli")]
+use crate::nn::tape::{Tape, Value};
 
 /// The numbers of one level on one side.
 pub struct Stage {
@@ -85,6 +87,93 @@ impl Resnet {
             Some(shortcut) => add(h, shortcut.forward(x)),
             None => add(h, x),
         }
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Resnet {
+    /// [`Self::forward`] on a tape, in Ho et al.'s style and without dropout.
+    fn trace(&self, tape: &mut Tape, x: &Value, temb: &Value) -> Value {
+        let h = self.norm1.trace(tape, x, true);
+        let h = self.conv1.trace(tape, &h);
+        let told = self.time_emb_proj.trace(tape, temb);
+        let h = tape.add_to_channels(&h, &told);
+        let h = self.norm2.trace(tape, &h, true);
+        let h = self.conv2.trace(tape, &h);
+        match &self.conv_shortcut {
+            Some(shortcut) => {
+                let x = shortcut.trace(tape, x);
+                tape.add(&h, &x)
+            }
+            None => tape.add(&h, x),
+        }
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Attention {
+    fn trace(&self, tape: &mut Tape, x: &Value) -> Value {
+        let y = self.group_norm.trace(tape, x, false);
+        let [query, key, value] = [&self.to_q, &self.to_k, &self.to_v].map(|layer| layer.trace_pixels(tape, &y));
+        let mut y = tape.attend([&query, &key, &value], self.heads);
+        for layer in &self.to_out {
+            y = layer.trace_pixels(tape, &y);
+        }
+        tape.add(x, &y)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl DownBlock {
+    /// [`Self::forward`] on a tape.
+    pub fn trace(&self, tape: &mut Tape, mut h: Value, temb: &Value, skips: &mut Vec<Value>) -> Value {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            h = resnet.trace(tape, &h, temb);
+            if let Some(attention) = self.attentions.get(index) {
+                h = attention.trace(tape, &h);
+            }
+            skips.push(h.clone());
+        }
+        for downsampler in &self.downsamplers {
+            h = downsampler.conv.trace_halving(tape, &h);
+            skips.push(h.clone());
+        }
+        h
+    }
+}
+
+#[cfg(feature = "cli")]
+impl MidBlock {
+    /// [`Self::forward`] on a tape.
+    pub fn trace(&self, tape: &mut Tape, mut h: Value, temb: &Value) -> Value {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            h = resnet.trace(tape, &h, temb);
+            if let Some(attention) = self.attentions.get(index) {
+                h = attention.trace(tape, &h);
+            }
+        }
+        h
+    }
+}
+
+#[cfg(feature = "cli")]
+impl UpBlock {
+    /// [`Self::forward`] on a tape.
+    pub fn trace(&self, tape: &mut Tape, mut h: Value, temb: &Value, skips: &mut Vec<Value>) -> Value {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            if let Some(skip) = skips.pop() {
+                h = tape.stack(&h, &skip);
+            }
+            h = resnet.trace(tape, &h, temb);
+            if let Some(attention) = self.attentions.get(index) {
+                h = attention.trace(tape, &h);
+            }
+        }
+        for upsampler in &self.upsamplers {
+            h = tape.double(&h);
+            h = upsampler.conv.trace(tape, &h);
+        }
+        h
     }
 }
 

@@ -8,6 +8,8 @@ use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
 
 use crate::nn::elementwise;
 use crate::nn::host::{self, Then};
+#[cfg(feature = "cli")]
+use crate::nn::tape::{Affine, Tape, Value};
 use crate::rng::{Rng, Stream};
 
 use super::Style;
@@ -169,9 +171,22 @@ impl Conv {
         }
     }
 
+    /// [`Self::forward`] on a tape.
+    #[cfg(feature = "cli")]
+    pub fn trace(&self, tape: &mut Tape, x: &Value) -> Value {
+        let pad = self.weight.lazy_shape()[2] / 2;
+        tape.convolve(x, Affine::new(&self.weight, &self.bias), 1, (pad, pad))
+    }
+
+    /// [`Self::forward_halving`] on a tape, in Ho et al.'s style.
+    #[cfg(feature = "cli")]
+    pub fn trace_halving(&self, tape: &mut Tape, x: &Value) -> Value {
+        tape.convolve(x, Affine::new(&self.weight, &self.bias), 2, (0, 1))
+    }
+
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
         if on_host(&x, &self.weight) {
-            return host::convolve(&x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
+            return host::convolve(x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
         }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)
@@ -197,6 +212,18 @@ impl Linear {
             return host::linear(x, &self.weight.val(), &host::numbers(self.bias.val()));
         }
         x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
+    }
+
+    /// [`Self::forward`] on a tape.
+    #[cfg(feature = "cli")]
+    pub fn trace(&self, tape: &mut Tape, x: &Value) -> Value {
+        tape.linear(x, Affine::new(&self.weight, &self.bias))
+    }
+
+    /// [`Self::forward_pixels`] on a tape, without a factor.
+    #[cfg(feature = "cli")]
+    pub fn trace_pixels(&self, tape: &mut Tape, x: &Value) -> Value {
+        tape.convolve(x, Affine::new(&self.weight, &self.bias), 1, (0, 0))
     }
 
     /// `[images, inputs, pixels]` to `[images, outputs, pixels]`, times `k`: at every pixel, without moving the channels
@@ -255,6 +282,12 @@ impl GroupNorm {
         silu(self.run(x) * scale + told.narrow(1, channels, channels))
     }
 
+    /// [`Self::forward`] on a tape, or [`Self::forward_silu`].
+    #[cfg(feature = "cli")]
+    pub fn trace(&self, tape: &mut Tape, x: &Value, silu: bool) -> Value {
+        tape.group_norm(x, [&self.weight, &self.bias], self.groups, self.epsilon, silu)
+    }
+
     fn run_on_host(&self, x: Tensor<4>, then: Then) -> Tensor<4> {
         let (weight, bias) = (host::numbers(self.weight.val()), host::numbers(self.bias.val()));
         host::group_norm(x, &weight, &bias, self.groups, self.epsilon, then)
@@ -283,6 +316,12 @@ impl Embedding {
     /// A table of this many rows.
     pub fn new(init: &mut Init, rows: usize, width: usize) -> Self {
         Self { weight: init.parameter([rows, width], width, Law::Normal) }
+    }
+
+    /// [`Self::forward`] on a tape.
+    #[cfg(feature = "cli")]
+    pub fn trace(&self, tape: &mut Tape, rows: &[usize]) -> Value {
+        tape.rows(&self.weight, rows)
     }
 
     /// The rows of these indices.

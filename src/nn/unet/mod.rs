@@ -13,9 +13,13 @@
 mod blocks;
 mod config;
 mod cost;
+#[cfg(not(target_arch = "wasm32"))]
+mod gradients;
 mod layers;
 mod parameters;
 mod time;
+#[cfg(feature = "cli")]
+mod trace;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -158,14 +162,8 @@ impl UNet {
     /// # Errors
     /// A [`ConditionError`] when the lists do not belong together or there is no such class.
     pub fn condition(&self, times: &[f64], labels: &[Option<usize>]) -> Result<Condition, ConditionError> {
-        let together = times.len() == labels.len() || times.len() == 1 || labels.len() <= 1;
-        if times.is_empty() || !together {
-            return Err(ConditionError::Count { times: times.len(), labels: labels.len() });
-        }
+        self.check(times, labels)?;
         let classes = self.config.classes;
-        if let Some(&found) = labels.iter().flatten().find(|label| **label >= classes) {
-            return Err(ConditionError::Class { found, classes });
-        }
         let features = time_features(times, self.config.channels, self.config.style);
         let features = TensorData::new(features, [times.len(), self.config.channels]);
         let hidden = self.time_embedding.linear_1.forward(Tensor::from_data(features, &self.device()));
@@ -177,6 +175,18 @@ impl UNet {
         }
         // Every block begins by activating it, so it is done once.
         Ok(Condition(activate(embedding)))
+    }
+
+    fn check(&self, times: &[f64], labels: &[Option<usize>]) -> Result<(), ConditionError> {
+        let together = times.len() == labels.len() || times.len() == 1 || labels.len() <= 1;
+        if times.is_empty() || !together {
+            return Err(ConditionError::Count { times: times.len(), labels: labels.len() });
+        }
+        let classes = self.config.classes;
+        match labels.iter().flatten().find(|label| **label >= classes) {
+            Some(&found) => Err(ConditionError::Class { found, classes }),
+            None => Ok(()),
+        }
     }
 
     /// The output for noisy images `x`, `[images, image_channels, height, width]`: the same shape, or with twice the

@@ -1,0 +1,112 @@
+//! Convolutions without a matrix of unfolded images: one product with shifted rows of a padded image.
+
+/// Output channels worked on at once.
+pub const CHANNELS: usize = 4;
+/// Positions worked on at once: with four channels, as many sums as there are vector registers in WebAssembly's engines
+/// beside their operands.
+pub const POSITIONS: usize = 12;
+
+const GROUPS: usize = POSITIONS / 4;
+
+/// Four numbers in a vector register. The compiler finds vector instructions for simple loops by itself, but not for
+/// this many sums.
+#[cfg(target_arch = "wasm32")]
+mod four {
+    pub use core::arch::wasm32::{f32x4_add as add, f32x4_mul as multiply, f32x4_splat as splat};
+    use core::arch::wasm32::{f32x4_extract_lane, v128, v128_load};
+
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    pub fn load(x: &[f32; 4]) -> v128 {
+        // SAFETY: the reference is to 16 readable bytes, and the instruction asks for no alignment.
+        unsafe { v128_load(x.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    pub fn numbers(x: v128) -> [f32; 4] {
+        [f32x4_extract_lane::<0>(x), f32x4_extract_lane::<1>(x), f32x4_extract_lane::<2>(x), f32x4_extract_lane::<3>(x)]
+    }
+}
+
+/// The same elsewhere, where it is only tested.
+#[cfg(not(target_arch = "wasm32"))]
+mod four {
+    pub fn load(x: &[f32; 4]) -> [f32; 4] {
+        *x
+    }
+
+    pub fn splat(x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+
+    pub fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    pub fn multiply(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    pub fn numbers(x: [f32; 4]) -> [f32; 4] {
+        x
+    }
+}
+
+/// The length of a row of results for this many positions.
+#[must_use]
+pub const fn row_length(positions: usize) -> usize {
+    positions.next_multiple_of(POSITIONS)
+}
+
+/// `[outputs, taps]` weights in the order that [`convolve`] reads them: four outputs at a time, tap by tap; zeros fill up.
+#[inline(never)]
+#[must_use]
+pub fn pack(weights: &[f32], taps: usize) -> Vec<f32> {
+    let block = CHANNELS * taps.max(1);
+    let mut packed = vec![0.0; weights.len().next_multiple_of(block)];
+    for (packed, rows) in packed.chunks_exact_mut(block).zip(weights.chunks(block)) {
+        for (index, row) in rows.chunks_exact(taps.max(1)).enumerate() {
+            for (place, weight) in packed[index..].iter_mut().step_by(CHANNELS).zip(row) {
+                *place = *weight;
+            }
+        }
+    }
+    packed
+}
+
+/// `out[c][p] = bias[c] + sum over taps of weight[c][tap] input[places[tap] + p]`, for positions up to `positions`, in
+/// rows of [`row_length`]. `weights` are packed, `bias` and `out` are filled up to a multiple of [`CHANNELS`].
+///
+/// # Panics
+/// When `input` ends before the last place and a row's length.
+#[inline(never)]
+pub fn convolve(input: &[f32], places: &[usize], weights: &[f32], bias: &[f32], positions: usize, out: &mut [f32]) {
+    let length = row_length(positions);
+    let blocks = weights.chunks_exact(CHANNELS * places.len().max(1)).zip(bias.chunks_exact(CHANNELS));
+    for ((weights, bias), rows) in blocks.zip(out.chunks_exact_mut(CHANNELS * length.max(1))) {
+        for start in (0..length).step_by(POSITIONS) {
+            let mut sums = [[four::splat(0.0); GROUPS]; CHANNELS];
+            for (sums, bias) in sums.iter_mut().zip(bias) {
+                *sums = [four::splat(*bias); GROUPS];
+            }
+            for (place, weights) in places.iter().zip(weights.as_chunks::<CHANNELS>().0) {
+                let input = &input[place + start..][..POSITIONS];
+                let mut x = [four::splat(0.0); GROUPS];
+                for (x, input) in x.iter_mut().zip(input.as_chunks().0) {
+                    *x = four::load(input);
+                }
+                for (sums, weight) in sums.iter_mut().zip(weights) {
+                    let weight = four::splat(*weight);
+                    for (sum, x) in sums.iter_mut().zip(&x) {
+                        *sum = four::add(*sum, four::multiply(weight, *x));
+                    }
+                }
+            }
+            for (row, sums) in rows.chunks_exact_mut(length).zip(&sums) {
+                for (place, sum) in row[start..start + POSITIONS].as_chunks_mut().0.iter_mut().zip(sums) {
+                    *place = four::numbers(*sum);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Convolutions and products at every pixel.
+
+use burn::tensor::Tensor;
+use loops::convolution as direct;
+
+use super::{numbers, tensor};
+
+/// Numbers of an unfolded piece of an image: as many as stay in the caches.
+const PIECE: usize = 1 << 17;
+/// Whether convolutions are direct: in WebAssembly, where every kernel has the same instructions.
+const DIRECT: bool = cfg!(target_arch = "wasm32");
+
+/// A convolution, or a product at every pixel for a kernel of size 1: `[outputs, inputs, kernel, kernel]` matrices, with
+/// rows and columns of zeros before and after.
+#[must_use]
+pub fn convolve(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, pad: (usize, usize)) -> Tensor<4> {
+    if DIRECT { convolve_direct(x, weight, bias, stride, pad) } else { unfolded(x, weight, bias, stride, pad) }
+}
+
+/// Where the numbers of padded images lie, so that every tap of a kernel is a shift: for each channel one plane for each
+/// remainder of row and column by the stride.
+struct Layout {
+    stride: usize,
+    before: usize,
+    height: usize,
+    width: usize,
+    /// Rows and columns of a plane.
+    plane: [usize; 2],
+    /// Rows and columns of the result.
+    result: [usize; 2],
+    kernel: usize,
+}
+
+impl Layout {
+    fn new([height, width]: [usize; 2], kernel: usize, stride: usize, (before, after): (usize, usize)) -> Self {
+        let padded = [height, width].map(|length| length + before + after);
+        let plane = padded.map(|length| length.div_ceil(stride));
+        let result = padded.map(|length| (length - kernel) / stride + 1);
+        Self { stride, before, height, width, plane, result, kernel }
+    }
+
+    fn size(&self) -> usize {
+        self.plane[0] * self.plane[1]
+    }
+
+    /// Numbers of a padded image with this many channels, and what is read beyond its end.
+    fn length(&self, channels: usize) -> usize {
+        channels * self.stride * self.stride * self.size() + direct::POSITIONS
+    }
+
+    /// Positions of a result, those between its rows included.
+    fn positions(&self) -> usize {
+        (self.result[0] - 1) * self.plane[1] + self.result[1]
+    }
+
+    /// Where each tap begins, channel by channel, row by row.
+    fn places(&self, channels: usize) -> Vec<usize> {
+        let (kernel, stride) = (self.kernel, self.stride);
+        (0..channels * kernel * kernel)
+            .map(|tap| {
+                let (channel, down, right) = (tap / (kernel * kernel), tap / kernel % kernel, tap % kernel);
+                let phase = (channel * stride + down % stride) * stride + right % stride;
+                phase * self.size() + down / stride * self.plane[1] + right / stride
+            })
+            .collect()
+    }
+
+    /// Puts an image into its places. What lies around it is zero and stays so.
+    fn fill(&self, image: &[f32], padded: &mut [f32]) {
+        let (stride, size) = (self.stride, self.size());
+        for (index, line) in image.chunks_exact(self.width).enumerate() {
+            let (channel, row) = (index / self.height, index % self.height + self.before);
+            let start = (channel * stride + row % stride) * stride * size + row / stride * self.plane[1];
+            if stride == 1 {
+                padded[start + self.before..][..self.width].copy_from_slice(line);
+                continue;
+            }
+            for (column, value) in line.iter().enumerate() {
+                let column = column + self.before;
+                padded[start + column % stride * size + column / stride] = *value;
+            }
+        }
+    }
+}
+
+/// As one product of the weights with shifted rows of the padded image.
+fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, pad: (usize, usize)) -> Tensor<4> {
+    let ([images, inputs, height, width], device) = (x.dims(), x.device());
+    let [outputs, _, kernel, _] = weight.dims();
+    let layout = Layout::new([height, width], kernel, stride, pad);
+    let places = layout.places(inputs);
+    let packed = direct::pack(&numbers(weight.clone()), places.len());
+    let channels = outputs.next_multiple_of(direct::CHANNELS);
+    let mut shifts = bias.to_vec();
+    shifts.resize(channels, 0.0);
+    let positions = layout.positions();
+    let length = direct::row_length(positions);
+    let mut padded = vec![0.0; layout.length(inputs)];
+    let mut lines = vec![0.0; channels * length];
+    let [rows, columns] = layout.result;
+    let mut found = Vec::with_capacity(images * outputs * rows * columns);
+    for image in numbers(x).chunks_exact(inputs * height * width) {
+        layout.fill(image, &mut padded);
+        direct::convolve(&padded, &places, &packed, &shifts, positions, &mut lines);
+        for line in lines.chunks_exact(length).take(outputs) {
+            for row in line.chunks(layout.plane[1]).take(rows) {
+                found.extend_from_slice(&row[..columns]);
+            }
+        }
+    }
+    tensor(found, [images, outputs, rows, columns], &device)
+}
+
+/// As Burn's matrix product with unfolded images: its products are the quickest where they may choose their instructions.
+fn unfolded(
+    x: Tensor<4>,
+    weight: &Tensor<4>,
+    bias: &[f32],
+    stride: usize,
+    (before, after): (usize, usize),
+) -> Tensor<4> {
+    let ([images, inputs, height, width], device) = (x.dims(), x.device());
+    let [outputs, _, kernel, _] = weight.dims();
+    let matrix = weight.clone().reshape([outputs as i32, -1]);
+    let size = |length: usize| (length + before + after - kernel) / stride + 1;
+    let (rows, columns) = (size(height), size(width));
+    let taps = inputs * kernel * kernel;
+    let at_once = (PIECE / (taps * columns).max(1)).clamp(1, rows);
+    let values = numbers(x);
+    let mut found = vec![0.0; images * outputs * rows * columns];
+    let planes = values.chunks_exact(inputs * height * width).zip(found.chunks_exact_mut(outputs * rows * columns));
+    for (image, result) in planes {
+        let mut first = 0;
+        while first < rows {
+            let count = at_once.min(rows - first);
+            let mut unfolded = vec![0.0; taps * count * columns];
+            let places = unfolded.chunks_exact_mut(count * columns).enumerate();
+            for (tap, place) in places {
+                let (channel, down, right) = (tap / (kernel * kernel), tap / kernel % kernel, tap % kernel);
+                let plane = &image[channel * height * width..(channel + 1) * height * width];
+                for (row, line) in place.chunks_exact_mut(columns).enumerate() {
+                    let Some(y) = ((first + row) * stride + down).checked_sub(before).filter(|y| *y < height) else {
+                        continue;
+                    };
+                    let source = &plane[y * width..(y + 1) * width];
+                    if stride == 1 {
+                        // The columns whose source is inside.
+                        let start = before.saturating_sub(right);
+                        let end = columns.min(width + before - right.min(width + before));
+                        if start < end {
+                            line[start..end].copy_from_slice(&source[start + right - before..end + right - before]);
+                        }
+                    } else {
+                        for (column, value) in line.iter_mut().enumerate() {
+                            let at = (column * stride + right).checked_sub(before);
+                            *value = at.and_then(|at| source.get(at)).copied().unwrap_or(0.0);
+                        }
+                    }
+                }
+            }
+            let product = matrix.clone().matmul(tensor(unfolded, [taps, count * columns], &device));
+            let product = numbers(product);
+            for (output, line) in product.chunks_exact(count * columns).enumerate() {
+                let start = (output * rows + first) * columns;
+                let shift = bias.get(output).copied().unwrap_or(0.0);
+                for (value, found) in result[start..start + line.len()].iter_mut().zip(line) {
+                    *value = found + shift;
+                }
+            }
+            first += count;
+        }
+    }
+    tensor(found, [images, outputs, rows, columns], &device)
+}
+
+/// `W x + b` at every pixel of `[images, inputs, pixels]`, times `k`.
+#[must_use]
+pub fn linear_pixels(x: Tensor<3>, weight: &Tensor<2>, bias: &[f32], k: f32) -> Tensor<3> {
+    let [images, inputs, pixels] = x.dims();
+    let outputs = bias.len();
+    let weight = weight.clone().reshape([outputs, inputs, 1, 1]);
+    let found = convolve(x.reshape([images, inputs, 1, pixels]), &weight, bias, 1, (0, 0));
+    let found = if k == 1.0 { found } else { super::edit(found, |values| loops::scale_and_shift(values, k, 0.0)) };
+    found.reshape([images, outputs, pixels])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::rng::{Rng, Stream};
+
+    #[test]
+    fn direct_convolutions_are_products_with_unfolded_images() {
+        let device = Device::flex();
+        let mut rng = Rng::new(3, Stream::Test, 0);
+        let mut normal = |shape: [usize; 4]| tensor(rng.normals(shape.iter().product()), shape, &device);
+        // Channels that fill no block, images smaller than one, odd sides, both paddings of halvings.
+        for (inputs, outputs, height, width, kernel, stride, pad) in [
+            (3, 5, 7, 6, 3, 1, (1, 1)),
+            (2, 4, 1, 1, 3, 1, (1, 1)),
+            (4, 3, 8, 8, 3, 2, (0, 1)),
+            (1, 6, 9, 5, 3, 2, (1, 1)),
+            (5, 8, 4, 4, 1, 1, (0, 0)),
+            (2, 2, 32, 32, 3, 1, (1, 1)),
+        ] {
+            let (x, weight) = (normal([2, inputs, height, width]), normal([outputs, inputs, kernel, kernel]));
+            let bias: Vec<f32> = (0..outputs).map(|i| i as f32).collect();
+            let direct = convolve_direct(x.clone(), &weight, &bias, stride, pad);
+            let product = unfolded(x, &weight, &bias, stride, pad);
+            assert_eq!(direct.dims(), product.dims());
+            for (a, b) in numbers(direct).into_iter().zip(numbers(product)) {
+                // Sums of at most 45 products of the order 1.
+                assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{a} and {b}");
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Equations 2-5 and 2-6 on images: one network for all noise levels of small handwritten digits, trained while one
+//! watches, and annealed sampling with it, level by level.
+
+use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+
+const GREY: &[Layer] = &[Layer::new("grey", Mark::Heat, 0)];
+
+const fn pictures(key: &'static str, x: Axis, y: Axis) -> Figure {
+    Figure { key, square: true, x, y, layers: GREY, handles: &[] }
+}
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "ncsn-digits",
+    chapter: 2,
+    live: false,
+    controls: &[
+        Control::choice("level-weighting", &["sigma-squared", "sigma", "one"], "sigma-squared"),
+        Control::log("sigma-first", 1.0, 50.0, 8.0),
+        Control::log("sigma-last", 0.05, 0.9, 0.2),
+        Control::whole("level-count", 2, 50, 12),
+        Control::whole("fit-steps", 10, 20_000, 2000),
+        Control::whole("fit-batch", 16, 2048, 128),
+        Control::log("fit-rate", 1e-4, 0.05, 4e-3),
+        Control::whole("fit-width", 8, 256, 128),
+        Control::whole("level-steps", 1, 500, 20),
+        Control::log("level-step", 0.005, 1.0, 0.5),
+        Control::whole("chains", 100, 20_000, 300),
+    ],
+    figures: &[
+        pictures("denoised", Axis::free("digit"), Axis::free("row")),
+        pictures("levels", Axis::free("chain"), Axis::log("sigma")),
+        pictures("samples", Axis::free("column"), Axis::free("row")),
+        Figure {
+            key: "by-level",
+            square: false,
+            x: Axis::log("sigma"),
+            y: Axis::log("loss-per-pixel"),
+            layers: &[
+                Layer::new("training-loss", Mark::Line, 1),
+                Layer::new("held-out-loss", Mark::Line, 2),
+                Layer::new("no-network", Mark::Dashed, 0),
+            ],
+            handles: &[],
+        },
+    ],
+    claims: &[
+        Claim { key: "likeness", source: Source::Report("2-2-6") },
+        Claim { key: "diversity", source: Source::Report("2-2-6") },
+    ],
+    notes: &["data", "network", "measure"],
+    brief: "fit-steps=1500&chains=300",
+    #[cfg(feature = "engine")]
+    run: |desk| Box::pin(work::run(desk)),
+};
+
+#[cfg(feature = "engine")]
+mod work {
+    use crate::data::digits::{Digits, PIXELS};
+    use crate::data::metrics::gaussian::precision_recall;
+    use crate::engine::EngineError;
+    use crate::rng::{Rng, Stream};
+    use crate::study::Desk;
+    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::tools::{cosine, share_error};
+
+    const FILE: &str = "data/digits.bin";
+    /// Root mean square of the grey values.
+    const DATA: f64 = 0.85;
+    /// Digits that the network does not see.
+    const HELD_OUT: usize = 200;
+    /// Pixels along a side of a digit.
+    const SIDE: usize = 8;
+    /// Digits along a side of a picture of many, but that of the levels.
+    const ACROSS: usize = 10;
+    /// A digit's neighbourhood reaches to so many others.
+    const NEIGHBOURS: usize = 5;
+
+    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+        let file = desk.file(FILE).await?;
+        let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * HELD_OUT);
+        let digits = digits.ok_or(EngineError::File(FILE))?;
+        let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
+        let known = digits.count() - HELD_OUT;
+        let net = train(&desk, &digits, known, &sigmas).await?;
+        let samples = sample(&desk, &net, &sigmas).await?;
+        judge(&desk, &digits, known, &samples).await;
+        Ok(())
+    }
+
+    /// Many digits as one picture, `[columns, rows]` of them, rows from the bottom, over the window; what is not there
+    /// stays dark.
+    fn pictures<'d>(
+        [columns, rows]: [usize; 2],
+        window: [f64; 4],
+        digit: impl Fn(usize, usize) -> Option<&'d [f32]>,
+    ) -> Vec<f64> {
+        let [width, height] = [columns * SIDE, rows * SIDE];
+        let [left, right, bottom, top] = window;
+        let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, -1.0, 1.0];
+        for y in 0..height {
+            numbers.extend((0..width).map(|x| {
+                // Digits count their rows from the top.
+                let pixel = (SIDE - 1 - y % SIDE) * SIDE + x % SIDE;
+                digit(x / SIDE, y / SIDE).map_or(-1.0, |digit| f64::from(digit[pixel]))
+            }));
+        }
+        numbers
+    }
+
+    fn square(count: usize) -> [f64; 4] {
+        let end = count as f64 + 0.5;
+        [0.5, end, 0.5, end]
+    }
+
+    /// Digits with noise, as they were drawn once.
+    struct Noisy {
+        clean: Vec<f32>,
+        noise: Vec<f32>,
+    }
+
+    impl Noisy {
+        fn new(clean: &[f32], rng: &mut Rng) -> Self {
+            Self { clean: clean.to_vec(), noise: rng.normals(clean.len()) }
+        }
+
+        fn at(&self, sigma: f64) -> Vec<f32> {
+            self.clean.iter().zip(&self.noise).map(|(x, z)| x + sigma as f32 * z).collect()
+        }
+
+        /// Half the mean square of `sigma * score + noise`, a pixel.
+        async fn loss(&self, net: &LevelNet, sigma: f64) -> Result<f64, EngineError> {
+            let scaled = net.scaled(&self.at(sigma), sigma, true).await?;
+            let sum: f64 = scaled.iter().zip(&self.noise).map(|(s, z)| f64::from(s + z).powi(2)).sum();
+            Ok(0.5 * sum / scaled.len() as f64)
+        }
+    }
+
+    async fn train(desk: &Desk, digits: &Digits, known: usize, sigmas: &[f64]) -> Result<LevelNet, EngineError> {
+        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
+        let size = Size { dimension: PIXELS, width: desk.whole("fit-width"), data: DATA };
+        let mut net = LevelNet::new(desk, size, 0);
+        let lambda = match desk.choice("level-weighting") {
+            "one" => Lambda::One,
+            "sigma" => Lambda::Linear,
+            _ => Lambda::Squared,
+        };
+        let mut rng = desk.rng(Stream::Data, 0);
+        let part = |from: usize, count: usize| &digits.pixels[from * PIXELS..(from + count) * PIXELS];
+        let judged = [Noisy::new(part(0, HELD_OUT), &mut rng), Noisy::new(part(known, HELD_OUT), &mut rng)];
+        // One of each, of those the network does not see.
+        let firsts = (0..10).filter_map(|label| (known..digits.count()).find(|&i| digits.labels[i] == label));
+        let shown: Vec<f32> = firsts.flat_map(|i| digits.digit(i)).copied().collect();
+        let shown = Noisy::new(&shown, &mut rng);
+        // What a guess that knows only the size `d` of the data is left with: `d^2 / (sigma^2 + d^2)` of the noise.
+        let blind = |sigma: f64| 0.5 * (DATA / sigma.hypot(DATA)).powi(2);
+        desk.draw("by-level", "no-network", sigmas.iter().flat_map(|&sigma| [sigma, blind(sigma)]));
+        let mut losses = vec![[f64::NAN; 2]; sigmas.len()];
+        let (mut frame, all) = (0, steps + sigmas.len() * desk.whole("level-steps"));
+        for step in 0..=steps {
+            let last = step == steps;
+            desk.progress(step, all);
+            if last || desk.due() {
+                // One level a frame, so that frames stay quick.
+                let levels = if last { 0..sigmas.len() } else { frame % sigmas.len()..frame % sigmas.len() + 1 };
+                for level in levels {
+                    for (loss, judged) in losses[level].iter_mut().zip(&judged) {
+                        *loss = judged.loss(&net, sigmas[level]).await?;
+                    }
+                }
+                frame += 1;
+                let curve = |which: usize| -> Vec<f64> {
+                    let known = sigmas.iter().zip(&losses).filter(|(_, l)| l[which].is_finite());
+                    known.flat_map(|(&sigma, l)| [sigma, l[which]]).collect()
+                };
+                desk.draw("by-level", "training-loss", curve(0));
+                desk.draw("by-level", "held-out-loss", curve(1));
+                draw_denoised(desk, &net, &shown, sigmas).await?;
+            }
+            if last {
+                break;
+            }
+            desk.turn().await;
+            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let data: Vec<f32> =
+                (0..batch).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect();
+            let noise = rng.normals(data.len());
+            let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
+            net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
+            if step % 16 == 15 {
+                net.wait().await?;
+            }
+        }
+        Ok(net)
+    }
+
+    /// Rows in pairs: digits with noise, and above them what the network makes of them; more noise further up.
+    async fn draw_denoised(desk: &Desk, net: &LevelNet, shown: &Noisy, sigmas: &[f64]) -> Result<(), EngineError> {
+        let mut rows = Vec::new();
+        for pair in 0..ACROSS / 2 {
+            // From the last level upwards, half way to the first.
+            let sigma = sigmas[sigmas.len() - 1 - pair * (sigmas.len() - 1) / ACROSS];
+            let noisy = shown.at(sigma);
+            let mut clean = noisy.clone();
+            net.denoise(&mut clean, sigma, true).await?;
+            rows.extend([noisy, clean]);
+        }
+        let digit = |column: usize, row: usize| rows[row].chunks_exact(PIXELS).nth(column);
+        desk.draw("denoised", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        Ok(())
+    }
+
+    /// Annealed Langevin dynamics, with the noise of the last level taken out at the end.
+    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, EngineError> {
+        let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
+        let (steps, across) = (desk.whole("fit-steps"), sigmas.len());
+        let mut rng = desk.rng(Stream::Prior, 0);
+        let mut x: Vec<f32> = rng.normals(count * PIXELS).iter().map(|z| sigmas[0] as f32 * z).collect();
+        let mut rng = desk.rng(Stream::Solver, 0);
+        let step = (sigmas[0] / sigmas[across - 1]).powf(0.5 / (across - 1) as f64);
+        let window = [0.5, across as f64 + 0.5, sigmas[across - 1] / step, sigmas[0] * step];
+        let mut levels: Vec<Vec<f32>> = Vec::new();
+        for (level, &sigma) in sigmas.iter().enumerate() {
+            // Shown at the size of data, whatever the noise.
+            let scale = (DATA / sigma.hypot(DATA)) as f32;
+            levels.push(Vec::new());
+            for step in 0..per_level {
+                net.langevin(desk, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
+                desk.progress(steps + level * per_level + step + 1, steps + across * per_level);
+                let end = step + 1 == per_level;
+                if end && level + 1 == across {
+                    net.denoise(&mut x, sigma, true).await?;
+                }
+                if end || desk.due() {
+                    levels[level] = x.iter().take(across * PIXELS).map(|v| scale * v).collect();
+                    let digit = |column: usize, row: usize| {
+                        levels.get(across - 1 - row).and_then(|level| level.chunks_exact(PIXELS).nth(column))
+                    };
+                    desk.draw("levels", "grey", pictures([across; 2], window, digit));
+                }
+            }
+        }
+        Ok(x.into_iter().map(|v| v.clamp(-1.0, 1.0)).collect())
+    }
+
+    /// Precision and recall as Kynkäänniemi et al. 2019 (arXiv 1904.06991) define them, on pixels.
+    async fn judge(desk: &Desk, digits: &Digits, known: usize, samples: &[f32]) {
+        let mut nearest = Vec::new();
+        for sample in samples.chunks_exact(PIXELS).take(ACROSS * ACROSS / 2) {
+            desk.turn().await;
+            let distance = |place: &usize| -> f32 {
+                digits.digit(*place).iter().zip(sample).map(|(a, b)| (a - b) * (a - b)).sum()
+            };
+            nearest.push((0..known).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0));
+        }
+        // Columns in pairs: a sample, and the digit that is most like it.
+        let digit = |column: usize, row: usize| {
+            let index = row * ACROSS / 2 + column / 2;
+            let sample = samples.chunks_exact(PIXELS).nth(index);
+            if column.is_multiple_of(2) { sample } else { nearest.get(index).map(|&near| digits.digit(near)) }
+        };
+        desk.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        desk.turn().await;
+        let seen = &digits.pixels[..known * PIXELS];
+        let (precision, recall) = precision_recall(samples, seen, PIXELS, NEIGHBOURS).unwrap_or((f64::NAN, f64::NAN));
+        let count = samples.len() / PIXELS;
+        desk.conclude("likeness", precision, share_error(precision, count), [0.5, 1.0]);
+        // Not of independent trials: the samples' balls are the same for all. So not better than their number tells.
+        desk.conclude("diversity", recall, share_error(recall, count), [0.5, 1.0]);
+    }
+}

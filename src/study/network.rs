@@ -1,0 +1,152 @@
+//! A network for the scores of all noise levels at once (equations 2-5 and 2-6), and Langevin dynamics with it.
+//!
+//! The network says `sigma * score`, which is of unit size at every level: the best linear guess for data of a known
+//! size, plus what a perceptron adds to it (Karras et al. 2022, arXiv 2206.00364, table 1).
+
+use super::Desk;
+use crate::diffusion::langevin::unadjusted;
+use crate::engine::EngineError;
+use crate::engine::score::{Form, Objective, ScoreNet};
+use crate::rng::Rng;
+
+/// Numbers at once: what lies between two turns stays short.
+const AT_ONCE: usize = 4096;
+/// Numbers that tell the network its level.
+const EXTRA: usize = 3;
+
+/// The weight `lambda(sigma)` of a level in equation 2-6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lambda {
+    /// `sigma^2`
+    Squared,
+    /// `sigma`
+    Linear,
+    /// `1`
+    One,
+}
+
+/// What a network for all levels is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Numbers in a point.
+    pub dimension: usize,
+    /// Units of a hidden layer; there are two.
+    pub width: usize,
+    /// Root mean square of the data, number by number.
+    pub data: f64,
+}
+
+/// A network for all levels.
+pub struct LevelNet {
+    net: ScoreNet,
+    size: Size,
+}
+
+/// What a level makes of the numbers around the perceptron.
+struct Around {
+    input: f64,
+    skip: f64,
+    output: f64,
+    extra: [f32; EXTRA],
+}
+
+impl Size {
+    fn around(self, sigma: f64) -> Around {
+        let all = sigma.hypot(self.data);
+        let log = sigma.ln();
+        let extra = [0.5 * log, (1.5 * log).sin(), (1.5 * log).cos()].map(|v| v as f32);
+        Around { input: 2.0 / all, skip: -sigma / (all * all), output: self.data / all, extra }
+    }
+}
+
+impl LevelNet {
+    /// The `index`-th network of the run.
+    pub fn new(desk: &Desk, size: Size, index: u32) -> Self {
+        let Size { dimension, width, .. } = size;
+        let form = Form { dimension, extra: EXTRA, width, depth: 2, scale: 1.0, energy: false };
+        Self { net: ScoreNet::new(form, &desk.opened, desk.seed(), index), size }
+    }
+
+    /// One step of denoising score matching: `noise` is what is added to each point of `data`, in units of its `sigma`.
+    pub fn train(&mut self, data: &[f32], noise: &[f32], sigma: impl Fn(usize) -> f64, lambda: Lambda, rate: f64) {
+        let d = self.size.dimension;
+        let (mut inputs, mut target) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
+        let (mut extra, mut weight) = (Vec::new(), Vec::new());
+        for (i, (x, z)) in data.chunks_exact(d).zip(noise.chunks_exact(d)).enumerate() {
+            let sigma = sigma(i);
+            let Around { input, skip, output, extra: told } = self.size.around(sigma);
+            extra.extend(told);
+            for (x, z) in x.iter().zip(z) {
+                let noisy = f64::from(*x) + sigma * f64::from(*z);
+                inputs.push((input * noisy) as f32);
+                target.push(((-f64::from(*z) - skip * noisy) / output) as f32);
+            }
+            // lambda l is lambda / sigma^2 times half the square distance of sigma * score to -z.
+            let of_level = match lambda {
+                Lambda::Squared => 1.0,
+                Lambda::Linear => 1.0 / sigma,
+                Lambda::One => 1.0 / (sigma * sigma),
+            };
+            weight.push((of_level * output * output) as f32);
+        }
+        let objective = Objective::Regression { target: &target, weight: &weight };
+        self.net.train(&inputs, &extra, objective, rate);
+    }
+
+    /// Waits for the steps so far.
+    pub async fn wait(&mut self) -> Result<(), EngineError> {
+        self.net.take_losses().await?;
+        Ok(())
+    }
+
+    /// `sigma * score` at points of one level, with the moving average of the weights or the last ones.
+    pub async fn scaled(&self, x: &[f32], sigma: f64, averaged: bool) -> Result<Vec<f32>, EngineError> {
+        let Around { input, skip, output, extra } = self.size.around(sigma);
+        let inputs: Vec<f32> = x.iter().map(|v| (input * f64::from(*v)) as f32).collect();
+        let extra = extra.repeat(x.len() / self.size.dimension);
+        let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
+        let added = raw.await?;
+        Ok(x.iter().zip(added).map(|(x, v)| (skip * f64::from(*x) + output * f64::from(v)) as f32).collect())
+    }
+
+    /// A step of Langevin dynamics of every chain.
+    pub async fn langevin(
+        &self,
+        desk: &Desk,
+        x: &mut [f32],
+        sigma: f64,
+        epsilon: f64,
+        rng: &mut Rng,
+        averaged: bool,
+    ) -> Result<(), EngineError> {
+        for chunk in x.chunks_mut(self.at_once()) {
+            desk.turn().await;
+            let scaled = self.scaled(chunk, sigma, averaged).await?;
+            for (x, scaled) in chunk.iter_mut().zip(scaled) {
+                *x = unadjusted(f64::from(*x), f64::from(scaled) / sigma, epsilon, rng.normal()) as f32;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the noise of a level (Tweedie's formula): `x + sigma^2 score`.
+    pub async fn denoise(&self, x: &mut [f32], sigma: f64, averaged: bool) -> Result<(), EngineError> {
+        for chunk in x.chunks_mut(self.at_once()) {
+            let scaled = self.scaled(chunk, sigma, averaged).await?;
+            for (x, scaled) in chunk.iter_mut().zip(scaled) {
+                *x += sigma as f32 * scaled;
+            }
+        }
+        Ok(())
+    }
+
+    fn at_once(&self) -> usize {
+        (AT_ONCE / self.size.dimension).max(16) * self.size.dimension
+    }
+}
+
+/// `count` levels from `first` to `last`, geometric.
+pub fn geometric(first: f64, last: f64, count: usize) -> Vec<f64> {
+    let ratio = (last / first).powf(1.0 / (count.max(2) - 1) as f64);
+    (0..count).map(|i| first * ratio.powi(i as i32)).collect()
+}
