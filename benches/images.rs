@@ -28,7 +28,7 @@ const SET: &str = "preview-32";
 /// Images of an evaluation.
 const BATCHES: [u32; 3] = [1, 4, 16];
 /// Rounds of each.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 5;
 /// Time of a round for each batch, in milliseconds.
 const BUDGET: f64 = 1500.0;
 

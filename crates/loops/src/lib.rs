@@ -209,8 +209,8 @@ fn jets(z: &[f32], orders: &mut [&mut [f32]], f: impl Fn(f32) -> [f32; 4]) {
     for (index, chunk) in z.chunks(LANES).enumerate() {
         let mut padded = [0.0; LANES];
         padded[..chunk.len()].copy_from_slice(chunk);
-        for lane in 0..LANES {
-            let [a, b, c, d] = f(padded[lane]);
+        for (lane, x) in padded.iter().enumerate() {
+            let [a, b, c, d] = f(*x);
             (found[0][lane], found[1][lane], found[2][lane], found[3][lane]) = (a, b, c, d);
         }
         for (place, found) in orders.iter_mut().zip(&found) {
