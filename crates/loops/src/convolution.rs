@@ -1,5 +1,7 @@
 //! Convolutions without a matrix of unfolded images: one product with shifted rows of a padded image.
 
+use crate::four;
+
 /// Output channels worked on at once.
 pub const CHANNELS: usize = 4;
 /// Positions worked on at once: with four channels, as many sums as there are vector registers in WebAssembly's engines
@@ -7,50 +9,6 @@ pub const CHANNELS: usize = 4;
 pub const POSITIONS: usize = 12;
 
 const GROUPS: usize = POSITIONS / 4;
-
-/// Four numbers in a vector register. The compiler finds vector instructions for simple loops by itself, but not for
-/// this many sums.
-#[cfg(target_arch = "wasm32")]
-mod four {
-    pub use core::arch::wasm32::{f32x4_add as add, f32x4_mul as multiply, f32x4_splat as splat};
-    use core::arch::wasm32::{f32x4_extract_lane, v128, v128_load};
-
-    #[allow(unsafe_code)]
-    #[inline(always)]
-    pub fn load(x: &[f32; 4]) -> v128 {
-        // SAFETY: the reference is to 16 readable bytes, and the instruction asks for no alignment.
-        unsafe { v128_load(x.as_ptr().cast()) }
-    }
-
-    #[inline(always)]
-    pub fn numbers(x: v128) -> [f32; 4] {
-        [f32x4_extract_lane::<0>(x), f32x4_extract_lane::<1>(x), f32x4_extract_lane::<2>(x), f32x4_extract_lane::<3>(x)]
-    }
-}
-
-/// The same elsewhere, where it is only tested.
-#[cfg(not(target_arch = "wasm32"))]
-mod four {
-    pub fn load(x: &[f32; 4]) -> [f32; 4] {
-        *x
-    }
-
-    pub fn splat(x: f32) -> [f32; 4] {
-        [x; 4]
-    }
-
-    pub fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] + b[i])
-    }
-
-    pub fn multiply(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        std::array::from_fn(|i| a[i] * b[i])
-    }
-
-    pub fn numbers(x: [f32; 4]) -> [f32; 4] {
-        x
-    }
-}
 
 /// The length of a row of results for this many positions.
 #[must_use]

@@ -5,6 +5,8 @@
 //! instructions of them on every target, and of plain arithmetic, so that they are the same everywhere.
 
 pub mod convolution;
+mod four;
+pub mod winograd;
 
 /// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
