@@ -16,12 +16,15 @@ const SIDE: usize = TILE + 2;
 const POINTS: usize = SIDE * SIDE;
 /// Tiles multiplied at once.
 const TILES: usize = 4;
-/// Output channels multiplied at once.
-const OUTPUTS: usize = 8;
-/// Numbers between the points of a block of tiles: without these they would share few places of the nearest cache.
-const GAP: usize = 16;
-/// Numbers of transformed tiles kept at a time: as many as stay in the caches.
-const PIECE: usize = 1 << 18;
+/// Output channels multiplied at once, in fours.
+const HALVES: usize = 2;
+const OUTPUTS: usize = 4 * HALVES;
+/// Numbers of four channels.
+type Numbers = [f32; 4];
+/// What is left free between the points of a block of tiles: without it they would share few places of the nearest cache.
+const GAP: usize = 4;
+/// Numbers of transformed tiles kept at a time, in fours: as many as stay in the caches.
+const PIECE: usize = 1 << 16;
 
 /// The points beside 0 and infinity are plus and minus these.
 const A: f32 = 0.75;
@@ -43,9 +46,9 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Channels that come in, filled up.
-    fn channels(&self) -> usize {
-        self.inputs.next_multiple_of(4)
+    /// Groups of four channels that come in.
+    fn groups(&self) -> usize {
+        self.inputs.div_ceil(4)
     }
 
     /// Rows and columns of tiles.
@@ -54,32 +57,33 @@ impl Sizes {
     }
 }
 
-/// Where the tiles of a piece lie: blocks of [`TILES`] and then single ones, in each the points, in each groups of four
-/// channels, in each the tiles.
+/// Where the tiles of a piece lie: blocks of [`TILES`] and then single ones, in each the points, in each the groups of
+/// four channels, in each the tiles.
 #[derive(Clone, Copy)]
 struct Places {
-    channels: usize,
+    groups: usize,
     /// Tiles in blocks.
     blocked: usize,
 }
 
 impl Places {
-    /// Numbers from one point to the next in a block of so many tiles.
+    /// From one point to the next in a block of so many tiles.
     fn step(&self, tiles: usize) -> usize {
-        tiles * self.channels + GAP
+        tiles * self.groups + GAP
     }
 
-    /// Where a tile's first number is, and how many are between its points and between its groups of channels.
+    /// Where a tile begins, and how far apart its points and its groups of channels are.
     fn of(&self, tile: usize) -> [usize; 3] {
-        let block = POINTS * self.step(TILES);
+        let (blocks, rest) = (tile.min(self.blocked) / TILES, tile.saturating_sub(self.blocked));
+        let block = blocks * POINTS * self.step(TILES);
         if tile < self.blocked {
-            return [tile / TILES * block + tile % TILES * 4, self.step(TILES), 4 * TILES];
+            return [block + tile % TILES, self.step(TILES), TILES];
         }
-        [self.blocked / TILES * block + (tile - self.blocked) * POINTS * self.step(1), self.step(1), 4]
+        [block + rest * POINTS * self.step(1), self.step(1), 1]
     }
 }
 
-/// Values of a cubic... of an input at the points: `B^T x`.
+/// Inputs at the points: `B^T x`.
 #[inline(always)]
 fn input([x0, x1, x2, x3, x4, x5]: [Four; SIDE]) -> [Four; SIDE] {
     use four::{add, scale, subtract};
@@ -96,7 +100,7 @@ fn input([x0, x1, x2, x3, x4, x5]: [Four; SIDE]) -> [Four; SIDE] {
     ]
 }
 
-/// Of a kernel: `G w`.
+/// A kernel at the points: `G w`.
 #[inline(always)]
 fn kernel([w0, w1, w2]: [Four; 3]) -> [Four; SIDE] {
     use four::{add, scale, subtract};
@@ -143,7 +147,7 @@ fn neighbours(line: &[f32], column: usize) -> Four {
 /// `image` has `[channels, height, width]` and up to four channels. `columns` gets what it is at the points of the rows of
 /// a line of tiles, `[points, columns, 4 channels]`, with a column of zeros before and after.
 #[inline(always)]
-fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [[f32; 4]], length: usize) {
+fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Numbers], length: usize) {
     let size = sizes.height * sizes.width;
     let row = |channel: usize, row: usize| {
         let row = (first + row).checked_sub(1).filter(|row| *row < sizes.height)?;
@@ -173,7 +177,7 @@ fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [[f3
 
 /// Transforms a line of tiles of four channels.
 #[inline(always)]
-fn transform_line(columns: &[[f32; 4]], length: usize, tile: usize, group: usize, places: Places, found: &mut [f32]) {
+fn transform_line(columns: &[Numbers], length: usize, tile: usize, group: usize, places: Places, found: &mut [Numbers]) {
     for index in 0..(length - 2) / TILE {
         let [start, step, group_step] = places.of(tile + index);
         let found = &mut found[start + group * group_step..];
@@ -184,33 +188,31 @@ fn transform_line(columns: &[[f32; 4]], length: usize, tile: usize, group: usize
                 *value = four::load(x);
             }
             for (column, value) in input(values).into_iter().enumerate() {
-                found[(row * SIDE + column) * step..][..4].copy_from_slice(&four::numbers(value));
+                found[(row * SIDE + column) * step] = four::numbers(value);
             }
         }
     }
 }
 
-/// The kernels of up to [`OUTPUTS`] outputs at the points, `[points, channels, OUTPUTS]`.
+/// The kernels of up to [`OUTPUTS`] outputs at the points, `[points, channels, HALVES]`, the points `step` apart.
 #[inline(always)]
-fn transform_kernels(weights: &[f32], sizes: &Sizes, found: &mut [f32]) {
+fn transform_kernels(weights: &[f32], inputs: usize, step: usize, found: &mut [Numbers]) {
     const NONE: [f32; 9] = [0.0; 9];
-    let channels = sizes.channels();
-    for (half, rows) in weights.chunks(4 * 9 * sizes.inputs).enumerate() {
-        for channel in 0..sizes.inputs {
-            let of = |output: usize| -> &[f32; 9] {
-                rows.as_chunks().0.get(output * sizes.inputs + channel).unwrap_or(&NONE)
+    let weights = weights.as_chunks().0;
+    for channel in 0..inputs {
+        for half in 0..HALVES {
+            let of = |output: usize| weights.get((4 * half + output) * inputs + channel).unwrap_or(&NONE);
+            let [a, b, c, d] = [of(0), of(1), of(2), of(3)];
+            let taps = |start: usize| {
+                let of = |w: &[f32; 9]| four::load(&[w[start], w[start + 1], w[start + 2], w[start + 3]]);
+                four::transpose([of(a), of(b), of(c), of(d)])
             };
-            let all = [of(0), of(1), of(2), of(3)];
-            let four_taps = |start: usize| {
-                four::transpose(all.map(|w| w[start..].first_chunk().map_or(four::splat(0.0), four::load)))
-            };
-            let ([w0, w1, w2, w3], [w4, w5, w6, w7]) = (four_taps(0), four_taps(4));
-            let w8 = four::load(&all.map(|w| w[8]));
+            let ([w0, w1, w2, w3], [w4, w5, w6, w7]) = (taps(0), taps(4));
+            let w8 = four::load(&[a[8], b[8], c[8], d[8]]);
             let columns = [kernel([w0, w3, w6]), kernel([w1, w4, w7]), kernel([w2, w5, w8])];
             for row in 0..SIDE {
                 for (column, value) in kernel(columns.map(|column| column[row])).into_iter().enumerate() {
-                    let place = ((row * SIDE + column) * channels + channel) * OUTPUTS + 4 * half;
-                    found[place..][..4].copy_from_slice(&four::numbers(value));
+                    found[(row * SIDE + column) * step + channel * HALVES + half] = four::numbers(value);
                 }
             }
         }
@@ -218,21 +220,21 @@ fn transform_kernels(weights: &[f32], sizes: &Sizes, found: &mut [f32]) {
 }
 
 /// The sums over the channels for `T` tiles and [`OUTPUTS`] outputs at a point.
-#[inline(always)]
-fn multiply<const T: usize>(tiles: &[f32], kernels: &[f32]) -> [[Four; 2]; T] {
-    let mut sums = [[four::splat(0.0); 2]; T];
-    for (x, w) in tiles.chunks_exact(4 * T).zip(kernels.as_chunks::<{ 4 * OUTPUTS }>().0) {
-        for (channel, w) in w.as_chunks::<OUTPUTS>().0.iter().enumerate() {
-            let w: [Four; 2] = [four::load(&[w[0], w[1], w[2], w[3]]), four::load(&[w[4], w[5], w[6], w[7]])];
-            for (tile, sums) in sums.iter_mut().enumerate() {
-                let x = four::splat(x[4 * tile + channel]);
+#[inline(never)]
+fn multiply<const T: usize>(tiles: &[Numbers], kernels: &[Numbers], products: &mut [[Four; HALVES]; T]) {
+    let mut sums = [[four::splat(0.0); HALVES]; T];
+    for (x, w) in tiles.as_chunks::<T>().0.iter().zip(kernels.as_chunks::<{ 4 * HALVES }>().0) {
+        for channel in 0..4 {
+            let w = [four::load(&w[2 * channel]), four::load(&w[2 * channel + 1])];
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let x = four::splat(x[channel]);
                 for (sum, w) in sums.iter_mut().zip(w) {
                     *sum = four::add(*sum, four::multiply(w, x));
                 }
             }
         }
     }
-    sums
+    *products = sums;
 }
 
 /// Where results go.
@@ -247,7 +249,7 @@ struct Results<'a> {
 impl Results<'_> {
     /// Puts four outputs of a tile into their places.
     #[inline(always)]
-    fn put(&mut self, products: &[[Four; 2]], step: usize, half: usize, tile: usize) {
+    fn put(&mut self, products: &[[Four; HALVES]], step: usize, half: usize, tile: usize) {
         let Sizes { outputs, height, width, .. } = *self.sizes;
         let [rows, columns] = self.sizes.tiles();
         let (image, row, column) = (tile / (rows * columns), tile / columns % rows * TILE, tile % columns * TILE);
@@ -279,15 +281,15 @@ impl Results<'_> {
 
     /// Multiplies `T` tiles that lie together and puts their results into their places.
     #[inline(always)]
-    fn block<const T: usize>(&mut self, tiles: &[f32], step: usize, kernels: &[f32], first: usize) {
-        let mut products = [[[four::splat(0.0); 2]; T]; POINTS];
-        let length = kernels.len() / POINTS;
+    fn block<const T: usize>(&mut self, tiles: &[Numbers], step: usize, kernels: &[Numbers], first: usize) {
+        let groups = self.sizes.groups();
+        let mut products = [[[four::splat(0.0); HALVES]; T]; POINTS];
         for (point, products) in products.iter_mut().enumerate() {
-            let tiles = &tiles[point * step..][..T * length / OUTPUTS];
-            *products = multiply::<T>(tiles, &kernels[point * length..][..length]);
+            let kernels = &kernels[point * (4 * HALVES * groups + GAP)..][..4 * HALVES * groups];
+            multiply::<T>(&tiles[point * step..][..T * groups], kernels, products);
         }
         for tile in 0..T {
-            for half in 0..2 {
+            for half in 0..HALVES {
                 self.put(&products.as_flattened()[tile..], T, half, first + tile);
             }
         }
@@ -300,23 +302,23 @@ impl Results<'_> {
 /// # Panics
 /// When `images`, `weights` or `out` is shorter than `sizes` say.
 #[inline(never)]
-pub fn convolve(sizes: &Sizes, images: &[f32], weights: &[f32], bias: &[f32], room: &mut Vec<f32>, out: &mut [f32]) {
+pub fn convolve(sizes: &Sizes, images: &[f32], weights: &[f32], bias: &[f32], room: &mut Vec<Numbers>, out: &mut [f32]) {
     let Sizes { inputs, outputs, height, width } = *sizes;
-    let (size, [rows, columns], channels) = (height * width, sizes.tiles(), sizes.channels());
+    let (size, [rows, columns], groups) = (height * width, sizes.tiles(), sizes.groups());
     if inputs * outputs * size == 0 {
         return;
     }
     let length = columns * TILE + 2;
     let mut line = vec![[0.0; 4]; SIDE * length];
-    let kernels = POINTS * channels * OUTPUTS;
+    let kernels = POINTS * (4 * HALVES * groups + GAP);
     let lines = images.len() / (inputs * size) * rows;
-    let together = (PIECE / (POINTS * channels * columns)).max(1);
+    let together = (PIECE / (POINTS * groups * columns)).max(1);
     for first in (0..lines).step_by(together) {
         let count = together.min(lines - first);
-        let places = Places { channels, blocked: count * columns / TILES * TILES };
+        let places = Places { groups, blocked: count * columns / TILES * TILES };
         let needed = kernels + places.of(count * columns)[0];
         if room.len() < needed {
-            room.resize(needed, 0.0);
+            room.resize(needed, [0.0; 4]);
         }
         let (kernels, tiles) = room.split_at_mut(kernels);
         for index in 0..count {
@@ -328,8 +330,8 @@ pub fn convolve(sizes: &Sizes, images: &[f32], weights: &[f32], bias: &[f32], ro
             }
         }
         for (index, weights) in weights[..outputs * inputs * 9].chunks(OUTPUTS * inputs * 9).enumerate() {
-            kernels.fill(0.0);
-            transform_kernels(weights, sizes, kernels);
+            kernels.fill([0.0; 4]);
+            transform_kernels(weights, inputs, kernels.len() / POINTS, kernels);
             let mut results = Results { sizes, bias, output: index * OUTPUTS, out };
             for tile in (0..places.blocked).step_by(TILES) {
                 let [start, step, _] = places.of(tile);
