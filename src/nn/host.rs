@@ -5,12 +5,19 @@
 //! knows only the CPU uses nothing else, and so need not carry the tensor operations: a third of its size.
 
 mod convolution;
+#[cfg(feature = "cpu")]
+mod memory;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::elementwise;
 pub use convolution::{convolve, linear_pixels};
 pub use loops::add_scaled;
+#[cfg(feature = "cpu")]
+pub use memory::Lent;
+/// Numbers that may belong to others too.
+#[cfg(not(feature = "cpu"))]
+pub type Lent = Vec<f32>;
 
 /// Whether there is no other device in this program: what the others need is then left out, a third of its size.
 pub const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "gpu")));
@@ -40,12 +47,30 @@ pub fn has_room(bytes: u64) -> bool {
 /// The numbers of a tensor, last dimension first; not copied unless they are shared.
 #[must_use]
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    #[cfg(feature = "cpu")]
+    if is_host(&tensor.device()) {
+        return memory::take(tensor);
+    }
     tensor.into_data().try_into_vec().unwrap_or_default()
+}
+
+/// The numbers of a tensor to look at, last dimension first: not copied, whoever else has them.
+#[must_use]
+pub fn lend<const D: usize>(tensor: Tensor<D>) -> Lent {
+    #[cfg(feature = "cpu")]
+    if is_host(&tensor.device()) {
+        return memory::lend(tensor);
+    }
+    numbers(tensor).into()
 }
 
 /// A tensor of these numbers.
 #[must_use]
 pub fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    #[cfg(feature = "cpu")]
+    if is_host(device) {
+        return memory::tensor(TensorData::new(values, shape));
+    }
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 

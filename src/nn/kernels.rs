@@ -4,11 +4,11 @@
 //! writing and reading what lies between the matrix products. Here each layer has one pass forward (bias, activation,
 //! slope) and one backward (product with the slope), and Adam is one pass over the parameters.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::adam::{Moments, Update};
 use super::elementwise;
-use super::host;
+use super::host::{self, numbers};
 use super::mlp::{Architecture, Layer, OUTPUTS};
 
 /// Rows that are worked on at once: as many as fit into the caches, and so few that a network of any size can still be
@@ -20,15 +20,14 @@ pub fn rows_at_once(architecture: Architecture) -> usize {
 
 /// Changes a tensor of the CPU device in place: it is not copied unless it is shared.
 fn edit<const D: usize>(tensor: Tensor<D>, device: &Device, change: impl FnOnce(&mut [f32])) -> Tensor<D> {
-    let mut data = tensor.into_data();
-    if let Ok(values) = data.as_mut_slice::<f32>() {
-        change(values);
-    }
-    Tensor::from_data(data, device)
+    let shape = tensor.dims();
+    let mut values = numbers(tensor);
+    change(&mut values);
+    host::tensor(values, shape, device)
 }
 
 fn matrix(values: Vec<f32>, rows: usize, columns: usize, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+    host::tensor(values, [rows, columns], device)
 }
 
 /// A network on the CPU device.
@@ -160,7 +159,7 @@ impl CpuMlp {
     pub fn update(&mut self, gradient: Gradient, moments: &mut Moments, average: &mut [f32], update: Update) {
         let gradients = gradient.weights.into_iter().zip(gradient.biases);
         for ((index, layer), (weight, bias)) in self.layers.iter().copied().enumerate().zip(gradients) {
-            let weight = numbers(weight);
+            let weight = host::lend(weight);
             let taken = std::mem::replace(&mut self.weights[index], Tensor::empty([0, 0], &self.device));
             self.weights[index] = edit(taken, &self.device, |values| {
                 moments.update(layer.start, values, &mut average[layer.start..layer.bias()], &weight, update);
@@ -207,12 +206,8 @@ fn output_error(rows: &mut [f32], bias: &[f32], target: &[f32], weight: &[f32], 
 fn flatten(weights: &[Tensor<2>], biases: &[Vec<f32>]) -> Vec<f32> {
     let mut flat = Vec::new();
     for (weight, bias) in weights.iter().zip(biases) {
-        flat.extend(numbers(weight.clone()));
+        flat.extend_from_slice(&host::lend(weight.clone()));
         flat.extend_from_slice(bias);
     }
     flat
-}
-
-fn numbers(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap_or_default()
 }

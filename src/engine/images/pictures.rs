@@ -1,6 +1,6 @@
 //! A batch of images as the state that solvers move.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::diffusion::State;
 use crate::diffusion::control::Elementwise;
@@ -18,7 +18,7 @@ impl Pictures {
     /// When there are not as many as the shape holds.
     #[must_use]
     pub fn new(values: Vec<f32>, shape: [usize; 4], device: &Device) -> Self {
-        Self(Tensor::from_data(TensorData::new(values, shape), device))
+        Self(host::tensor(values, shape, device))
     }
 
     /// The numbers, last dimension first.

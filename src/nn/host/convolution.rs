@@ -1,20 +1,44 @@
 //! Convolutions and products at every pixel.
 
+use std::cell::RefCell;
+
 use burn::tensor::Tensor;
 use loops::convolution as direct;
+use loops::winograd;
 
-use super::{numbers, tensor};
+use super::{lend, numbers, tensor};
 
 /// Numbers of an unfolded piece of an image: as many as stay in the caches.
 const PIECE: usize = 1 << 17;
 /// Whether convolutions are direct: in WebAssembly, where every kernel has the same instructions.
 const DIRECT: bool = cfg!(target_arch = "wasm32");
 
+thread_local! {
+    /// What the last convolution worked in, for the next: a few megabytes at most.
+    static ROOM: RefCell<Vec<[f32; 4]>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A convolution, or a product at every pixel for a kernel of size 1: `[outputs, inputs, kernel, kernel]` matrices, with
 /// rows and columns of zeros before and after.
 #[must_use]
 pub fn convolve(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, pad: (usize, usize)) -> Tensor<4> {
-    if DIRECT { convolve_direct(x, weight, bias, stride, pad) } else { unfolded(x, weight, bias, stride, pad) }
+    match (weight.dims()[2], stride, pad) {
+        (3, 1, (1, 1)) => convolve_winograd(x, weight, bias),
+        _ if DIRECT => convolve_direct(x, weight, bias, stride, pad),
+        _ => unfolded(x, weight, bias, stride, pad),
+    }
+}
+
+/// As products of tiles, a quarter as many.
+fn convolve_winograd(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32]) -> Tensor<4> {
+    let ([images, inputs, height, width], device) = (x.dims(), x.device());
+    let outputs = weight.dims()[0];
+    let sizes = winograd::Sizes { inputs, outputs, height, width };
+    let mut found = vec![0.0; images * outputs * height * width];
+    let mut room = ROOM.take();
+    winograd::convolve(&sizes, &lend(x), &lend(weight.clone()), bias, &mut room, &mut found);
+    ROOM.set(room);
+    tensor(found, [images, outputs, height, width], &device)
 }
 
 /// Where the numbers of padded images lie, so that every tap of a kernel is a shift: for each channel one plane for each
@@ -89,7 +113,7 @@ fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize
     let [outputs, _, kernel, _] = weight.dims();
     let layout = Layout::new([height, width], kernel, stride, pad);
     let places = layout.places(inputs);
-    let packed = direct::pack(&numbers(weight.clone()), places.len());
+    let packed = direct::pack(&lend(weight.clone()), places.len());
     let channels = outputs.next_multiple_of(direct::CHANNELS);
     let mut shifts = bias.to_vec();
     shifts.resize(channels, 0.0);
@@ -99,7 +123,7 @@ fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize
     let mut lines = vec![0.0; channels * length];
     let [rows, columns] = layout.result;
     let mut found = Vec::with_capacity(images * outputs * rows * columns);
-    for image in numbers(x).chunks_exact(inputs * height * width) {
+    for image in lend(x).chunks_exact(inputs * height * width) {
         layout.fill(image, &mut padded);
         direct::convolve(&padded, &places, &packed, &shifts, positions, &mut lines);
         for line in lines.chunks_exact(length).take(outputs) {
@@ -126,7 +150,7 @@ fn unfolded(
     let (rows, columns) = (size(height), size(width));
     let taps = inputs * kernel * kernel;
     let at_once = (PIECE / (taps * columns).max(1)).clamp(1, rows);
-    let values = numbers(x);
+    let values = lend(x);
     let mut found = vec![0.0; images * outputs * rows * columns];
     let planes = values.chunks_exact(inputs * height * width).zip(found.chunks_exact_mut(outputs * rows * columns));
     for (image, result) in planes {

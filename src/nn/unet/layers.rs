@@ -60,7 +60,7 @@ impl<'a> Init<'a> {
                 Law::Fan => (0..count).map(|_| (bound * (2.0 * rng.uniform() - 1.0)) as f32).collect(),
                 Law::Normal => rng.normals(count),
             };
-            Tensor::from_data(TensorData::new(values, shape), device).set_require_grad(require_grad)
+            host::tensor(values, shape, device).set_require_grad(require_grad)
         };
         Param::uninitialized(ParamId::new(), init, self.device.clone(), true, Shape::from(shape))
     }

@@ -22,8 +22,10 @@ mod time;
 mod trace;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use thiserror::Error;
+
+use crate::nn::host;
 
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
 use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, activate, broadcast_add};
@@ -165,8 +167,8 @@ impl UNet {
         self.check(times, labels)?;
         let classes = self.config.classes;
         let features = time_features(times, self.config.channels, self.config.style);
-        let features = TensorData::new(features, [times.len(), self.config.channels]);
-        let hidden = self.time_embedding.linear_1.forward(Tensor::from_data(features, &self.device()));
+        let features = host::tensor(features, [times.len(), self.config.channels], &self.device());
+        let hidden = self.time_embedding.linear_1.forward(features);
         let mut embedding = self.time_embedding.linear_2.forward(activate(hidden));
         if let Some(table) = &self.class_embedding {
             let labels = if labels.is_empty() { &[None] } else { labels };

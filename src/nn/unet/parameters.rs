@@ -1,9 +1,10 @@
 //! The parameters of a network by name.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::UNet;
+use crate::nn::host;
 
 /// A parameter of a network.
 #[derive(Clone, Debug)]
@@ -117,10 +118,11 @@ where
         if self.error.is_some() {
             return param;
         }
-        let shape = param.lazy_shape().to_vec();
+        let shape = param.lazy_shape();
+        let shape: [usize; D] = std::array::from_fn(|index| shape[index]);
         match (self.source)(&self.path.join("."), &shape) {
             Ok(values) => {
-                let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
+                let tensor = host::tensor(values, shape, &param.lazy_device());
                 let id = param.id;
                 param.transform_for_load(tensor, id)
             }
