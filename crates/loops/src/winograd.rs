@@ -19,12 +19,15 @@ const TILES: usize = 4;
 /// Output channels multiplied at once, in fours.
 const HALVES: usize = 2;
 const OUTPUTS: usize = 4 * HALVES;
+/// Transformed tiles kept at a time, in fours of numbers: as many as stay in the caches.
+const PIECE: usize = 1 << 16;
+
 /// Numbers of four channels.
 type Numbers = [f32; 4];
-/// What is left free between the points of a block of tiles: without it they would share few places of the nearest cache.
-const GAP: usize = 4;
-/// Numbers of transformed tiles kept at a time, in fours: as many as stay in the caches.
-const PIECE: usize = 1 << 16;
+/// Four input channels of some tiles at the points.
+type Tiles<const T: usize> = [[Numbers; T]; POINTS];
+/// Four input channels of the kernels of [`OUTPUTS`] outputs at the points.
+type Kernels = [[[Numbers; HALVES]; 4]; POINTS];
 
 /// The points beside 0 and infinity are plus and minus these.
 const A: f32 = 0.75;
@@ -54,32 +57,6 @@ impl Sizes {
     /// Rows and columns of tiles.
     fn tiles(&self) -> [usize; 2] {
         [self.height.div_ceil(TILE), self.width.div_ceil(TILE)]
-    }
-}
-
-/// Where the tiles of a piece lie: blocks of [`TILES`] and then single ones, in each the points, in each the groups of
-/// four channels, in each the tiles.
-#[derive(Clone, Copy)]
-struct Places {
-    groups: usize,
-    /// Tiles in blocks.
-    blocked: usize,
-}
-
-impl Places {
-    /// From one point to the next in a block of so many tiles.
-    fn step(&self, tiles: usize) -> usize {
-        tiles * self.groups + GAP
-    }
-
-    /// Where a tile begins, and how far apart its points and its groups of channels are.
-    fn of(&self, tile: usize) -> [usize; 3] {
-        let (blocks, rest) = (tile.min(self.blocked) / TILES, tile.saturating_sub(self.blocked));
-        let block = blocks * POINTS * self.step(TILES);
-        if tile < self.blocked {
-            return [block + tile % TILES, self.step(TILES), TILES];
-        }
-        [block + rest * POINTS * self.step(1), self.step(1), 1]
     }
 }
 
@@ -134,11 +111,11 @@ fn output([m0, m1, m2, m3, m4, m5]: [Four; SIDE]) -> [Four; TILE] {
 /// Four neighbours in a line, zeros where it ends.
 #[inline(always)]
 fn neighbours(line: &[f32], column: usize) -> Four {
-    if let Some(found) = line[column..].first_chunk() {
+    if let Some(found) = line.get(column..column + 4).and_then(<[f32]>::first_chunk) {
         return four::load(found);
     }
     let mut found = [0.0; 4];
-    for (place, value) in found.iter_mut().zip(&line[column..]) {
+    for (place, value) in found.iter_mut().zip(line.iter().skip(column)) {
         *place = *value;
     }
     four::load(&found)
@@ -147,61 +124,56 @@ fn neighbours(line: &[f32], column: usize) -> Four {
 /// `image` has `[channels, height, width]` and up to four channels. `columns` gets what it is at the points of the rows of
 /// a line of tiles, `[points, columns, 4 channels]`, with a column of zeros before and after.
 #[inline(always)]
-fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Numbers], length: usize) {
-    let size = sizes.height * sizes.width;
-    let row = |channel: usize, row: usize| {
-        let row = (first + row).checked_sub(1).filter(|row| *row < sizes.height)?;
-        image.get(channel * size + row * sizes.width..channel * size + (row + 1) * sizes.width)
-    };
-    for start in (0..length - 2).step_by(4) {
+fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Numbers]) {
+    let mut rows = [[[].as_slice(); SIDE]; 4];
+    for (plane, rows) in image.chunks_exact(sizes.height * sizes.width).zip(&mut rows) {
+        let lines = plane.chunks_exact(sizes.width).skip(first.saturating_sub(1));
+        // Above the first line is none.
+        for (place, line) in rows[usize::from(first == 0)..].iter_mut().zip(lines) {
+            *place = line;
+        }
+    }
+    let length = columns.len() / SIDE;
+    for start in (0..length - 2).step_by(TILE) {
         let mut found = [[four::splat(0.0); 4]; SIDE];
-        for channel in 0..4 {
-            let mut x = [four::splat(0.0); SIDE];
-            for (index, x) in x.iter_mut().enumerate() {
-                if let Some(line) = row(channel, index) {
-                    *x = neighbours(line, start);
-                }
-            }
-            for (place, value) in found.iter_mut().zip(input(x)) {
+        for (channel, lines) in rows.iter().enumerate() {
+            for (place, value) in found.iter_mut().zip(input(lines.map(|line| neighbours(line, start)))) {
                 place[channel] = value;
             }
         }
-        for (point, found) in found.iter().enumerate() {
-            let places = &mut columns[point * length + start + 1..][..4];
-            for (place, value) in places.iter_mut().zip(four::transpose(*found)) {
-                *place = four::numbers(value);
+        for (found, columns) in found.into_iter().zip(columns.chunks_exact_mut(length)) {
+            if let Some(places) = columns[start + 1..].first_chunk_mut::<4>() {
+                *places = four::transpose(found).map(four::numbers);
             }
         }
     }
 }
 
-/// Transforms a line of tiles of four channels.
+/// Transforms one of `T` tiles of four channels.
 #[inline(always)]
-fn transform_line(columns: &[Numbers], length: usize, tile: usize, group: usize, places: Places, found: &mut [Numbers]) {
-    for index in 0..(length - 2) / TILE {
-        let [start, step, group_step] = places.of(tile + index);
-        let found = &mut found[start + group * group_step..];
-        for row in 0..SIDE {
-            let x = &columns[row * length + index * TILE..][..SIDE];
-            let mut values = [four::splat(0.0); SIDE];
-            for (value, x) in values.iter_mut().zip(x) {
-                *value = four::load(x);
-            }
-            for (column, value) in input(values).into_iter().enumerate() {
-                found[(row * SIDE + column) * step] = four::numbers(value);
-            }
+fn transform_columns<const T: usize>(columns: &[Numbers], start: usize, found: &mut Tiles<T>, tile: usize) {
+    let rows = found.as_chunks_mut::<SIDE>().0.iter_mut().zip(columns.chunks_exact(columns.len() / SIDE));
+    for (places, columns) in rows {
+        let Some(x) = columns[start..].first_chunk::<SIDE>() else { return };
+        let values = input([0, 1, 2, 3, 4, 5].map(|column| four::load(&x[column])));
+        for (place, value) in places.iter_mut().zip(values) {
+            place[tile] = four::numbers(value);
         }
     }
 }
 
-/// The kernels of up to [`OUTPUTS`] outputs at the points, `[points, channels, HALVES]`, the points `step` apart.
+/// The kernels of up to [`OUTPUTS`] outputs at the points.
 #[inline(always)]
-fn transform_kernels(weights: &[f32], inputs: usize, step: usize, found: &mut [Numbers]) {
+fn transform_kernels(weights: &[f32], inputs: usize, found: &mut [Kernels]) {
     const NONE: [f32; 9] = [0.0; 9];
     let weights = weights.as_chunks().0;
-    for channel in 0..inputs {
-        for half in 0..HALVES {
-            let of = |output: usize| weights.get((4 * half + output) * inputs + channel).unwrap_or(&NONE);
+    for (group, found) in found.iter_mut().enumerate() {
+        for part in 0..4 * HALVES {
+            let (channel, half) = (part / HALVES, part % HALVES);
+            let input = 4 * group + channel;
+            let of = |output: usize| -> &[f32; 9] {
+                if input < inputs { weights.get((4 * half + output) * inputs + input).unwrap_or(&NONE) } else { &NONE }
+            };
             let [a, b, c, d] = [of(0), of(1), of(2), of(3)];
             let taps = |start: usize| {
                 let of = |w: &[f32; 9]| four::load(&[w[start], w[start + 1], w[start + 2], w[start + 3]]);
@@ -210,9 +182,9 @@ fn transform_kernels(weights: &[f32], inputs: usize, step: usize, found: &mut [N
             let ([w0, w1, w2, w3], [w4, w5, w6, w7]) = (taps(0), taps(4));
             let w8 = four::load(&[a[8], b[8], c[8], d[8]]);
             let columns = [kernel([w0, w3, w6]), kernel([w1, w4, w7]), kernel([w2, w5, w8])];
-            for row in 0..SIDE {
-                for (column, value) in kernel(columns.map(|column| column[row])).into_iter().enumerate() {
-                    found[(row * SIDE + column) * step + channel * HALVES + half] = four::numbers(value);
+            for (row, places) in found.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
+                for (place, value) in places.iter_mut().zip(kernel(columns.map(|column| column[row]))) {
+                    place[channel][half] = four::numbers(value);
                 }
             }
         }
@@ -221,11 +193,12 @@ fn transform_kernels(weights: &[f32], inputs: usize, step: usize, found: &mut [N
 
 /// The sums over the channels for `T` tiles and [`OUTPUTS`] outputs at a point.
 #[inline(never)]
-fn multiply<const T: usize>(tiles: &[Numbers], kernels: &[Numbers], products: &mut [[Four; HALVES]; T]) {
+fn multiply<const T: usize>(tiles: &[Tiles<T>], kernels: &[Kernels], point: usize, products: &mut [[Four; HALVES]; T]) {
     let mut sums = [[four::splat(0.0); HALVES]; T];
-    for (x, w) in tiles.as_chunks::<T>().0.iter().zip(kernels.as_chunks::<{ 4 * HALVES }>().0) {
-        for channel in 0..4 {
-            let w = [four::load(&w[2 * channel]), four::load(&w[2 * channel + 1])];
+    for (x, w) in tiles.iter().zip(kernels) {
+        let x = &x[point];
+        for (channel, w) in w[point].iter().enumerate() {
+            let w = [four::load(&w[0]), four::load(&w[1])];
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = four::splat(x[channel]);
                 for (sum, w) in sums.iter_mut().zip(w) {
@@ -237,60 +210,61 @@ fn multiply<const T: usize>(tiles: &[Numbers], kernels: &[Numbers], products: &m
     *products = sums;
 }
 
-/// Where results go.
-struct Results<'a> {
-    sizes: &'a Sizes,
-    bias: &'a [f32],
-    /// The first output worked on.
-    output: usize,
-    out: &'a mut [f32],
+/// Where a tile's results go.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Of the first result of the first output.
+    start: usize,
+    /// Results that are in the image.
+    rows: usize,
+    columns: usize,
 }
 
-impl Results<'_> {
-    /// Puts four outputs of a tile into their places.
-    #[inline(always)]
-    fn put(&mut self, products: &[[Four; HALVES]], step: usize, half: usize, tile: usize) {
-        let Sizes { outputs, height, width, .. } = *self.sizes;
-        let [rows, columns] = self.sizes.tiles();
-        let (image, row, column) = (tile / (rows * columns), tile / columns % rows * TILE, tile % columns * TILE);
-        let mut down = [[four::splat(0.0); SIDE]; TILE];
-        for column in 0..SIDE {
-            let mut values = [four::splat(0.0); SIDE];
-            for (row, value) in values.iter_mut().enumerate() {
-                *value = products[(row * SIDE + column) * step][half];
-            }
-            for (down, value) in down.iter_mut().zip(output(values)) {
-                down[column] = value;
-            }
-        }
-        let first = self.output + 4 * half;
-        let shift = neighbours(self.bias, first.min(self.bias.len()));
-        for (index, values) in down.into_iter().enumerate().take(height - row) {
-            let lines = four::transpose(output(values).map(|value| four::add(value, shift)));
-            for (output, line) in lines.into_iter().enumerate().take(outputs.saturating_sub(first)) {
-                let start = ((image * outputs + first + output) * height + row + index) * width + column;
-                let place = &mut self.out[start..][..TILE.min(width - column)];
-                let line = four::numbers(line);
-                match place.first_chunk_mut() {
-                    Some(place) => *place = line,
-                    None => place.copy_from_slice(&line[..place.len()]),
+impl Place {
+    fn new(sizes: &Sizes, image: usize, tile: [usize; 2]) -> Self {
+        let [row, column] = tile.map(|index| index * TILE);
+        let start = (image * sizes.outputs * sizes.height + row) * sizes.width + column;
+        Self { start, rows: TILE.min(sizes.height - row), columns: TILE.min(sizes.width - column) }
+    }
+}
+
+/// Multiplies `T` tiles that lie together and puts the results of [`OUTPUTS`] outputs into their places.
+#[inline(always)]
+fn block<const T: usize>(
+    tiles: &[Numbers],
+    kernels: &[Kernels],
+    places: &[Place],
+    sizes: &Sizes,
+    bias: &[f32],
+    out: &mut [f32],
+) {
+    let tiles = tiles.as_chunks().0.as_chunks().0;
+    let mut products = [[[four::splat(0.0); HALVES]; T]; POINTS];
+    for (point, products) in products.iter_mut().enumerate() {
+        multiply::<T>(tiles, kernels, point, products);
+    }
+    let size = sizes.height * sizes.width;
+    for (tile, place) in places.iter().enumerate().take(T) {
+        for half in 0..HALVES.min(bias.len().div_ceil(4)) {
+            let mut down = [[four::splat(0.0); SIDE]; TILE];
+            for column in 0..SIDE {
+                let values = [0, 1, 2, 3, 4, 5].map(|row| products[row * SIDE + column][tile][half]);
+                for (down, value) in down.iter_mut().zip(output(values)) {
+                    down[column] = value;
                 }
             }
-        }
-    }
-
-    /// Multiplies `T` tiles that lie together and puts their results into their places.
-    #[inline(always)]
-    fn block<const T: usize>(&mut self, tiles: &[Numbers], step: usize, kernels: &[Numbers], first: usize) {
-        let groups = self.sizes.groups();
-        let mut products = [[[four::splat(0.0); HALVES]; T]; POINTS];
-        for (point, products) in products.iter_mut().enumerate() {
-            let kernels = &kernels[point * (4 * HALVES * groups + GAP)..][..4 * HALVES * groups];
-            multiply::<T>(&tiles[point * step..][..T * groups], kernels, products);
-        }
-        for tile in 0..T {
-            for half in 0..HALVES {
-                self.put(&products.as_flattened()[tile..], T, half, first + tile);
+            let shift = neighbours(bias, 4 * half);
+            for (row, values) in down.into_iter().enumerate().take(place.rows) {
+                let lines = four::transpose(output(values).map(|value| four::add(value, shift)));
+                for (output, line) in lines.into_iter().enumerate().take(bias.len() - 4 * half) {
+                    let start = place.start + (4 * half + output) * size + row * sizes.width;
+                    let out = &mut out[start..start + place.columns];
+                    let line = four::numbers(line);
+                    match out.first_chunk_mut() {
+                        Some(out) => *out = line,
+                        None => out.copy_from_slice(&line[..out.len()]),
+                    }
+                }
             }
         }
     }
@@ -300,46 +274,61 @@ impl Results<'_> {
 /// `[outputs, inputs, 3, 3]` and `[images, outputs, height, width]`. `room` is worked in.
 ///
 /// # Panics
-/// When `images`, `weights` or `out` is shorter than `sizes` say.
+/// When `weights`, `bias` or `out` is shorter than `sizes` say.
 #[inline(never)]
-pub fn convolve(sizes: &Sizes, images: &[f32], weights: &[f32], bias: &[f32], room: &mut Vec<Numbers>, out: &mut [f32]) {
+pub fn convolve(sizes: &Sizes, images: &[f32], weights: &[f32], bias: &[f32], room: &mut Vec<[f32; 4]>, out: &mut [f32]) {
     let Sizes { inputs, outputs, height, width } = *sizes;
     let (size, [rows, columns], groups) = (height * width, sizes.tiles(), sizes.groups());
     if inputs * outputs * size == 0 {
         return;
     }
-    let length = columns * TILE + 2;
-    let mut line = vec![[0.0; 4]; SIDE * length];
-    let kernels = POINTS * (4 * HALVES * groups + GAP);
+    let (weights, bias) = (&weights[..outputs * inputs * 9], &bias[..outputs]);
+    let mut line = vec![[0.0; 4]; SIDE * (columns * TILE + 2)];
     let lines = images.len() / (inputs * size) * rows;
     let together = (PIECE / (POINTS * groups * columns)).max(1);
+    let mut places = Vec::new();
     for first in (0..lines).step_by(together) {
-        let count = together.min(lines - first);
-        let places = Places { groups, blocked: count * columns / TILES * TILES };
-        let needed = kernels + places.of(count * columns)[0];
+        let lines = first..lines.min(first + together);
+        let count = lines.len() * columns;
+        // In fours, and the last up to three one by one.
+        let blocked = count / TILES * TILES;
+        let needed = groups * POINTS * (4 * HALVES + count);
         if room.len() < needed {
             room.resize(needed, [0.0; 4]);
         }
-        let (kernels, tiles) = room.split_at_mut(kernels);
-        for index in 0..count {
-            let (image, row) = ((first + index) / rows, (first + index) % rows);
-            let image = &images[image * inputs * size..][..inputs * size];
-            for (group, image) in image.chunks(4 * size).enumerate() {
-                transform_rows(image, sizes, row * TILE, &mut line, length);
-                transform_line(&line, length, index * columns, group, places, tiles);
+        let (kernels, tiles) = room[..needed].split_at_mut(groups * POINTS * 4 * HALVES);
+        let kernels = kernels.as_chunks_mut().0.as_chunks_mut().0.as_chunks_mut().0;
+        let (fours, ones) = tiles.split_at_mut(groups * POINTS * blocked);
+        places.clear();
+        for index in lines {
+            let (image, row) = (index / rows, index % rows);
+            for (group, image) in images[image * inputs * size..][..inputs * size].chunks(4 * size).enumerate() {
+                transform_rows(image, sizes, row * TILE, &mut line);
+                for column in 0..columns {
+                    let tile = places.len() + column;
+                    if tile < blocked {
+                        let tiles: &mut [Tiles<TILES>] = fours.as_chunks_mut().0.as_chunks_mut().0;
+                        let place = &mut tiles[tile / TILES * groups + group];
+                        transform_columns(&line, column * TILE, place, tile % TILES);
+                    } else {
+                        let tiles: &mut [Tiles<1>] = ones.as_chunks_mut().0.as_chunks_mut().0;
+                        let place = &mut tiles[(tile - blocked) * groups + group];
+                        transform_columns(&line, column * TILE, place, 0);
+                    }
+                }
             }
+            places.extend((0..columns).map(|column| Place::new(sizes, image, [row, column])));
         }
-        for (index, weights) in weights[..outputs * inputs * 9].chunks(OUTPUTS * inputs * 9).enumerate() {
-            kernels.fill([0.0; 4]);
-            transform_kernels(weights, inputs, kernels.len() / POINTS, kernels);
-            let mut results = Results { sizes, bias, output: index * OUTPUTS, out };
-            for tile in (0..places.blocked).step_by(TILES) {
-                let [start, step, _] = places.of(tile);
-                results.block::<TILES>(&tiles[start..], step, kernels, first * columns + tile);
+        let (in_fours, in_ones) = places.split_at(blocked);
+        let weights = weights.chunks(OUTPUTS * inputs * 9).zip(bias.chunks(OUTPUTS));
+        for (index, (weights, bias)) in weights.enumerate() {
+            transform_kernels(weights, inputs, kernels);
+            let out = &mut out[index * OUTPUTS * size..];
+            for (tiles, places) in fours.chunks_exact(groups * POINTS * TILES).zip(in_fours.chunks_exact(TILES)) {
+                block::<TILES>(tiles, kernels, places, sizes, bias, out);
             }
-            for tile in places.blocked..count * columns {
-                let [start, step, _] = places.of(tile);
-                results.block::<1>(&tiles[start..], step, kernels, first * columns + tile);
+            for (tiles, places) in ones.chunks_exact(groups * POINTS).zip(in_ones.chunks_exact(1)) {
+                block::<1>(tiles, kernels, places, sizes, bias, out);
             }
         }
     }
