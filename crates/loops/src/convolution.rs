@@ -68,3 +68,65 @@ pub fn convolve(input: &[f32], places: &[usize], weights: &[f32], bias: &[f32], 
         }
     }
 }
+
+/// `out[c][p] = bias[c] + sum over channels of weight[c][channel] input[channel][p]` for every pixel, with `weights` packed and
+/// `out` in rows of `pixels`. `bias` is filled up to a multiple of [`CHANNELS`].
+///
+/// # Panics
+/// When `input` is shorter than channels of `pixels`.
+#[inline(never)]
+pub fn multiply(input: &[f32], channels: usize, weights: &[f32], bias: &[f32], pixels: usize, out: &mut [f32]) {
+    let blocks = weights.chunks_exact(CHANNELS * channels.max(1)).zip(bias.chunks_exact(CHANNELS));
+    for ((weights, bias), out) in blocks.zip(out.chunks_mut(CHANNELS * pixels.max(1))) {
+        let mut start = 0;
+        while start < pixels {
+            // In an order that leaves no single group where there were four.
+            start += 4 * match (pixels - start) / 4 {
+                0 => multiply_groups::<1, false>(input, weights, bias, pixels, start, out),
+                1 => multiply_groups::<1, true>(input, weights, bias, pixels, start, out),
+                2 | 4 => multiply_groups::<2, true>(input, weights, bias, pixels, start, out),
+                _ => multiply_groups::<GROUPS, true>(input, weights, bias, pixels, start, out),
+            };
+        }
+    }
+}
+
+/// For `G` groups of four pixels that are all there, or for what is left. Says how many groups they were.
+#[inline(never)]
+fn multiply_groups<const G: usize, const FULL: bool>(
+    input: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    pixels: usize,
+    start: usize,
+    out: &mut [f32],
+) -> usize {
+    let mut sums = [[four::splat(0.0); G]; CHANNELS];
+    for (sums, bias) in sums.iter_mut().zip(bias) {
+        *sums = [four::splat(*bias); G];
+    }
+    let mut at = start;
+    for weights in weights.as_chunks::<CHANNELS>().0 {
+        let mut x = [four::splat(0.0); G];
+        if FULL {
+            for (x, line) in x.iter_mut().zip(input[at..at + 4 * G].as_chunks().0) {
+                *x = four::load(line);
+            }
+        } else {
+            x = [four::load_from(&input[..at - start + pixels], at); G];
+        }
+        at += pixels;
+        for (sums, weight) in sums.iter_mut().zip(weights) {
+            let weight = four::splat(*weight);
+            for (sum, x) in sums.iter_mut().zip(&x) {
+                *sum = four::add(*sum, four::multiply(weight, *x));
+            }
+        }
+    }
+    for (line, sums) in out.chunks_exact_mut(pixels).zip(sums) {
+        for (places, sum) in line[start..pixels.min(start + 4 * G)].chunks_mut(4).zip(sums) {
+            four::store_into(places, sum);
+        }
+    }
+    G
+}

@@ -81,3 +81,26 @@ pub use kind::{Four, add, load, multiply, numbers, splat, subtract, transpose};
 pub fn scale(x: Four, k: f32) -> Four {
     multiply(x, splat(k))
 }
+
+/// Four neighbours in a line, zeros where it ends.
+#[inline(always)]
+pub fn load_from(line: &[f32], start: usize) -> Four {
+    if let Some(found) = line.get(start..start + 4).and_then(<[f32]>::first_chunk) {
+        return load(found);
+    }
+    let mut found = [0.0; 4];
+    for (place, value) in found.iter_mut().zip(line.iter().skip(start)) {
+        *place = *value;
+    }
+    load(&found)
+}
+
+/// Into up to four places.
+#[inline(always)]
+pub fn store_into(places: &mut [f32], x: Four) {
+    let x = numbers(x);
+    match places.first_chunk_mut() {
+        Some(places) => *places = x,
+        None => places.copy_from_slice(&x[..places.len()]),
+    }
+}

@@ -108,19 +108,6 @@ fn output([m0, m1, m2, m3, m4, m5]: [Four; SIDE]) -> [Four; TILE] {
     ]
 }
 
-/// Four neighbours in a line, zeros where it ends.
-#[inline(always)]
-fn neighbours(line: &[f32], column: usize) -> Four {
-    if let Some(found) = line.get(column..column + 4).and_then(<[f32]>::first_chunk) {
-        return four::load(found);
-    }
-    let mut found = [0.0; 4];
-    for (place, value) in found.iter_mut().zip(line.iter().skip(column)) {
-        *place = *value;
-    }
-    four::load(&found)
-}
-
 /// `image` has `[channels, height, width]` and up to four channels. `columns` gets what it is at the points of the rows of
 /// a line of tiles, `[points, columns, 4 channels]`, with a column of zeros before and after.
 #[inline(always)]
@@ -137,7 +124,7 @@ fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Num
     for start in (0..length - 2).step_by(TILE) {
         let mut found = [[four::splat(0.0); 4]; SIDE];
         for (channel, lines) in rows.iter().enumerate() {
-            for (place, value) in found.iter_mut().zip(input(lines.map(|line| neighbours(line, start)))) {
+            for (place, value) in found.iter_mut().zip(input(lines.map(|line| four::load_from(line, start)))) {
                 place[channel] = value;
             }
         }
@@ -253,17 +240,12 @@ fn block<const T: usize>(
                     down[column] = value;
                 }
             }
-            let shift = neighbours(bias, 4 * half);
+            let shift = four::load_from(bias, 4 * half);
             for (row, values) in down.into_iter().enumerate().take(place.rows) {
                 let lines = four::transpose(output(values).map(|value| four::add(value, shift)));
                 for (output, line) in lines.into_iter().enumerate().take(bias.len() - 4 * half) {
                     let start = place.start + (4 * half + output) * size + row * sizes.width;
-                    let out = &mut out[start..start + place.columns];
-                    let line = four::numbers(line);
-                    match out.first_chunk_mut() {
-                        Some(out) => *out = line,
-                        None => out.copy_from_slice(&line[..out.len()]),
-                    }
+                    four::store_into(&mut out[start..start + place.columns], line);
                 }
             }
         }

@@ -24,6 +24,7 @@ thread_local! {
 pub fn convolve(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, pad: (usize, usize)) -> Tensor<4> {
     match (weight.dims()[2], stride, pad) {
         (3, 1, (1, 1)) => convolve_winograd(x, weight, bias),
+        (1, 1, (0, 0)) if DIRECT => multiply_pixels(x, weight, bias),
         _ if DIRECT => convolve_direct(x, weight, bias, stride, pad),
         _ => unfolded(x, weight, bias, stride, pad),
     }
@@ -38,6 +39,22 @@ fn convolve_winograd(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32]) -> Tensor<4
     let mut room = ROOM.take();
     winograd::convolve(&sizes, &lend(x), &lend(weight.clone()), bias, &mut room, &mut found);
     ROOM.set(room);
+    tensor(found, [images, outputs, height, width], &device)
+}
+
+/// As a product at every pixel.
+fn multiply_pixels(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32]) -> Tensor<4> {
+    let ([images, inputs, height, width], device) = (x.dims(), x.device());
+    let outputs = weight.dims()[0];
+    let packed = direct::pack(&lend(weight.clone()), inputs);
+    let mut shifts = bias.to_vec();
+    shifts.resize(outputs.next_multiple_of(direct::CHANNELS), 0.0);
+    let pixels = height * width;
+    let mut found = vec![0.0; images * outputs * pixels];
+    let places = found.chunks_exact_mut((outputs * pixels).max(1));
+    for (image, place) in lend(x).chunks_exact((inputs * pixels).max(1)).zip(places) {
+        direct::multiply(image, inputs, &packed, &shifts, pixels, place);
+    }
     tensor(found, [images, outputs, height, width], &device)
 }
 
