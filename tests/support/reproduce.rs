@@ -1,6 +1,9 @@
-//! What a link promises bit for bit, as digests: the random numbers of its seed, the initial weights, the first batches.
+//! What a link promises bit for bit, as digests: the random numbers of its seed, the initial weights, the first batches;
+//! and the sums of convolutions, whose instructions are written out for each machine.
 //! The golden digests were written by the native build; the tests compare them there and in a browser.
 
+use loops::convolution;
+use loops::winograd::{self, Sizes};
 use scorefield::diffusion::Schedule;
 use scorefield::engine::batch::Batches;
 use scorefield::lab::{DatasetId, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
@@ -47,6 +50,21 @@ fn batches(config: &RunConfig) -> Digest {
     let batches = Batches::new(config).expect("a run with data");
     let parts = (0..3).map(|step| batches.batch(step));
     Digest::singles(&parts.flat_map(|b| [b.inputs, b.targets, b.weights].concat()).collect::<Vec<_>>())
+}
+
+/// Results of the kernels for convolutions, of sizes that leave blocks unfilled.
+fn convolutions() -> [(&'static str, Vec<f32>); 2] {
+    let mut rng = Rng::new(5, Stream::Test, 0);
+    let sizes = Sizes { inputs: 6, outputs: 10, height: 9, width: 22 };
+    let pixels = sizes.height * sizes.width;
+    let (images, bias) = (rng.normals(2 * sizes.inputs * pixels), rng.normals(12));
+    let weights = rng.normals(9 * sizes.inputs * sizes.outputs);
+    let mut tiles = vec![0.0; 2 * sizes.outputs * pixels];
+    winograd::convolve(&sizes, &images, &weights, &bias, &mut Vec::new(), &mut tiles);
+    let mut products = vec![0.0; sizes.outputs * pixels];
+    let packed = convolution::pack(&weights[..sizes.inputs * sizes.outputs], sizes.inputs);
+    convolution::multiply(&images, sizes.inputs, &packed, &bias, pixels, &mut products);
+    [("convolutions", tiles), ("products at every pixel", products)]
 }
 
 /// One line a digest: what it is of, and sixteen hexadecimal digits.
@@ -96,6 +114,9 @@ pub fn digests() -> String {
             format!("batches of weighting {}", weighting.id()),
             batches(&RunConfig { weighting, ..RunConfig::default() }),
         );
+    }
+    for (name, values) in convolutions() {
+        add(name.to_owned(), Digest::singles(&values));
     }
     lines.concat()
 }

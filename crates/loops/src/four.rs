@@ -3,10 +3,10 @@
 
 #[cfg(target_arch = "wasm32")]
 mod kind {
-    use core::arch::wasm32::{f32x4_extract_lane, i32x4_shuffle, v128, v128_load};
     pub use core::arch::wasm32::{
         f32x4_add as add, f32x4_mul as multiply, f32x4_splat as splat, f32x4_sub as subtract, v128 as Four,
     };
+    use core::arch::wasm32::{f32x4_extract_lane, i32x4_shuffle, v128, v128_load};
 
     #[allow(unsafe_code)]
     #[inline(always)]

@@ -110,7 +110,7 @@ fn output([m0, m1, m2, m3, m4, m5]: [Four; SIDE]) -> [Four; TILE] {
 
 /// `image` has `[channels, height, width]` and up to four channels. `columns` gets what it is at the points of the rows of
 /// a line of tiles, `[points, columns, 4 channels]`, with a column of zeros before and after.
-#[inline(always)]
+#[inline(never)]
 fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Numbers]) {
     let mut rows = [[[].as_slice(); SIDE]; 4];
     for (plane, rows) in image.chunks_exact(sizes.height * sizes.width).zip(&mut rows) {
@@ -137,7 +137,7 @@ fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Num
 }
 
 /// Transforms one of `T` tiles of four channels.
-#[inline(always)]
+#[inline(never)]
 fn transform_columns<const T: usize>(columns: &[Numbers], start: usize, found: &mut Tiles<T>, tile: usize) {
     let rows = found.as_chunks_mut::<SIDE>().0.iter_mut().zip(columns.chunks_exact(columns.len() / SIDE));
     for (places, columns) in rows {
@@ -150,7 +150,7 @@ fn transform_columns<const T: usize>(columns: &[Numbers], start: usize, found: &
 }
 
 /// The kernels of up to [`OUTPUTS`] outputs at the points.
-#[inline(always)]
+#[inline(never)]
 fn transform_kernels(weights: &[f32], inputs: usize, found: &mut [Kernels]) {
     const NONE: [f32; 9] = [0.0; 9];
     let weights = weights.as_chunks().0;
@@ -162,17 +162,16 @@ fn transform_kernels(weights: &[f32], inputs: usize, found: &mut [Kernels]) {
                 if input < inputs { weights.get((4 * half + output) * inputs + input).unwrap_or(&NONE) } else { &NONE }
             };
             let [a, b, c, d] = [of(0), of(1), of(2), of(3)];
-            let taps = |start: usize| {
-                let of = |w: &[f32; 9]| four::load(&[w[start], w[start + 1], w[start + 2], w[start + 3]]);
-                four::transpose([of(a), of(b), of(c), of(d)])
-            };
-            let ([w0, w1, w2, w3], [w4, w5, w6, w7]) = (taps(0), taps(4));
+            let taps = |of: fn(&[f32; 9]) -> &[f32; 4]| four::transpose([a, b, c, d].map(|w| four::load(of(w))));
+            let [w0, w1, w2, w3] = taps(|[a @ .., _, _, _, _, _]| a);
+            let [w4, w5, w6, w7] = taps(|[_, _, _, _, a @ .., _]| a);
             let w8 = four::load(&[a[8], b[8], c[8], d[8]]);
             let columns = [kernel([w0, w3, w6]), kernel([w1, w4, w7]), kernel([w2, w5, w8])];
-            for (row, places) in found.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
-                for (place, value) in places.iter_mut().zip(kernel(columns.map(|column| column[row]))) {
-                    place[channel][half] = four::numbers(value);
-                }
+            // Written out, for the compiler makes a loop of a loop.
+            let row = |row: usize| kernel([columns[0][row], columns[1][row], columns[2][row]]);
+            let values = [row(0), row(1), row(2), row(3), row(4), row(5)];
+            for (place, value) in found.iter_mut().zip(values.as_flattened()) {
+                place[channel][half] = four::numbers(*value);
             }
         }
     }
@@ -216,7 +215,7 @@ impl Place {
 }
 
 /// Multiplies `T` tiles that lie together and puts the results of [`OUTPUTS`] outputs into their places.
-#[inline(always)]
+#[inline(never)]
 fn block<const T: usize>(
     tiles: &[Numbers],
     kernels: &[Kernels],
@@ -258,7 +257,14 @@ fn block<const T: usize>(
 /// # Panics
 /// When `weights`, `bias` or `out` is shorter than `sizes` say.
 #[inline(never)]
-pub fn convolve(sizes: &Sizes, images: &[f32], weights: &[f32], bias: &[f32], room: &mut Vec<[f32; 4]>, out: &mut [f32]) {
+pub fn convolve(
+    sizes: &Sizes,
+    images: &[f32],
+    weights: &[f32],
+    bias: &[f32],
+    room: &mut Vec<[f32; 4]>,
+    out: &mut [f32],
+) {
     let Sizes { inputs, outputs, height, width } = *sizes;
     let (size, [rows, columns], groups) = (height * width, sizes.tiles(), sizes.groups());
     if inputs * outputs * size == 0 {

@@ -232,28 +232,129 @@ mod tests {
     use super::*;
     use crate::rng::{Rng, Stream};
 
+    /// Sizes: channels that fill no block, images smaller than a tile, odd sides, more tiles than are kept at a time.
+    const SIZES: [[usize; 5]; 9] = [
+        [2, 3, 5, 7, 6],
+        [1, 1, 1, 1, 1],
+        [3, 4, 4, 4, 4],
+        [2, 5, 9, 2, 3],
+        [1, 2, 2, 32, 32],
+        [1, 64, 12, 16, 16],
+        [40, 33, 8, 8, 8],
+        [1, 3, 3, 1, 70],
+        [2, 40, 17, 9, 13],
+    ];
+
+    struct Case {
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        bias: Vec<f32>,
+    }
+
+    impl Case {
+        fn new([images, inputs, outputs, height, width]: [usize; 5], kernel: usize) -> Self {
+            let device = Device::flex();
+            let mut rng = Rng::new(3, Stream::Test, inputs as u32);
+            let mut normal = |shape: [usize; 4]| tensor(rng.normals(shape.iter().product()), shape, &device);
+            let (x, weight) = (normal([images, inputs, height, width]), normal([outputs, inputs, kernel, kernel]));
+            Self { x, weight, bias: (0..outputs).map(|i| i as f32).collect() }
+        }
+
+        /// By the definition, in double precision.
+        fn plain(&self, stride: usize, (before, after): (usize, usize)) -> Vec<f64> {
+            let ([images, inputs, height, width], [outputs, _, kernel, _]) = (self.x.dims(), self.weight.dims());
+            let (x, weight) = (lend(self.x.clone()), lend(self.weight.clone()));
+            let size = |length: usize| (length + before + after - kernel) / stride + 1;
+            let mut found = Vec::new();
+            for place in 0..images * outputs * size(height) * size(width) {
+                let (row, column) = (place / size(width) % size(height) * stride, place % size(width) * stride);
+                let plane = place / (size(width) * size(height));
+                let (image, output) = (plane / outputs, plane % outputs);
+                let mut sum = f64::from(self.bias[output]);
+                for tap in 0..inputs * kernel * kernel {
+                    let (input, y, x_) = (tap / (kernel * kernel), tap / kernel % kernel + row, tap % kernel + column);
+                    if (before..height + before).contains(&y) && (before..width + before).contains(&x_) {
+                        let at = ((image * inputs + input) * height + y - before) * width + x_ - before;
+                        sum += f64::from(weight[output * inputs * kernel * kernel + tap]) * f64::from(x[at]);
+                    }
+                }
+                found.push(sum);
+            }
+            found
+        }
+    }
+
+    /// The largest error, for the root mean square of what is expected.
+    fn error(found: Tensor<4>, expected: &[f64]) -> f64 {
+        let found = numbers(found);
+        assert_eq!(found.len(), expected.len());
+        let scale = (expected.iter().map(|v| v * v).sum::<f64>() / expected.len() as f64).sqrt();
+        found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max) / scale
+    }
+
     #[test]
-    fn direct_convolutions_are_products_with_unfolded_images() {
-        let device = Device::flex();
-        let mut rng = Rng::new(3, Stream::Test, 0);
-        let mut normal = |shape: [usize; 4]| tensor(rng.normals(shape.iter().product()), shape, &device);
-        // Channels that fill no block, images smaller than one, odd sides, both paddings of halvings.
-        for (inputs, outputs, height, width, kernel, stride, pad) in [
-            (3, 5, 7, 6, 3, 1, (1, 1)),
-            (2, 4, 1, 1, 3, 1, (1, 1)),
-            (4, 3, 8, 8, 3, 2, (0, 1)),
-            (1, 6, 9, 5, 3, 2, (1, 1)),
-            (5, 8, 4, 4, 1, 1, (0, 0)),
-            (2, 2, 32, 32, 3, 1, (1, 1)),
-        ] {
-            let (x, weight) = (normal([2, inputs, height, width]), normal([outputs, inputs, kernel, kernel]));
-            let bias: Vec<f32> = (0..outputs).map(|i| i as f32).collect();
-            let direct = convolve_direct(x.clone(), &weight, &bias, stride, pad);
-            let product = unfolded(x, &weight, &bias, stride, pad);
-            assert_eq!(direct.dims(), product.dims());
-            for (a, b) in numbers(direct).into_iter().zip(numbers(product)) {
-                // Sums of at most 45 products of the order 1.
-                assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{a} and {b}");
+    fn products_of_tiles_are_the_convolution() {
+        for sizes in SIZES {
+            let case = Case::new(sizes, 3);
+            let error = error(convolve_winograd(case.x.clone(), &case.weight, &case.bias), &case.plain(1, (1, 1)));
+            // Sums of up to 576 products: a plain sum is off by 6e-8 times the root of their number, 1.5e-6; here each
+            // number is weighed at 36 points, which makes that some four times as much, and the largest of many errors
+            // is some four times an average one.
+            assert!(error < 2.5e-5, "{sizes:?}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn direct_and_unfolded_convolutions_are_the_convolution() {
+        for (kernel, stride, pad) in [(3, 1, (1, 1)), (3, 2, (0, 1)), (3, 2, (1, 1)), (1, 1, (0, 0))] {
+            for sizes in SIZES.into_iter().filter(|[_, _, _, height, width]| height.min(width) + pad.1 >= kernel) {
+                let case = Case::new(sizes, kernel);
+                let expected = case.plain(stride, pad);
+                let (x, weight, bias) = (case.x.clone(), &case.weight, &case.bias);
+                let direct = error(convolve_direct(x.clone(), weight, bias, stride, pad), &expected);
+                let product = error(unfolded(x.clone(), weight, bias, stride, pad), &expected);
+                let pixels = if kernel == 1 { error(multiply_pixels(x, weight, bias), &expected) } else { 0.0 };
+                // The same with no points.
+                let found = [direct, product, pixels];
+                assert!(found.iter().all(|error| *error < 6e-6), "{sizes:?}, {kernel}, {stride}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_is_the_same_alone_and_among_others_to_the_last_bit() {
+        for sizes in SIZES {
+            let [images, ..] = sizes;
+            for (kernel, convolve) in [
+                (3, convolve_winograd as fn(Tensor<4>, &Tensor<4>, &[f32]) -> Tensor<4>),
+                (1, multiply_pixels),
+                (3, |x, weight, bias| convolve_direct(x, weight, bias, 1, (1, 1))),
+            ] {
+                let case = Case::new(sizes, kernel);
+                let together = convolve(case.x.clone(), &case.weight, &case.bias);
+                let last = convolve(super::super::part(&case.x, images - 1, images), &case.weight, &case.bias);
+                let bits = |x: Tensor<4>| numbers(x).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(super::super::part(&together, images - 1, images)), bits(last), "{sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_in_its_image_and_its_output() {
+        let sizes = [3, 5, 9, 4, 4];
+        for bad in [f32::NAN, f32::INFINITY, f32::MAX] {
+            let case = Case::new(sizes, 3);
+            let (mut x, mut weight) = (numbers(case.x.clone()), numbers(case.weight.clone()));
+            // In the second of three images, all three of which are multiplied together, and in the third of nine outputs.
+            x[5 * 16 + 3] = bad;
+            weight[2 * 5 * 9 + 4] = bad;
+            let device = Device::flex();
+            let (x, weight) = (tensor(x, case.x.dims(), &device), tensor(weight, case.weight.dims(), &device));
+            let found = numbers(convolve_winograd(x, &weight, &case.bias));
+            let clean = numbers(convolve_winograd(case.x.clone(), &case.weight, &case.bias));
+            for (plane, (found, clean)) in found.chunks(16).zip(clean.chunks(16)).enumerate() {
+                let touched = plane / 9 == 1 || plane % 9 == 2;
+                assert_eq!(found != clean, touched, "{bad}: image {}, output {}", plane / 9, plane % 9);
             }
         }
     }
