@@ -232,16 +232,16 @@ fn block<const T: usize>(
     let size = sizes.height * sizes.width;
     for (tile, place) in places.iter().enumerate().take(T) {
         for half in 0..HALVES.min(bias.len().div_ceil(4)) {
-            let mut down = [[four::splat(0.0); SIDE]; TILE];
-            for column in 0..SIDE {
-                let values = [0, 1, 2, 3, 4, 5].map(|row| products[row * SIDE + column][tile][half]);
-                for (down, value) in down.iter_mut().zip(output(values)) {
-                    down[column] = value;
-                }
-            }
+            // Written out, for the compiler makes loops of loops.
+            let value = |row: usize, column: usize| products[row * SIDE + column][tile][half];
+            let down =
+                |c: usize| output([value(0, c), value(1, c), value(2, c), value(3, c), value(4, c), value(5, c)]);
+            let columns = [down(0), down(1), down(2), down(3), down(4), down(5)];
+            let across = |row: usize| output(columns.map(|column| column[row]));
+            let values = [across(0), across(1), across(2), across(3)];
             let shift = four::load_from(bias, 4 * half);
-            for (row, values) in down.into_iter().enumerate().take(place.rows) {
-                let lines = four::transpose(output(values).map(|value| four::add(value, shift)));
+            for (row, values) in values.into_iter().enumerate().take(place.rows) {
+                let lines = four::transpose(values.map(|value| four::add(value, shift)));
                 for (output, line) in lines.into_iter().enumerate().take(bias.len() - 4 * half) {
                     let start = place.start + (4 * half + output) * size + row * sizes.width;
                     four::store_into(&mut out[start..start + place.columns], line);
