@@ -16,8 +16,8 @@ pub struct Cost {
 
 /// Copies of its input that a layer may make.
 const COPIES: u64 = 6;
-/// What products of matrices take for themselves, whatever their size.
-const BUFFERS: u64 = 1 << 20;
+/// What products of matrices and convolutions keep to work in, whatever their size.
+const BUFFERS: u64 = 4 << 20;
 
 impl Cost {
     fn layer(&mut self, inputs: usize, outputs: usize, kernel: u64, pixels: u64) {
