@@ -88,7 +88,8 @@ fn keys_from_tables() -> BTreeSet<String> {
         for figure in study.figures {
             keys.insert(format!("figure.{}.{}", study.id, figure.key));
             let axes = [&figure.x, &figure.y];
-            keys.extend(axes.iter().flat_map(|a| a.names.iter().chain([&a.key])).map(|key| format!("plot.{key}")));
+            let words = axes.iter().flat_map(|a| a.names.iter().chain([&a.key])).filter(|key| !key.is_empty());
+            keys.extend(words.map(|key| format!("plot.{key}")));
             keys.extend(figure.layers.iter().map(|layer| format!("plot.{}", layer.key)));
         }
         for claim in study.claims {
