@@ -163,3 +163,11 @@ fn the_list_of_failures_is_complete() {
         }
     }
 }
+
+#[test]
+fn persian_numbers_have_persian_digits_and_names_keep_their_own() {
+    let persian = |text: &str| Language::Persian.digits(text);
+    assert_eq!(persian("20 گام، 0.25 ± 1.5e-6."), "۲۰ گام، ۰٫۲۵ ± ۱٫۵e-۶.");
+    assert_eq!(persian("DPM-Solver++(2M) · 20 · int8"), "DPM-Solver++(2M) · ۲۰ · int8");
+    assert_eq!(Language::English.digits("20 steps"), "20 steps");
+}

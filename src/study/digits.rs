@@ -102,7 +102,8 @@ mod work {
         let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, -1.0, 1.0];
         for y in 0..height {
             numbers.extend((0..width).map(|x| {
-                let ([column, left], [row, above]) = ([x / (SIDE + 1), x % (SIDE + 1)], [y / (SIDE + 1), y % (SIDE + 1)]);
+                let ([column, left], [row, above]) =
+                    ([x / (SIDE + 1), x % (SIDE + 1)], [y / (SIDE + 1), y % (SIDE + 1)]);
                 // Digits count their rows from the top.
                 let pixel = |digit: &[f32]| f64::from(digit[(SIDE - 1 - above) * SIDE + left]).max(-1.0);
                 let found = if left.max(above) < SIDE { digit(column, row) } else { None };

@@ -78,7 +78,8 @@ mod work {
     use crate::rng::Stream;
     use crate::study::Desk;
     use crate::study::tools::{
-        at_most, cosine, denoising, flat, mean_error, median_error, middle_mean, points, squares, three_modes, truths, units,
+        at_most, cosine, denoising, flat, mean_error, median_error, middle_mean, points, squares, three_modes, truths,
+        units,
     };
 
     /// Points behind a divergence.
