@@ -58,10 +58,9 @@ pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[must_use]
 pub fn lend<const D: usize>(tensor: Tensor<D>) -> Lent {
     #[cfg(feature = "cpu")]
-    if is_host(&tensor.device()) {
-        return memory::lend(tensor);
-    }
-    numbers(tensor).into()
+    return if is_host(&tensor.device()) { memory::lend(tensor) } else { Lent::Numbers(numbers(tensor)) };
+    #[cfg(not(feature = "cpu"))]
+    numbers(tensor)
 }
 
 /// A tensor of these numbers.

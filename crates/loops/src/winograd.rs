@@ -249,7 +249,7 @@ fn block<const T: usize>(
     }
     let size = sizes.height * sizes.width;
     for (tile, place) in places.iter().enumerate().take(T) {
-        for half in 0..HALVES.min(bias.len().div_ceil(4)) {
+        for (half, bias) in bias.chunks(4).enumerate().take(HALVES) {
             // Written out, for the compiler makes loops of loops.
             let value = |row: usize, column: usize| products[row * SIDE + column][tile][half];
             let down =
@@ -257,10 +257,10 @@ fn block<const T: usize>(
             let columns = [down(0), down(1), down(2), down(3), down(4), down(5)];
             let across = |row: usize| output(columns.map(|column| column[row]));
             let values = [across(0), across(1), across(2), across(3)];
-            let shift = four::load_from(bias, 4 * half);
+            let shift = four::load_from(bias, 0);
             for (row, values) in values.into_iter().enumerate().take(place.rows) {
                 let lines = four::transpose(values.map(|value| four::add(value, shift)));
-                for (output, line) in lines.into_iter().enumerate().take(bias.len() - 4 * half) {
+                for (output, line) in lines.into_iter().enumerate().take(bias.len()) {
                     let start = place.start + (4 * half + output) * size + row * sizes.width;
                     four::store_into(&mut out[start..start + place.columns], line);
                 }

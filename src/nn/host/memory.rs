@@ -16,12 +16,6 @@ pub enum Lent {
     Numbers(Vec<f32>),
 }
 
-impl From<Vec<f32>> for Lent {
-    fn from(numbers: Vec<f32>) -> Self {
-        Self::Numbers(numbers)
-    }
-}
-
 impl Deref for Lent {
     type Target = [f32];
 
