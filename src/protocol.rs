@@ -87,7 +87,8 @@ pub enum Command {
         /// The run.
         config: RunConfig,
     },
-    /// Holds the current run after the step in progress.
+    /// Holds the current run after the step in progress. Of images, whose steps can be long, the step in progress is
+    /// given up and done anew afterwards.
     Pause,
     /// Goes on with it.
     Resume,

@@ -39,6 +39,36 @@ pub enum ImageCommand {
         /// How many.
         images: u32,
     },
+    /// Keeps at most so many cores busy with images from now on: with two or more, a worker on the CPU has others
+    /// evaluate for it. Without this command it takes all that there are.
+    Cores {
+        /// How many.
+        most: u32,
+    },
+    /// Takes the shape of a network, to evaluate it for another worker; [`ImageCommand::Numbers`] follow. What was taken
+    /// before is forgotten. There is no answer but [`Event::Failed`](super::Event::Failed).
+    Lend {
+        /// The shape as JSON.
+        network: String,
+    },
+    /// Takes the numbers of the next parameter of that network, last dimension first.
+    Numbers {
+        /// The numbers.
+        numbers: Floats,
+    },
+    /// Evaluates that network, once all its numbers are there: [`ImageEvent::Evaluated`].
+    Evaluate {
+        /// Repeated in the answer.
+        ask: u32,
+        /// One image as the network wants it, channels before pixels.
+        image: Floats,
+        /// Its height and width.
+        side: u32,
+        /// The time in the network's own units.
+        time: f64,
+        /// The class, if it is told one.
+        class: Option<u32>,
+    },
 }
 
 /// Where weights are.
@@ -109,6 +139,20 @@ pub enum ImageEvent {
         run: RunId,
         /// How many.
         images: u32,
+    },
+    /// How many workers evaluate the images of a run from now on; before the first of these it is one.
+    Crew {
+        /// The run.
+        run: RunId,
+        /// How many.
+        workers: u32,
+    },
+    /// What a network that was lent says of an image.
+    Evaluated {
+        /// As asked.
+        ask: u32,
+        /// Its output, channels before pixels.
+        output: Floats,
     },
     /// How far a run is, between frames; at most 5 a second.
     Progress {
@@ -330,6 +374,10 @@ pub struct BenchmarkRow {
     pub evaluations: u32,
     /// Images a second with 20 evaluations each.
     pub images_per_second: f64,
+    /// Workers that evaluated the same images together; 0 when one had to do it alone.
+    pub workers: u32,
+    /// Median time that they took, in milliseconds; 0 without them.
+    pub together_ms: f64,
 }
 
 /// The list of the sets that the page ships, `weights/index.json`.

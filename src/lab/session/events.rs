@@ -39,7 +39,10 @@ impl Session {
             | Event::Paused { run }
             | Event::Resumed { run }
             | Event::Images(
-                ImageEvent::Frame { run, .. } | ImageEvent::Progress { run, .. } | ImageEvent::Batch { run, .. },
+                ImageEvent::Frame { run, .. }
+                | ImageEvent::Progress { run, .. }
+                | ImageEvent::Batch { run, .. }
+                | ImageEvent::Crew { run, .. },
             ) => Some(*run),
             Event::Done { run, .. } if self.ended_image_work(*run) => return true,
             Event::Done { run, .. } => Some(*run),

@@ -1,0 +1,304 @@
+//! Further workers that evaluate images for the one that samples.
+//!
+//! A page without cross-origin isolation has no shared memory, so every worker holds the network for itself, and images
+//! go to and fro as messages: 12 KB for a network that computes some milliseconds on them at least. Each is evaluated
+//! alone, as one worker evaluates it, and so has the same bits whoever does it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+use burn::tensor::Tensor;
+
+use super::model::ImageModel;
+use crate::engine::inbox::{Inbox, Member, Port, Waiting, calls_away};
+use crate::nn::host;
+use crate::nn::unet::Cost;
+use crate::protocol::images::{ImageCommand, ImageEvent};
+use crate::protocol::{Command, Event, Floats};
+use crate::wire;
+
+/// Most workers: beyond that the memory they share is the limit.
+const MOST: usize = 8;
+/// Most bytes that all of them may hold.
+const MOST_BYTES: u64 = 512 << 20;
+/// And of the machine's memory, where that is known, at most one part in so many.
+const SHARE: u64 = 8;
+/// Bytes that a worker takes before it holds anything.
+const PROGRAM: u64 = 16 << 20;
+/// How long an answer is waited for, in milliseconds: this and so many times the longest so far.
+const PATIENCE_MS: f64 = 10_000.0;
+const PATIENCE: f64 = 10.0;
+
+/// How many workers there is memory for, each with a network of so many bytes and room to evaluate it.
+#[must_use]
+pub fn room(weights: u64, cost: &Cost, memory: Option<u64>) -> usize {
+    let bytes = memory.map_or(MOST_BYTES, |memory| MOST_BYTES.min(memory / SHARE));
+    (bytes / (weights + cost.bytes + PROGRAM)).min(MOST as u64) as usize
+}
+
+/// Evaluations to be made, of one image each.
+pub struct Asks {
+    /// How many images.
+    pub count: usize,
+    /// All of them, one after the other.
+    pub images: Vec<f32>,
+    /// The time in the network's own units.
+    pub time: f64,
+    /// Of which image, told which class.
+    pub each: Vec<(usize, Option<usize>)>,
+}
+
+/// Those who were hired, kept for the next run.
+#[derive(Default)]
+pub struct Crew {
+    hands: Vec<Hand>,
+    /// Most cores to keep busy, if somebody limits them.
+    pub cores: Option<u32>,
+    /// How many there can be, since one failed.
+    left: Option<usize>,
+    /// Asks so far: their names.
+    asked: u32,
+    longest_ms: f64,
+    alarm: Option<Waiting<'static, ()>>,
+    /// Whether nobody has said anything since the last alarm.
+    silent: bool,
+}
+
+struct Hand {
+    member: Box<dyn Member>,
+    state: State,
+    /// When it was given what it does.
+    since: f64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// It has not said yet that it is there.
+    Starting,
+    /// It is told the network: its shape first, then its parameters. This comes next.
+    Learning(usize),
+    /// It has nothing to do.
+    Free,
+    /// It evaluates what has this name.
+    Busy(u32),
+}
+
+/// What is done of an evaluation of several images.
+struct Work {
+    /// Name of the first ask.
+    first: u32,
+    answers: Vec<Option<Vec<f32>>>,
+    /// Asks that nobody works on, the next one last.
+    open: Vec<usize>,
+    /// Numbers of an answer.
+    length: usize,
+}
+
+impl Work {
+    /// Which ask has this name; those of earlier evaluations are none.
+    fn place(&self, name: u32) -> Option<usize> {
+        let place = name.wrapping_sub(self.first) as usize;
+        (place < self.answers.len()).then_some(place)
+    }
+
+    /// What this one works on goes to somebody else.
+    fn reopen(&mut self, hand: &Hand) {
+        if let State::Busy(name) = hand.state {
+            self.open.extend(self.place(name));
+        }
+    }
+}
+
+impl Crew {
+    /// Lets everybody go.
+    pub fn dismiss(&mut self) {
+        self.hands.clear();
+        self.left = None;
+    }
+
+    /// Whether anybody is hired.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        !self.hands.is_empty()
+    }
+
+    /// How many know the network.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.hands.iter().filter(|hand| matches!(hand.state, State::Free | State::Busy(_))).count()
+    }
+
+    /// Hires as many as evaluations can be made at a time, as far as cores and memory go.
+    pub fn hire<P: Port>(&mut self, evaluations: usize, model: &ImageModel, port: &P) {
+        let cores = self.cores.map_or(MOST, |cores| cores as usize).min(port.cores());
+        let room = room(model.summary.held_bytes as u64, &model.config().cost(model.side), port.memory());
+        let most = cores.min(room);
+        // One alone does no more than who hires it.
+        let most = if most < 2 { 0 } else { most };
+        self.hands.truncate(most);
+        let wanted = most.min(evaluations).min(self.left.unwrap_or(MOST));
+        while self.hands.len() < wanted {
+            let Some(member) = port.hire() else { return self.left = Some(self.hands.len()) };
+            self.hands.push(Hand { member, state: State::Starting, since: 0.0 });
+        }
+    }
+
+    /// Has those who are there evaluate: the answer to each ask, nothing where nobody gave one; `None` when a command
+    /// calls this worker away. Who does not answer or makes no sense is let go. Without asks it waits until everybody is
+    /// there.
+    ///
+    /// `tell` is told how many answers and how many workers there are each time that something has changed.
+    pub async fn evaluate<P: Port>(
+        &mut self,
+        model: &ImageModel,
+        asks: &Asks,
+        inbox: &mut Inbox<'_, P>,
+        mut tell: impl FnMut(&mut P, usize, usize),
+    ) -> Option<Vec<Option<Vec<f32>>>> {
+        let count = asks.each.len();
+        let mut work = Work {
+            first: self.asked,
+            answers: vec![None; count],
+            open: (0..count).rev().collect(),
+            length: model.config().output_channels() * model.side * model.side,
+        };
+        self.asked = self.asked.wrapping_add(count as u32);
+        self.silent = false;
+        let mut values = Vec::new();
+        loop {
+            while let Poll::Ready(Some((place, event))) = self.poll(&mut Context::from_waker(Waker::noop())) {
+                self.take(place, event, &mut work, inbox.port.now_ms());
+            }
+            while self.teach(model, &mut values) {
+                inbox.breathe().await;
+                if inbox.is_called_away() {
+                    return None;
+                }
+            }
+            self.give(model, asks, &mut work, inbox.port.now_ms());
+            tell(inbox.port, work.answers.iter().flatten().count(), self.workers());
+            if !self.hands.iter().any(|hand| is_awaited(hand, &work)) {
+                return Some(work.answers);
+            }
+            if self.alarm.is_none() {
+                self.alarm = Some(inbox.port.after((PATIENCE_MS + PATIENCE * self.longest_ms) as u32));
+            }
+            let held = inbox.held;
+            let arrival = poll_fn(|context| self.poll(context));
+            match inbox.unless(|command| calls_away(command, held), arrival).await? {
+                Some((place, event)) => self.take(place, event, &mut work, inbox.port.now_ms()),
+                None => self.alarmed(&mut work),
+            }
+        }
+    }
+
+    /// What is heard next, and of whom; nothing when it is time to look whether anything is.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Option<Event>)>> {
+        for (place, hand) in self.hands.iter_mut().enumerate() {
+            if let Poll::Ready(event) = hand.member.poll_event(context) {
+                return Poll::Ready(Some((place, event)));
+            }
+        }
+        match &mut self.alarm {
+            Some(alarm) => alarm.as_mut().poll(context).map(|()| None),
+            None => Poll::Pending,
+        }
+    }
+
+    fn take(&mut self, place: usize, event: Option<Event>, work: &mut Work, now: f64) {
+        self.silent = false;
+        let hand = &mut self.hands[place];
+        match (event, hand.state) {
+            (Some(Event::Ready { .. }), State::Starting) => hand.state = State::Learning(0),
+            (Some(Event::Images(ImageEvent::Evaluated { ask, output })), State::Busy(name))
+                if ask == name && output.0.len() == work.length =>
+            {
+                self.longest_ms = self.longest_ms.max(now - hand.since);
+                hand.state = State::Free;
+                // What belongs to an evaluation that was given up is nobody's.
+                if let Some(place) = work.place(name) {
+                    work.answers[place] = Some(output.0);
+                }
+            }
+            _ => {
+                work.reopen(hand);
+                self.hands.remove(place);
+                self.left = Some(self.hands.len());
+            }
+        }
+    }
+
+    /// Lets those go of whom nothing was heard from one alarm to the next.
+    fn alarmed(&mut self, work: &mut Work) {
+        self.alarm = None;
+        if std::mem::replace(&mut self.silent, true) {
+            self.hands.retain(|hand| {
+                let late = is_awaited(hand, work);
+                if late {
+                    work.reopen(hand);
+                }
+                !late
+            });
+            self.left = Some(self.hands.len());
+        }
+    }
+
+    /// Tells those who do not know the network what comes next. Says whether there was anybody.
+    fn teach(&mut self, model: &ImageModel, values: &mut Vec<Tensor<1>>) -> bool {
+        let learns = |hand: &Hand| if let State::Learning(step) = hand.state { Some(step) } else { None };
+        let Some(step) = self.hands.iter().filter_map(learns).min() else { return false };
+        if values.is_empty() {
+            *values = model.network.values();
+        }
+        let command = match step.checked_sub(1).and_then(|parameter| values.get(parameter)) {
+            Some(value) => ImageCommand::Numbers { numbers: Floats(host::numbers(value.clone())) },
+            None => ImageCommand::Lend { network: serde_json::to_string(model.config()).unwrap_or_default() },
+        };
+        // Nothing else is in a command than what can be written; and an empty message would only be refused.
+        let message = wire::encode(&Command::Images(command)).unwrap_or_default();
+        self.hands.retain_mut(|hand| {
+            if hand.state != State::Learning(step) {
+                return true;
+            }
+            hand.state = if step < values.len() { State::Learning(step + 1) } else { State::Free };
+            hand.member.post(&message)
+        });
+        true
+    }
+
+    /// Gives those who are free something to do.
+    fn give(&mut self, model: &ImageModel, asks: &Asks, work: &mut Work, now: f64) {
+        let size = asks.images.len() / asks.count.max(1);
+        self.hands.retain_mut(|hand| {
+            if hand.state != State::Free {
+                return true;
+            }
+            let Some(place) = work.open.pop() else { return true };
+            let (image, class) = asks.each[place];
+            let name = work.first.wrapping_add(place as u32);
+            let command = ImageCommand::Evaluate {
+                ask: name,
+                image: Floats(asks.images[image * size..(image + 1) * size].to_vec()),
+                side: model.side as u32,
+                time: asks.time,
+                class: class.map(|class| class as u32),
+            };
+            let message = wire::encode(&Command::Images(command)).unwrap_or_default();
+            (hand.state, hand.since) = (State::Busy(name), now);
+            let sent = hand.member.post(&message);
+            if !sent {
+                work.reopen(hand);
+            }
+            sent
+        });
+    }
+}
+
+/// Whether the work needs something of this one: an answer or, where there are no asks, that it is there.
+fn is_awaited(hand: &Hand, work: &Work) -> bool {
+    match hand.state {
+        State::Starting => work.answers.is_empty(),
+        State::Busy(name) => work.place(name).is_some(),
+        State::Learning(_) | State::Free => false,
+    }
+}
