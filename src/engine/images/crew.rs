@@ -232,13 +232,21 @@ impl Crew {
     fn alarmed(&mut self, work: &mut Work) {
         self.alarm = None;
         if std::mem::replace(&mut self.silent, true) {
-            self.hands.retain(|hand| {
+            self.keep(|hand| {
                 let late = is_awaited(hand, work);
                 if late {
                     work.reopen(hand);
                 }
                 !late
             });
+        }
+    }
+
+    /// Lets those go who fail this; nobody comes in their place.
+    fn keep(&mut self, passes: impl FnMut(&mut Hand) -> bool) {
+        let before = self.hands.len();
+        self.hands.retain_mut(passes);
+        if self.hands.len() < before {
             self.left = Some(self.hands.len());
         }
     }
@@ -256,7 +264,7 @@ impl Crew {
         };
         // Nothing else is in a command than what can be written; and an empty message would only be refused.
         let message = wire::encode(&Command::Images(command)).unwrap_or_default();
-        self.hands.retain_mut(|hand| {
+        self.keep(|hand| {
             if hand.state != State::Learning(step) {
                 return true;
             }
@@ -269,7 +277,7 @@ impl Crew {
     /// Gives those who are free something to do.
     fn give(&mut self, model: &ImageModel, asks: &Asks, work: &mut Work, now: f64) {
         let size = asks.images.len() / asks.count.max(1);
-        self.hands.retain_mut(|hand| {
+        self.keep(|hand| {
             if hand.state != State::Free {
                 return true;
             }

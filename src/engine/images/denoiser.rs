@@ -246,7 +246,8 @@ impl<W: Watch> ImageDenoiser<'_, W> {
             class => vec![class],
         };
         let told: Vec<Vec<Option<usize>>> = (done..images).map(told).collect();
-        let each = told.iter().enumerate().flat_map(|(image, classes)| classes.iter().map(move |class| (image, *class)));
+        let each =
+            told.iter().enumerate().flat_map(|(image, classes)| classes.iter().map(move |class| (image, *class)));
         let each: Vec<(usize, Option<usize>)> = each.collect();
         if self.pace.gpu || each.len() < 2 || !self.watch.has_others(self.model, each.len()) {
             return Ok(Vec::new());

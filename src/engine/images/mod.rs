@@ -20,8 +20,8 @@ mod pictures;
 mod run;
 pub mod self_test;
 
-pub use denoiser::{ImageDenoiser, Pace, Stopped, Watch};
 pub use crew::{Asks, Crew};
+pub use denoiser::{ImageDenoiser, Pace, Stopped, Watch};
 pub use error::ImageError;
 pub use model::{Conventions, ImageModel};
 pub use noise::{starting_noise, step_noise};
