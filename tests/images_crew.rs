@@ -22,7 +22,7 @@ use scorefield::lab::{ClassId, DeviceWish, Experiment, ExperimentId, RunConfig, 
 use scorefield::nn::checkpoint::Precision;
 use scorefield::nn::unet::{Cost, UNetConfig};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, ImageFrame, WeightsSource};
-use scorefield::protocol::{Command, Event, FailureKind, Floats, RunId};
+use scorefield::protocol::{Command, Event, FailureKind, Floats, Order, RunId};
 
 const LOAD: RunId = RunId(1);
 const RUN: RunId = RunId(2);
@@ -53,7 +53,7 @@ impl Watch for Shared<'_, '_> {
     }
     async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, _: u64) -> Option<Vec<Option<Vec<f32>>>> {
         let most = &mut self.workers;
-        self.crew.evaluate(model, asks, self.inbox, |_, _, workers| *most = workers.max(*most)).await
+        self.crew.evaluate(model, asks, self.inbox, &mut |_, _, workers| *most = workers.max(*most)).await
     }
 }
 
@@ -404,39 +404,39 @@ fn a_benchmark_times_batches_by_those_who_are_there_too() {
 fn what_makes_no_sense_is_refused_and_the_worker_goes_on() {
     let mut page = Page::open();
     page.settle();
-    let refused = |page: &mut Page, command: ImageCommand| {
-        page.post(Command::Images(command));
+    let refused = |page: &mut Page, command: Order| {
+        page.post(Command::Crew(command));
         let events = page.settle();
         matches!(&events[..], [Event::Failed { run: None, failure }] if failure.kind == FailureKind::Internal)
     };
-    let evaluate = |numbers: usize, side: u32, class| ImageCommand::Evaluate {
+    let evaluate = |numbers: usize, side: u32, class| Order::Evaluate {
         ask: 7,
         image: Floats(vec![0.5; numbers]),
         side,
         time: 400.0,
         class,
     };
-    let numbers = |count: usize| ImageCommand::Numbers { numbers: Floats(vec![0.1; count]) };
+    let numbers = |count: usize| Order::Numbers { numbers: Floats(vec![0.1; count]) };
     assert!(refused(&mut page, evaluate(192, 8, None)));
     assert!(refused(&mut page, numbers(3)));
-    assert!(refused(&mut page, ImageCommand::Lend { network: "{".into() }));
-    assert!(refused(&mut page, ImageCommand::Lend { network: r#"{"channels": 0}"#.into() }));
+    assert!(refused(&mut page, Order::Lend { network: "{".into() }));
+    assert!(refused(&mut page, Order::Lend { network: r#"{"channels": 0}"#.into() }));
     let network = set::tiny();
-    let lend = || ImageCommand::Lend { network: serde_json::to_string(&network).unwrap() };
-    page.post(Command::Images(lend()));
+    let lend = || Order::Lend { network: serde_json::to_string(&network).unwrap() };
+    page.post(Command::Crew(lend()));
     assert!(refused(&mut page, numbers(3)), "the first parameter has more");
-    page.post(Command::Images(lend()));
+    page.post(Command::Crew(lend()));
     for parameter in network.init(0, &cpu().device).unwrap().parameters() {
         assert_eq!(page.settle(), []);
-        page.post(Command::Images(numbers(parameter.count())));
+        page.post(Command::Crew(numbers(parameter.count())));
     }
     for (count, side, class) in
         [(192, 0, None), (191, 8, None), (27, 3, None), (192, 8, Some(10)), (192, u32::MAX, None)]
     {
         assert!(refused(&mut page, evaluate(count, side, class)), "{count} {side} {class:?}");
     }
-    page.post(Command::Images(evaluate(192, 8, Some(9))));
+    page.post(Command::Crew(evaluate(192, 8, Some(9))));
     let events = page.settle();
-    let [Event::Images(ImageEvent::Evaluated { ask: 7, output })] = &events[..] else { panic!("{events:?}") };
+    let [Event::Evaluated { ask: 7, output }] = &events[..] else { panic!("{events:?}") };
     assert!(output.0.len() == 192 && output.0.iter().all(|number| number.is_finite()));
 }

@@ -64,7 +64,7 @@ pub async fn serve(port: &mut impl Port, opened: Opened) {
 
 async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: Command) {
     let images = matches!(&command, Command::Sample { config, .. } if config.experiment == ExperimentId::Images);
-    if ends_a_run(&command) && !images && !matches!(command, Command::Images(_) | Command::Stop) {
+    if ends_a_run(&command) && !images && !matches!(command, Command::Images(_) | Command::Crew(_) | Command::Stop) {
         // The visitor has turned to something else: nobody waits for images in memory meanwhile.
         engine.crew.dismiss();
     }
@@ -83,6 +83,10 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
             sample_images(engine, inbox, run, config).await;
         }
         Command::Images(command) => obey_images(engine, inbox, command).await,
+        Command::Crew(order) => match lent::obey(&mut engine.lent, order, &engine.opened).await {
+            Ok(answer) => answer.into_iter().for_each(|answer| inbox.port.send(answer)),
+            Err(error) => fail(inbox, None, &error),
+        },
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
             Err(error) => fail(inbox, Some(run), &error),
@@ -136,12 +140,6 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
         ImageCommand::Load { run, source } => return load_images(engine, inbox, run, source).await,
         ImageCommand::Limit { images } => return engine.most_images = Some(images),
         ImageCommand::Cores { most } => return engine.crew.cores = Some(most),
-        command @ (ImageCommand::Lend { .. } | ImageCommand::Numbers { .. } | ImageCommand::Evaluate { .. }) => {
-            return match lent::obey(&mut engine.lent, command, &engine.opened).await {
-                Ok(answer) => answer.into_iter().for_each(|answer| inbox.port.send(Event::Images(answer))),
-                Err(error) => fail(inbox, None, &error),
-            };
-        }
         ImageCommand::SelfTest { run } => {
             let report = self_test::self_test(&engine.opened, inbox).await;
             let told = report.map(|report| {

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use crate::protocol::crew::Heard;
 use crate::protocol::{Command, Event, ImageCommand};
 
 /// How long work goes on without looking at the port, in milliseconds.
@@ -27,10 +28,10 @@ pub trait Download {
 
 /// Another worker of this program, hired to work for this one. Dropping it dismisses it.
 pub trait Member {
-    /// Posts a command, as [`crate::wire`] writes it. Says whether it could be sent.
+    /// Posts a [`crate::protocol::crew::Said`], as [`crate::wire`] writes it. Says whether it could be sent.
     fn post(&mut self, message: &[u8]) -> bool;
     /// What it reports next; `None` when it died or is not understood. One that never answers is pending for ever.
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>>;
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>>;
 }
 
 /// What the engine needs of the outside: messages, time, and a way to let the outside run.
@@ -194,13 +195,14 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Inspect { .. }
             | Command::Load { .. }
             | Command::Images(_)
+            | Command::Crew(_)
     )
 }
 
 /// Whether a long step is given up for this command; a run that is held cannot be held once more.
 #[must_use]
 pub fn calls_away(command: &Command, held: bool) -> bool {
-    ends_a_run(command) || (!held && *command == Command::Pause)
+    ends_a_run(command) || (!held && matches!(command, Command::Pause))
 }
 
 /// Whether this command ends a load of weights for images.

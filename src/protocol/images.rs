@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, DeviceInfo, Floats, RunId};
 
+/// Most workers that evaluate images together: beyond that the memory they share is the limit.
+pub const MOST_WORKERS: u32 = 8;
+
 /// What the page asks for about images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ImageCommand {
@@ -44,30 +47,6 @@ pub enum ImageCommand {
     Cores {
         /// How many.
         most: u32,
-    },
-    /// Takes the shape of a network, to evaluate it for another worker; [`ImageCommand::Numbers`] follow. What was taken
-    /// before is forgotten. There is no answer but [`Event::Failed`](super::Event::Failed).
-    Lend {
-        /// The shape as JSON.
-        network: String,
-    },
-    /// Takes the numbers of the next parameter of that network, last dimension first.
-    Numbers {
-        /// The numbers.
-        numbers: Floats,
-    },
-    /// Evaluates that network, once all its numbers are there: [`ImageEvent::Evaluated`].
-    Evaluate {
-        /// Repeated in the answer.
-        ask: u32,
-        /// One image as the network wants it, channels before pixels.
-        image: Floats,
-        /// Its height and width.
-        side: u32,
-        /// The time in the network's own units.
-        time: f64,
-        /// The class, if it is told one.
-        class: Option<u32>,
     },
 }
 
@@ -146,13 +125,6 @@ pub enum ImageEvent {
         run: RunId,
         /// How many.
         workers: u32,
-    },
-    /// What a network that was lent says of an image.
-    Evaluated {
-        /// As asked.
-        ask: u32,
-        /// Its output, channels before pixels.
-        output: Floats,
     },
     /// How far a run is, between frames; at most 5 a second.
     Progress {

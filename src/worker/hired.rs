@@ -14,14 +14,14 @@ use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use super::port::{Mailbox, deliver, poll_letter, scope};
 use crate::engine::inbox::Member;
-use crate::protocol::Event;
+use crate::protocol::crew::Heard;
 use crate::wire;
 
 /// A worker of ours. It ends when dropped.
 pub struct Hired {
     worker: Worker,
     /// What it reported; nothing where it could not be understood, or died.
-    letters: Rc<RefCell<Mailbox<Option<Event>>>>,
+    letters: Rc<RefCell<Mailbox<Option<Heard>>>>,
     heard: Closure<dyn FnMut(MessageEvent)>,
 }
 
@@ -59,7 +59,7 @@ impl Member for Hired {
         self.worker.post_message_with_transfer(&message, &Array::of1(&message.buffer())).is_ok()
     }
 
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
         poll_letter(&self.letters, context)
     }
 }

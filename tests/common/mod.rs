@@ -13,8 +13,8 @@ use scorefield::diffusion::now;
 use scorefield::engine::inbox::{Member, Waiting};
 use scorefield::engine::{Download, Fetching, Opened, Port, open, serve};
 use scorefield::lab::{DeviceWish, RunConfig};
-use scorefield::protocol::images::ImageEvent;
-use scorefield::protocol::{Command, Event, Floats};
+use scorefield::protocol::crew::Heard;
+use scorefield::protocol::{Command, Event};
 use scorefield::wire;
 
 /// A worker's port, and what the page does with it.
@@ -86,7 +86,7 @@ impl Member for Hired {
         self.habit != Habit::Deaf(self.staff.answers.borrow()[self.number])
     }
 
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
         let answered = self.staff.answers.borrow()[self.number];
         if self.habit == Habit::Asleep {
             return Poll::Pending;
@@ -96,20 +96,19 @@ impl Member for Hired {
         if events.is_empty() {
             return Poll::Pending;
         }
-        let event = events.remove(0);
-        let Event::Images(ImageEvent::Evaluated { ask, output: Floats(mut output) }) = event else {
-            return Poll::Ready(Some(event));
-        };
-        match self.habit {
-            Habit::Dies(after) if after == answered => return Poll::Ready(None),
-            Habit::FallsSilent(after) if after == answered => {
-                self.habit = Habit::Asleep;
-                return Poll::Pending;
+        let mut heard = wire::decode(&wire::encode(&events.remove(0)).expect("an event can be sent")).ok();
+        if let Some(Heard::Evaluated { output, .. }) = &mut heard {
+            match self.habit {
+                Habit::Dies(after) if after == answered => return Poll::Ready(None),
+                Habit::FallsSilent(after) if after == answered => {
+                    self.habit = Habit::Asleep;
+                    return Poll::Pending;
+                }
+                Habit::Rambles(after) if after == answered => drop(output.0.pop()),
+                _ => self.staff.answers.borrow_mut()[self.number] += 1,
             }
-            Habit::Rambles(after) if after == answered => drop(output.pop()),
-            _ => self.staff.answers.borrow_mut()[self.number] += 1,
         }
-        Poll::Ready(Some(Event::Images(ImageEvent::Evaluated { ask, output: Floats(output) })))
+        Poll::Ready(heard)
     }
 }
 

@@ -112,7 +112,7 @@ async fn together<P: Port>(
     let count = row.batch as usize;
     crew.hire(count, model, inbox.port);
     let mut asks = Asks { count, images: Vec::new(), time: TIME, each: Vec::new() };
-    crew.evaluate(model, &asks, inbox, |_, _, _| {}).await?;
+    crew.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
     if crew.workers() == 0 {
         return Some(());
     }
@@ -121,7 +121,7 @@ async fn together<P: Port>(
     let mut times = Times::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
         let begin = inbox.port.now_ms();
-        let answers = crew.evaluate(model, &asks, inbox, |_, _, _| {}).await?;
+        let answers = crew.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
         if answers.iter().any(Option::is_none) {
             return Some(());
         }

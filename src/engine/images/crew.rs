@@ -7,18 +7,15 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use burn::tensor::Tensor;
-
 use super::model::ImageModel;
 use crate::engine::inbox::{Inbox, Member, Port, Waiting, calls_away};
-use crate::nn::host;
 use crate::nn::unet::Cost;
-use crate::protocol::images::{ImageCommand, ImageEvent};
-use crate::protocol::{Command, Event, Floats};
+use crate::protocol::Floats;
+use crate::protocol::crew::{Heard, Order, Said};
+use crate::protocol::images::MOST_WORKERS;
 use crate::wire;
 
-/// Most workers: beyond that the memory they share is the limit.
-const MOST: usize = 8;
+const MOST: usize = MOST_WORKERS as usize;
 /// Most bytes that all of them may hold.
 const MOST_BYTES: u64 = 512 << 20;
 /// And of the machine's memory, where that is known, at most one part in so many.
@@ -56,6 +53,8 @@ pub struct Crew {
     pub cores: Option<u32>,
     /// How many there can be, since one failed.
     left: Option<usize>,
+    /// Parameters of the network.
+    parameters: usize,
     /// Asks so far: their names.
     asked: u32,
     longest_ms: f64,
@@ -148,55 +147,57 @@ impl Crew {
     /// there.
     ///
     /// `tell` is told how many answers and how many workers there are each time that something has changed.
-    pub async fn evaluate<P: Port>(
-        &mut self,
-        model: &ImageModel,
-        asks: &Asks,
-        inbox: &mut Inbox<'_, P>,
-        mut tell: impl FnMut(&mut P, usize, usize),
-    ) -> Option<Vec<Option<Vec<f32>>>> {
-        let count = asks.each.len();
-        let mut work = Work {
-            first: self.asked,
-            answers: vec![None; count],
-            open: (0..count).rev().collect(),
-            length: model.config().output_channels() * model.side * model.side,
-        };
-        self.asked = self.asked.wrapping_add(count as u32);
-        self.silent = false;
-        let mut values = Vec::new();
-        loop {
-            while let Poll::Ready(Some((place, event))) = self.poll(&mut Context::from_waker(Waker::noop())) {
-                self.take(place, event, &mut work, inbox.port.now_ms());
-            }
-            while self.teach(model, &mut values) {
-                inbox.breathe().await;
-                if inbox.is_called_away() {
-                    return None;
+    // Boxed, with one type for what is told: there are several callers, and it would be there for each of them.
+    pub fn evaluate<'a, P: Port>(
+        &'a mut self,
+        model: &'a ImageModel,
+        asks: &'a Asks,
+        inbox: &'a mut Inbox<'_, P>,
+        tell: &'a mut dyn FnMut(&mut P, usize, usize),
+    ) -> Waiting<'a, Option<Vec<Option<Vec<f32>>>>> {
+        Box::pin(async move {
+            let count = asks.each.len();
+            let mut work = Work {
+                first: self.asked,
+                answers: vec![None; count],
+                open: (0..count).rev().collect(),
+                length: model.config().output_channels() * model.side * model.side,
+            };
+            self.asked = self.asked.wrapping_add(count as u32);
+            self.silent = false;
+            loop {
+                while let Poll::Ready(Some((place, heard))) = self.poll(&mut Context::from_waker(Waker::noop())) {
+                    self.take(place, heard, &mut work, inbox.port.now_ms());
+                }
+                while self.teach(model) {
+                    inbox.breathe().await;
+                    if inbox.is_called_away() {
+                        return None;
+                    }
+                }
+                self.give(model, asks, &mut work, inbox.port.now_ms());
+                tell(inbox.port, work.answers.iter().flatten().count(), self.workers());
+                if !self.hands.iter().any(|hand| is_awaited(hand, &work)) {
+                    return Some(work.answers);
+                }
+                if self.alarm.is_none() {
+                    self.alarm = Some(inbox.port.after((PATIENCE_MS + PATIENCE * self.longest_ms) as u32));
+                }
+                let held = inbox.held;
+                let arrival = poll_fn(|context| self.poll(context));
+                match inbox.unless(|command| calls_away(command, held), arrival).await? {
+                    Some((place, heard)) => self.take(place, heard, &mut work, inbox.port.now_ms()),
+                    None => self.alarmed(&mut work),
                 }
             }
-            self.give(model, asks, &mut work, inbox.port.now_ms());
-            tell(inbox.port, work.answers.iter().flatten().count(), self.workers());
-            if !self.hands.iter().any(|hand| is_awaited(hand, &work)) {
-                return Some(work.answers);
-            }
-            if self.alarm.is_none() {
-                self.alarm = Some(inbox.port.after((PATIENCE_MS + PATIENCE * self.longest_ms) as u32));
-            }
-            let held = inbox.held;
-            let arrival = poll_fn(|context| self.poll(context));
-            match inbox.unless(|command| calls_away(command, held), arrival).await? {
-                Some((place, event)) => self.take(place, event, &mut work, inbox.port.now_ms()),
-                None => self.alarmed(&mut work),
-            }
-        }
+        })
     }
 
     /// What is heard next, and of whom; nothing when it is time to look whether anything is.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Option<Event>)>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Option<Heard>)>> {
         for (place, hand) in self.hands.iter_mut().enumerate() {
-            if let Poll::Ready(event) = hand.member.poll_event(context) {
-                return Poll::Ready(Some((place, event)));
+            if let Poll::Ready(heard) = hand.member.poll_heard(context) {
+                return Poll::Ready(Some((place, heard)));
             }
         }
         match &mut self.alarm {
@@ -205,12 +206,12 @@ impl Crew {
         }
     }
 
-    fn take(&mut self, place: usize, event: Option<Event>, work: &mut Work, now: f64) {
+    fn take(&mut self, place: usize, heard: Option<Heard>, work: &mut Work, now: f64) {
         self.silent = false;
         let hand = &mut self.hands[place];
-        match (event, hand.state) {
-            (Some(Event::Ready { .. }), State::Starting) => hand.state = State::Learning(0),
-            (Some(Event::Images(ImageEvent::Evaluated { ask, output })), State::Busy(name))
+        match (heard, hand.state) {
+            (Some(Heard::Ready { .. }), State::Starting) => hand.state = State::Learning(0),
+            (Some(Heard::Evaluated { ask, output }), State::Busy(name))
                 if ask == name && output.0.len() == work.length =>
             {
                 self.longest_ms = self.longest_ms.max(now - hand.since);
@@ -252,23 +253,24 @@ impl Crew {
     }
 
     /// Tells those who do not know the network what comes next. Says whether there was anybody.
-    fn teach(&mut self, model: &ImageModel, values: &mut Vec<Tensor<1>>) -> bool {
+    fn teach(&mut self, model: &ImageModel) -> bool {
         let learns = |hand: &Hand| if let State::Learning(step) = hand.state { Some(step) } else { None };
         let Some(step) = self.hands.iter().filter_map(learns).min() else { return false };
-        if values.is_empty() {
-            *values = model.network.values();
+        if step == 0 {
+            self.parameters = model.network.parameters().len();
         }
-        let command = match step.checked_sub(1).and_then(|parameter| values.get(parameter)) {
-            Some(value) => ImageCommand::Numbers { numbers: Floats(host::numbers(value.clone())) },
-            None => ImageCommand::Lend { network: serde_json::to_string(model.config()).unwrap_or_default() },
+        let order = match step.checked_sub(1) {
+            // What cannot be read is too short, and refused.
+            Some(place) => Order::Numbers { numbers: Floats(model.network.parameter(place).unwrap_or_default()) },
+            None => Order::Lend { network: serde_json::to_string(model.config()).unwrap_or_default() },
         };
-        // Nothing else is in a command than what can be written; and an empty message would only be refused.
-        let message = wire::encode(&Command::Images(command)).unwrap_or_default();
+        let message = written(order);
+        let last = step == self.parameters;
         self.keep(|hand| {
             if hand.state != State::Learning(step) {
                 return true;
             }
-            hand.state = if step < values.len() { State::Learning(step + 1) } else { State::Free };
+            hand.state = if last { State::Free } else { State::Learning(step + 1) };
             hand.member.post(&message)
         });
         true
@@ -284,14 +286,14 @@ impl Crew {
             let Some(place) = work.open.pop() else { return true };
             let (image, class) = asks.each[place];
             let name = work.first.wrapping_add(place as u32);
-            let command = ImageCommand::Evaluate {
+            let order = Order::Evaluate {
                 ask: name,
                 image: Floats(asks.images[image * size..(image + 1) * size].to_vec()),
                 side: model.side as u32,
                 time: asks.time,
                 class: class.map(|class| class as u32),
             };
-            let message = wire::encode(&Command::Images(command)).unwrap_or_default();
+            let message = written(order);
             (hand.state, hand.since) = (State::Busy(name), now);
             let sent = hand.member.post(&message);
             if !sent {
@@ -300,6 +302,11 @@ impl Crew {
             sent
         });
     }
+}
+
+/// The message of an order. There is none that cannot be written; an empty one would be refused.
+fn written(order: Order) -> Vec<u8> {
+    wire::encode(&Said::Crew(order)).unwrap_or_default()
 }
 
 /// Whether the work needs something of this one: an answer or, where there are no asks, that it is there.

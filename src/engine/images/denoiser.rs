@@ -240,32 +240,38 @@ impl<W: Watch> ImageDenoiser<'_, W> {
     async fn elsewhere(&mut self, x: &Pictures, done: usize, time: f64, scale: f64) -> Result<Vec<Pictures>, Stopped> {
         let images = x.0.dims()[0];
         // As `output` asks about each.
-        let told = |image: usize| match self.label(image, images) {
-            Some(_) if self.guidance == 0.0 => vec![None],
-            Some(class) if self.guidance != 1.0 => vec![None, Some(class)],
-            class => vec![class],
-        };
-        let told: Vec<Vec<Option<usize>>> = (done..images).map(told).collect();
-        let each =
-            told.iter().enumerate().flat_map(|(image, classes)| classes.iter().map(move |class| (image, *class)));
-        let each: Vec<(usize, Option<usize>)> = each.collect();
+        let mut each = Vec::new();
+        for image in done..images {
+            let class = self.label(image, images);
+            let guided = class.is_some() && self.guidance != 1.0;
+            if guided {
+                each.push((image - done, None));
+            }
+            if !guided || self.guidance != 0.0 {
+                each.push((image - done, class));
+            }
+        }
         if self.pace.gpu || each.len() < 2 || !self.watch.has_others(self.model, each.len()) {
             return Ok(Vec::new());
         }
         let pixels = host::numbers(x.part(done, images).scale(scale).0);
         let asks = Asks { count: images - done, images: pixels, time, each };
         let answers = self.watch.elsewhere(self.model, &asks, self.pace.evaluated).await.ok_or(Stopped::GivenUp)?;
-        let [_, _, side, _] = x.0.dims();
-        let shape = [1, self.model.config().output_channels(), side, side];
-        let mut answers = answers.into_iter().map(|answer| Some(Pictures::new(answer?, shape, &x.0.device())));
-        let outputs = told.iter().map_while(|classes| {
-            let first = answers.next()??;
-            Some(match classes.len() {
-                1 => first,
-                _ => answers.next()??.blend(self.guidance, first, 1.0 - self.guidance),
-            })
-        });
-        Ok(outputs.collect())
+        let shape = [1, self.model.config().output_channels(), self.model.side, self.model.side];
+        let mut outputs: Vec<Pictures> = Vec::new();
+        for (answer, (image, _)) in answers.into_iter().zip(&asks.each) {
+            let Some(answer) = answer else {
+                // Half of a pair is of no use.
+                outputs.truncate(*image);
+                break;
+            };
+            let answer = Pictures::new(answer, shape, &x.0.device());
+            match outputs.get_mut(*image) {
+                Some(without) => *without = answer.blend(self.guidance, without.clone(), 1.0 - self.guidance),
+                None => outputs.push(answer),
+            }
+        }
+        Ok(outputs)
     }
 
     /// The raw outputs for all images, a few at a time.

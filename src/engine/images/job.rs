@@ -207,10 +207,10 @@ impl<P: Port> Watch for Reporter<'_, '_, P> {
     async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, evaluated: u64) -> Option<Vec<Option<Vec<f32>>>> {
         let images = asks.count;
         let (teller, count) = (&mut self.teller, asks.each.len());
-        let tell = |port: &mut P, answered: usize, workers: usize| {
+        let mut tell = |port: &mut P, answered: usize, workers: usize| {
             teller.workers(port, workers);
             teller.progress(port, evaluated + (answered * images / count) as u64);
         };
-        self.crew.evaluate(model, asks, self.inbox, tell).await
+        self.crew.evaluate(model, asks, self.inbox, &mut tell).await
     }
 }

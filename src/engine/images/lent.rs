@@ -7,8 +7,7 @@ use super::pictures::{Pictures, read};
 use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::nn::unet::{UNet, UNetConfig};
-use crate::protocol::Floats;
-use crate::protocol::images::{ImageCommand, ImageEvent};
+use crate::protocol::{Event, Floats, Order};
 
 /// Longest side of an image that is evaluated for others.
 const LONGEST_SIDE: u32 = 4096;
@@ -32,30 +31,22 @@ fn internal(words: &str) -> ImageError {
     ImageError::Internal(words.to_owned())
 }
 
-/// Does what another worker asks for, and says what to answer, if anything. What is not about a network that is lent is
-/// left alone.
+/// Does what another worker asks for, and says what to answer, if anything.
 ///
 /// # Errors
 /// [`ImageError::Internal`] for what makes no sense, and what the device says.
-pub async fn obey(
-    lent: &mut Option<Lent>,
-    command: ImageCommand,
-    opened: &Opened,
-) -> Result<Option<ImageEvent>, EngineError> {
-    match (command, lent.take()) {
-        (ImageCommand::Lend { network }, _) => *lent = Some(Lent::new(&network, &opened.device)?),
-        (ImageCommand::Numbers { numbers }, Some(Lent::Arriving { network, counts, arrived })) => {
+pub async fn obey(lent: &mut Option<Lent>, order: Order, opened: &Opened) -> Result<Option<Event>, EngineError> {
+    match (order, lent.take()) {
+        (Order::Lend { network }, _) => *lent = Some(Lent::new(&network, &opened.device)?),
+        (Order::Numbers { numbers }, Some(Lent::Arriving { network, counts, arrived })) => {
             *lent = Some(filled(network, counts, arrived, numbers.0)?);
         }
-        (ImageCommand::Evaluate { ask, image, side, time, class }, Some(Lent::Whole(network))) => {
+        (Order::Evaluate { ask, image, side, time, class }, Some(Lent::Whole(network))) => {
             let output = evaluate(&network, image.0, side, time, class, &opened.device).await;
             *lent = Some(Lent::Whole(network));
-            return Ok(Some(ImageEvent::Evaluated { ask, output: Floats(output?) }));
+            return Ok(Some(Event::Evaluated { ask, output: Floats(output?) }));
         }
-        (ImageCommand::Numbers { .. } | ImageCommand::Evaluate { .. }, _) => {
-            return Err(internal("no network is there for this").into());
-        }
-        (_, kept) => *lent = kept,
+        _ => return Err(internal("no network is there for this").into()),
     }
     Ok(None)
 }

@@ -80,6 +80,8 @@ impl Session {
             Event::Field { request, .. } => return self.is_newest_field(*request),
             Event::Images(event) => return self.receive_images(slot, event),
             Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } => {}
+            // An answer to another worker comes to no page.
+            Event::Evaluated { .. } => return false,
             Event::Quality { .. } | Event::Report { .. } | Event::Study { .. } => {}
         }
         true

@@ -261,8 +261,6 @@ impl Session {
                     *known = *images;
                 }
             }
-            // Answers to another worker come to no page.
-            ImageEvent::Evaluated { .. } => return false,
             ImageEvent::Frame { .. } | ImageEvent::Progress { .. } => {}
             ImageEvent::Notice { .. } | ImageEvent::Crew { .. } => {}
         }
