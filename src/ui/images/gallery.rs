@@ -74,7 +74,7 @@ fn notice(page: Page) -> String {
 
 fn workers(page: Page) -> String {
     match page.images.workers.get() {
-        0 => String::new(),
+        0 | 1 => String::new(),
         count => page.filled("images.workers", &[("count", &count.to_string())]),
     }
 }
