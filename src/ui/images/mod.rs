@@ -181,7 +181,8 @@ pub fn prepare(page: Page) {
     });
     examine::obey_the_link(page);
     let [chosen, _] = memory::cores();
-    page.tell(|session| session.use_cores(chosen));
+    // Nothing follows from it before the first run.
+    page.session.update(|session| session.use_cores(chosen));
 }
 
 /// Begins a run: a single one, or the first of a comparison.
