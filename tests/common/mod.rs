@@ -241,7 +241,11 @@ impl Port for Queues {
     }
     fn after(&self, _: u32) -> Waiting<'static, ()> {
         let late = Rc::clone(&self.staff.late);
-        Box::pin(std::future::poll_fn(move |_| if late.get() { Poll::Ready(()) } else { Poll::Pending }))
+        Box::pin(async move {
+            while !late.get() {
+                Once(false).await;
+            }
+        })
     }
 }
 

@@ -200,10 +200,12 @@ impl Crew {
                 return Poll::Ready(Some((place, heard)));
             }
         }
-        match &mut self.alarm {
-            Some(alarm) => alarm.as_mut().poll(context).map(|()| None),
-            None => Poll::Pending,
+        let rings = self.alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(context).is_ready());
+        if !rings {
+            return Poll::Pending;
         }
+        self.alarm = None;
+        Poll::Ready(None)
     }
 
     fn take(&mut self, place: usize, heard: Option<Heard>, work: &mut Work, now: f64) {
@@ -231,7 +233,6 @@ impl Crew {
 
     /// Lets those go of whom nothing was heard from one alarm to the next.
     fn alarmed(&mut self, work: &mut Work) {
-        self.alarm = None;
         if std::mem::replace(&mut self.silent, true) {
             self.keep(|hand| {
                 let late = is_awaited(hand, work);
