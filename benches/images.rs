@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
+use scorefield::lab::{Experiment, ExperimentId, RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::serve::Server;
@@ -33,6 +34,8 @@ const ROUNDS: usize = 5;
 /// What makes a page cross-origin isolated.
 const ISOLATED: [(&str, &str); 2] =
     [("Cross-Origin-Opener-Policy", "same-origin"), ("Cross-Origin-Embedder-Policy", "require-corp")];
+/// Evaluations of a run.
+const EVALUATIONS: u32 = 20;
 /// Time of a round for each batch, in milliseconds.
 const BUDGET: f64 = 1500.0;
 
@@ -160,6 +163,18 @@ fn ask<T>(browser: &Browser, command: Command, wanted: impl Fn(Event) -> Option<
     }
 }
 
+/// Milliseconds that a run takes which keeps at most so many cores busy.
+fn run_on(browser: &Browser, most: u32) -> f64 {
+    let cores = encode(&Command::Images(ImageCommand::Cores { most })).expect("bytes");
+    browser.script("worker.postMessage(Uint8Array.from(arguments[0]));", &[json!(cores)]);
+    let defaults = Experiment::find(ExperimentId::Images).defaults;
+    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..defaults() };
+    ask(browser, Command::Sample { run: RunId(3), config }, |event| match event {
+        Event::Done { millis, .. } => Some(millis),
+        _ => None,
+    })
+}
+
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -202,6 +217,14 @@ fn main() {
             eprintln!("round {round}, {batch} images: {now:.1?} ms");
         }
     }
+    // A run evaluates images one by one, so that it can be stopped at any of them.
+    let mut runs = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (times, most) in runs.iter_mut().zip([1, u32::MAX]) {
+            times.push(run_on(&browser, most));
+        }
+        eprintln!("a run: {:.0?} ms", runs.each_ref().map(|times| times[times.len() - 1]));
+    }
     println!(
         "\n{SET}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
     );
@@ -210,5 +233,9 @@ fn main() {
         let medians: Vec<String> = times.iter().map(|all| format!("{:.1}", median(&all[index]))).collect();
         println!("| {batch} | {} |", medians.join(" | "));
     }
-    println!("{}", json!({ "batches": BATCHES, "scorefield": times[..2], "onnxruntime": times[2..] }));
+    let [alone, together] = runs.each_ref().map(|times| 16e3 / median(times));
+    println!(
+        "a run of 16 images, {EVALUATIONS} evaluations: {alone:.2} images a second alone, {together:.2} on all cores"
+    );
+    println!("{}", json!({ "runs": runs, "batches": BATCHES, "scorefield": times[..2], "onnxruntime": times[2..] }));
 }
