@@ -10,13 +10,13 @@ use crate::protocol::Floats;
 use crate::study::{Axis, Figure, Mark};
 
 /// Space around the plot, in CSS pixels: left, right, top, bottom.
-const MARGINS: [f64; 4] = [46.0, 12.0, 20.0, 36.0];
+const MARGINS: [f64; 4] = [46.0, 12.0, 24.0, 36.0];
 /// The same where the plot is small and its numbers are short.
-const SMALL_MARGINS: [f64; 4] = [28.0, 4.0, 20.0, 34.0];
+const SMALL_MARGINS: [f64; 4] = [28.0, 4.0, 24.0, 34.0];
 /// Width of a canvas below which a square is small.
 const SMALL: f64 = 320.0;
 /// Width of the bar of colours, with its labels.
-const BAR: f64 = 40.0;
+const BAR: f64 = 46.0;
 /// Radius of a handle.
 const HANDLE: f64 = 9.0;
 
@@ -183,7 +183,7 @@ fn axes(c: &Context, figure: &Figure, plot: &Plot, look: &Look, ink: &str, rule:
     c.stroke();
     let _ = c.fill_text(&look.titles[0], plot.left + 0.5 * plot.width, floor + 30.0);
     c.set_text_align("left");
-    let _ = c.fill_text(&look.titles[1], 4.0, plot.top - 8.0);
+    let _ = c.fill_text(&look.titles[1], 4.0, plot.top - 11.0);
 }
 
 fn layer(c: &Context, plot: &Plot, mark: Mark, data: &[f32], dark: bool) {
