@@ -55,6 +55,7 @@ pub struct Staff {
 }
 
 /// What is wrong with a worker, after so many evaluations that it answers.
+#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Habit {
     #[default]

@@ -117,9 +117,12 @@ impl ModuleVisitor for Values {
     }
 }
 
+/// What there is for a name and a shape.
+type Source<'s> = dyn FnMut(&str, &[usize]) -> Option<Vec<f32>> + 's;
+
 struct Loader<'s> {
     path: Vec<String>,
-    source: &'s mut dyn FnMut(&str, &[usize]) -> Option<Vec<f32>>,
+    source: &'s mut Source<'s>,
 }
 
 impl ModuleMapper for Loader<'_> {
