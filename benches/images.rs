@@ -1,5 +1,6 @@
-//! Speed of images in a browser: the shipped network on the CPU worker against onnxruntime-web, WebAssembly with SIMD on
-//! one thread, in one page and in alternating rounds. It needs dist/ with the CPU worker, npm, and python3 with venv
+//! Speed of images in a browser: the shipped network on the CPU worker, alone and with those that it hires, against
+//! onnxruntime-web, WebAssembly with SIMD on one thread and on as many as there are cores, in one page and in alternating
+//! rounds. The page is cross-origin isolated, for the peer's threads share memory; ours need none. It needs dist/ with the CPU worker, npm, and python3 with venv
 //! (onnx_graph.py writes the same network as an ONNX graph):
 //!
 //!     cargo bench --profile dev --features e2e --bench images
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
+use scorefield::lab::{Experiment, ExperimentId, RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::serve::Server;
@@ -29,6 +31,11 @@ const SET: &str = "preview-32";
 const BATCHES: [u32; 3] = [1, 4, 16];
 /// Rounds of each.
 const ROUNDS: usize = 5;
+/// What makes a page cross-origin isolated.
+const ISOLATED: [(&str, &str); 2] =
+    [("Cross-Origin-Opener-Policy", "same-origin"), ("Cross-Origin-Embedder-Policy", "require-corp")];
+/// Evaluations of a run.
+const EVALUATIONS: u32 = 20;
 /// Time of a round for each batch, in milliseconds.
 const BUDGET: f64 = 1500.0;
 
@@ -43,11 +50,17 @@ const done = arguments[0];
     if (globalThis.waiting && letters.length) { const r = waiting; globalThis.waiting = null; r(letters.shift()); }
   };
   worker.onmessage = ({ data }) => { letters.push(Array.from(data)); look(); };
-  const ort = globalThis.ort = await import('./ort.js');
-  ort.env.wasm.numThreads = 1;
   const at = name => new URL(name, location).href;
-  ort.env.wasm.wasmPaths = { mjs: at('ort-wasm.js'), wasm: at('ort-wasm.wasm') };
-  globalThis.peer = await ort.InferenceSession.create('./network.onnx', { executionProviders: ['wasm'] });
+  if (!crossOriginIsolated) throw new Error('the page is not isolated');
+  // One instance for each number of threads.
+  globalThis.peers = [];
+  for (const threads of [1, navigator.hardwareConcurrency]) {
+    const ort = await import('./ort.js?' + threads);
+    ort.env.wasm.numThreads = threads;
+    ort.env.wasm.wasmPaths = { mjs: at('ort-wasm.js?' + threads), wasm: at('ort-wasm.wasm') };
+    const peer = await ort.InferenceSession.create('./network.onnx', { executionProviders: ['wasm'] });
+    peers.push([ort, peer]);
+  }
   return await next();
 })().then(done, e => done(String(e)));";
 
@@ -59,8 +72,9 @@ next().then(done);";
 
 /// Times the peer.
 const THEIRS: &str = "
-const [batch, budget, done] = arguments;
+const [which, batch, budget, done] = arguments;
 (async () => {
+  const [ort, peer] = peers[which];
   const x = new ort.Tensor('float32', Float32Array.from({ length: batch * 3072 }, () => Math.random() * 4 - 2), [batch, 3, 32, 32]);
   const time = new ort.Tensor('float32', Float32Array.of(400), [1]);
   const times = [], start = performance.now();
@@ -149,6 +163,18 @@ fn ask<T>(browser: &Browser, command: Command, wanted: impl Fn(Event) -> Option<
     }
 }
 
+/// Milliseconds that a run takes which keeps at most so many cores busy.
+fn run_on(browser: &Browser, most: u32) -> f64 {
+    let cores = encode(&Command::Images(ImageCommand::Cores { most })).expect("bytes");
+    browser.script("worker.postMessage(Uint8Array.from(arguments[0]));", &[json!(cores)]);
+    let defaults = Experiment::find(ExperimentId::Images).defaults;
+    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..defaults() };
+    ask(browser, Command::Sample { run: RunId(3), config }, |event| match event {
+        Event::Done { millis, .. } => Some(millis),
+        _ => None,
+    })
+}
+
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -156,9 +182,10 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn main() {
-    let server = Server::start(&install(), "", 0).expect("a free port");
+    let server = Server::start_with(&install(), "", 0, &ISOLATED).expect("a free port");
     let browser = Browser::start(&arguments());
     browser.goto(&format!("http://{}/", server.address()));
+    let cores = browser.script("return navigator.hardwareConcurrency;", &[]);
     let ready = browser.script_async(START, &[]);
     assert!(matches!(event(&ready), Event::Ready { .. }), "{ready}");
     let load = ImageCommand::Load { run: RunId(1), source: WeightsSource::Set { id: SET.to_owned() } };
@@ -167,8 +194,8 @@ fn main() {
         Event::Images(ImageEvent::Refused { refusal, .. }) => panic!("{refusal:?}"),
         _ => None,
     });
-    let mut ours = vec![Vec::new(); BATCHES.len()];
-    let mut theirs = ours.clone();
+    // Ours alone and together, theirs with one thread and with all.
+    let mut times = vec![vec![Vec::new(); BATCHES.len()]; 4];
     let mut gflop = 0.0;
     for round in 1..=ROUNDS {
         for (index, &batch) in BATCHES.iter().enumerate() {
@@ -178,21 +205,37 @@ fn main() {
                 _ => None,
             });
             gflop = found.gflop;
-            ours[index].push(found.rows[0].evaluation_ms);
-            let answer = browser.script_async(THEIRS, &[json!(batch), json!(BUDGET)]);
-            theirs[index].push(answer.as_f64().unwrap_or_else(|| panic!("the peer failed: {answer}")));
-            eprintln!(
-                "round {round}, {batch} images: {:.1} ms, {:.1} ms",
-                ours[index][round - 1],
-                theirs[index][round - 1]
-            );
+            let peer = |which: u32| {
+                let answer = browser.script_async(THEIRS, &[json!(which), json!(batch), json!(BUDGET)]);
+                answer.as_f64().unwrap_or_else(|| panic!("the peer failed: {answer}"))
+            };
+            let row = found.rows[0];
+            let now = [row.evaluation_ms, row.together_ms, peer(0), peer(1)];
+            for (all, now) in times.iter_mut().zip(now) {
+                all[index].push(now);
+            }
+            eprintln!("round {round}, {batch} images: {now:.1?} ms");
         }
     }
-    println!("\n{SET}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, one thread");
-    println!("| images | scorefield | onnxruntime-web {PEER} | times as fast |\n|---|---|---|---|");
-    for (index, batch) in BATCHES.iter().enumerate() {
-        let (our, their) = (median(&ours[index]), median(&theirs[index]));
-        println!("| {batch} | {our:.1} | {their:.1} | {:.2} |", their / our);
+    // A run evaluates images one by one, so that it can be stopped at any of them.
+    let mut runs = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (times, most) in runs.iter_mut().zip([1, u32::MAX]) {
+            times.push(run_on(&browser, most));
+        }
+        eprintln!("a run: {:.0?} ms", runs.each_ref().map(|times| times[times.len() - 1]));
     }
-    println!("{}", json!({ "batches": BATCHES, "scorefield": ours, "onnxruntime": theirs }));
+    println!(
+        "\n{SET}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
+    );
+    println!("| images | scorefield | with a crew | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
+    for (index, batch) in BATCHES.iter().enumerate() {
+        let medians: Vec<String> = times.iter().map(|all| format!("{:.1}", median(&all[index]))).collect();
+        println!("| {batch} | {} |", medians.join(" | "));
+    }
+    let [alone, together] = runs.each_ref().map(|times| 16e3 / median(times));
+    println!(
+        "a run of 16 images, {EVALUATIONS} evaluations: {alone:.2} images a second alone, {together:.2} on all cores"
+    );
+    println!("{}", json!({ "runs": runs, "batches": BATCHES, "scorefield": times[..2], "onnxruntime": times[2..] }));
 }

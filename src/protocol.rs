@@ -4,12 +4,14 @@
 //! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
 //! [`crate::wire`] makes bytes of the messages.
 
+pub mod crew;
 pub mod images;
 
 use serde::{Deserialize, Serialize};
 
 use crate::lab::RunConfig;
 use crate::study::News;
+pub use crew::Order;
 pub use images::{ImageCommand, ImageEvent};
 
 /// Names a run. The page counts up; the worker repeats it in every event of the run.
@@ -56,6 +58,8 @@ impl Floats {
 /// What the page asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
+    /// What one worker asks of another; first, as [`crew::Said`] has it.
+    Crew(Order),
     /// Makes new weights from the seed and trains them. Ends the current run.
     Train {
         /// Name of the new run.
@@ -87,7 +91,8 @@ pub enum Command {
         /// The run.
         config: RunConfig,
     },
-    /// Holds the current run after the step in progress.
+    /// Holds the current run after the step in progress. Of images, whose steps can be long, the step in progress is
+    /// given up and done anew afterwards.
     Pause,
     /// Goes on with it.
     Resume,
@@ -150,6 +155,13 @@ pub enum Event {
     Ready {
         /// What it computes on.
         device: DeviceInfo,
+    },
+    /// What a network says of an image, as [`Order::Evaluate`] asks. The first two are those of [`crew::Heard`].
+    Evaluated {
+        /// As asked.
+        ask: u32,
+        /// Its output, channels before pixels.
+        output: Floats,
     },
     /// Training goes on. Sent about 30 times a second.
     Training {

@@ -23,6 +23,19 @@ impl Server {
     /// # Errors
     /// When the port is taken.
     pub fn start(folder: &Path, prefix: &str, port: u16) -> io::Result<Self> {
+        Self::start_with(folder, prefix, port, &[])
+    }
+
+    /// The same with more headers for every file, by name and value.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start_with(
+        folder: &Path,
+        prefix: &str,
+        port: u16,
+        headers: &'static [(&'static str, &'static str)],
+    ) -> io::Result<Self> {
         let http = tiny_http::Server::http((Ipv4Addr::LOCALHOST, port)).map_err(io::Error::other)?;
         let http = Arc::new(http);
         let address = http.server_addr().to_ip().ok_or_else(|| io::Error::other("no address"))?;
@@ -32,7 +45,7 @@ impl Server {
                 let (http, folder, prefix) = (Arc::clone(&http), folder.to_owned(), prefix.to_owned());
                 thread::spawn(move || {
                     while let Ok(request) = http.recv() {
-                        answer(request, &folder, &prefix);
+                        answer(request, &folder, &prefix, headers);
                     }
                 })
             })
@@ -66,7 +79,7 @@ impl Drop for Server {
     }
 }
 
-fn answer(request: Request, folder: &Path, prefix: &str) {
+fn answer(request: Request, folder: &Path, prefix: &str, headers: &[(&str, &str)]) {
     let file = match request.method() {
         Method::Get | Method::Head => file_of(request.url(), prefix).map(|name| folder.join(name)),
         _ => None,
@@ -76,7 +89,8 @@ fn answer(request: Request, folder: &Path, prefix: &str) {
         Some((content, path)) => {
             let mut response = Response::from_file(content);
             // A new build must be seen at once.
-            for (name, value) in [("Content-Type", kind(&path)), ("Cache-Control", "no-cache")] {
+            let own = [("Content-Type", kind(&path)), ("Cache-Control", "no-cache")];
+            for &(name, value) in own.iter().chain(headers) {
                 if let Ok(header) = Header::from_bytes(name, value) {
                     response.add_header(header);
                 }

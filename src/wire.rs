@@ -82,6 +82,21 @@ mod tests {
     }
 
     #[test]
+    fn what_workers_say_to_each_other_are_commands_and_events() {
+        use crate::protocol::crew::{Heard, Order, Said};
+        use crate::protocol::{DeviceInfo, Failure, FailureKind};
+        let (ask, image, time) = (8, Floats(vec![1.0, -2.5]), 400.0);
+        let order = Order::Evaluate { ask, image: image.clone(), side: 1, time, class: Some(3) };
+        assert_eq!(decode(&encode(&Said::Crew(order.clone())).expect("bytes")), Ok(Command::Crew(order)));
+        let heard = |event: Event| decode::<Heard>(&encode(&event).expect("bytes"));
+        assert_eq!(heard(Event::Evaluated { ask, output: image.clone() }), Ok(Heard::Evaluated { ask, output: image }));
+        let device = DeviceInfo { name: "CPU".into(), ..DeviceInfo::default() };
+        assert_eq!(heard(Event::Ready { device: device.clone() }), Ok(Heard::Ready { device }));
+        let failure = Failure { kind: FailureKind::Internal, detail: String::new() };
+        assert_eq!(heard(Event::Failed { run: None, failure }), Err(WireError::Damaged));
+    }
+
+    #[test]
     fn a_message_of_another_build_is_told_from_a_damaged_one() {
         let mut bytes = encode(&Command::Pause).expect("bytes");
         bytes.push(0);

@@ -4,80 +4,28 @@
 mod common;
 #[path = "support/counting.rs"]
 mod counting;
+#[path = "support/set.rs"]
+mod set;
 
 use common::Page;
 use scorefield::engine::images::self_test::parameter;
 use scorefield::lab::{ClassId, Experiment, ExperimentId, RunConfig, SolverId, SpacingId, Word};
-use scorefield::nn::checkpoint::{
-    Input, Manifest, ManifestFile, ManifestPrediction, Precision, TimeConvention, encode,
-};
+use scorefield::nn::checkpoint::{Manifest, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{
     ImageCommand, ImageEvent, ImageFrame, Notice, Refusal, WeightsIndex, WeightsSource, WeightsSummary,
 };
 use scorefield::protocol::{Bytes, Command, Event, FailureKind, RunId};
+use set::{page_with, tiny};
 
 const LOAD: RunId = RunId(1);
 const RUN: RunId = RunId(2);
-
-fn tiny() -> UNetConfig {
-    UNetConfig {
-        channels: 16,
-        multipliers: vec![1, 2],
-        layers: 1,
-        attention_levels: vec![1],
-        classes: 10,
-        dropout: 0.0,
-        groups: 8,
-        ..UNetConfig::cifar10()
-    }
-}
 
 fn weights(config: &UNetConfig, precision: Precision) -> Vec<u8> {
     let network = config.init(0, &burn::tensor::Device::flex()).unwrap();
     let parameters = network.parameters();
     let values: Vec<Vec<f32>> = parameters.iter().map(|p| parameter(&p.name, &p.shape)).collect();
     encode(&parameters, &values, precision).unwrap()
-}
-
-/// A page whose server has the set `tiny` in two shards, first of two in the list.
-fn page_with(config: &UNetConfig, precision: Precision) -> Page {
-    let page = Page::open();
-    let network = config.init(0, &burn::tensor::Device::flex()).unwrap();
-    let parameters = network.parameters();
-    let half = parameters.len() / 2;
-    let shard = |range: std::ops::Range<usize>| {
-        let parameters = &parameters[range];
-        let values: Vec<Vec<f32>> = parameters.iter().map(|p| parameter(&p.name, &p.shape)).collect();
-        encode(parameters, &values, precision).unwrap()
-    };
-    let shards = [("a.safetensors", shard(0..half)), ("b.safetensors", shard(half..parameters.len()))];
-    let manifest = Manifest {
-        format: 1,
-        title: "Tiny".into(),
-        preview: true,
-        architecture: config.clone(),
-        prediction: ManifestPrediction::Karras { data_std: 0.5 },
-        input: Input::Karras { data_std: 0.5 },
-        time: TimeConvention::LogSigma { factor: 100.0 },
-        image_size: 8,
-        classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
-        files: shards.iter().map(|(name, bytes)| ManifestFile::describe(name, bytes)).collect(),
-        licence: "MIT".into(),
-        provenance: "made for a test".into(),
-        fid: None,
-    };
-    {
-        let mut there = page.files().there.borrow_mut();
-        let index = r#"{"format": 1, "sets": [
-            {"id": "tiny", "title": "Tiny", "bytes": 1, "preview": true}, {"id": "gone", "title": "Gone", "bytes": 1}]}"#;
-        there.insert("weights/index.json".into(), index.as_bytes().to_vec());
-        there.insert("weights/tiny/manifest.json".into(), manifest.to_json().unwrap().into_bytes());
-        for (name, bytes) in shards {
-            there.insert(format!("weights/tiny/{name}"), bytes);
-        }
-    }
-    page
 }
 
 fn page() -> Page {
@@ -91,7 +39,7 @@ fn load(page: &mut Page, source: WeightsSource) -> Vec<Event> {
     page.until(|e| matches!(e, Event::Images(ImageEvent::Loaded { .. } | ImageEvent::Refused { .. })))
 }
 
-fn set(id: &str) -> WeightsSource {
+fn shipped(id: &str) -> WeightsSource {
     WeightsSource::Set { id: id.into() }
 }
 
@@ -134,7 +82,7 @@ fn frames(events: &[Event]) -> Vec<&ImageFrame> {
 #[test]
 fn a_set_is_fetched_with_progress_checked_kept_and_described() {
     let mut page = page();
-    let events = load(&mut page, set(""));
+    let events = load(&mut page, shipped(""));
     let fetching: Vec<(f64, f64)> = events
         .iter()
         .filter_map(|e| match e {
@@ -161,12 +109,12 @@ fn a_set_is_fetched_with_progress_checked_kept_and_described() {
     // A second visit fetches the list and the manifest, and nothing else.
     page.files().fetched.borrow_mut().clear();
     let summary = weights.clone();
-    assert_eq!(*loaded(&load(&mut page, set("tiny"))), summary);
+    assert_eq!(*loaded(&load(&mut page, shipped("tiny"))), summary);
     assert_eq!(*page.files().fetched.borrow(), ["weights/index.json", "weights/tiny/manifest.json"]);
 
     // What was kept and has rotted is fetched again.
     page.files().kept.borrow_mut().values_mut().for_each(|file| file[100] ^= 1);
-    assert_eq!(*loaded(&load(&mut page, set("tiny"))), summary);
+    assert_eq!(*loaded(&load(&mut page, shipped("tiny"))), summary);
     assert!(page.files().fetched.borrow().iter().any(|name| name.ends_with("b.safetensors")));
 }
 
@@ -174,7 +122,7 @@ fn a_set_is_fetched_with_progress_checked_kept_and_described() {
 fn without_room_to_keep_them_weights_are_used_all_the_same() {
     let mut page = page();
     *page.files().no_room.borrow_mut() = true;
-    let events = load(&mut page, set("tiny"));
+    let events = load(&mut page, shipped("tiny"));
     loaded(&events);
     let notice = Event::Images(ImageEvent::Notice { run: LOAD, notice: Notice::NotKept });
     assert!(events.contains(&notice));
@@ -183,7 +131,7 @@ fn without_room_to_keep_them_weights_are_used_all_the_same() {
 #[test]
 fn a_run_shows_every_step_and_repeats_exactly() {
     let mut page = page();
-    load(&mut page, set("tiny"));
+    load(&mut page, shipped("tiny"));
     let config = RunConfig { image_class: ClassId::Each, guidance: 2.0, ..config() };
     let events = sample(&mut page, &config);
     assert!(matches!(events.last(), Some(Event::Done { run: RUN, stopped: false, .. })), "{events:?}");
@@ -213,7 +161,7 @@ fn weights_that_are_not_at_hand_are_not_replaced_by_others() {
         other => panic!("{other:?}"),
     };
     assert_eq!(failed(&sample(&mut page, &config())), FailureKind::Untrained);
-    load(&mut page, set("tiny"));
+    load(&mut page, shipped("tiny"));
     let other = RunConfig { weights: Word::new("other"), ..config() };
     assert_eq!(failed(&sample(&mut page, &other)), FailureKind::Untrained);
     let named = RunConfig { weights: Word::new("tiny"), ..config() };
@@ -224,18 +172,18 @@ fn weights_that_are_not_at_hand_are_not_replaced_by_others() {
 #[test]
 fn what_is_missing_damaged_or_unknown_is_refused_and_the_weights_at_hand_stay() {
     let mut page = page();
-    load(&mut page, set("tiny"));
+    load(&mut page, shipped("tiny"));
     let before = sample(&mut page, &config());
 
-    let events = load(&mut page, set("none"));
+    let events = load(&mut page, shipped("none"));
     assert!(refusal(&events).findings[0].contains("there are tiny, gone"), "{events:?}");
-    let events = load(&mut page, set("gone"));
+    let events = load(&mut page, shipped("gone"));
     assert!(refusal(&events).unreachable && refusal(&events).kept == "Tiny", "{events:?}");
 
     // A shard that is not the one the manifest describes.
     page.files().kept.borrow_mut().clear();
     page.files().there.borrow_mut().get_mut("weights/tiny/b.safetensors").unwrap()[2000] ^= 1;
-    let events = load(&mut page, set("tiny"));
+    let events = load(&mut page, shipped("tiny"));
     let found = refusal(&events);
     assert!(found.file == "b.safetensors" && found.findings[0].contains("SHA-256"), "{found:?}");
     assert!(!found.unreachable);
@@ -280,7 +228,7 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
 fn a_load_is_given_up_at_once_with_what_waits_for_it_even_when_nothing_arrives() {
     let mut page = page();
     *page.files().stalls_after.borrow_mut() = Some(1);
-    page.post(Command::Images(ImageCommand::Load { run: LOAD, source: set("tiny") }));
+    page.post(Command::Images(ImageCommand::Load { run: LOAD, source: shipped("tiny") }));
     page.post(Command::Sample { run: RUN, config: config() });
     page.until(|e| matches!(e, Event::Images(ImageEvent::Fetching { .. })));
     page.beat(20);
@@ -292,13 +240,13 @@ fn a_load_is_given_up_at_once_with_what_waits_for_it_even_when_nothing_arrives()
         .collect();
     assert_eq!(done, [LOAD, RUN], "{events:?}");
     *page.files().stalls_after.borrow_mut() = None;
-    loaded(&load(&mut page, set("tiny")));
+    loaded(&load(&mut page, shipped("tiny")));
 }
 
 #[test]
 fn a_run_is_held_stepped_and_stopped_within_an_evaluation() {
     let mut page = page();
-    load(&mut page, set("tiny"));
+    load(&mut page, shipped("tiny"));
     let long = RunConfig { steps: 1000, images: 64, solver: SolverId::Ddim, spacing: SpacingId::LogSnr, ..config() };
     page.post(Command::Sample { run: RUN, config: long });
     page.until(|e| matches!(e, Event::Images(ImageEvent::Progress { progress, .. }) if progress.rate > 0.0));
@@ -332,7 +280,7 @@ fn this_device_passes_the_self_test_and_is_timed() {
     let measure = Command::Images(ImageCommand::Benchmark { run: RUN, batches: vec![1, 4], budget_ms: 10.0 });
     page.post(measure.clone());
     assert!(matches!(&page.settle()[..], [Event::Failed { failure, .. }] if failure.kind == FailureKind::Untrained));
-    load(&mut page, set("tiny"));
+    load(&mut page, shipped("tiny"));
     page.post(measure);
     let events = page.until(|e| matches!(e, Event::Images(ImageEvent::Benchmark { complete: true, .. })));
     let last = match events.last() {
@@ -353,7 +301,7 @@ fn loading_takes_at_most_two_point_two_times_the_weights() {
         page.settle();
         // What the test itself keeps for the worker is none of the worker's.
         *page.files().no_room.borrow_mut() = true;
-        let (events, peak) = counting::peak(|| load(&mut page, set("tiny")));
+        let (events, peak) = counting::peak(|| load(&mut page, shipped("tiny")));
         let weights = 4.0 * f64::from(loaded(&events).parameters);
         let share = peak as f64 / weights;
         println!("{precision:?}: {share:.2} times the weights");
@@ -368,7 +316,7 @@ fn half_precision_and_integers_change_images_little() {
     for precision in [Precision::Full, Precision::Half, Precision::Int8] {
         let mut page = page_with(&tiny(), precision);
         page.settle();
-        loaded(&load(&mut page, set("tiny")));
+        loaded(&load(&mut page, shipped("tiny")));
         let events = sample(&mut page, &config_of);
         results.push(frames(&events).last().unwrap().noisy.0.clone());
     }

@@ -4,7 +4,9 @@ use super::benchmark;
 use super::device::Opened;
 use super::error::EngineError;
 use super::field;
+use super::images::crew::Crew;
 use super::images::job::ImageSampling;
+use super::images::lent::{self, Lent};
 use super::images::load::{Held, LoadError, load};
 use super::images::{ImageError, benchmark as image_benchmark, self_test};
 use super::inbox::{Inbox, Port, ends_a_run};
@@ -42,12 +44,17 @@ pub struct Engine {
     pub images: Option<Held>,
     /// Most images evaluated at a time, if the page limits them.
     pub most_images: Option<u32>,
+    /// Those who evaluate images for this worker.
+    pub crew: Crew,
+    /// The network that this worker evaluates for another one.
+    pub lent: Option<Lent>,
 }
 
 /// Serves a port for ever: the whole worker. Announces itself with [`Event::Ready`].
 pub async fn serve(port: &mut impl Port, opened: Opened) {
     port.send(Event::Ready { device: opened.info.clone() });
-    let mut engine = Engine { opened, weights: None, images: None, most_images: None };
+    let crew = Crew::default();
+    let mut engine = Engine { opened, weights: None, images: None, most_images: None, crew, lent: None };
     let mut inbox = Inbox::new(port);
     loop {
         let command = inbox.wait().await;
@@ -56,6 +63,11 @@ pub async fn serve(port: &mut impl Port, opened: Opened) {
 }
 
 async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: Command) {
+    let images = matches!(&command, Command::Sample { config, .. } if config.experiment == ExperimentId::Images);
+    if ends_a_run(&command) && !images && !matches!(command, Command::Images(_) | Command::Crew(_) | Command::Stop) {
+        // The visitor has turned to something else: nobody waits for images in memory meanwhile.
+        engine.crew.dismiss();
+    }
     match command {
         Command::Train { run, config } => {
             let job = Training::new(run, config, None, &engine.opened, inbox.port.now_ms());
@@ -71,6 +83,10 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
             sample_images(engine, inbox, run, config).await;
         }
         Command::Images(command) => obey_images(engine, inbox, command).await,
+        Command::Crew(order) => match lent::obey(&mut engine.lent, order, &engine.opened).await {
+            Ok(answer) => answer.into_iter().for_each(|answer| inbox.port.send(answer)),
+            Err(error) => fail(inbox, None, &error),
+        },
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
             Err(error) => fail(inbox, Some(run), &error),
@@ -99,11 +115,12 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
     }
 }
 
-async fn sample_images<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, run: RunId, config: RunConfig) {
+async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, config: RunConfig) {
     let wanted = config.weights.as_str();
+    let mut crew = std::mem::take(&mut engine.crew);
     let job = match &engine.images {
         Some(held) if held.is(wanted) => {
-            ImageSampling::new(run, config, &held.model, &engine.opened, engine.most_images)
+            ImageSampling::new(run, config, &held.model, &engine.opened, engine.most_images, &mut crew)
         }
         other => {
             let held = other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
@@ -114,6 +131,7 @@ async fn sample_images<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, run: 
         Ok(mut job) => drive(engine, inbox, &mut job).await,
         Err(error) => fail(inbox, Some(run), &error),
     }
+    engine.crew = crew;
 }
 
 async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: ImageCommand) {
@@ -121,6 +139,7 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
     let (run, result) = match command {
         ImageCommand::Load { run, source } => return load_images(engine, inbox, run, source).await,
         ImageCommand::Limit { images } => return engine.most_images = Some(images),
+        ImageCommand::Cores { most } => return engine.crew.cores = Some(most),
         ImageCommand::SelfTest { run } => {
             let report = self_test::self_test(&engine.opened, inbox).await;
             let told = report.map(|report| {
@@ -133,8 +152,8 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
                 let (wanted, held) = (String::new(), String::new());
                 return fail(inbox, Some(run), &ImageError::NoWeights { wanted, held }.into());
             };
-            let opened = &engine.opened;
-            (run, image_benchmark::benchmark(run, &batches, budget_ms, &held.model, opened, inbox).await)
+            let (opened, crew) = (&engine.opened, &mut engine.crew);
+            (run, image_benchmark::benchmark(run, &batches, budget_ms, &held.model, opened, crew, inbox).await)
         }
     };
     match result {
@@ -147,6 +166,8 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
 
 async fn load_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, source: WeightsSource) {
     let start = inbox.port.now_ms();
+    // They know the weights that go.
+    engine.crew.dismiss();
     match load(run, source, &engine.opened, inbox).await {
         Ok(held) => {
             let weights = held.model.summary.clone();
@@ -264,6 +285,7 @@ async fn drive<P: Port, J: Job>(engine: &Engine, inbox: &mut Inbox<'_, P>, job: 
             // A second pause, or a step or resumption of a run that is not held.
             Some(_) => continue,
         }
+        inbox.held = single;
         let finished = match job.advance(inbox).await {
             Ok(finished) => finished,
             Err(error) => return fail(inbox, Some(run), &error),

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
+use crate::protocol::crew::Heard;
 use crate::protocol::{Command, Event, ImageCommand};
 
 /// How long work goes on without looking at the port, in milliseconds.
@@ -23,6 +24,14 @@ pub trait Download {
     fn is_kept(&self) -> bool;
     /// The next piece; `None` at the end.
     fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>>;
+}
+
+/// Another worker of this program, hired to work for this one. Dropping it dismisses it.
+pub trait Member {
+    /// Posts a [`crate::protocol::crew::Said`], as [`crate::wire`] writes it. Says whether it could be sent.
+    fn post(&mut self, message: &[u8]) -> bool;
+    /// What it reports next; `None` when it died or is not understood. One that never answers is pending for ever.
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>>;
 }
 
 /// What the engine needs of the outside: messages, time, and a way to let the outside run.
@@ -48,12 +57,32 @@ pub trait Port {
         let _ = (key, file);
         Box::pin(async { false })
     }
+    /// How many cores this machine has to give.
+    fn cores(&self) -> usize {
+        1
+    }
+    /// How many bytes of memory the machine has, if that can be known.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+    /// Hires another worker of this program, which reports [`Event::Ready`] when it can be talked to. `None` where that
+    /// cannot be done.
+    fn hire(&self) -> Option<Box<dyn Member>> {
+        None
+    }
+    /// Waits so many milliseconds, where there is a clock to wait for; else for ever.
+    fn after(&self, ms: u32) -> Waiting<'static, ()> {
+        let _ = ms;
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Commands that have arrived and wait for the step in progress to end.
 pub struct Inbox<'p, P: Port> {
     /// The port.
     pub port: &'p mut P,
+    /// Whether the run is held, and what goes on is a single step of it.
+    pub held: bool,
     queue: VecDeque<Command>,
     slice: f64,
 }
@@ -62,7 +91,7 @@ impl<'p, P: Port> Inbox<'p, P> {
     /// An inbox over a port.
     pub fn new(port: &'p mut P) -> Self {
         let slice = port.now_ms();
-        Self { port, queue: VecDeque::new(), slice }
+        Self { port, held: false, queue: VecDeque::new(), slice }
     }
 
     /// Lets the outside run and takes in what has arrived, when it is time again.
@@ -139,6 +168,12 @@ impl<'p, P: Port> Inbox<'p, P> {
         }
     }
 
+    /// Whether a command has arrived for which a long step is given up: the run ends or is held.
+    #[must_use]
+    pub fn is_called_away(&self) -> bool {
+        self.queue.iter().any(|command| calls_away(command, self.held))
+    }
+
     /// Whether a command that ends the current run has arrived.
     #[must_use]
     pub fn interrupted(&self) -> bool {
@@ -160,7 +195,14 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Inspect { .. }
             | Command::Load { .. }
             | Command::Images(_)
+            | Command::Crew(_)
     )
+}
+
+/// Whether a long step is given up for this command; a run that is held cannot be held once more.
+#[must_use]
+pub fn calls_away(command: &Command, held: bool) -> bool {
+    ends_a_run(command) || (!held && matches!(command, Command::Pause))
 }
 
 /// Whether this command ends a load of weights for images.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, DeviceInfo, Floats, RunId};
 
+/// Most workers that evaluate images together: beyond that the memory they share is the limit.
+pub const MOST_WORKERS: u32 = 8;
+
 /// What the page asks for about images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ImageCommand {
@@ -38,6 +41,12 @@ pub enum ImageCommand {
     Limit {
         /// How many.
         images: u32,
+    },
+    /// Keeps at most so many cores busy with images from now on: with two or more, a worker on the CPU has others
+    /// evaluate for it. Without this command it takes all that there are.
+    Cores {
+        /// How many.
+        most: u32,
     },
 }
 
@@ -109,6 +118,13 @@ pub enum ImageEvent {
         run: RunId,
         /// How many.
         images: u32,
+    },
+    /// How many workers evaluate the images of a run from now on; before the first of these it is one.
+    Crew {
+        /// The run.
+        run: RunId,
+        /// How many.
+        workers: u32,
     },
     /// How far a run is, between frames; at most 5 a second.
     Progress {
@@ -330,6 +346,10 @@ pub struct BenchmarkRow {
     pub evaluations: u32,
     /// Images a second with 20 evaluations each.
     pub images_per_second: f64,
+    /// Workers that evaluated the same images together; 0 when one had to do it alone.
+    pub workers: u32,
+    /// Median time that they took, in milliseconds; 0 without them.
+    pub together_ms: f64,
 }
 
 /// The list of the sets that the page ships, `weights/index.json`.

@@ -6,9 +6,11 @@ use web_sys::{BeforeUnloadEvent, Storage};
 use super::state::{Page, Theme, effect, memo};
 use crate::lab::{Language, Texts};
 use crate::protocol::Bytes;
+use crate::protocol::images::MOST_WORKERS;
 
 const LANGUAGE: &str = "scorefield-language";
 const THEME: &str = "scorefield-theme";
+const CORES: &str = "scorefield-cores";
 const WEIGHTS: &str = "scorefield-weights";
 const STEP: &str = "scorefield-step";
 /// Largest file of weights that is kept for a reload: storage holds about 5 MB of text a site.
@@ -50,6 +52,19 @@ pub fn language(linked: Option<&str>) -> Language {
 pub fn theme() -> Theme {
     let chosen = read(local(), THEME).unwrap_or_default();
     Theme::ALL.into_iter().find(|theme| theme.id() == chosen).unwrap_or(Theme::System)
+}
+
+/// How many cores images may have, as chosen last time, and how many they could have.
+#[must_use]
+pub fn cores() -> [u32; 2] {
+    let there = (window().navigator().hardware_concurrency() as u32).clamp(1, MOST_WORKERS);
+    let chosen = read(local(), CORES).and_then(|chosen| chosen.parse().ok()).unwrap_or(there);
+    [chosen.clamp(1, there), there]
+}
+
+/// Keeps the choice of the number of cores.
+pub fn keep_cores(cores: &str) {
+    write(local(), CORES, cores);
 }
 
 /// Keeps the choice of the language.

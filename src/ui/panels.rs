@@ -295,7 +295,9 @@ pub fn device() -> Element {
             .words(words),
         element("p").class("note").words(reason),
         quiet("compare", "action.compare", measure).attribute_when("disabled", move || !idle()),
-        element("div").class("place").when(move || images::are_shown(page), || vec![images::self_test()]),
+        element("div")
+            .class("place")
+            .when(move || images::are_shown(page), || vec![images::cores(), images::self_test()]),
         element("details").class_when("unseen", move || measured().is_empty()).holds(&[
             element("summary").says("device.numbers"),
             element("pre").test_id("benchmark").attribute("dir", "ltr").words(measured),

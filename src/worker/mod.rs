@@ -1,6 +1,7 @@
 //! The engine in the browser: a dedicated web worker that speaks [`crate::protocol`] over `postMessage`.
 
 mod files;
+mod hired;
 mod port;
 
 pub use port::BrowserPort;

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
 
-use crate::engine::inbox::Waiting;
+use crate::engine::inbox::{Member, Waiting};
 use crate::engine::{Fetching, Port};
 use crate::protocol::{Command, Event};
 use crate::wire;
@@ -28,19 +29,19 @@ pub struct BrowserPort {
 }
 
 /// What has arrived, and who waits for it.
-struct Mailbox<T> {
+pub(super) struct Mailbox<T> {
     letters: VecDeque<T>,
     waiting: Option<Waker>,
 }
 
 impl<T> Mailbox<T> {
-    fn new() -> Rc<RefCell<Self>> {
+    pub(super) fn new() -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self { letters: VecDeque::new(), waiting: None }))
     }
 }
 
 /// Puts a letter in and wakes who waits. The box is free again before anything else runs.
-fn deliver<T>(mailbox: &RefCell<Mailbox<T>>, letter: T) {
+pub(super) fn deliver<T>(mailbox: &RefCell<Mailbox<T>>, letter: T) {
     let waiting = {
         let mut mailbox = mailbox.borrow_mut();
         mailbox.letters.push_back(letter);
@@ -51,18 +52,19 @@ fn deliver<T>(mailbox: &RefCell<Mailbox<T>>, letter: T) {
     }
 }
 
-async fn take<T>(mailbox: &RefCell<Mailbox<T>>) -> T {
-    poll_fn(|context| {
-        let mut mailbox = mailbox.borrow_mut();
-        match mailbox.letters.pop_front() {
-            Some(letter) => Poll::Ready(letter),
-            None => {
-                mailbox.waiting = Some(context.waker().clone());
-                Poll::Pending
-            }
+pub(super) fn poll_letter<T>(mailbox: &RefCell<Mailbox<T>>, context: &mut Context<'_>) -> Poll<T> {
+    let mut mailbox = mailbox.borrow_mut();
+    match mailbox.letters.pop_front() {
+        Some(letter) => Poll::Ready(letter),
+        None => {
+            mailbox.waiting = Some(context.waker().clone());
+            Poll::Pending
         }
-    })
-    .await
+    }
+}
+
+async fn take<T>(mailbox: &RefCell<Mailbox<T>>) -> T {
+    poll_fn(|context| poll_letter(mailbox, context)).await
 }
 
 impl BrowserPort {
@@ -129,6 +131,30 @@ impl Port for BrowserPort {
 
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
         super::files::keep(key, file)
+    }
+
+    fn cores(&self) -> usize {
+        scope().map_or(1, |scope| scope.navigator().hardware_concurrency() as usize)
+    }
+
+    /// Chromium alone tells it, rounded, and at most 8 GiB.
+    fn memory(&self) -> Option<u64> {
+        let memory = Reflect::get(&scope()?.navigator(), &"deviceMemory".into()).ok()?;
+        Some((memory.as_f64()? * f64::from(1 << 30)) as u64)
+    }
+
+    fn hire(&self) -> Option<Box<dyn Member>> {
+        Some(Box::new(super::hired::Hired::start()?))
+    }
+
+    fn after(&self, ms: u32) -> Waiting<'static, ()> {
+        let passed = Promise::new(&mut |resolve, _| {
+            if let Some(scope) = scope() {
+                // Without a clock it is waited for ever.
+                drop(scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, ms as i32));
+            }
+        });
+        Box::pin(async move { drop(JsFuture::from(passed).await) })
     }
 }
 

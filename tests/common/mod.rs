@@ -1,7 +1,7 @@
 //! A page without a browser: a port over two queues, and a worker that is polled by hand, so that tests decide when
 //! messages arrive.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -10,17 +10,113 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use scorefield::diffusion::now;
-use scorefield::engine::inbox::Waiting;
+use scorefield::engine::inbox::{Member, Waiting};
 use scorefield::engine::{Download, Fetching, Opened, Port, open, serve};
 use scorefield::lab::{DeviceWish, RunConfig};
+use scorefield::protocol::crew::Heard;
 use scorefield::protocol::{Command, Event};
+use scorefield::wire;
 
+/// A worker's port, and what the page does with it.
 #[derive(Clone)]
-struct Queues {
-    commands: Rc<RefCell<VecDeque<Command>>>,
+pub struct Queues {
+    pub commands: Rc<RefCell<VecDeque<Command>>>,
     events: Rc<RefCell<Vec<Event>>>,
     start: Instant,
     files: Files,
+    pub staff: Staff,
+}
+
+#[allow(dead_code)]
+impl Queues {
+    pub fn new() -> Self {
+        Self {
+            commands: Rc::default(),
+            events: Rc::default(),
+            start: Instant::now(),
+            files: Files::default(),
+            staff: Staff::default(),
+        }
+    }
+}
+
+/// Whom a worker can hire, and what became of them. None at first.
+#[derive(Clone, Default)]
+pub struct Staff {
+    pub cores: Rc<Cell<usize>>,
+    pub memory: Rc<Cell<Option<u64>>>,
+    /// How those behave who are hired, in order; all others as they should.
+    pub habits: Rc<RefCell<VecDeque<Habit>>>,
+    /// How many evaluations each of those who were hired has answered.
+    pub answers: Rc<RefCell<Vec<u32>>>,
+    pub dismissed: Rc<Cell<usize>>,
+    /// Whether whoever waits has waited long enough.
+    pub late: Rc<Cell<bool>>,
+}
+
+/// What is wrong with a worker, after so many evaluations that it answers.
+#[allow(dead_code)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Habit {
+    #[default]
+    Good,
+    /// It cannot be had.
+    Absent,
+    /// It never says that it is there.
+    Asleep,
+    Dies(u32),
+    FallsSilent(u32),
+    /// It answers with too few numbers.
+    Rambles(u32),
+    /// It can no longer be sent anything.
+    Deaf(u32),
+}
+
+struct Hired {
+    queues: Queues,
+    worker: Pin<Box<dyn Future<Output = ()>>>,
+    habit: Habit,
+    staff: Staff,
+    number: usize,
+}
+
+impl Member for Hired {
+    fn post(&mut self, message: &[u8]) -> bool {
+        let command = wire::decode(message).expect("a command of this build");
+        self.queues.commands.borrow_mut().push_back(command);
+        self.habit != Habit::Deaf(self.staff.answers.borrow()[self.number])
+    }
+
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
+        let answered = self.staff.answers.borrow()[self.number];
+        if self.habit == Habit::Asleep {
+            return Poll::Pending;
+        }
+        assert!(self.worker.as_mut().poll(context).is_pending());
+        let mut events = self.queues.events.borrow_mut();
+        if events.is_empty() {
+            return Poll::Pending;
+        }
+        let mut heard = wire::decode(&wire::encode(&events.remove(0)).expect("an event can be sent")).ok();
+        if let Some(Heard::Evaluated { output, .. }) = &mut heard {
+            match self.habit {
+                Habit::Dies(after) if after == answered => return Poll::Ready(None),
+                Habit::FallsSilent(after) if after == answered => {
+                    self.habit = Habit::Asleep;
+                    return Poll::Pending;
+                }
+                Habit::Rambles(after) if after == answered => drop(output.0.pop()),
+                _ => self.staff.answers.borrow_mut()[self.number] += 1,
+            }
+        }
+        Poll::Ready(heard)
+    }
+}
+
+impl Drop for Hired {
+    fn drop(&mut self) {
+        self.staff.dismissed.set(self.staff.dismissed.get() + 1);
+    }
 }
 
 /// What there is to fetch, what was fetched, and what is kept.
@@ -124,6 +220,34 @@ impl Port for Queues {
         }
         Box::pin(async move { room })
     }
+    fn cores(&self) -> usize {
+        self.staff.cores.get()
+    }
+    fn memory(&self) -> Option<u64> {
+        self.staff.memory.get()
+    }
+    fn hire(&self) -> Option<Box<dyn Member>> {
+        let habit = self.staff.habits.borrow_mut().pop_front().unwrap_or_default();
+        if habit == Habit::Absent {
+            return None;
+        }
+        let (queues, staff) = (Queues::new(), self.staff.clone());
+        let number = staff.answers.borrow().len();
+        staff.answers.borrow_mut().push(0);
+        let mut port = queues.clone();
+        let worker = Box::pin(async move {
+            serve(&mut port, now(open(DeviceWish::Cpu)).expect("this build has the CPU device")).await;
+        });
+        Some(Box::new(Hired { queues, worker, habit, staff, number }))
+    }
+    fn after(&self, _: u32) -> Waiting<'static, ()> {
+        let late = Rc::clone(&self.staff.late);
+        Box::pin(async move {
+            while !late.get() {
+                Once(false).await;
+            }
+        })
+    }
 }
 
 /// A page and its worker.
@@ -141,8 +265,7 @@ impl Page {
 
     /// A worker on this device.
     pub fn open_on(opened: Opened) -> Self {
-        let files = Files::default();
-        let queues = Queues { commands: Rc::default(), events: Rc::default(), start: Instant::now(), files };
+        let queues = Queues::new();
         let mut port = queues.clone();
         let worker = Box::pin(async move {
             serve(&mut port, opened).await;
@@ -153,6 +276,11 @@ impl Page {
     /// What the worker can fetch.
     pub fn files(&self) -> &Files {
         &self.queues.files
+    }
+
+    /// Whom the worker can hire.
+    pub fn staff(&self) -> &Staff {
+        &self.queues.staff
     }
 
     /// Posts a command.

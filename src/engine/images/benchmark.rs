@@ -1,5 +1,6 @@
 //! Timing the network of images.
 
+use super::crew::{Asks, Crew};
 use super::denoiser::room_for;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
@@ -20,6 +21,8 @@ const MOST: usize = 200;
 const LARGEST: u32 = 64;
 /// Evaluations behind an image, in the rate that is reported.
 const EVALUATIONS: f64 = 20.0;
+/// The time that the network is told: in the middle for steps, and one more level for others.
+const TIME: f64 = 400.0;
 
 /// Times evaluations, batch by batch, each told at once. `false` when a command ended it.
 ///
@@ -31,6 +34,7 @@ pub async fn benchmark<P: Port>(
     budget_ms: f64,
     model: &ImageModel,
     opened: &Opened,
+    crew: &mut Crew,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<bool, EngineError> {
     let budget = if budget_ms.is_nan() { 0.0 } else { budget_ms.clamp(0.0, LONGEST) };
@@ -53,7 +57,10 @@ pub async fn benchmark<P: Port>(
     }
     for (index, &batch) in fitting.iter().enumerate() {
         let complete = index + 1 == fitting.len();
-        let Some(row) = row(batch, budget, model, opened, inbox).await? else { return Ok(false) };
+        let Some(mut row) = row(batch, budget, model, opened, inbox).await? else { return Ok(false) };
+        if !opened.info.gpu && batch > 1 && together(&mut row, budget, model, crew, inbox).await.is_none() {
+            return Ok(false);
+        }
         report.rows.push(row);
         report.held_bytes = held_bytes();
         inbox.port.send(Event::Images(ImageEvent::Benchmark { run, benchmark: report.clone(), complete }));
@@ -72,29 +79,86 @@ async fn row<P: Port>(
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<BenchmarkRow>, EngineError> {
     let shape = [batch as usize, model.config().image_channels, model.side, model.side];
-    let noise = Rng::new(1, Stream::Test, 0).normals(shape.iter().product());
-    let x = Pictures::new(noise, shape, &opened.device).0;
-    let mut times = Vec::new();
-    let start = inbox.port.now_ms();
-    while times.len() <= FEWEST || (inbox.port.now_ms() - start < budget && times.len() <= MOST) {
+    let x = Pictures::new(noise(shape.iter().product()), shape, &opened.device).0;
+    let mut times = Times::new(budget, inbox.port.now_ms());
+    while times.wants_more(inbox.port.now_ms()) {
         inbox.port.yield_now().await;
         inbox.breathe().await;
         if inbox.interrupted() {
             return Ok(None);
         }
         let begin = inbox.port.now_ms();
-        // The network in its own units: 400 is in the middle for steps, and one more level for others.
-        let condition = model.network.condition(&[400.0], &[]);
+        let condition = model.network.condition(&[TIME], &[]);
         let condition = condition.map_err(|error| ImageError::Internal(error.to_string()))?;
         let output = model.network.forward(x.clone(), &condition);
         finish(&output).await?;
-        times.push(inbox.port.now_ms() - begin);
+        times.found.push(inbox.port.now_ms() - begin);
     }
-    let warm_up_ms = times.remove(0);
-    times.sort_by(f64::total_cmp);
-    let evaluation_ms = times.get(times.len() / 2).copied().unwrap_or(0.0);
+    let (warm_up_ms, evaluation_ms) = times.first_and_median();
+    let evaluations = times.found.len() as u32 - 1;
     let images_per_second = 1000.0 * f64::from(batch) / (EVALUATIONS * evaluation_ms.max(1e-6));
-    Ok(Some(BenchmarkRow { batch, warm_up_ms, evaluation_ms, evaluations: times.len() as u32, images_per_second }))
+    let row = BenchmarkRow { batch, warm_up_ms, evaluation_ms, evaluations, images_per_second, ..Default::default() };
+    Ok(Some(row))
+}
+
+/// The same by those who evaluate for this worker, as a run has them evaluate. `None` when a command ended it.
+async fn together<P: Port>(
+    row: &mut BenchmarkRow,
+    budget: f64,
+    model: &ImageModel,
+    crew: &mut Crew,
+    inbox: &mut Inbox<'_, P>,
+) -> Option<()> {
+    let count = row.batch as usize;
+    crew.hire(count, model, inbox.port);
+    let mut asks = Asks { count, images: Vec::new(), time: TIME, each: Vec::new() };
+    crew.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
+    if crew.workers() == 0 {
+        return Some(());
+    }
+    asks.images = noise(count * model.config().image_channels * model.side * model.side);
+    asks.each = (0..count).map(|image| (image, None)).collect();
+    let mut times = Times::new(budget, inbox.port.now_ms());
+    while times.wants_more(inbox.port.now_ms()) {
+        let begin = inbox.port.now_ms();
+        let answers = crew.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
+        if answers.iter().any(Option::is_none) {
+            return Some(());
+        }
+        times.found.push(inbox.port.now_ms() - begin);
+    }
+    (row.workers, row.together_ms) = (crew.workers().min(count) as u32, times.first_and_median().1);
+    Some(())
+}
+
+fn noise(count: usize) -> Vec<f32> {
+    Rng::new(1, Stream::Test, 0).normals(count)
+}
+
+/// Measurements so far.
+struct Times {
+    found: Vec<f64>,
+    start: f64,
+    budget: f64,
+}
+
+impl Times {
+    fn new(budget: f64, start: f64) -> Self {
+        Self { found: Vec::new(), start, budget }
+    }
+
+    fn wants_more(&self, now: f64) -> bool {
+        let count = self.found.len();
+        count <= FEWEST || (now - self.start < self.budget && count <= MOST)
+    }
+
+    /// The first, which warms up, and the median of the others.
+    fn first_and_median(&self) -> (f64, f64) {
+        let [first, others @ ..] = &self.found[..] else { return (0.0, 0.0) };
+        let mut others = others.to_vec();
+        others.sort_by(f64::total_cmp);
+        (*first, others.get(others.len() / 2).copied().unwrap_or(0.0))
+    }
 }
 
 /// Bytes of the worker's memory; 0 where that cannot be known.

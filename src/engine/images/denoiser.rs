@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::crew::Asks;
 use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
@@ -9,7 +10,7 @@ use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
 use crate::engine::device::{DeviceError, Opened};
 use crate::engine::error::EngineError;
-use crate::nn::host::has_room;
+use crate::nn::host::{self, has_room};
 use crate::nn::unet::Cost;
 
 /// Images that a CPU evaluates at once: more are no faster, and a stop would have to wait for them.
@@ -35,6 +36,17 @@ pub trait Watch {
     fn smaller_batch(&mut self, images: usize);
     /// Milliseconds since some moment.
     fn now_ms(&self) -> f64;
+    /// Whether there are others who make evaluations for this run; so many could be made at a time.
+    fn has_others(&mut self, model: &ImageModel, evaluations: usize) -> bool {
+        let _ = (model, evaluations);
+        false
+    }
+    /// Has others make these evaluations: the answer to each, nothing where there is none. `evaluated` images were
+    /// evaluated before. `None` ends the run, as in [`Watch::go_on`].
+    async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, evaluated: u64) -> Option<Vec<Option<Vec<f32>>>> {
+        let _ = (model, asks, evaluated);
+        Some(Vec::new())
+    }
 }
 
 /// Nobody watches: a run goes on to its end.
@@ -218,6 +230,50 @@ impl<W: Watch> ImageDenoiser<'_, W> {
         Ok(Pictures(with).blend(self.guidance, Pictures(without), 1.0 - self.guidance).0)
     }
 
+    /// The class of an image.
+    fn label(&self, image: usize, images: usize) -> Option<usize> {
+        let place = if self.labels.len() == images { image } else { 0 };
+        self.labels.get(place).copied().flatten()
+    }
+
+    /// The raw outputs for the first of the images after `done`, guided, as far as others evaluate them.
+    async fn elsewhere(&mut self, x: &Pictures, done: usize, time: f64, scale: f64) -> Result<Vec<Pictures>, Stopped> {
+        let images = x.0.dims()[0];
+        // As `output` asks about each.
+        let mut each = Vec::new();
+        for image in done..images {
+            let class = self.label(image, images);
+            let guided = class.is_some() && self.guidance != 1.0;
+            if guided {
+                each.push((image - done, None));
+            }
+            if !guided || self.guidance != 0.0 {
+                each.push((image - done, class));
+            }
+        }
+        if self.pace.gpu || each.len() < 2 || !self.watch.has_others(self.model, each.len()) {
+            return Ok(Vec::new());
+        }
+        let pixels = host::numbers(x.part(done, images).scale(scale).0);
+        let asks = Asks { count: images - done, images: pixels, time, each };
+        let answers = self.watch.elsewhere(self.model, &asks, self.pace.evaluated).await.ok_or(Stopped::GivenUp)?;
+        let shape = [1, self.model.config().output_channels(), self.model.side, self.model.side];
+        let mut outputs: Vec<Pictures> = Vec::new();
+        for (answer, (image, _)) in answers.into_iter().zip(&asks.each) {
+            let Some(answer) = answer else {
+                // Half of a pair is of no use.
+                outputs.truncate(*image);
+                break;
+            };
+            let answer = Pictures::new(answer, shape, &x.0.device());
+            match outputs.get_mut(*image) {
+                Some(without) => *without = answer.blend(self.guidance, without.clone(), 1.0 - self.guidance),
+                None => outputs.push(answer),
+            }
+        }
+        Ok(outputs)
+    }
+
     /// The raw outputs for all images, a few at a time.
     async fn outputs(&mut self, x: &Pictures, level: Level) -> Result<Pictures, Stopped> {
         let failed = |error: EngineError| Stopped::Failed(error);
@@ -230,6 +286,13 @@ impl<W: Watch> ImageDenoiser<'_, W> {
             self.pace.make_room(self.watch).map_err(|error| failed(error.into()))?;
             if !self.watch.go_on(self.pace.evaluated).await {
                 return Err(Stopped::GivenUp);
+            }
+            let theirs = self.elsewhere(x, done, time, scale).await?;
+            if !theirs.is_empty() {
+                self.pace.evaluated += theirs.len() as u64;
+                done += theirs.len();
+                parts.extend(theirs);
+                continue;
             }
             let end = (done + self.pace.batch).min(images);
             let part = x.part(done, end).scale(scale);

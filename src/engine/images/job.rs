@@ -1,5 +1,6 @@
 //! The job that samples images.
 
+use super::crew::{Asks, Crew};
 use super::denoiser::Watch;
 use super::model::ImageModel;
 use super::run::{ImageRun, Outcome};
@@ -28,6 +29,8 @@ pub struct ImageSampling<'m> {
     clock: Clock,
     no_classes: bool,
     limited: bool,
+    crew: &'m mut Crew,
+    workers: usize,
 }
 
 /// How fast a run is.
@@ -39,7 +42,7 @@ struct Clock {
 }
 
 impl<'m> ImageSampling<'m> {
-    /// The run, with at most so many images evaluated at a time.
+    /// The run, with at most so many images evaluated at a time, and with those who evaluate for it.
     ///
     /// # Errors
     /// When the configuration cannot be run.
@@ -49,6 +52,7 @@ impl<'m> ImageSampling<'m> {
         model: &'m ImageModel,
         opened: &Opened,
         most: Option<u32>,
+        crew: &'m mut Crew,
     ) -> Result<Self, EngineError> {
         let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
         let mut run = ImageRun::new(config, model, opened)?;
@@ -57,7 +61,8 @@ impl<'m> ImageSampling<'m> {
             run = run.at_most(most as usize);
         }
         let limited = run.pace().batch() < usual;
-        Ok(Self { id, run, frames: 0, shown: None, clock: Clock::default(), no_classes, limited })
+        let clock = Clock::default();
+        Ok(Self { id, run, frames: 0, shown: None, clock, no_classes, limited, crew, workers: 1 })
     }
 
     fn is_due(&self) -> bool {
@@ -103,8 +108,9 @@ impl Job for ImageSampling<'_> {
         // What was evaluated for steps that were given up does not count.
         let done = u64::from(self.run.sampler().evaluations()) * images as u64;
         let before = self.run.evaluated().saturating_sub(done);
-        let mut reporter = Reporter { id: self.id, inbox, clock: &mut self.clock, images, planned, before };
-        let outcome = self.run.step(&mut reporter).await?;
+        let Self { id, run, clock, crew, workers, .. } = self;
+        let teller = Teller { id: *id, clock, images, planned, before, workers };
+        let outcome = run.step(&mut Reporter { inbox, teller, crew }).await?;
         match outcome {
             Outcome::GivenUp => Ok(false),
             Outcome::Stepped => {
@@ -130,21 +136,25 @@ impl Job for ImageSampling<'_> {
 }
 
 struct Reporter<'a, 'p, P: Port> {
-    id: RunId,
     inbox: &'a mut Inbox<'p, P>,
+    teller: Teller<'a>,
+    crew: &'a mut Crew,
+}
+
+/// What is said between frames.
+struct Teller<'a> {
+    id: RunId,
     clock: &'a mut Clock,
     images: usize,
     planned: Option<u32>,
     before: u64,
+    /// How many evaluate, as was said last.
+    workers: &'a mut usize,
 }
 
-impl<P: Port> Watch for Reporter<'_, '_, P> {
-    async fn go_on(&mut self, evaluated: u64) -> bool {
-        self.inbox.breathe().await;
-        if self.inbox.interrupted() {
-            return false;
-        }
-        let now = self.inbox.port.now_ms();
+impl Teller<'_> {
+    fn progress<P: Port>(&mut self, port: &mut P, evaluated: u64) {
+        let now = port.now_ms();
         let elapsed = now - self.clock.told;
         if elapsed >= REPORT_MS {
             let rate = 1000.0 * evaluated.saturating_sub(self.clock.evaluated) as f64 / elapsed;
@@ -156,17 +166,51 @@ impl<P: Port> Watch for Reporter<'_, '_, P> {
             let left = images * (f64::from(planned) - evaluations).max(0.0) / rate;
             let left = if left.is_finite() && planned > 0 { left } else { 0.0 };
             let progress = ImageProgress { evaluations, planned, rate, left };
-            self.inbox.port.send(Event::Images(ImageEvent::Progress { run: self.id, progress }));
+            port.send(Event::Images(ImageEvent::Progress { run: self.id, progress }));
         }
-        true
+    }
+
+    fn workers<P: Port>(&mut self, port: &mut P, workers: usize) {
+        // Where nobody else is, the one that samples does it.
+        let workers = workers.max(1);
+        if *self.workers != workers {
+            *self.workers = workers;
+            port.send(Event::Images(ImageEvent::Crew { run: self.id, workers: workers as u32 }));
+        }
+    }
+}
+
+impl<P: Port> Watch for Reporter<'_, '_, P> {
+    async fn go_on(&mut self, evaluated: u64) -> bool {
+        self.inbox.breathe().await;
+        let stays = !self.inbox.is_called_away();
+        if stays {
+            self.teller.progress(self.inbox.port, evaluated);
+        }
+        stays
     }
 
     fn smaller_batch(&mut self, images: usize) {
         let notice = Notice::SmallerBatch { images: images as u32 };
-        self.inbox.port.send(Event::Images(ImageEvent::Notice { run: self.id, notice }));
+        self.inbox.port.send(Event::Images(ImageEvent::Notice { run: self.teller.id, notice }));
     }
 
     fn now_ms(&self) -> f64 {
         self.inbox.port.now_ms()
+    }
+
+    fn has_others(&mut self, model: &ImageModel, evaluations: usize) -> bool {
+        self.crew.hire(evaluations, model, self.inbox.port);
+        self.crew.is_there()
+    }
+
+    async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, evaluated: u64) -> Option<Vec<Option<Vec<f32>>>> {
+        let images = asks.count;
+        let (teller, count) = (&mut self.teller, asks.each.len());
+        let mut tell = |port: &mut P, answered: usize, workers: usize| {
+            teller.workers(port, workers);
+            teller.progress(port, evaluated + (answered * images / count) as u64);
+        };
+        self.crew.evaluate(model, asks, self.inbox, &mut tell).await
     }
 }

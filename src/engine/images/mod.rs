@@ -4,12 +4,15 @@
 //! load -> ImageModel (weights and the conventions they were trained with)
 //!   -> ImageDenoiser (every schedule, guidance, learned variance, memory)
 //!   -> ImageRun (a sampler over Pictures) -> job (frames, progress), or `sample` without a page
+//! Crew (other workers) -> lent (the network that they evaluate)
 //! ```
 
 pub mod benchmark;
+pub mod crew;
 mod denoiser;
 mod error;
 pub mod job;
+pub(in crate::engine) mod lent;
 pub mod load;
 mod model;
 mod noise;
@@ -17,6 +20,7 @@ mod pictures;
 mod run;
 pub mod self_test;
 
+pub use crew::{Asks, Crew};
 pub use denoiser::{ImageDenoiser, Pace, Stopped, Watch};
 pub use error::ImageError;
 pub use model::{Conventions, ImageModel};

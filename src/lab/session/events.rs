@@ -39,7 +39,10 @@ impl Session {
             | Event::Paused { run }
             | Event::Resumed { run }
             | Event::Images(
-                ImageEvent::Frame { run, .. } | ImageEvent::Progress { run, .. } | ImageEvent::Batch { run, .. },
+                ImageEvent::Frame { run, .. }
+                | ImageEvent::Progress { run, .. }
+                | ImageEvent::Batch { run, .. }
+                | ImageEvent::Crew { run, .. },
             ) => Some(*run),
             Event::Done { run, .. } if self.ended_image_work(*run) => return true,
             Event::Done { run, .. } => Some(*run),
@@ -77,6 +80,8 @@ impl Session {
             Event::Field { request, .. } => return self.is_newest_field(*request),
             Event::Images(event) => return self.receive_images(slot, event),
             Event::Training { .. } | Event::Frame { .. } | Event::Preview { .. } => {}
+            // An answer to another worker comes to no page.
+            Event::Evaluated { .. } => return false,
             Event::Quality { .. } | Event::Report { .. } | Event::Study { .. } => {}
         }
         true

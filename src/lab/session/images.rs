@@ -41,6 +41,8 @@ pub(super) struct Images {
     batch: Option<(RunId, u32)>,
     /// Most images that a worker may evaluate at a time, after one died of more.
     limits: [Option<u32>; 2],
+    /// Most cores that the CPU is to keep busy, if the visitor chose, and what its worker was told of it.
+    cores: [Option<u32>; 2],
     testing: [Option<RunId>; 2],
     tests: [Option<SelfTest>; 2],
     measuring: [Option<RunId>; 2],
@@ -91,6 +93,11 @@ impl Session {
         self.ask_for_images(self.active(), own_name(count), source);
     }
 
+    /// Has the CPU keep at most so many cores busy with images from the next run on.
+    pub fn use_cores(&mut self, most: u32) {
+        self.images.cores[0] = Some(most);
+    }
+
     /// Gives weights up that are on their way.
     pub fn cancel_images(&mut self) {
         if let Some((_, slot, _)) = &self.images.loading {
@@ -123,8 +130,13 @@ impl Session {
         }
     }
 
-    /// Gives a worker the weights that the configuration names if it does not hold them.
+    /// Gives a worker the weights that the configuration names if it does not hold them, and tells it what else was chosen.
     pub(super) fn bring_images(&mut self, slot: Slot, config: &RunConfig) {
+        let [chosen, told] = self.images.cores;
+        if let Some(most) = chosen.filter(|_| slot == Slot::Cpu && told != chosen) {
+            self.images.cores[1] = chosen;
+            self.post(slot, Command::Images(ImageCommand::Cores { most }));
+        }
         let id = config.weights.as_str();
         let (name, source) = match &self.images.own {
             Some((count, source)) if id == OWN_WEIGHTS => (own_name(*count), source.clone()),
@@ -182,6 +194,9 @@ impl Session {
     /// What a worker held is gone with it.
     pub(super) fn lose_images(&mut self, slot: Slot) {
         self.device_mut(slot).holds_images = None;
+        if slot == Slot::Cpu {
+            self.images.cores[1] = None;
+        }
         if self.images.loading.as_ref().is_some_and(|(_, at, _)| *at == slot) {
             self.images.loading = None;
             self.images.state = ImageWeights::Absent;
@@ -246,7 +261,8 @@ impl Session {
                     *known = *images;
                 }
             }
-            ImageEvent::Frame { .. } | ImageEvent::Progress { .. } | ImageEvent::Notice { .. } => {}
+            ImageEvent::Frame { .. } | ImageEvent::Progress { .. } => {}
+            ImageEvent::Notice { .. } | ImageEvent::Crew { .. } => {}
         }
         true
     }
@@ -308,6 +324,31 @@ mod tests {
         assert!(load_in(&posted(&mut session)).is_none());
         session.sample(&RunConfig { weights: Word::new("other"), ..config() });
         assert!(load_in(&posted(&mut session)).is_some());
+    }
+
+    #[test]
+    fn the_worker_is_told_how_many_cores_to_use_once_before_the_next_run() {
+        let mut session = with_cpu();
+        let cores = |session: &mut Session| {
+            session.sample(&config());
+            let told = posted(session).into_iter().filter_map(|(slot, command)| match command {
+                Command::Images(ImageCommand::Cores { most }) => Some((slot, most)),
+                _ => None,
+            });
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(cores(&mut session), []);
+        session.use_cores(1);
+        assert_eq!(cores(&mut session), [(Slot::Cpu, 1)]);
+        assert_eq!(cores(&mut session), []);
+        session.crashed(Slot::Cpu, "it died");
+        session.sample(&config());
+        session.receive(Slot::Cpu, &ready(false, false));
+        let commands = posted(&mut session);
+        let place = |found: &dyn Fn(&Command) -> bool| commands.iter().position(|(_, command)| found(command));
+        let told = place(&|command| *command == Command::Images(ImageCommand::Cores { most: 1 }));
+        let begun = place(&|command| matches!(command, Command::Sample { .. }));
+        assert!(told.is_some() && told < begun, "{commands:?}");
     }
 
     #[test]

@@ -32,6 +32,15 @@ impl UNet {
         names.found
     }
 
+    /// The numbers of one parameter, in the order of [`UNet::parameters`] and last dimension first; `None` when there are
+    /// not so many, or the device no longer answers.
+    #[must_use]
+    pub fn parameter(&self, place: usize) -> Option<Vec<f32>> {
+        let mut names = Names { wanted: Some(place), ..Names::default() };
+        self.visit(&mut names);
+        names.numbers
+    }
+
     /// The values of all parameters, flat and on the device, in the order of [`UNet::parameters`].
     #[must_use]
     pub fn values(&self) -> Vec<Tensor<1>> {
@@ -57,10 +66,17 @@ impl UNet {
     ///
     /// # Panics
     /// When `source` gives another number of values.
-    pub fn load<E>(self, source: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>) -> Result<Self, E> {
-        let mut loader = Loader { path: Vec::new(), source, error: None };
-        let loaded = self.map(&mut loader);
-        match loader.error {
+    pub fn load<E>(self, mut source: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>) -> Result<Self, E> {
+        let mut error = None;
+        // One loader for all sources and errors: it is code for every kind of layer.
+        let mut source = |name: &str, shape: &[usize]| {
+            if error.is_some() {
+                return None;
+            }
+            source(name, shape).map_err(|found| error = Some(found)).ok()
+        };
+        let loaded = self.map(&mut Loader { path: Vec::new(), source: &mut source });
+        match error {
             None => Ok(loaded),
             Some(error) => Err(error),
         }
@@ -71,6 +87,9 @@ impl UNet {
 struct Names {
     path: Vec<String>,
     found: Vec<Parameter>,
+    /// Whose numbers are read too.
+    wanted: Option<usize>,
+    numbers: Option<Vec<f32>>,
 }
 
 impl ModuleVisitor for Names {
@@ -83,6 +102,9 @@ impl ModuleVisitor for Names {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.wanted == Some(self.found.len()) {
+            self.numbers = Some(host::numbers(param.val()));
+        }
         self.found.push(Parameter { name: self.path.join("."), shape: param.lazy_shape().to_vec() });
     }
 }
@@ -96,16 +118,15 @@ impl ModuleVisitor for Values {
     }
 }
 
-struct Loader<S, E> {
+/// What there is for a name and a shape.
+type Source<'s> = dyn FnMut(&str, &[usize]) -> Option<Vec<f32>> + 's;
+
+struct Loader<'s> {
     path: Vec<String>,
-    source: S,
-    error: Option<E>,
+    source: &'s mut Source<'s>,
 }
 
-impl<S, E> ModuleMapper for Loader<S, E>
-where
-    S: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
-{
+impl ModuleMapper for Loader<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_owned());
     }
@@ -115,21 +136,15 @@ where
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
-            return param;
-        }
         let shape = param.lazy_shape();
         let shape: [usize; D] = std::array::from_fn(|index| shape[index]);
         match (self.source)(&self.path.join("."), &shape) {
-            Ok(values) => {
+            Some(values) => {
                 let tensor = host::tensor(values, shape, &param.lazy_device());
                 let id = param.id;
                 param.transform_for_load(tensor, id)
             }
-            Err(error) => {
-                self.error = Some(error);
-                param
-            }
+            None => param,
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::plot::label::number;
 use crate::protocol::images::{ImageBenchmark, SelfTest as Report, SelfTestCase};
 use crate::share::Examination;
 use crate::ui::element::{Element, element};
-use crate::ui::parts::quiet;
+use crate::ui::memory;
+use crate::ui::parts::{choice, quiet};
 use crate::ui::state::{Page, effect, memo, page};
 
 /// Numbers of images of an evaluation that is timed.
@@ -58,12 +59,14 @@ fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
         .iter()
         .map(|row| {
             format!(
-                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {} }}",
+                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {}, \"workers\": {}, \"together_ms\": {} }}",
                 row.batch,
                 number(row.warm_up_ms, 4),
                 number(row.evaluation_ms, 4),
                 row.evaluations,
-                number(row.images_per_second, 4)
+                number(row.images_per_second, 4),
+                row.workers,
+                number(row.together_ms, 4)
             )
         })
         .collect();
@@ -89,6 +92,25 @@ pub fn benchmarks(page: Page) -> String {
         Slot::ALL.iter().filter_map(|&slot| Some(timings(slot, session.image_benchmark(slot)?))).collect()
     });
     if all.is_empty() { String::new() } else { format!("[{}]", all.join(", ")) }
+}
+
+/// How many cores of the processor images may have: a choice where there are several, as long as it is the processor
+/// that computes.
+pub fn cores() -> Element {
+    let page = page();
+    let [chosen, there] = memory::cores();
+    let option = |count: u32| {
+        let name = count.to_string();
+        choice(&name.clone(), move || count == chosen, move || page.language.get().digits(&name))
+    };
+    let options: Vec<Element> = (1..=there).map(option).collect();
+    let choose = move |count: String| {
+        memory::keep_cores(&count);
+        page.tell(|session| session.use_cores(count.parse().unwrap_or(there)));
+    };
+    let menu = element("select").test_id("cores").change(choose).holds(&options);
+    let idle = move || there < 2 || page.session.with(Session::active) == Slot::Gpu;
+    element("label").class("setting").gone_when(idle).holds(&[element("span").says("images.cores"), menu])
 }
 
 /// The self-test: its button, and the numbers of every device beside those that are right.

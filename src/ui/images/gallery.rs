@@ -54,6 +54,7 @@ pub fn gallery() -> Vec<Element> {
         time(),
         element("div").class("layers").holds(&[expected, files]),
         element("p").class("note").attribute("role", "status").words(move || notice(page)),
+        element("p").class("note").test_id("workers").words(move || workers(page)),
         strip(),
         detail(),
     ]
@@ -68,6 +69,13 @@ fn notice(page: Page) -> String {
         Some(Notice::NotKept) => page.text("images.not-kept"),
         Some(Notice::NoClasses) => page.text("images.no-classes"),
         None => String::new(),
+    }
+}
+
+fn workers(page: Page) -> String {
+    match page.images.workers.get() {
+        0 | 1 => String::new(),
+        count => page.filled("images.workers", &[("count", &count.to_string())]),
     }
 }
 

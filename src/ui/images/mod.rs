@@ -15,12 +15,13 @@ use std::collections::VecDeque;
 use leptos::prelude::*;
 use web_sys::File;
 
-pub use examine::{benchmarks, measure, self_test};
+pub use examine::{benchmarks, cores, measure, self_test};
 pub use gallery::gallery;
 pub use known::known;
 pub use solvers::solvers;
 pub use weights::weights;
 
+use super::memory;
 use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo};
 use crate::lab::comparison::with_solver;
@@ -59,6 +60,8 @@ pub struct Images {
     pairing: Signal<Option<(usize, usize)>>,
     /// How far the run is.
     progress: Signal<ImageProgress>,
+    /// How many workers evaluate them, if there are several.
+    workers: Signal<u32>,
     /// What should be known.
     notice: Signal<Option<Notice>>,
     /// What the link asks to be examined when everything is there.
@@ -78,6 +81,7 @@ impl Images {
             chosen: Signal::new(None),
             pairing: Signal::new(None),
             progress: Signal::new(ImageProgress::default()),
+            workers: Signal::new(0),
             notice: Signal::new(None),
             wanted: Signal::new(Examination::default()),
         }
@@ -91,6 +95,7 @@ impl Images {
         self.chosen.set(None);
         self.pairing.set(None);
         self.progress.set(ImageProgress::default());
+        self.workers.set(0);
         self.notice.set(None);
     }
 
@@ -175,6 +180,9 @@ pub fn prepare(page: Page) {
         }
     });
     examine::obey_the_link(page);
+    let [chosen, _] = memory::cores();
+    // Nothing follows from it before the first run.
+    page.session.update(|session| session.use_cores(chosen));
 }
 
 /// Begins a run: a single one, or the first of a comparison.
@@ -222,6 +230,7 @@ pub fn show(page: Page, event: ImageEvent) {
             });
         }
         ImageEvent::Progress { progress, .. } => images.progress.set(progress),
+        ImageEvent::Crew { workers, .. } => images.workers.set(workers),
         ImageEvent::Notice { notice, .. } => images.notice.set(Some(notice)),
         ImageEvent::Loaded { weights, .. } => weights::arrived(page, &weights),
         _ => {}
