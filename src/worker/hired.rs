@@ -41,7 +41,7 @@ impl Hired {
                 deliver(&letters, wire::decode(&bytes).ok());
             }
         });
-        let hired = Self { worker, letters, heard: heard };
+        let hired = Self { worker, letters, heard };
         hired.listen(Some(hired.heard.as_ref().unchecked_ref()));
         Some(hired)
     }
