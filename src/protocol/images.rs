@@ -193,6 +193,10 @@ pub enum Notice {
     NotKept,
     /// The network knows no classes: the class and the guidance do nothing.
     NoClasses,
+    /// The device computes in single precision only, and so goes the run.
+    NoHalf,
+    /// Half precision was too far from single precision on this device, and the run goes on in the latter.
+    HalfRefused,
 }
 
 /// Weights at hand.
@@ -330,6 +334,8 @@ pub struct BenchmarkRow {
     pub evaluations: u32,
     /// Images a second with 20 evaluations each.
     pub images_per_second: f64,
+    /// Median time of an evaluation in half precision, in milliseconds; 0 where the device has none.
+    pub half_ms: f64,
 }
 
 /// The list of the sets that the page ships, `weights/index.json`.

@@ -7,6 +7,8 @@ use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::engine::images::ImageError;
 use crate::engine::inbox::{Inbox, Port};
+use crate::lab::PrecisionId;
+use crate::nn::unet::UNet;
 use crate::protocol::images::{BenchmarkRow, ImageBenchmark, ImageEvent};
 use crate::protocol::{Event, RunId};
 use crate::rng::{Rng, Stream};
@@ -29,7 +31,7 @@ pub async fn benchmark<P: Port>(
     run: RunId,
     batches: &[u32],
     budget_ms: f64,
-    model: &ImageModel,
+    model: &mut ImageModel,
     opened: &Opened,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<bool, EngineError> {
@@ -51,9 +53,19 @@ pub async fn benchmark<P: Port>(
             fitting.push(batch);
         }
     }
+    model.prepare(PrecisionId::Full, opened).await?;
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+    let half = model.half_network(opened).await?;
     for (index, &batch) in fitting.iter().enumerate() {
         let complete = index + 1 == fitting.len();
-        let Some(row) = row(batch, budget, model, opened, inbox).await? else { return Ok(false) };
+        let full = &model.network;
+        #[allow(unused_mut, reason = "the CPU worker knows no half precision")]
+        let Some(mut row) = row(batch, budget, full, model.side, opened, inbox).await? else { return Ok(false) };
+        #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+        if let Some(half) = &half {
+            let Some(other) = self::row(batch, budget, half, model.side, opened, inbox).await? else { return Ok(false) };
+            row.half_ms = other.evaluation_ms;
+        }
         report.rows.push(row);
         report.held_bytes = held_bytes();
         inbox.port.send(Event::Images(ImageEvent::Benchmark { run, benchmark: report.clone(), complete }));
@@ -67,11 +79,12 @@ pub async fn benchmark<P: Port>(
 async fn row<P: Port>(
     batch: u32,
     budget: f64,
-    model: &ImageModel,
+    network: &UNet,
+    side: usize,
     opened: &Opened,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<BenchmarkRow>, EngineError> {
-    let shape = [batch as usize, model.config().image_channels, model.side, model.side];
+    let shape = [batch as usize, network.config().image_channels, side, side];
     let noise = Rng::new(1, Stream::Test, 0).normals(shape.iter().product());
     let x = Pictures::new(noise, shape, &opened.device).0;
     let mut times = Vec::new();
@@ -84,9 +97,9 @@ async fn row<P: Port>(
         }
         let begin = inbox.port.now_ms();
         // The network in its own units: 400 is in the middle for steps, and one more level for others.
-        let condition = model.network.condition(&[400.0], &[]);
+        let condition = network.condition(&[400.0], &[]);
         let condition = condition.map_err(|error| ImageError::Internal(error.to_string()))?;
-        let output = model.network.forward(x.clone(), &condition);
+        let output = network.forward(x.clone(), &condition);
         finish(&output).await?;
         times.push(inbox.port.now_ms() - begin);
     }
@@ -94,7 +107,8 @@ async fn row<P: Port>(
     times.sort_by(f64::total_cmp);
     let evaluation_ms = times.get(times.len() / 2).copied().unwrap_or(0.0);
     let images_per_second = 1000.0 * f64::from(batch) / (EVALUATIONS * evaluation_ms.max(1e-6));
-    Ok(Some(BenchmarkRow { batch, warm_up_ms, evaluation_ms, evaluations: times.len() as u32, images_per_second }))
+    let evaluations = times.len() as u32;
+    Ok(Some(BenchmarkRow { batch, warm_up_ms, evaluation_ms, evaluations, images_per_second, half_ms: 0.0 }))
 }
 
 /// Bytes of the worker's memory; 0 where that cannot be known.

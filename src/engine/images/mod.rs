@@ -9,6 +9,8 @@
 pub mod benchmark;
 mod denoiser;
 mod error;
+#[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+pub mod half;
 pub mod job;
 pub mod load;
 mod model;

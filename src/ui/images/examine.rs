@@ -58,12 +58,13 @@ fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
         .iter()
         .map(|row| {
             format!(
-                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {} }}",
+                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {}, \"half_ms\": {} }}",
                 row.batch,
                 number(row.warm_up_ms, 4),
                 number(row.evaluation_ms, 4),
                 row.evaluations,
-                number(row.images_per_second, 4)
+                number(row.images_per_second, 4),
+                number(row.half_ms, 4)
             )
         })
         .collect();
