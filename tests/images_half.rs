@@ -5,8 +5,6 @@
 //! one.
 #![cfg(feature = "cpu")]
 
-mod common;
-
 use std::convert::Infallible;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -128,4 +126,75 @@ fn without_half_precision_a_run_goes_on_in_single_and_says_so() {
     assert_eq!(drawn(&model), before);
     assert_eq!(now(model.prepare(PrecisionId::Full, &opened)).unwrap(), None);
     const { assert!(TOLERANCE > ROUNDING) };
+}
+
+/// Images in bytes from 0 to 255 by this precision.
+#[cfg(feature = "gpu")]
+fn drawn(precision: PrecisionId, model: &mut ImageModel, opened: &Opened) -> Vec<f32> {
+    assert_eq!(now_or_later(model.prepare(precision, opened)).unwrap(), None);
+    assert_eq!(model.network.is_half(), precision == PrecisionId::Half);
+    let config = RunConfig { precision, ..config() };
+    let pictures = now_or_later(sample(&config, model, opened, &mut ())).unwrap().expect("nobody ends it");
+    now_or_later(pictures.values()).unwrap()
+}
+
+/// The value of a future that a GPU keeps waiting.
+#[cfg(feature = "gpu")]
+fn now_or_later<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}
+
+/// A GPU sums up in half precision too (Burn's direct convolution has one precision for all): some 500 terms, each of
+/// which may cost half a unit in the last place of the sum so far.
+#[cfg(feature = "gpu")]
+const SUMMING: f64 = 0.02;
+
+/// One test, for a program can start WebGPU once.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
+    use scorefield::engine::device::{Adapter, open_adapter};
+    use scorefield::engine::images::half::has_half;
+
+    let opened = match now_or_later(open_adapter(Adapter::Software)) {
+        Ok(opened) if has_half(&opened) => opened,
+        Ok(opened) => return println!("skipped: {} has no half precision", opened.info.name),
+        Err(error) => return println!("skipped: no software adapter ({error})"),
+    };
+    for config in networks() {
+        let full = network(&config, &opened.device);
+        let half = full.clone().in_half(true);
+        let (wanted, found) = (output(&full, &opened.device), output(&half, &opened.device));
+        let error = error(&found, &wanted);
+        println!("{}, {:?}: {error:.1e}", opened.info.name, config.style);
+        assert!(error < SUMMING && error > 1e-5, "{error}");
+    }
+
+    let conventions = Conventions::ddpm();
+    let mut model = ImageModel::new(network(&networks()[0], &opened.device), conventions, SIDE);
+    let full = drawn(PrecisionId::Full, &mut model, &opened);
+    let half = drawn(PrecisionId::Half, &mut model, &opened);
+    println!("final images: {:.1e}", error(&half, &full));
+    assert!(half != full && error(&half, &full) < SUMMING);
+    // Back again, and nothing of the rounding stays.
+    assert_eq!(drawn(PrecisionId::Full, &mut model, &opened), full);
+
+    // Weights beyond what half precision can tell.
+    let large = networks()[0].init(0, &opened.device).unwrap();
+    let large = large.load(|name, shape| {
+        let k = if name == "conv_in.weight" { 1e6 } else { 1.0 };
+        Ok::<_, Infallible>(parameter(name, shape).into_iter().map(|value| value * k).collect())
+    });
+    let mut model = ImageModel::new(large.unwrap(), conventions, SIDE);
+    for _ in 0..2 {
+        assert_eq!(now_or_later(model.prepare(PrecisionId::Half, &opened)).unwrap(), Some(Notice::HalfRefused));
+        assert!(!model.network.is_half());
+    }
 }
