@@ -38,13 +38,8 @@ fn networks() -> [UNetConfig; 2] {
         groups: 8,
         ..UNetConfig::cifar10()
     };
-    let improved = UNetConfig {
-        classes: 10,
-        learned_variance: true,
-        heads: 4,
-        style: Style::Improved,
-        ..plain.clone()
-    };
+    let improved =
+        UNetConfig { classes: 10, learned_variance: true, heads: 4, style: Style::Improved, ..plain.clone() };
     [plain, improved]
 }
 

@@ -1,8 +1,8 @@
 //! The table of experiments with a stage of their own; studies have theirs in [`crate::study`].
 
 use super::choices::{
-    ArrangementId, ClassId, ControlId, DatasetId, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId,
-    SpacingId, TaskId,
+    ArrangementId, ClassId, ControlId, DatasetId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
+    SolverId, SpacingId, TaskId,
 };
 use super::config::RunConfig;
 

@@ -60,7 +60,8 @@ fn half_precision_where_there_is_none_is_single_and_the_page_says_so() {
         page.wait_for(&["idle"], SOON);
         page.press("sample");
         let picture = images(&page);
-        let words = "return [...document.querySelectorAll(\"p.note[role='status']\")].map(e => e.textContent).join(' ');";
+        let words =
+            "return [...document.querySelectorAll(\"p.note[role='status']\")].map(e => e.textContent).join(' ');";
         let words = page.browser.script(words, &[]).as_str().unwrap_or_default().to_owned();
         page.close();
         (picture, words)

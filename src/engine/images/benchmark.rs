@@ -63,7 +63,9 @@ pub async fn benchmark<P: Port>(
         let Some(mut row) = row(batch, budget, full, model.side, opened, inbox).await? else { return Ok(false) };
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         if let Some(half) = &half {
-            let Some(other) = self::row(batch, budget, half, model.side, opened, inbox).await? else { return Ok(false) };
+            let Some(other) = self::row(batch, budget, half, model.side, opened, inbox).await? else {
+                return Ok(false);
+            };
             row.half_ms = other.evaluation_ms;
         }
         report.rows.push(row);

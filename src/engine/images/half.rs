@@ -40,11 +40,7 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub async fn prepare(
-        &mut self,
-        precision: PrecisionId,
-        opened: &Opened,
-    ) -> Result<Option<Notice>, EngineError> {
+    pub async fn prepare(&mut self, precision: PrecisionId, opened: &Opened) -> Result<Option<Notice>, EngineError> {
         if precision == PrecisionId::Full {
             self.single();
             return Ok(None);

@@ -1,8 +1,9 @@
 //! The network in half precision (IEEE 754 binary16), on devices that compute in it.
 //!
-//! Weights of convolutions and matrices are half, and with them what those layers are given and say: half the memory,
-//! and twice the speed where the device has it. Normalisations, the softmax of attention and the embedding of times and
-//! classes stay single: they sum over many numbers, or tell levels apart that differ by little.
+//! Weights of convolutions and matrices are half, and with them what those layers are given and say. Statistics of
+//! normalisations, the softmax of attention and the embedding of times and classes stay single: they sum over many numbers,
+//! or tell levels apart that differ by little. Burn's direct convolution sums in half precision too, which is most of the
+//! error (docs/images.md).
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, FloatDType, Tensor};
@@ -33,7 +34,9 @@ struct Caster {
 impl Caster {
     /// Whether the parameter at hand stays in single precision.
     fn stays(&self) -> bool {
-        self.path.iter().any(|name| name.contains("norm") || matches!(name.as_str(), "time_embedding" | "class_embedding"))
+        self.path
+            .iter()
+            .any(|name| name.contains("norm") || matches!(name.as_str(), "time_embedding" | "class_embedding"))
     }
 }
 
@@ -50,7 +53,7 @@ impl ModuleMapper for Caster {
         if self.stays() {
             return param;
         }
-        let (id, tensor) = (param.id, param.val().cast(self.precision));
+        let (id, tensor) = (param.id, param.val().cast(self.precision).detach());
         param.transform_for_load(tensor, id)
     }
 }

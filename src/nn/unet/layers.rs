@@ -249,7 +249,8 @@ impl Linear {
             return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
         }
         let outputs = self.bias.lazy_shape()[0];
-        let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight)) + self.bias.val().reshape([1, outputs, 1]);
+        let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight))
+            + self.bias.val().reshape([1, outputs, 1]);
         if k == 1.0 { y } else { y * k }
     }
 }
@@ -279,8 +280,7 @@ impl GroupNorm {
         if on_host(&x, &self.weight) {
             return self.run_on_host(x, Then::default());
         }
-        let precision = x.dtype();
-        self.run(x).cast(precision)
+        self.run(x)
     }
 
     /// With SiLU after it.
@@ -288,8 +288,7 @@ impl GroupNorm {
         if on_host(&x, &self.weight) {
             return self.run_on_host(x, Then { told: None, silu: true });
         }
-        let precision = x.dtype();
-        silu(self.run(x)).cast(precision)
+        silu(self.run(x))
     }
 
     /// With a scale (about 1) and a shift of each channel after it, from the two halves of `told`, and then SiLU.
@@ -299,9 +298,12 @@ impl GroupNorm {
         }
         let [rows, count] = told.dims();
         let (told, channels) = (full(told).reshape([rows, count, 1, 1]), count / 2);
-        let scale = told.clone().narrow(1, 0, channels) + 1.0;
-        let precision = x.dtype();
-        silu(self.run(x) * scale + told.narrow(1, channels, channels)).cast(precision)
+        let [scale, shift] = [told.clone().narrow(1, 0, channels) + 1.0, told.narrow(1, channels, channels)];
+        if x.dtype() == DType::F16 {
+            let [by, plus] = self.affine(&x);
+            return silu(x * (by * scale.clone()).cast(DType::F16) + (plus * scale + shift).cast(DType::F16));
+        }
+        silu(self.run(x) * scale + shift)
     }
 
     /// [`Self::forward`] on a tape, or [`Self::forward_silu`].
@@ -315,17 +317,36 @@ impl GroupNorm {
         host::group_norm(x, &weight, &bias, self.groups, self.epsilon, then)
     }
 
-    /// In single precision, whatever came: sums over half-precision numbers would lose what they sum.
     fn run(&self, x: Tensor<4>) -> Tensor<4> {
+        if x.dtype() == DType::F16 {
+            let [by, plus] = self.affine(&x);
+            return x * by.cast(DType::F16) + plus.cast(DType::F16);
+        }
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;
-        let x = full(x).reshape([images, self.groups, share * height * width]);
+        let x = x.reshape([images, self.groups, share * height * width]);
         let centred = x.clone() - x.mean_dim(2);
         let variance = centred.clone().square().mean_dim(2);
         let scale = (variance + self.epsilon).sqrt().recip().expand([images, self.groups, share]);
         // Both scales in one: a pass over a few channels instead of one over all pixels.
         let scale = scale.reshape([images, channels, 1, 1]) * self.weight.val().reshape([1, channels, 1, 1]);
         centred.reshape([images, channels, height, width]) * scale + self.bias.val().reshape([1, channels, 1, 1])
+    }
+
+    /// What every channel of every image is multiplied by, and then what is added: all of the normalisation that sums, in
+    /// single precision, of numbers in half precision.
+    fn affine(&self, x: &Tensor<4>) -> [Tensor<4>; 2] {
+        let [images, channels, height, width] = x.dims();
+        let share = channels / self.groups;
+        let x = full(x.clone()).reshape([images, self.groups, share * height * width]);
+        let mean = x.clone().mean_dim(2);
+        let variance = (x - mean.clone()).square().mean_dim(2);
+        let channelwise =
+            |of_group: Tensor<3>| of_group.expand([images, self.groups, share]).reshape([images, channels, 1, 1]);
+        let scale = channelwise((variance + self.epsilon).sqrt().recip());
+        let scale = scale * self.weight.val().reshape([1, channels, 1, 1]);
+        let shift = self.bias.val().reshape([1, channels, 1, 1]) - channelwise(mean) * scale.clone();
+        [scale, shift]
     }
 }
 
