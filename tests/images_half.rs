@@ -100,8 +100,9 @@ fn numbers_that_were_half_come_back_exactly_and_what_sums_stays_single() {
             assert_eq!(full, once, "{}", parameter.name);
         } else if full != once {
             rounded += 1;
-            let furthest = full.iter().zip(once).map(|(a, b)| ((a - b) / a).abs()).fold(0.0, f32::max);
-            assert!(furthest <= 4.9e-4, "{}: {furthest}", parameter.name);
+            // Half a unit in the last of 11 places, or of the smallest numbers there are.
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= (a.abs() / 2048.0).max(0.5_f32.powi(25));
+            assert!(full.iter().zip(once).all(near), "{}", parameter.name);
         }
     }
     assert!(rounded > 20, "{rounded}");
