@@ -10,6 +10,7 @@ mod webdriver;
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
+use std::time::Duration;
 use std::{env, fs};
 
 use scorefield::lab::RunConfig;
@@ -17,7 +18,7 @@ use scorefield::protocol::{Command, Event};
 use scorefield::serve::Server;
 use scorefield::wire::{decode, encode};
 use serde_json::{Value, json};
-use webdriver::{Browser, arguments};
+use webdriver::{Browser, arguments, wait_until};
 
 /// Version of the peer.
 const PEER: &str = "4.22.0";
@@ -133,6 +134,15 @@ fn inputs(parameters: f64, config: &RunConfig) -> f64 {
     (parameters - (depth - 1.0) * (width + 1.0) * width - 2.0 * (width + 1.0)) / width - 1.0
 }
 
+/// When something could first be read, in milliseconds after the page was asked for.
+fn first_paint(browser: &Browser, server: &Server) -> f64 {
+    browser.goto("about:blank");
+    browser.goto(&format!("http://{}/", server.address()));
+    let paint =
+        || browser.script("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime;", &[]).as_f64();
+    wait_until(Duration::from_secs(30), paint).unwrap_or(f64::NAN)
+}
+
 fn main() {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
     assert!(dist.join("worker_cpu_loader.js").exists(), "there is no page in dist/: run make dist");
@@ -165,6 +175,7 @@ fn main() {
         );
     }
 
+    let paints: Vec<f64> = (1..=ROUNDS).map(|_| first_paint(&browser, &ours)).collect();
     let rows = [
         ("training step, ms", median(&our_steps), median(&their_steps)),
         ("evaluation, ms", median(&our_evaluations), median(&their_evaluations)),
@@ -179,9 +190,11 @@ fn main() {
     }
     println!("| training steps a second | {:.0} | {:.0} | |", 1e3 / rows[0].1, 1e3 / rows[0].2);
     println!("| samples a second | {:.0} | - | |", number(&our_last, "samples_per_second"));
+    println!("| first contentful paint of the page, ms | {:.0} | - | |", median(&paints));
     println!(
         "{}",
-        json!({ "ours": { "training_step_ms": our_steps, "evaluation_ms": our_evaluations, "last": our_last },
+        json!({ "first_paint_ms": paints,
+                "ours": { "training_step_ms": our_steps, "evaluation_ms": our_evaluations, "last": our_last },
                 "tfjs": { "training_step_ms": their_steps, "evaluation_ms": their_evaluations, "last": their_last } })
     );
 }

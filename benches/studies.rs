@@ -1,5 +1,6 @@
-//! Studies in a browser: how often their figures are painted anew while they work on the CPU, and how long they take.
-//! Needs dist/ (`make dist`): `cargo bench --profile dev --features e2e --bench studies`. Words after `--` choose studies.
+//! Studies in a browser: how often their figures are painted anew while they work, and how long they take.
+//! Needs dist/ (`make dist`): `cargo bench --profile dev --features e2e --bench studies`. Words after `--` choose studies;
+//! `gpu` among them runs them on WebGPU.
 
 #[path = "../tests/e2e/webdriver.rs"]
 #[allow(dead_code)]
@@ -38,13 +39,15 @@ fn main() {
     let server = Server::start(&dist, "", 0).expect("a free port");
     let browser = Browser::start(&arguments());
     browser.before_every_page(COUNT);
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let mut wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let device = if wanted.iter().any(|word| word == "gpu") { "gpu" } else { "cpu" };
+    wanted.retain(|word| word != "gpu");
     println!("| study | seconds | frames a second | slowest tenth, ms | slowest, ms |\n|---|---|---|---|---|");
     for study in STUDIES.iter().filter(|study| wanted.is_empty() || wanted.iter().any(|word| word == study.id)) {
         // Another address first, or the browser would only change the fragment of the page it has.
         browser.goto("about:blank");
         let start = Instant::now();
-        browser.goto(&format!("http://{}/#experiment={}&device=cpu&run=1", server.address(), study.id));
+        browser.goto(&format!("http://{}/#experiment={}&device={device}&run=1", server.address(), study.id));
         let state = || {
             let state =
                 browser.script("return document.querySelector(`[data-testid='status']`)?.dataset.state ?? '';", &[]);

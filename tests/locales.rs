@@ -88,7 +88,8 @@ fn keys_from_tables() -> BTreeSet<String> {
         for figure in study.figures {
             keys.insert(format!("figure.{}.{}", study.id, figure.key));
             let axes = [&figure.x, &figure.y];
-            keys.extend(axes.iter().flat_map(|a| a.names.iter().chain([&a.key])).map(|key| format!("plot.{key}")));
+            let words = axes.iter().flat_map(|a| a.names.iter().chain([&a.key])).filter(|key| !key.is_empty());
+            keys.extend(words.map(|key| format!("plot.{key}")));
             keys.extend(figure.layers.iter().map(|layer| format!("plot.{}", layer.key)));
         }
         for claim in study.claims {
@@ -161,4 +162,12 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::Internal => {}
         }
     }
+}
+
+#[test]
+fn persian_numbers_have_persian_digits_and_names_keep_their_own() {
+    let persian = |text: &str| Language::Persian.digits(text);
+    assert_eq!(persian("20 گام، 0.25 ± 1.5e-6."), "۲۰ گام، ۰٫۲۵ ± ۱٫۵e-۶.");
+    assert_eq!(persian("DPM-Solver++(2M) · 20 · int8"), "DPM-Solver++(2M) · ۲۰ · int8");
+    assert_eq!(Language::English.digits("20 steps"), "20 steps");
 }

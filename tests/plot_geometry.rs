@@ -4,7 +4,7 @@ use scorefield::plot::chart::{Frame, MOST_POINTS};
 use scorefield::plot::colour::{SERIES, density_image};
 use scorefield::plot::curve::smoothed;
 use scorefield::plot::plane::{dot_opacity, dot_radius};
-use scorefield::plot::{LineChart, Projection, Rgb, Series, arrows, binned, diverging, image, path, sequential};
+use scorefield::plot::{LineChart, Projection, Rgb, Series, arrows, binned, image, path, sequential};
 
 #[test]
 fn bins_keep_every_spike_and_the_order() {
@@ -98,17 +98,6 @@ fn the_sequential_map_only_grows_brighter() {
     assert!(luminances[0] < 0.03 && luminances[100] > 0.7);
     assert_eq!(sequential(7.0), sequential(1.0));
     assert_eq!(sequential(f64::NAN), sequential(0.0));
-}
-
-#[test]
-fn the_diverging_map_is_palest_in_the_middle() {
-    let luminance = |value: f64| diverging(value).luminance();
-    for i in 0..20 {
-        let (near, far) = (f64::from(i) / 20.0, f64::from(i + 1) / 20.0);
-        assert!(luminance(near) > luminance(far) && luminance(-near) > luminance(-far));
-    }
-    let ([r, _, b], [r_low, _, b_low]) = (diverging(0.7).0, diverging(-0.7).0);
-    assert!(r > b && r_low < b_low);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn whole(id: &str) -> News {
             if drawn.mark.stride() > 0 {
                 assert_eq!(data.len() % drawn.mark.stride(), 0, "{what}");
             } else {
-                assert!(matches!(drawn.mark, Mark::Heat | Mark::Signed));
+                assert!(matches!(drawn.mark, Mark::Heat | Mark::Picture));
                 assert_eq!(data.len(), 8 + (data[0] * data[1]) as usize, "{what}");
                 assert!(data[6] < data[7], "{what}");
             }

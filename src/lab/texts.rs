@@ -73,22 +73,41 @@ impl Language {
         })
     }
 
-    /// The text with its digits in the script of the language.
+    /// The text with the digits of its numbers in the script of the language. Names such as `int8` or `DPM-Solver++(2M)`
+    /// keep theirs: what stands without a space beside a Latin letter, but for the `e` of `1.5e-6`.
     #[must_use]
     pub fn digits(self, text: &str) -> String {
         if self != Self::Persian {
             return text.to_owned();
         }
-        let bytes = text.as_bytes();
-        let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
-        text.char_indices()
-            .map(|(at, c)| match c.to_digit(10) {
+        let mut found = String::with_capacity(text.len());
+        for word in text.split_inclusive(char::is_whitespace) {
+            let bytes = word.as_bytes();
+            let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+            let letters = word.char_indices().filter(|(_, c)| c.is_ascii_alphabetic());
+            let power = |(at, c): (usize, char)| c == 'e' && digit(at.checked_sub(1));
+            if letters.clone().count() > 0 && !letters.clone().all(power) {
+                found.push_str(word);
+                continue;
+            }
+            found.extend(word.char_indices().map(|(at, c)| match c.to_digit(10) {
                 Some(digit) => char::from_u32('۰' as u32 + digit).unwrap_or(c),
                 // The point of a number, not the end of a sentence.
                 None if c == '.' && digit(at.checked_sub(1)) && digit(Some(at + 1)) => '٫',
                 None => c,
-            })
-            .collect()
+            }));
+        }
+        found
+    }
+
+    /// What stands between the items of a list.
+    #[must_use]
+    pub fn comma(self) -> &'static str {
+        match self {
+            Self::English => ", ",
+            Self::Persian => "، ",
+            Self::Chinese => "、",
+        }
     }
 }
 

@@ -53,17 +53,6 @@ const SEQUENTIAL: [[f64; 3]; 9] = [
     [250.0, 230.0, 50.0],
 ];
 
-/// Stops of the diverging map: blue, near white, red.
-const DIVERGING: [[f64; 3]; 7] = [
-    [24.0, 64.0, 140.0],
-    [76.0, 128.0, 190.0],
-    [162.0, 196.0, 224.0],
-    [242.0, 242.0, 240.0],
-    [240.0, 182.0, 150.0],
-    [210.0, 98.0, 78.0],
-    [140.0, 22.0, 40.0],
-];
-
 fn between(stops: &[[f64; 3]], position: f64) -> Rgb {
     // What is not a number is painted as the least.
     let position = if position.is_nan() { 0.0 } else { position.clamp(0.0, 1.0) };
@@ -77,12 +66,6 @@ fn between(stops: &[[f64; 3]], position: f64) -> Rgb {
 #[must_use]
 pub fn sequential(value: f64) -> Rgb {
     between(&SEQUENTIAL, value)
-}
-
-/// Colour of a value between -1 and 1, palest at 0; clamped outside.
-#[must_use]
-pub fn diverging(value: f64) -> Rgb {
-    between(&DIVERGING, 0.5 * (value + 1.0))
 }
 
 /// Red, green, blue, alpha of every pixel, rows from the top, for `put_image_data`. `value` gets the pixel's column and

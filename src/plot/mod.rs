@@ -11,7 +11,7 @@ pub mod scale;
 pub mod theme;
 
 pub use chart::{LineChart, Series};
-pub use colour::{Rgb, diverging, image, sequential};
+pub use colour::{Rgb, image, sequential};
 pub use curve::{binned, path};
 pub use label::number;
 pub use plane::{Arrow, Projection, arrows};

@@ -3,7 +3,7 @@
 
 use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
-const GREY: &[Layer] = &[Layer::new("grey", Mark::Heat, 0)];
+const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
 
 const fn pictures(key: &'static str, x: Axis, y: Axis) -> Figure {
     Figure { key, square: true, x, y, layers: GREY, handles: &[] }
@@ -28,9 +28,9 @@ pub const STUDY: Study = Study {
         Control::whole("chains", 100, 20_000, 300),
     ],
     figures: &[
-        pictures("denoised", Axis::free("digit"), Axis::free("row")),
+        pictures("denoised", Axis::free(""), Axis::free("")),
         pictures("levels", Axis::free("chain"), Axis::log("sigma")),
-        pictures("samples", Axis::free("column"), Axis::free("row")),
+        pictures("samples", Axis::free(""), Axis::free("")),
         Figure {
             key: "by-level",
             square: false,
@@ -71,6 +71,8 @@ mod work {
     const HELD_OUT: usize = 200;
     /// Pixels along a side of a digit.
     const SIDE: usize = 8;
+    /// What is not there, below the darkest pixel.
+    const NOTHING: f64 = -2.0;
     /// Digits along a side of a picture of many, but that of the levels.
     const ACROSS: usize = 10;
     /// A digit's neighbourhood reaches to so many others.
@@ -88,21 +90,24 @@ mod work {
         Ok(())
     }
 
-    /// Many digits as one picture, `[columns, rows]` of them, rows from the bottom, over the window; what is not there
-    /// stays dark.
+    /// Many digits as one picture, `[columns, rows]` of them, rows from the bottom, over the window, with gaps between
+    /// them and where there is none.
     fn pictures<'d>(
         [columns, rows]: [usize; 2],
         window: [f64; 4],
         digit: impl Fn(usize, usize) -> Option<&'d [f32]>,
     ) -> Vec<f64> {
-        let [width, height] = [columns * SIDE, rows * SIDE];
+        let [width, height] = [columns, rows].map(|count| count * (SIDE + 1) - 1);
         let [left, right, bottom, top] = window;
         let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, -1.0, 1.0];
         for y in 0..height {
             numbers.extend((0..width).map(|x| {
+                let ([column, left], [row, above]) =
+                    ([x / (SIDE + 1), x % (SIDE + 1)], [y / (SIDE + 1), y % (SIDE + 1)]);
                 // Digits count their rows from the top.
-                let pixel = (SIDE - 1 - y % SIDE) * SIDE + x % SIDE;
-                digit(x / SIDE, y / SIDE).map_or(-1.0, |digit| f64::from(digit[pixel]))
+                let pixel = |digit: &[f32]| f64::from(digit[(SIDE - 1 - above) * SIDE + left]).max(-1.0);
+                let found = if left.max(above) < SIDE { digit(column, row) } else { None };
+                found.map_or(NOTHING, pixel)
             }));
         }
         numbers

@@ -87,7 +87,8 @@ pub const STUDY: Study = Study {
             key: "averaging",
             square: false,
             x: Axis::free("training-step"),
-            y: Axis::log("sliced-distance"),
+            // Chains of bad weights can run away: off the chart.
+            y: Axis { range: Some([0.05, 5.0]), ..Axis::log("sliced-distance") },
             layers: &[Layer::new("last-weights", Mark::Line, 3), Layer::new("averaged-weights", Mark::Line, 2)],
             handles: &[],
         },

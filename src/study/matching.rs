@@ -78,7 +78,8 @@ mod work {
     use crate::rng::Stream;
     use crate::study::Desk;
     use crate::study::tools::{
-        at_most, cosine, denoising, flat, mean_error, median_error, points, squares, three_modes, truths, units,
+        at_most, cosine, denoising, flat, mean_error, median_error, middle_mean, points, squares, three_modes, truths,
+        units,
     };
 
     /// Points behind a divergence.
@@ -130,7 +131,7 @@ mod work {
                 }
                 if step > 0 {
                     let bars = times.iter().enumerate().flat_map(|(i, t): (usize, &Vec<f64>)| {
-                        let (mean, error) = median_error(t);
+                        let (mean, error) = middle_mean(t);
                         [i as f64, mean, error]
                     });
                     desk.draw("time", "measured-time", bars);

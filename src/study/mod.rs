@@ -162,7 +162,7 @@ impl Figure {
 
 /// An axis.
 pub struct Axis {
-    /// Its title is the text `plot.<key>`.
+    /// Its title is the text `plot.<key>`; without a key there is neither title nor number, for pictures.
     pub key: &'static str,
     /// Its ends; without them as far as the numbers go.
     pub range: Option<[f64; 2]>,
@@ -236,8 +236,8 @@ pub enum Mark {
     /// Values on a grid, `columns, rows, left, right, bottom, top, low, high` and then the values, rows from the bottom;
     /// `low` and `high` are the ends of the colours. With a bar of colours.
     Heat,
-    /// The same in colours that tell the two sides of 0 apart.
-    Signed,
+    /// The same as a picture in greys, pixel by pixel, without a bar; where a value is below `low` there is no picture.
+    Picture,
 }
 
 impl Mark {
@@ -248,7 +248,7 @@ impl Mark {
             Self::Line | Self::Dashed | Self::Dots => 2,
             Self::Band | Self::Bars => 3,
             Self::Segments | Self::Arrows => 4,
-            Self::Heat | Self::Signed => 0,
+            Self::Heat | Self::Picture => 0,
         }
     }
 }

@@ -87,6 +87,15 @@ pub fn median_error(values: &[f64]) -> (f64, f64) {
     (middle, 1.4826 * 1.2533 * median(&mut away) / (values.len().max(1) as f64).sqrt())
 }
 
+/// The mean of the middle half of the values, and its standard error: what some few were slowed down by does not
+/// count, and a coarse clock is right on average, which the median of its numbers is not.
+pub fn middle_mean(values: &[f64]) -> (f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let quarter = sorted.len() / 4;
+    mean_error(&sorted[quarter..sorted.len() - quarter])
+}
+
 /// The Kolmogorov-Smirnov distance of a sample from a distribution, and its standard deviation if it is one of that
 /// distribution: `0.26 / sqrt(n)`, that of Kolmogorov's limit.
 pub fn kolmogorov(sample: &[f64], cdf: impl Fn(f64) -> f64) -> (f64, f64) {

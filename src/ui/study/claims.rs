@@ -33,7 +33,7 @@ fn claim(study: &'static Study, index: usize, claim: &'static Claim) -> Element 
     // Names of papers keep their own digits.
     let source = move || match claim.source {
         Source::Paper(name) => name.to_owned(),
-        _ => page.filled(&format!("source.{source}"), &[("place", place)]),
+        _ => page.filled(&format!("source.{source}"), &[("place", &place.replace(", ", page.language.get().comma()))]),
     };
     let numbers = move || {
         let what = page.text(&format!("claim.{}.{}.measured", study.id, claim.key));
@@ -67,5 +67,6 @@ fn words(page: Page, m: &Measured) -> String {
         (true, false) => "claims.least",
         _ => "claims.most",
     };
-    format!("{shown} {}", page.filled(key, &[("low", &low), ("high", &high)]))
+    // From left to right whatever is around it: a sign stays before its number.
+    format!("\u{2066}{shown}\u{2069} {}", page.filled(key, &[("low", &low), ("high", &high)]))
 }

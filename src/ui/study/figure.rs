@@ -42,7 +42,8 @@ pub fn chart(study: &'static Study, index: usize, figure: &'static Figure) -> El
         move |canvas| {
             let word = |key: &str| page.text(&format!("plot.{key}"));
             let look = Look {
-                titles: [word(figure.x.key), word(figure.y.key)],
+                // Each in the direction of its first letter: the canvas runs from left to right.
+                titles: [figure.x.key, figure.y.key].map(|key| format!("\u{2068}{}\u{2069}", word(key))),
                 names: figure.x.names.iter().map(|name| word(name)).collect(),
                 handles: figure.handles.iter().map(|handle| place(page, handle)).collect(),
                 dark: page.dark.get(),

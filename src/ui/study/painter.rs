@@ -4,15 +4,19 @@ use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d as Context, HtmlCanvasElement, ImageData};
 
 use crate::plot::Scale;
-use crate::plot::colour::{SERIES, diverging, image, sequential};
+use crate::plot::colour::{Rgb, SERIES, image, sequential};
 use crate::plot::label::number;
 use crate::protocol::Floats;
 use crate::study::{Axis, Figure, Mark};
 
 /// Space around the plot, in CSS pixels: left, right, top, bottom.
-const MARGINS: [f64; 4] = [46.0, 12.0, 20.0, 36.0];
+const MARGINS: [f64; 4] = [46.0, 12.0, 24.0, 36.0];
+/// The same where the plot is small and its numbers are short.
+const SMALL_MARGINS: [f64; 4] = [28.0, 4.0, 24.0, 34.0];
+/// Width of a canvas below which a square is small.
+const SMALL: f64 = 320.0;
 /// Width of the bar of colours, with its labels.
-const BAR: f64 = 42.0;
+const BAR: f64 = 46.0;
 /// Radius of a handle.
 const HANDLE: f64 = 9.0;
 
@@ -54,7 +58,7 @@ impl Plot {
 /// Numbers of a layer along an axis, to find its ends.
 fn along(mark: Mark, data: &[f32], axis: usize) -> Vec<f64> {
     let places: &[usize] = match (mark, axis) {
-        (Mark::Heat | Mark::Signed, axis) => {
+        (Mark::Heat | Mark::Picture, axis) => {
             return data.get(2 + 2 * axis..4 + 2 * axis).unwrap_or_default().iter().map(|&v| f64::from(v)).collect();
         }
         (Mark::Segments, 0) => &[0, 2],
@@ -91,8 +95,12 @@ fn scale(axis: &Axis, figure: &Figure, layers: &[Floats], which: usize) -> Scale
 pub fn paint(canvas: &HtmlCanvasElement, figure: &Figure, layers: &[Floats], look: &Look) -> Option<Plot> {
     let ratio = web_sys::window().map_or(1.0, |w| w.device_pixel_ratio()).clamp(1.0, 3.0);
     let width = f64::from(canvas.client_width().max(160));
-    let colours = figure.layers.iter().position(|layer| matches!(layer.mark, Mark::Heat | Mark::Signed));
-    let [left, right, top, bottom] = MARGINS;
+    let colours = figure.layers.iter().position(|layer| layer.mark == Mark::Heat);
+    let [left, right, top, bottom] = match figure {
+        Figure { x: Axis { key: "", .. }, y: Axis { key: "", .. }, .. } => [0.0; 4],
+        Figure { square: true, .. } if width < SMALL => SMALL_MARGINS,
+        _ => MARGINS,
+    };
     let right = if colours.is_some() { right + BAR } else { right };
     let inner = width - left - right;
     let height = if figure.square { inner + top + bottom } else { (0.6 * width).clamp(200.0, 330.0) };
@@ -111,7 +119,9 @@ pub fn paint(canvas: &HtmlCanvasElement, figure: &Figure, layers: &[Floats], loo
     };
     c.set_font("11px system-ui, sans-serif");
     c.set_line_width(1.0);
-    axes(&c, figure, &plot, look, ink, rule);
+    if bottom > 0.0 {
+        axes(&c, figure, &plot, look, ink, rule);
+    }
 
     c.save();
     c.begin_path();
@@ -121,11 +131,11 @@ pub fn paint(canvas: &HtmlCanvasElement, figure: &Figure, layers: &[Floats], loo
         let colour = SERIES[usize::from(layer.colour) % SERIES.len()].css();
         c.set_stroke_style_str(&colour);
         c.set_fill_style_str(&colour);
-        self::layer(&c, &plot, layer.mark, &data.0);
+        self::layer(&c, &plot, layer.mark, &data.0, look.dark);
     }
     c.restore();
     if let Some(data) = colours.and_then(|i| layers.get(i)) {
-        bar(&c, &plot, figure.layers.iter().any(|l| l.mark == Mark::Signed), &data.0, ink);
+        bar(&c, &plot, &data.0, ink);
     }
     c.set_stroke_style_str(if look.dark { "#ffffff" } else { "#20242c" });
     c.set_fill_style_str(if look.dark { "#ff9e5c" } else { "#b63e18" });
@@ -148,7 +158,7 @@ fn axes(c: &Context, figure: &Figure, plot: &Plot, look: &Look, ink: &str, rule:
     let mut lines = Vec::new();
     c.set_text_align("right");
     c.set_text_baseline("middle");
-    for tick in plot.y.ticks((plot.height / 40.0) as usize) {
+    for tick in plot.y.ticks((plot.height / 36.0) as usize) {
         let y = plot.top + (1.0 - tick.position) * plot.height;
         lines.push([plot.left, y, end, y]);
         let _ = c.fill_text(&tick.label, plot.left - 5.0, y);
@@ -156,7 +166,7 @@ fn axes(c: &Context, figure: &Figure, plot: &Plot, look: &Look, ink: &str, rule:
     c.set_text_align("center");
     c.set_text_baseline("alphabetic");
     if figure.x.names.is_empty() {
-        for tick in plot.x.ticks((plot.width / 60.0) as usize) {
+        for tick in plot.x.ticks((plot.width / if figure.square { 36.0 } else { 60.0 }) as usize) {
             let x = plot.left + tick.position * plot.width;
             lines.push([x, plot.top, x, floor]);
             let _ = c.fill_text(&tick.label, x, floor + 14.0);
@@ -173,16 +183,20 @@ fn axes(c: &Context, figure: &Figure, plot: &Plot, look: &Look, ink: &str, rule:
     c.stroke();
     let _ = c.fill_text(&look.titles[0], plot.left + 0.5 * plot.width, floor + 30.0);
     c.set_text_align("left");
-    let _ = c.fill_text(&look.titles[1], 4.0, plot.top - 8.0);
+    let _ = c.fill_text(&look.titles[1], 4.0, plot.top - 11.0);
 }
 
-fn layer(c: &Context, plot: &Plot, mark: Mark, data: &[f32]) {
+fn layer(c: &Context, plot: &Plot, mark: Mark, data: &[f32], dark: bool) {
     let at = |x: f32, y: f32| plot.place([f64::from(x), f64::from(y)]);
     let items = || data.chunks_exact(mark.stride().max(1));
     c.set_global_alpha(1.0);
     c.set_line_width(1.8);
     match mark {
-        Mark::Heat | Mark::Signed => heat(c, plot, mark == Mark::Signed, data),
+        Mark::Heat => heat(c, plot, data, |value| (shade(data, value), 1.0)),
+        Mark::Picture => {
+            c.set_image_smoothing_enabled(false);
+            heat(c, plot, data, |value| (grey(data, value, dark), if value < data[6] { 0.0 } else { 1.0 }));
+        }
         Mark::Line | Mark::Dashed => {
             let dashes = js_sys::Array::new();
             if mark == Mark::Dashed {
@@ -277,16 +291,23 @@ fn arrows(c: &Context, plot: &Plot, data: &[f32]) {
     c.stroke();
 }
 
-fn shade(signed: bool, data: &[f32], value: f32) -> crate::plot::Rgb {
-    let [low, high] = [data[6], data[7]].map(f64::from);
-    if signed {
-        diverging(f64::from(value) / low.abs().max(high.abs()).max(f64::MIN_POSITIVE))
-    } else {
-        sequential((f64::from(value) - low) / (high - low).max(f64::MIN_POSITIVE))
-    }
+/// Where a value is between the ends of the colours.
+fn share(data: &[f32], value: f32) -> f64 {
+    f64::from(value - data[6]) / f64::from(data[7] - data[6]).max(f64::MIN_POSITIVE)
 }
 
-fn heat(c: &Context, plot: &Plot, signed: bool, data: &[f32]) {
+fn shade(data: &[f32], value: f32) -> Rgb {
+    sequential(share(data, value))
+}
+
+/// Ink on paper, or chalk on slate.
+fn grey(data: &[f32], value: f32, dark: bool) -> Rgb {
+    let share = share(data, value).clamp(0.0, 1.0);
+    let level = if dark { 40.0 + 200.0 * share } else { 240.0 - 220.0 * share };
+    Rgb([level as u8; 3])
+}
+
+fn heat(c: &Context, plot: &Plot, data: &[f32], colour: impl Fn(f32) -> (Rgb, f64)) {
     if data.len() < 8 {
         return;
     }
@@ -294,7 +315,7 @@ fn heat(c: &Context, plot: &Plot, signed: bool, data: &[f32]) {
     if columns * rows == 0 || values.len() < columns * rows {
         return;
     }
-    let pixels = image(columns, rows, |column, row| (shade(signed, data, values[row * columns + column]), 1.0));
+    let pixels = image(columns, rows, |column, row| colour(values[row * columns + column]));
     let small = web_sys::window().and_then(|w| w.document()).and_then(|d| d.create_element("canvas").ok());
     let Some(small) = small.and_then(|e| e.dyn_into::<HtmlCanvasElement>().ok()) else { return };
     small.set_width(columns as u32);
@@ -310,14 +331,14 @@ fn heat(c: &Context, plot: &Plot, signed: bool, data: &[f32]) {
 }
 
 /// The bar of colours with its ends.
-fn bar(c: &Context, plot: &Plot, signed: bool, data: &[f32], ink: &str) {
+fn bar(c: &Context, plot: &Plot, data: &[f32], ink: &str) {
     if data.len() < 8 {
         return;
     }
     let (x, steps) = (plot.left + plot.width + 10.0, 48);
     for i in 0..steps {
         let value = data[6] + (data[7] - data[6]) * (i as f32 + 0.5) / steps as f32;
-        c.set_fill_style_str(&shade(signed, data, value).css());
+        c.set_fill_style_str(&shade(data, value).css());
         let height = plot.height / f64::from(steps);
         c.fill_rect(x, plot.top + plot.height - f64::from(i + 1) * height, 10.0, height + 0.5);
     }
