@@ -55,7 +55,7 @@ fn the_automatic_choice_says_what_was_measured() {
 #[test]
 fn half_precision_where_there_is_none_is_single_and_the_page_says_so() {
     let link = "#experiment=images&device=cpu&images=1&steps=1&seed=5";
-    let drawn = |name: &str, more: &str| {
+    let drawn = |name: &'static str, more: &str| {
         let page = Page::open(name, &format!("{link}{more}"));
         page.wait_for(&["idle"], SOON);
         page.press("sample");
