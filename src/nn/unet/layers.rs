@@ -78,7 +78,8 @@ fn as_of<const D: usize, const E: usize>(x: Tensor<D>, parameter: &Param<Tensor<
 
 /// The tensor in single precision.
 pub fn full<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.cast(FloatDType::F32)
+    // There is nothing else on the CPU, and conversions of tensors are code.
+    if host::ONLY { x } else { x.cast(FloatDType::F32) }
 }
 
 /// The sum.
@@ -168,6 +169,7 @@ impl Conv {
     }
 
     /// The precision of the parameters.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     pub fn precision(&self) -> DType {
         self.weight.val().dtype()
     }
