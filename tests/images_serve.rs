@@ -227,7 +227,7 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
 #[test]
 fn a_processor_asked_for_half_precision_says_that_it_has_none_and_goes_on() {
     let mut page = page();
-    load(&mut page, WeightsSource::Set { id: String::new() });
+    load(&mut page, shipped(""));
     let full = sample(&mut page, &config());
     let half = sample(&mut page, &RunConfig { precision: PrecisionId::Half, ..config() });
     let notice = Event::Images(ImageEvent::Notice { run: RUN, notice: Notice::NoHalf });
