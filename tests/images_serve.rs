@@ -9,7 +9,7 @@ mod set;
 
 use common::Page;
 use scorefield::engine::images::self_test::parameter;
-use scorefield::lab::{ClassId, Experiment, ExperimentId, RunConfig, SolverId, SpacingId, Word};
+use scorefield::lab::{ClassId, Experiment, ExperimentId, PrecisionId, RunConfig, SolverId, SpacingId, Word};
 use scorefield::nn::checkpoint::{Manifest, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{
@@ -222,6 +222,18 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
     let address = "weights/tiny/manifest.json".to_owned();
     let events = load(&mut page, WeightsSource::Address { name: "manifest.json".into(), address });
     assert_eq!((loaded(&events).id.as_str(), loaded(&events).title.as_str()), ("own", "Tiny"));
+}
+
+#[test]
+fn a_processor_asked_for_half_precision_says_that_it_has_none_and_goes_on() {
+    let mut page = page();
+    load(&mut page, shipped(""));
+    let full = sample(&mut page, &config());
+    let half = sample(&mut page, &RunConfig { precision: PrecisionId::Half, ..config() });
+    let notice = Event::Images(ImageEvent::Notice { run: RUN, notice: Notice::NoHalf });
+    assert!(half.contains(&notice) && !full.contains(&notice));
+    assert_eq!(frames(&half), frames(&full));
+    assert!(matches!(half.last(), Some(Event::Done { stopped: false, .. })), "{half:?}");
 }
 
 #[test]

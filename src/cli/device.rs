@@ -52,9 +52,10 @@ fn device(text: &str) -> Result<DeviceArg, String> {
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
     /// Where to compute: auto (a GPU if this program was built for one), cpu, gpu (Vulkan, Metal or DirectX: the fastest;
-    /// gpu:0, gpu:1 a separate card, gpu:integrated, gpu:software), cuda or cuda:1
-    #[arg(long, value_parser = device, default_value = "auto")]
-    pub device: DeviceArg,
+    /// gpu:0, gpu:1 a separate card, gpu:integrated, gpu:software), cuda or cuda:1. Training on images takes several,
+    /// such as gpu:0,gpu:1, which share every batch
+    #[arg(long, value_parser = device, value_delimiter = ',', default_value = "auto")]
+    pub device: Vec<DeviceArg>,
     /// Threads on the CPU; results do not depend on it
     #[arg(long, value_name = "COUNT")]
     pub threads: Option<usize>,
@@ -64,28 +65,53 @@ impl DeviceArgs {
     /// Opens the device. One that was asked for is never replaced by another.
     ///
     /// # Errors
-    /// When it is not there, or was not built in.
+    /// When it is not there, was not built in, or is not the only one.
     pub fn open(&self) -> Outcome<Opened> {
-        let without = |what: &str, feature: &str| {
-            let build = format!("build it with --features cli,{feature}, or say --device cpu");
-            Failure::device(format!("this program was built without {what}: {build}"))
-        };
-        let opened = match self.device {
-            DeviceArg::Auto if cfg!(all(feature = "cuda", not(feature = "gpu"))) => open_cuda(0),
-            DeviceArg::Auto => wait(open(DeviceWish::Auto)),
-            DeviceArg::Cpu => wait(open(DeviceWish::Cpu)),
-            DeviceArg::Gpu(_) if cfg!(not(feature = "gpu")) => return Err(without("a GPU", "gpu")),
-            DeviceArg::Gpu(adapter) => wait(open_adapter(adapter)),
-            DeviceArg::Cuda(_) if cfg!(not(feature = "cuda")) => return Err(without("CUDA", "cuda")),
-            DeviceArg::Cuda(index) => open_cuda(index),
-        };
-        opened.map_err(Failure::device)
+        match &self.device[..] {
+            [device] => device.open(),
+            _ => Err(Failure::usage("only training on images takes several devices: name one with --device")),
+        }
+    }
+
+    /// Opens all devices, in order. One that is named twice is opened once, and gets two shares of the work.
+    ///
+    /// # Errors
+    /// When one is not there, or was not built in.
+    pub fn open_all(&self) -> Outcome<Vec<Opened>> {
+        let mut opened: Vec<Opened> = Vec::with_capacity(self.device.len());
+        for (index, device) in self.device.iter().enumerate() {
+            let known = self.device[..index].iter().position(|other| other == device);
+            opened.push(match known {
+                Some(known) => opened[known].clone(),
+                None => device.open()?,
+            });
+        }
+        Ok(opened)
     }
 
     /// How many threads.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)).max(1)
+    }
+}
+
+impl DeviceArg {
+    fn open(self) -> Outcome<Opened> {
+        let without = |what: &str, feature: &str| {
+            let build = format!("build it with --features cli,{feature}, or say --device cpu");
+            Failure::device(format!("this program was built without {what}: {build}"))
+        };
+        let opened = match self {
+            Self::Auto if cfg!(all(feature = "cuda", not(feature = "gpu"))) => open_cuda(0),
+            Self::Auto => wait(open(DeviceWish::Auto)),
+            Self::Cpu => wait(open(DeviceWish::Cpu)),
+            Self::Gpu(_) if cfg!(not(feature = "gpu")) => return Err(without("a GPU", "gpu")),
+            Self::Gpu(adapter) => wait(open_adapter(adapter)),
+            Self::Cuda(_) if cfg!(not(feature = "cuda")) => return Err(without("CUDA", "cuda")),
+            Self::Cuda(index) => open_cuda(index),
+        };
+        opened.map_err(Failure::device)
     }
 }
 

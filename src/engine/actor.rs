@@ -117,6 +117,13 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
 
 async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, config: RunConfig) {
     let wanted = config.weights.as_str();
+    if let Some(held) = engine.images.as_mut().filter(|held| held.is(wanted)) {
+        match held.model.prepare(config.precision, &engine.opened).await {
+            Ok(None) => {}
+            Ok(Some(notice)) => inbox.port.send(Event::Images(ImageEvent::Notice { run, notice })),
+            Err(error) => return fail(inbox, Some(run), &error),
+        }
+    }
     let mut crew = std::mem::take(&mut engine.crew);
     let job = match &engine.images {
         Some(held) if held.is(wanted) => {
@@ -148,12 +155,12 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
             (run, told)
         }
         ImageCommand::Benchmark { run, batches, budget_ms } => {
-            let Some(held) = &engine.images else {
+            let Some(held) = &mut engine.images else {
                 let (wanted, held) = (String::new(), String::new());
                 return fail(inbox, Some(run), &ImageError::NoWeights { wanted, held }.into());
             };
             let (opened, crew) = (&engine.opened, &mut engine.crew);
-            (run, image_benchmark::benchmark(run, &batches, budget_ms, &held.model, opened, crew, inbox).await)
+            (run, image_benchmark::benchmark(run, &batches, budget_ms, &mut held.model, opened, crew, inbox).await)
         }
     };
     match result {

@@ -441,3 +441,13 @@ choices! {
         Always = "always",
     }
 }
+
+choices! {
+    /// The numbers that a network of images computes with.
+    PrecisionId {
+        /// Single precision.
+        Full = "f32",
+        /// Half precision on GPUs that have it, for weights and most of what the layers say.
+        Half = "f16",
+    }
+}

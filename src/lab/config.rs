@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::drawing::Drawing;
 use super::images::{Picture, Word};
@@ -130,6 +130,8 @@ pub struct RunConfig {
     pub seed: u32,
     /// Where to compute.
     pub device: DeviceWish,
+    /// What the network of images computes with.
+    pub precision: PrecisionId,
 
     /// What is set differently from its preset in a study; every setting is a field of the study's table.
     pub study: Overrides,
@@ -191,6 +193,7 @@ impl Default for RunConfig {
             seed_to: 2,
             seed: 1,
             device: DeviceWish::Auto,
+            precision: PrecisionId::Full,
             study: Overrides::default(),
         }
     }

@@ -1,8 +1,8 @@
 //! The table of experiments with a stage of their own; studies have theirs in [`crate::study`].
 
 use super::choices::{
-    ArrangementId, ClassId, ControlId, DatasetId, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId,
-    SpacingId, TaskId,
+    ArrangementId, ClassId, ControlId, DatasetId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
+    SolverId, SpacingId, TaskId,
 };
 use super::config::RunConfig;
 
@@ -82,7 +82,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 advanced: true,
             },
             Group { id: "noise", fields: &["seed", "arrangement", "variation", "seed-to"], advanced: false },
-            Group { id: "run", fields: &["device"], advanced: true },
+            Group { id: "run", fields: &["device", "precision"], advanced: true },
         ],
     },
 ];
@@ -154,6 +154,7 @@ pub fn matters(key: &str, config: &RunConfig) -> bool {
         "picture" => config.task != TaskId::Generate,
         "variation" => config.arrangement == ArrangementId::Variations,
         "seed-to" => config.arrangement == ArrangementId::Interpolation,
+        "precision" => config.device != DeviceWish::Cpu,
         _ => true,
     }
 }

@@ -5,7 +5,7 @@
 
 use super::choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
 use super::drawing::Drawing;
@@ -355,6 +355,7 @@ pub const FIELDS: &[Field] = &[
     whole!("seed-to", seed_to, 0, u32::MAX),
     whole!("seed", seed, 0, u32::MAX),
     choice!("device", device, DeviceWish),
+    choice!("precision", precision, PrecisionId),
 ];
 
 /// The field with this key, of those that every experiment has.

@@ -17,7 +17,7 @@ pub mod texts;
 
 pub use choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::RunConfig;
 pub use controlled::{Control, Controlled, planned_evaluations};

@@ -209,6 +209,10 @@ pub enum Notice {
     NotKept,
     /// The network knows no classes: the class and the guidance do nothing.
     NoClasses,
+    /// The device computes in single precision only, and so goes the run.
+    NoHalf,
+    /// Half precision was too far from single precision on this device, and the run goes on in the latter.
+    HalfRefused,
 }
 
 /// Weights at hand.
@@ -350,6 +354,8 @@ pub struct BenchmarkRow {
     pub workers: u32,
     /// Median time that they took, in milliseconds; 0 without them.
     pub together_ms: f64,
+    /// Median time of an evaluation in half precision, in milliseconds; 0 where the device has none.
+    pub half_ms: f64,
 }
 
 /// The list of the sets that the page ships, `weights/index.json`.

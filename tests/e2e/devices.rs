@@ -1,5 +1,6 @@
 //! Which device computes, and what the page says about it.
 
+use super::images::images;
 use super::page::{LATE, Page, SOON};
 
 #[test]
@@ -49,4 +50,24 @@ fn the_automatic_choice_says_what_was_measured() {
     assert_eq!(chosen, if gpu < cpu { "gpu" } else { "cpu" }, "{note}");
     assert!(page.text("benchmark").contains("training_step_ms"), "{}", page.text("benchmark"));
     page.close();
+}
+
+#[test]
+fn half_precision_where_there_is_none_is_single_and_the_page_says_so() {
+    let link = "#experiment=images&device=cpu&images=1&steps=1&seed=5";
+    let drawn = |name: &'static str, more: &str| {
+        let page = Page::open(name, &format!("{link}{more}"));
+        page.wait_for(&["idle"], SOON);
+        page.press("sample");
+        let picture = images(&page);
+        let words =
+            "return [...document.querySelectorAll(\"p.note[role='status']\")].map(e => e.textContent).join(' ');";
+        let words = page.browser.script(words, &[]).as_str().unwrap_or_default().to_owned();
+        page.close();
+        (picture, words)
+    };
+    let (full, silence) = drawn("single", "");
+    let (half, words) = drawn("half", "&precision=f16");
+    assert!(words.contains("computes in f32 only") && !silence.contains("f32"), "{words:?} {silence:?}");
+    assert!(full == half && !full.is_empty());
 }

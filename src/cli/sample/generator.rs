@@ -16,8 +16,9 @@ use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
 use crate::engine::Opened;
 use crate::engine::images::{Conventions, ImageModel, ImageRun, Outcome as Stepped, Watch};
-use crate::lab::{ArrangementId, ExperimentId, RunConfig};
+use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig};
 use crate::nn::objective::{Convention, Objective};
+use crate::protocol::images::Notice;
 
 /// Images of a run on the CPU and on a GPU: multiples of ten, so that ten classes in turn go on from run to run.
 const CPU_RUN: usize = 10;
@@ -83,8 +84,21 @@ impl<'a> Generator<'a> {
         if config.experiment != ExperimentId::Images {
             return Err(Failure::usage("these are weights of images, but the link is of a run in the plane"));
         }
-        let model = load(weights, objective, opened, false)?;
+        let mut model = load(weights, objective, opened, false)?;
+        match wait(model.prepare(config.precision, opened)).map_err(Failure::other)? {
+            None => {}
+            Some(Notice::HalfRefused) => {
+                eprintln!("scorefield: f16 is too far from f32 on this device: the images are made in f32");
+            }
+            Some(_) => eprintln!("scorefield: this device computes in f32 only: the images are made in f32"),
+        }
         Ok(Self { model, config, opened, threads })
+    }
+
+    /// What the network computes with, which is not what was asked for where the device lacks it.
+    #[must_use]
+    pub fn precision(&self) -> PrecisionId {
+        if self.model.network.is_half() { PrecisionId::Half } else { PrecisionId::Full }
     }
 
     /// Draws so many. Each has its own seed: the first hundred of a thousand are the hundred of a hundred.

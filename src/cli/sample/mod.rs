@@ -17,6 +17,7 @@ use super::images::png_file::Picture;
 use super::progress::clock;
 use super::{files, interrupt};
 use crate::data::ImageSet;
+use crate::lab::PrecisionId;
 use crate::nn::WeightsFile;
 use crate::nn::objective::Objective;
 
@@ -49,6 +50,9 @@ pub struct SampleArgs {
     /// How they are drawn
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// What a network of images computes with: f32, or f16 on GPUs that have it, as --set precision=f16
+    #[arg(long, value_parser = precision)]
+    pub precision: Option<PrecisionId>,
     /// Where to compute
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -62,8 +66,13 @@ struct Summary {
     images: usize,
     #[serde(flatten)]
     facts: Facts,
+    precision: &'static str,
     seconds: f64,
     device: String,
+}
+
+fn precision(text: &str) -> Result<PrecisionId, String> {
+    PrecisionId::from_id(text).ok_or_else(|| format!("precisions are {}", PrecisionId::IDS.join(", ")))
 }
 
 /// Does it.
@@ -83,15 +92,16 @@ pub fn run(args: &SampleArgs) -> Outcome {
     }
     let Some(weights) = &args.weights else { return Ok(()) };
     let start = Instant::now();
-    let config = args.config.config_of("experiment=images")?;
+    let mut config = args.config.config_of("experiment=images")?;
+    config.precision = args.precision.unwrap_or(config.precision);
     let opened = args.device.open()?;
     interrupt::listen();
     let count = args.count.unwrap_or(config.images as usize);
     let generator = Generator::new(weights, args.objective, config, &opened, args.device.threads())?;
     let Drawn { set, facts } = generator.draw(count)?;
     write(args, &set)?;
-    let device = opened.info.name.clone();
-    let summary = Summary { images: set.len(), facts, seconds: start.elapsed().as_secs_f64(), device };
+    let (device, precision) = (opened.info.name.clone(), generator.precision().id());
+    let summary = Summary { images: set.len(), facts, precision, seconds: start.elapsed().as_secs_f64(), device };
     if args.json {
         say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
     } else {

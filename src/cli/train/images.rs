@@ -44,32 +44,35 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     if let Some(count) = args.images {
         set = set.first(count);
     }
-    let opened = args.device.open()?;
+    let opened = args.device.open_all()?;
     let trainer = trainer(args, &set, &opened)?;
+    let devices = opened.iter().map(|opened| opened.info.name.as_str()).collect::<Vec<_>>().join(" + ");
     interrupt::listen();
     let Recipe { network, objective, batch, .. } = trainer.recipe();
     eprintln!(
-        "{} images of {} x {}, {} parameters in {} channels, objective {}, {batch} images a step, {}",
+        "{} images of {} x {}, {} parameters in {} channels, objective {}, {batch} images a step, {devices}",
         set.len(),
         set.size(),
         set.size(),
         trainer.shapes().iter().map(|parameter| parameter.count()).sum::<usize>(),
         network.channels,
         objective.id(),
-        opened.info.name
     );
-    Run { args, set: &set, data, trainer, opened: &opened }.follow()
+    Run { args, set: &set, data, trainer, devices }.follow()
 }
 
-fn trainer(args: &TrainArgs, set: &ImageSet, opened: &Opened) -> Outcome<ImageTrainer> {
+fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<ImageTrainer> {
+    // Clap gives at least one.
+    let [first, others @ ..] = opened else { return Err(Failure::usage("name a device with --device")) };
     let digest = digest(set);
     let path = args.out.join(STATE);
     if args.resume {
         let bytes = files::read(&path)?;
-        let mut trainer = ImageTrainer::from_bytes(&bytes, opened, args.device.threads())
+        let mut trainer = ImageTrainer::from_bytes(&bytes, first, args.device.threads())
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
         trainer.set_steps(steps);
+        trainer.share(others).map_err(Failure::usage)?;
         return Ok(trainer);
     }
     refuse_second_run(&args.out)?;
@@ -78,7 +81,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &Opened) -> Outcome<ImageTr
         recipe.steps = 1_000_000_000;
     }
     let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), 32)).transpose()?;
-    let mut trainer = ImageTrainer::new(recipe, opened, args.device.threads()).map_err(Failure::usage)?;
+    let mut trainer = ImageTrainer::new(recipe, first, args.device.threads()).map_err(Failure::usage)?;
     if let Some(source) = from {
         let shape = |parameter: &Parameter| (parameter.name.clone(), parameter.shape.clone());
         if !source.parameters.iter().map(shape).eq(trainer.shapes().iter().map(shape)) {
@@ -86,6 +89,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &Opened) -> Outcome<ImageTr
         }
         trainer.set_parameters(source.values);
     }
+    trainer.share(others).map_err(Failure::usage)?;
     files::make_folder(&args.out)?;
     Ok(trainer)
 }
@@ -95,7 +99,7 @@ struct Run<'a> {
     set: &'a ImageSet,
     data: &'a str,
     trainer: ImageTrainer,
-    opened: &'a Opened,
+    devices: String,
 }
 
 impl Run<'_> {
@@ -236,7 +240,7 @@ impl Run<'_> {
         let images = f64::from(trainer.step() - first) * trainer.recipe().batch as f64;
         let summary = Summary {
             folder: self.args.out.clone(),
-            device: self.opened.info.name.clone(),
+            device: self.devices.clone(),
             finished,
             step: trainer.step(),
             images: trainer.images(),

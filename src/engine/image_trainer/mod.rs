@@ -2,6 +2,10 @@
 //!
 //! A step's gradient is the sum over pieces of its batch. On the CPU the pieces are computed by as many threads as there
 //! are, and added in their order: the result does not depend on how many threads there are.
+//!
+//! Several devices share a batch: each computes the gradient of its images at the same parameters, and the first, which
+//! has the optimiser, adds them up. Tensors go from one to the other by [`Tensor::to_device`]; Burn's own collective
+//! operations are for CUDA and remote devices alone (`backend_catalog!(distributed, ..)`, Burn 0.22.1).
 
 mod batch;
 mod recipe;
@@ -30,11 +34,9 @@ pub struct ImageTrainer {
     recipe: Recipe,
     batches: ImageBatches,
     chain: Option<Chain>,
-    skeleton: UNet,
-    /// The same without automatic differentiation.
-    plain: UNet,
+    /// The devices that share a batch, the first of which has what follows.
+    replicas: Vec<Replica>,
     device: Device,
-    gpu: bool,
     threads: usize,
     parameters: Vec<Tensor<1>>,
     average: Vec<Tensor<1>>,
@@ -43,6 +45,28 @@ pub struct ImageTrainer {
     losses: Vec<Tensor<1>>,
     /// Seconds that the run took so far, over all its parts: whoever drives it keeps the time.
     pub seconds: f64,
+}
+
+/// A device with the shape of the network.
+struct Replica {
+    /// On the device with automatic differentiation.
+    skeleton: UNet,
+    /// The same without.
+    plain: UNet,
+    device: Device,
+    gpu: bool,
+}
+
+impl Replica {
+    fn new(recipe: &Recipe, opened: &Opened) -> Result<Self, ConfigError> {
+        let device = opened.device.clone();
+        Ok(Self {
+            skeleton: recipe.network.init(recipe.seed, &device.clone().autodiff())?,
+            plain: recipe.network.init(recipe.seed, &device)?,
+            gpu: opened.info.gpu,
+            device,
+        })
+    }
 }
 
 /// The loss of a batch and its gradient, in the order of [`UNet::parameters`].
@@ -59,20 +83,17 @@ impl ImageTrainer {
     /// # Errors
     /// [`ConfigError`] when there is no such network.
     pub fn new(recipe: Recipe, opened: &Opened, threads: usize) -> Result<Self, ConfigError> {
-        let device = opened.device.clone();
-        let skeleton = recipe.network.init(recipe.seed, &device.clone().autodiff())?;
-        let plain = recipe.network.init(recipe.seed, &device)?;
-        let parameters: Vec<Tensor<1>> = skeleton.values().into_iter().map(Tensor::inner).collect();
+        let first = Replica::new(&recipe, opened)?;
+        let device = first.device.clone();
+        let parameters: Vec<Tensor<1>> = first.skeleton.values().into_iter().map(Tensor::inner).collect();
         let moments = parameters.iter().map(|p| TensorMoments::new(p.dims()[0], &device)).collect();
         let average = parameters.clone();
         Ok(Self {
             batches: ImageBatches::new(&recipe),
             chain: recipe.network.learned_variance.then(|| recipe.objective.betas().map(|b| Chain::new(&b))).flatten(),
-            gpu: opened.info.gpu,
             threads: threads.max(1),
             recipe,
-            skeleton,
-            plain,
+            replicas: vec![first],
             device,
             parameters,
             average,
@@ -81,6 +102,23 @@ impl ImageTrainer {
             losses: Vec::new(),
             seconds: 0.0,
         })
+    }
+
+    /// Shares every batch from now on with these devices too, each of which gets as many images as the others. What
+    /// differs from one device is the order of sums, and the noise of dropout.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is no such network.
+    pub fn share(&mut self, others: &[Opened]) -> Result<(), ConfigError> {
+        for opened in others {
+            self.replicas.push(Replica::new(&self.recipe, opened)?);
+        }
+        Ok(())
+    }
+
+    fn first(&self) -> &Replica {
+        // There always is one.
+        &self.replicas[0]
     }
 
     /// The recipe.
@@ -127,7 +165,7 @@ impl ImageTrainer {
     /// Names and shapes of the parameters.
     #[must_use]
     pub fn shapes(&self) -> Vec<Parameter> {
-        self.skeleton.parameters()
+        self.first().skeleton.parameters()
     }
 
     /// One step, with the learning rate of a run of which the share `done` is over. Its loss comes with
@@ -165,64 +203,78 @@ impl ImageTrainer {
     /// # Errors
     /// [`ConditionError`] when a label has no class.
     pub fn gradient(&self, batch: &ImageBatch) -> Result<Gradient, ConditionError> {
-        let pieces = batch.pieces(self.recipe.piece);
-        let dropout = self.recipe.network.dropout > 0.0;
-        if dropout {
-            // Its noise is the device's: told the step, it is the same after an interruption.
-            self.device.seed((u64::from(self.recipe.seed) << 32) | u64::from(self.step));
+        let (total, devices) = (batch.inputs.len(), self.replicas.len());
+        // No device without images, if there are enough.
+        let pieces = batch.pieces(self.recipe.piece.min((batch.count() / devices).max(1)));
+        // Everything that has to be waited for comes before or after the work: a GPU is only told what to do, and works
+        // while the next is told.
+        let there = |replica: &Replica| {
+            let moved = self.parameters.iter().map(|values| values.clone().to_device(&replica.device));
+            moved.collect::<Vec<_>>()
+        };
+        let parameters: Vec<Vec<Tensor<1>>> = self.replicas.iter().map(there).collect();
+        let mut parts = Vec::with_capacity(devices);
+        for (index, (replica, parameters)) in self.replicas.iter().zip(&parameters).enumerate() {
+            let share = &pieces[pieces.len() * index / devices..pieces.len() * (index + 1) / devices];
+            if self.recipe.network.dropout > 0.0 {
+                // Its noise is the device's: told the step, it is the same after an interruption.
+                let seed = (u64::from(self.recipe.seed) << 32) | u64::from(self.step);
+                replica.device.seed(seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            }
+            parts.extend(self.sum_of(replica, parameters, share, total)?);
         }
-        let threads = if self.gpu || dropout { 1 } else { self.threads.min(pieces.len()) };
-        let total = batch.inputs.len();
+        let here = |part: Gradient| Gradient {
+            loss: part.loss.to_device(&self.device),
+            parts: part.parts.into_iter().map(|part| part.to_device(&self.device)).collect(),
+        };
+        let sum = parts.into_iter().map(here).reduce(Gradient::plus);
+        Ok(sum.unwrap_or_else(|| Gradient { loss: Tensor::zeros([1], &self.device), parts: Vec::new() }))
+    }
+
+    /// The gradient of these pieces of a batch of `total` numbers, on one device; none of no pieces.
+    fn sum_of(
+        &self,
+        replica: &Replica,
+        parameters: &[Tensor<1>],
+        pieces: &[ImageBatch],
+        total: usize,
+    ) -> Result<Option<Gradient>, ConditionError> {
+        let alone = replica.gpu || self.recipe.network.dropout > 0.0;
+        let threads = if alone { 1 } else { self.threads.min(pieces.len()) };
+        let work = |piece: &ImageBatch| self.part_of_gradient(replica, parameters, piece, total);
         let mut sum: Option<Gradient> = None;
         let mut add = |part: Gradient| {
             sum = Some(match sum.take() {
                 None => part,
-                Some(sum) => Gradient {
-                    loss: sum.loss + part.loss,
-                    parts: sum.parts.into_iter().zip(part.parts).map(|(a, b)| a + b).collect(),
-                },
+                Some(sum) => sum.plus(part),
             });
         };
-        if threads == 1 {
-            for piece in &pieces {
-                add(self.part_of_gradient(piece, total)?);
+        if threads <= 1 {
+            for piece in pieces {
+                add(work(piece)?);
             }
         } else {
-            for part in self.in_threads(&pieces, total, threads) {
+            for part in in_threads(pieces, threads, work) {
                 add(part?);
             }
         }
-        Ok(sum.unwrap_or_else(|| Gradient { loss: Tensor::zeros([1], &self.device), parts: Vec::new() }))
-    }
-
-    fn in_threads(&self, pieces: &[ImageBatch], total: usize, threads: usize) -> Vec<Result<Gradient, ConditionError>> {
-        let next = AtomicUsize::new(0);
-        let found = Mutex::new(Vec::with_capacity(pieces.len()));
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(piece) = pieces.get(index) else { break };
-                        let part = self.part_of_gradient(piece, total);
-                        found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, part));
-                    }
-                });
-            }
-        });
-        let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        found.sort_by_key(|(index, _)| *index);
-        found.into_iter().map(|(_, part)| part).collect()
+        Ok(sum)
     }
 
     /// What these images contribute to the loss of a batch of `total` numbers, and to its gradient.
-    fn part_of_gradient(&self, piece: &ImageBatch, total: usize) -> Result<Gradient, ConditionError> {
-        if self.plain.is_traceable() {
-            return self.traced_part(piece, total);
+    fn part_of_gradient(
+        &self,
+        replica: &Replica,
+        parameters: &[Tensor<1>],
+        piece: &ImageBatch,
+        total: usize,
+    ) -> Result<Gradient, ConditionError> {
+        if replica.plain.is_traceable() {
+            return self.traced_part(replica, parameters, piece, total);
         }
         // Leaves of its own: threads that shared them would wait for one another.
-        let network = self.skeleton.clone().with_values(self.parameters.clone());
-        let device = self.device.clone().autodiff();
+        let network = replica.skeleton.clone().with_values(parameters.to_vec());
+        let device = replica.device.clone().autodiff();
         let count = piece.count();
         let tensor = |values: &[f32]| self.shaped(values, count, &device);
         let condition = network.condition(&piece.times, &piece.labels)?;
@@ -233,28 +285,35 @@ impl ImageTrainer {
             Some(chain) => chain.hybrid(output, target, &tensor(&piece.images), &piece.levels) / total as f64,
         };
         let gradients = loss.backward();
-        let parts = network.gradients(&gradients).into_iter().zip(&self.parameters);
+        let parts = network.gradients(&gradients).into_iter().zip(parameters);
         // A table row that no image asked for has no gradient, and neither has a table nobody looked at.
         let parts = parts.map(|(part, value)| part.unwrap_or_else(|| value.zeros_like())).collect();
         Ok(Gradient { loss: loss.inner(), parts })
     }
 
     /// The same with derivatives written out: on the CPU.
-    fn traced_part(&self, piece: &ImageBatch, total: usize) -> Result<Gradient, ConditionError> {
-        let network = self.plain.clone().with_values(self.parameters.clone());
+    fn traced_part(
+        &self,
+        replica: &Replica,
+        parameters: &[Tensor<1>],
+        piece: &ImageBatch,
+        total: usize,
+    ) -> Result<Gradient, ConditionError> {
+        let network = replica.plain.clone().with_values(parameters.to_vec());
+        let device = &replica.device;
         let (count, channels) = (piece.count(), self.recipe.network.image_channels);
         let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
-        let mut tape = Tape::new(&self.device);
+        let mut tape = Tape::new(device);
         let output = network.trace(&mut tape, piece.inputs.clone(), side, &piece.times, &piece.labels)?;
         let (loss, error) = match &self.chain {
             None => {
                 let pairs = output.numbers.iter().zip(&piece.targets);
                 let error: Vec<f32> = pairs.map(|(output, target)| (output - target) * (2.0 / total as f32)).collect();
                 let square: f64 = error.iter().map(|e| f64::from(*e) * f64::from(*e)).sum();
-                (Tensor::from_floats([(square * total as f64 / 4.0) as f32], &self.device), error)
+                (Tensor::from_floats([(square * total as f64 / 4.0) as f32], device), error)
             }
             Some(chain) => {
-                let device = self.device.clone().autodiff();
+                let device = device.clone().autodiff();
                 let tensor = |values: &[f32]| self.shaped(values, count, &device);
                 let data = TensorData::new(output.numbers.to_vec(), output.shape);
                 let said = Tensor::<4>::from_data(data, &device).require_grad();
@@ -265,9 +324,9 @@ impl ImageTrainer {
                 (loss.inner(), gradient)
             }
         };
-        let parts = network.traced_gradients(tape.backward(&output, error)).into_iter().zip(&self.parameters);
+        let parts = network.traced_gradients(tape.backward(&output, error)).into_iter().zip(parameters);
         let part = |(part, value): (Option<Vec<f32>>, &Tensor<1>)| match part {
-            Some(part) => Tensor::from_floats(part.as_slice(), &self.device),
+            Some(part) => Tensor::from_floats(part.as_slice(), device),
             None => value.zeros_like(),
         };
         Ok(Gradient { loss, parts: parts.map(part).collect() })
@@ -286,7 +345,7 @@ impl ImageTrainer {
             output.try_into_vec_as::<f32>().map(drop).map_err(|error| error.to_string())
         };
         let pieces = batch.pieces(self.recipe.piece);
-        if self.gpu || self.threads == 1 {
+        if self.first().gpu || self.threads == 1 {
             return pieces.iter().try_for_each(work);
         }
         let share = pieces.len().div_ceil(self.threads);
@@ -332,6 +391,34 @@ impl ImageTrainer {
     pub fn network(&self) -> Result<UNet, ConfigError> {
         Ok(self.recipe.network.init(0, &self.device)?.with_values(self.average.clone()))
     }
+}
+
+impl Gradient {
+    fn plus(self, other: Self) -> Self {
+        let parts = self.parts.into_iter().zip(other.parts).map(|(a, b)| a + b).collect();
+        Self { loss: self.loss + other.loss, parts }
+    }
+}
+
+/// The work on every piece, by so many threads, in the order of the pieces.
+fn in_threads<T: Send>(pieces: &[ImageBatch], threads: usize, work: impl Fn(&ImageBatch) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::with_capacity(pieces.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(piece) = pieces.get(index) else { break };
+                    let part = work(piece);
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, part));
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    found.sort_by_key(|(index, _)| *index);
+    found.into_iter().map(|(_, part)| part).collect()
 }
 
 fn read(tensor: &Tensor<1>) -> Result<Vec<f32>, String> {

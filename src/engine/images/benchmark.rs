@@ -8,6 +8,8 @@ use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::engine::images::ImageError;
 use crate::engine::inbox::{Inbox, Port};
+use crate::lab::PrecisionId;
+use crate::nn::unet::UNet;
 use crate::protocol::images::{BenchmarkRow, ImageBenchmark, ImageEvent};
 use crate::protocol::{Event, RunId};
 use crate::rng::{Rng, Stream};
@@ -32,7 +34,7 @@ pub async fn benchmark<P: Port>(
     run: RunId,
     batches: &[u32],
     budget_ms: f64,
-    model: &ImageModel,
+    model: &mut ImageModel,
     opened: &Opened,
     crew: &mut Crew,
     inbox: &mut Inbox<'_, P>,
@@ -55,9 +57,21 @@ pub async fn benchmark<P: Port>(
             fitting.push(batch);
         }
     }
+    model.prepare(PrecisionId::Full, opened).await?;
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+    let half = model.half_network(opened).await?;
     for (index, &batch) in fitting.iter().enumerate() {
         let complete = index + 1 == fitting.len();
-        let Some(mut row) = row(batch, budget, model, opened, inbox).await? else { return Ok(false) };
+        let full = &model.network;
+        #[allow(unused_mut, reason = "the CPU worker knows no half precision")]
+        let Some(mut row) = row(batch, budget, full, model.side, opened, inbox).await? else { return Ok(false) };
+        #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+        if let Some(half) = &half {
+            let Some(other) = self::row(batch, budget, half, model.side, opened, inbox).await? else {
+                return Ok(false);
+            };
+            row.half_ms = other.evaluation_ms;
+        }
         if !opened.info.gpu && batch > 1 && together(&mut row, budget, model, crew, inbox).await.is_none() {
             return Ok(false);
         }
@@ -74,11 +88,12 @@ pub async fn benchmark<P: Port>(
 async fn row<P: Port>(
     batch: u32,
     budget: f64,
-    model: &ImageModel,
+    network: &UNet,
+    side: usize,
     opened: &Opened,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<BenchmarkRow>, EngineError> {
-    let shape = [batch as usize, model.config().image_channels, model.side, model.side];
+    let shape = [batch as usize, network.config().image_channels, side, side];
     let x = Pictures::new(noise(shape.iter().product()), shape, &opened.device).0;
     let mut times = Times::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
@@ -88,9 +103,9 @@ async fn row<P: Port>(
             return Ok(None);
         }
         let begin = inbox.port.now_ms();
-        let condition = model.network.condition(&[TIME], &[]);
+        let condition = network.condition(&[TIME], &[]);
         let condition = condition.map_err(|error| ImageError::Internal(error.to_string()))?;
-        let output = model.network.forward(x.clone(), &condition);
+        let output = network.forward(x.clone(), &condition);
         finish(&output).await?;
         times.found.push(inbox.port.now_ms() - begin);
     }

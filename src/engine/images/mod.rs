@@ -11,6 +11,8 @@ pub mod benchmark;
 pub mod crew;
 mod denoiser;
 mod error;
+#[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+pub mod half;
 pub mod job;
 pub(in crate::engine) mod lent;
 pub mod load;

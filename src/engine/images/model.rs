@@ -59,6 +59,8 @@ pub struct ImageModel {
     pub side: usize,
     /// What is known of it.
     pub summary: WeightsSummary,
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+    pub(super) half: super::half::Half,
 }
 
 impl ImageModel {
@@ -84,7 +86,14 @@ impl ImageModel {
             learned_variance: config.learned_variance,
             ..WeightsSummary::default()
         };
-        Self { network, conventions, side, summary }
+        Self {
+            network,
+            conventions,
+            side,
+            summary,
+            #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+            half: super::half::Half::default(),
+        }
     }
 
     /// The set that a manifest describes, from its files in order.
@@ -116,6 +125,7 @@ impl ImageModel {
             fid: fid.unwrap_or_default(),
             ..model.summary
         };
+        model.came_from(&checkpoint);
         Ok(model)
     }
 
@@ -144,7 +154,30 @@ impl ImageModel {
             file_bytes: file.len() as f64,
             ..model.summary
         };
+        model.came_from(&checkpoint);
         Ok(model)
+    }
+
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+    fn came_from(&mut self, checkpoint: &Checkpoint) {
+        self.half.exact = checkpoint.tensors().all(|(_, number, _)| number == Number::F16);
+    }
+
+    #[cfg(all(target_arch = "wasm32", not(feature = "gpu")))]
+    fn came_from(&mut self, _: &Checkpoint) {}
+
+    /// Gets ready for runs in this precision: on the CPU all are in single precision.
+    ///
+    /// # Errors
+    /// None here.
+    #[cfg(all(target_arch = "wasm32", not(feature = "gpu")))]
+    pub async fn prepare(
+        &mut self,
+        precision: crate::lab::PrecisionId,
+        _: &crate::engine::Opened,
+    ) -> Result<Option<crate::protocol::images::Notice>, crate::engine::EngineError> {
+        use crate::protocol::images::Notice;
+        Ok((precision == crate::lab::PrecisionId::Half).then_some(Notice::NoHalf))
     }
 
     /// The shape of the network.

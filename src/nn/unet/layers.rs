@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::module::{conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Int, Shape, Tensor, TensorData};
 
 use crate::nn::elementwise;
 use crate::nn::host::{self, Then};
@@ -71,6 +71,17 @@ fn on_host<const D: usize, const E: usize>(x: &Tensor<D>, parameter: &Param<Tens
     host::is_host(&x.device()) && host::is_host(&parameter.val().device())
 }
 
+/// The tensor in the precision of a parameter, which is half or single.
+fn as_of<const D: usize, const E: usize>(x: Tensor<D>, parameter: &Param<Tensor<E>>) -> Tensor<D> {
+    x.cast(FloatDType::from(parameter.val().dtype()))
+}
+
+/// The tensor in single precision.
+pub fn full<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    // There is nothing else on the CPU, and conversions of tensors are code.
+    if host::ONLY { x } else { x.cast(FloatDType::F32) }
+}
+
 /// The sum.
 pub fn add(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     if host::is_host(&a.device()) && host::is_host(&b.device()) { host::add(a, b) } else { a + b }
@@ -130,7 +141,8 @@ pub fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) 
     };
     let (query, key, value) = (parts(query), parts(key), parts(value));
     // [images, looking pixel, pixel looked at], for each head
-    let weights = softmax(query.transpose().matmul(key), 2);
+    let precision = value.dtype();
+    let weights = softmax(full(query.transpose().matmul(key)), 2).cast(precision);
     value.matmul(weights.transpose()).reshape([images, channels, pixels])
 }
 
@@ -154,6 +166,12 @@ impl Conv {
     /// The device of the parameters.
     pub fn device(&self) -> Device {
         self.weight.lazy_device()
+    }
+
+    /// The precision of the parameters.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+    pub fn precision(&self) -> DType {
+        self.weight.val().dtype()
     }
 
     /// The same height and width.
@@ -189,7 +207,7 @@ impl Conv {
             return host::convolve(x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
         }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
-        conv2d(x, self.weight.val(), Some(self.bias.val()), options)
+        conv2d(as_of(x, &self.weight), self.weight.val(), Some(self.bias.val()), options)
     }
 }
 
@@ -211,7 +229,7 @@ impl Linear {
         if on_host(&x, &self.weight) {
             return host::linear(x, &self.weight.val(), &host::numbers(self.bias.val()));
         }
-        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
+        as_of(x, &self.weight).matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
     }
 
     /// [`Self::forward`] on a tape.
@@ -233,7 +251,8 @@ impl Linear {
             return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
         }
         let outputs = self.bias.lazy_shape()[0];
-        let y = self.weight.val().unsqueeze::<3>().matmul(x) + self.bias.val().reshape([1, outputs, 1]);
+        let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight))
+            + self.bias.val().reshape([1, outputs, 1]);
         if k == 1.0 { y } else { y * k }
     }
 }
@@ -260,7 +279,10 @@ impl GroupNorm {
 
     /// `[images, channels, height, width]`, as it came.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if on_host(&x, &self.weight) { self.run_on_host(x, Then::default()) } else { self.run(x) }
+        if on_host(&x, &self.weight) {
+            return self.run_on_host(x, Then::default());
+        }
+        self.run(x)
     }
 
     /// With SiLU after it.
@@ -277,9 +299,13 @@ impl GroupNorm {
             return self.run_on_host(x, Then { told: Some(&host::numbers(told)), silu: true });
         }
         let [rows, count] = told.dims();
-        let (told, channels) = (told.reshape([rows, count, 1, 1]), count / 2);
-        let scale = told.clone().narrow(1, 0, channels) + 1.0;
-        silu(self.run(x) * scale + told.narrow(1, channels, channels))
+        let (told, channels) = (full(told).reshape([rows, count, 1, 1]), count / 2);
+        let [scale, shift] = [told.clone().narrow(1, 0, channels) + 1.0, told.narrow(1, channels, channels)];
+        if x.dtype() == DType::F16 {
+            let [by, plus] = self.affine(&x);
+            return silu(x * (by * scale.clone()).cast(DType::F16) + (plus * scale + shift).cast(DType::F16));
+        }
+        silu(self.run(x) * scale + shift)
     }
 
     /// [`Self::forward`] on a tape, or [`Self::forward_silu`].
@@ -294,6 +320,10 @@ impl GroupNorm {
     }
 
     fn run(&self, x: Tensor<4>) -> Tensor<4> {
+        if x.dtype() == DType::F16 {
+            let [by, plus] = self.affine(&x);
+            return x * by.cast(DType::F16) + plus.cast(DType::F16);
+        }
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;
         let x = x.reshape([images, self.groups, share * height * width]);
@@ -303,6 +333,22 @@ impl GroupNorm {
         // Both scales in one: a pass over a few channels instead of one over all pixels.
         let scale = scale.reshape([images, channels, 1, 1]) * self.weight.val().reshape([1, channels, 1, 1]);
         centred.reshape([images, channels, height, width]) * scale + self.bias.val().reshape([1, channels, 1, 1])
+    }
+
+    /// What every channel of every image is multiplied by, and then what is added: all of the normalisation that sums, in
+    /// single precision, of numbers in half precision.
+    fn affine(&self, x: &Tensor<4>) -> [Tensor<4>; 2] {
+        let [images, channels, height, width] = x.dims();
+        let share = channels / self.groups;
+        let x = full(x.clone()).reshape([images, self.groups, share * height * width]);
+        let mean = x.clone().mean_dim(2);
+        let variance = (x - mean.clone()).square().mean_dim(2);
+        let channelwise =
+            |of_group: Tensor<3>| of_group.expand([images, self.groups, share]).reshape([images, channels, 1, 1]);
+        let scale = channelwise((variance + self.epsilon).sqrt().recip());
+        let scale = scale * self.weight.val().reshape([1, channels, 1, 1]);
+        let shift = self.bias.val().reshape([1, channels, 1, 1]) - channelwise(mean) * scale.clone();
+        [scale, shift]
     }
 }
 

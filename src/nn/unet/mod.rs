@@ -15,6 +15,8 @@ mod config;
 mod cost;
 #[cfg(not(target_arch = "wasm32"))]
 mod gradients;
+#[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+mod half;
 mod layers;
 mod parameters;
 mod time;
@@ -28,7 +30,7 @@ use thiserror::Error;
 use crate::nn::host;
 
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, activate, broadcast_add};
+use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, activate, broadcast_add, full};
 
 pub use config::{ConfigError, Style, UNetConfig};
 pub use cost::Cost;
@@ -209,6 +211,6 @@ impl UNet {
         for block in &self.up_blocks {
             h = block.forward(h, temb, &mut skips);
         }
-        self.conv_out.forward(self.conv_norm_out.forward_silu(h))
+        full(self.conv_out.forward(self.conv_norm_out.forward_silu(h)))
     }
 }

@@ -59,14 +59,15 @@ fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
         .iter()
         .map(|row| {
             format!(
-                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {}, \"workers\": {}, \"together_ms\": {} }}",
+                "    {{ \"batch\": {}, \"warm_up_ms\": {}, \"evaluation_ms\": {}, \"evaluations\": {}, \"images_per_second\": {}, \"workers\": {}, \"together_ms\": {}, \"half_ms\": {} }}",
                 row.batch,
                 number(row.warm_up_ms, 4),
                 number(row.evaluation_ms, 4),
                 row.evaluations,
                 number(row.images_per_second, 4),
                 row.workers,
-                number(row.together_ms, 4)
+                number(row.together_ms, 4),
+                number(row.half_ms, 4)
             )
         })
         .collect();

@@ -68,6 +68,8 @@ fn notice(page: Page) -> String {
         }
         Some(Notice::NotKept) => page.text("images.not-kept"),
         Some(Notice::NoClasses) => page.text("images.no-classes"),
+        Some(Notice::NoHalf) => page.text("images.no-half"),
+        Some(Notice::HalfRefused) => page.text("images.half-refused"),
         None => String::new(),
     }
 }

@@ -1,0 +1,196 @@
+//! Half precision: the network in it, runs that ask for it, and what happens where there is none.
+//!
+//! On the CPU the network computes in half precision through Burn's tensor operations, which a device with automatic
+//! differentiation makes it use. With the feature `gpu` the same on a software adapter (Mesa's llvmpipe), if there is
+//! one.
+#![cfg(feature = "cpu")]
+
+use std::convert::Infallible;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use scorefield::diffusion::now;
+use scorefield::engine::images::half::TOLERANCE;
+use scorefield::engine::images::self_test::{hashed, parameter};
+use scorefield::engine::images::{Conventions, ImageModel, sample};
+use scorefield::engine::{Opened, open};
+use scorefield::lab::{DeviceWish, Experiment, ExperimentId, PrecisionId, RunConfig};
+use scorefield::nn::unet::{Style, UNet, UNetConfig};
+use scorefield::protocol::images::Notice;
+
+const SIDE: usize = 8;
+
+fn cpu() -> Opened {
+    now(open(DeviceWish::Cpu)).expect("this build has the CPU device")
+}
+
+fn config() -> RunConfig {
+    RunConfig { images: 2, steps: 5, seed: 5, ..(Experiment::find(ExperimentId::Images).defaults)() }
+}
+
+/// Networks with every kind of layer, in both styles.
+fn networks() -> [UNetConfig; 2] {
+    let plain = UNetConfig {
+        channels: 16,
+        multipliers: vec![1, 2],
+        layers: 1,
+        attention_levels: vec![1],
+        dropout: 0.0,
+        groups: 8,
+        ..UNetConfig::cifar10()
+    };
+    let improved =
+        UNetConfig { classes: 10, learned_variance: true, heads: 4, style: Style::Improved, ..plain.clone() };
+    [plain, improved]
+}
+
+fn network(config: &UNetConfig, device: &Device) -> UNet {
+    let network = config.init(0, device).unwrap();
+    network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape))).unwrap()
+}
+
+fn output(network: &UNet, device: &Device) -> Vec<f32> {
+    let shape = [2, 3, SIDE, SIDE];
+    let values: Vec<f32> = hashed("input", shape.iter().product()).map(|u| u as f32).collect();
+    let condition = network.condition(&[3.0, 737.0], &[]).unwrap();
+    let x = Tensor::from_data(TensorData::new(values, shape), device);
+    network.forward(x, &condition).into_data().try_into_vec::<f32>().expect("single precision again")
+}
+
+/// Root mean square of the difference over that of what is wanted.
+fn error(found: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(found.len(), wanted.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let difference = square(&mut found.iter().zip(wanted).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    (difference / square(&mut wanted.iter().map(|v| f64::from(*v)))).sqrt()
+}
+
+/// Every number rounds to one of 11 bits, relative error at most 2^-11; a dozen layers one after the other, each with
+/// errors of its weights, of its inputs and of its output, let grow what is independent by the root of their number.
+const ROUNDING: f64 = 6.0 * 4.9e-4;
+
+#[test]
+fn the_network_in_half_precision_says_nearly_the_same() {
+    let device = cpu().device.autodiff();
+    for config in networks() {
+        let full = network(&config, &device);
+        let half = full.clone().in_half(true);
+        assert!(half.is_half() && !full.is_half());
+        let (wanted, found) = (output(&full, &device), output(&half, &device));
+        let error = error(&found, &wanted);
+        println!("{:?}: {error:.1e}", config.style);
+        assert!(error < ROUNDING, "{error}");
+        assert!(error > 1e-5, "no error at all is no half precision: {error}");
+    }
+}
+
+#[test]
+fn numbers_that_were_half_come_back_exactly_and_what_sums_stays_single() {
+    let device = cpu().device.autodiff();
+    let full = network(&networks()[1], &device);
+    let once = full.clone().in_half(true).in_half(false);
+    assert!(!once.is_half());
+    let twice = once.clone().in_half(true).in_half(false);
+    let names = full.parameters();
+    let [full, once, twice] = [full, once, twice].map(|network| network.numbers().unwrap());
+    assert_eq!(once, twice);
+    let mut rounded = 0;
+    for ((parameter, full), once) in names.iter().zip(&full).zip(&once) {
+        let single = ["norm", "time_embedding", "class_embedding"].iter().any(|word| parameter.name.contains(word));
+        if single {
+            assert_eq!(full, once, "{}", parameter.name);
+        } else if full != once {
+            rounded += 1;
+            // Half a unit in the last of 11 places, or of the smallest numbers there are.
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= (a.abs() / 2048.0).max(0.5_f32.powi(25));
+            assert!(full.iter().zip(once).all(near), "{}", parameter.name);
+        }
+    }
+    assert!(rounded > 20, "{rounded}");
+}
+
+#[test]
+fn without_half_precision_a_run_goes_on_in_single_and_says_so() {
+    let opened = cpu();
+    let mut model = ImageModel::new(network(&networks()[0], &opened.device), Conventions::ddpm(), SIDE);
+    let drawn = |model: &ImageModel| {
+        let pictures = now(sample(&config(), model, &opened, &mut ())).unwrap().expect("nobody ends it");
+        now(pictures.values()).unwrap()
+    };
+    let before = drawn(&model);
+    assert_eq!(now(model.prepare(PrecisionId::Half, &opened)).unwrap(), Some(Notice::NoHalf));
+    assert!(!model.network.is_half());
+    assert_eq!(drawn(&model), before);
+    assert_eq!(now(model.prepare(PrecisionId::Full, &opened)).unwrap(), None);
+    const { assert!(TOLERANCE > ROUNDING) };
+}
+
+/// Images in bytes from 0 to 255 by this precision.
+#[cfg(feature = "gpu")]
+fn drawn(precision: PrecisionId, model: &mut ImageModel, opened: &Opened) -> Vec<f32> {
+    assert_eq!(now_or_later(model.prepare(precision, opened)).unwrap(), None);
+    assert_eq!(model.network.is_half(), precision == PrecisionId::Half);
+    let config = RunConfig { precision, ..config() };
+    let pictures = now_or_later(sample(&config, model, opened, &mut ())).unwrap().expect("nobody ends it");
+    now_or_later(pictures.values()).unwrap()
+}
+
+/// The value of a future that a GPU keeps waiting.
+#[cfg(feature = "gpu")]
+fn now_or_later<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}
+
+/// A GPU sums up in half precision too (Burn's direct convolution has one precision for all): some 500 terms, each of
+/// which may cost half a unit in the last place of the sum so far.
+#[cfg(feature = "gpu")]
+const SUMMING: f64 = 0.02;
+
+/// One test, for a program can start WebGPU once.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
+    use scorefield::engine::device::{Adapter, open_adapter};
+    use scorefield::engine::images::half::has_half;
+
+    let opened = match now_or_later(open_adapter(Adapter::Software)) {
+        Ok(opened) if has_half(&opened) => opened,
+        Ok(opened) => return println!("skipped: {} has no half precision", opened.info.name),
+        Err(error) => return println!("skipped: no software adapter ({error})"),
+    };
+    for config in networks() {
+        let full = network(&config, &opened.device);
+        let half = full.clone().in_half(true);
+        let (wanted, found) = (output(&full, &opened.device), output(&half, &opened.device));
+        let error = error(&found, &wanted);
+        println!("{}, {:?}: {error:.1e}", opened.info.name, config.style);
+        assert!(error < SUMMING && error > 1e-5, "{error}");
+    }
+
+    let conventions = Conventions::ddpm();
+    let mut model = ImageModel::new(network(&networks()[0], &opened.device), conventions, SIDE);
+    let full = drawn(PrecisionId::Full, &mut model, &opened);
+    let half = drawn(PrecisionId::Half, &mut model, &opened);
+    println!("final images: {:.1e}", error(&half, &full));
+    assert!(half != full && error(&half, &full) < SUMMING);
+    // Back again, and nothing of the rounding stays.
+    assert_eq!(drawn(PrecisionId::Full, &mut model, &opened), full);
+
+    // Weights beyond what half precision can tell.
+    let large = networks()[0].init(0, &opened.device).unwrap();
+    let large = large.load(|name, shape| {
+        let k = if name == "conv_in.weight" { 1e6 } else { 1.0 };
+        Ok::<_, Infallible>(parameter(name, shape).into_iter().map(|value| value * k).collect())
+    });
+    let mut model = ImageModel::new(large.unwrap(), conventions, SIDE);
+    for _ in 0..2 {
+        assert_eq!(now_or_later(model.prepare(PrecisionId::Half, &opened)).unwrap(), Some(Notice::HalfRefused));
+        assert!(!model.network.is_half());
+    }
+}
