@@ -117,12 +117,19 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
 
 async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, config: RunConfig) {
     let wanted = config.weights.as_str();
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     if let Some(held) = engine.images.as_mut().filter(|held| held.is(wanted)) {
         match held.model.prepare(config.precision, &engine.opened).await {
             Ok(None) => {}
             Ok(Some(notice)) => inbox.port.send(Event::Images(ImageEvent::Notice { run, notice })),
             Err(error) => return fail(inbox, Some(run), &error),
         }
+    }
+    // The CPU worker has single precision only.
+    #[cfg(all(target_arch = "wasm32", not(feature = "gpu")))]
+    if config.precision == crate::lab::PrecisionId::Half {
+        let notice = crate::protocol::images::Notice::NoHalf;
+        inbox.port.send(Event::Images(ImageEvent::Notice { run, notice }));
     }
     let mut crew = std::mem::take(&mut engine.crew);
     let job = match &engine.images {

@@ -8,7 +8,6 @@ use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::engine::images::ImageError;
 use crate::engine::inbox::{Inbox, Port};
-use crate::lab::PrecisionId;
 use crate::nn::unet::UNet;
 use crate::protocol::images::{BenchmarkRow, ImageBenchmark, ImageEvent};
 use crate::protocol::{Event, RunId};
@@ -57,9 +56,11 @@ pub async fn benchmark<P: Port>(
             fitting.push(batch);
         }
     }
-    model.prepare(PrecisionId::Full, opened).await?;
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
-    let half = model.half_network(opened).await?;
+    let half = {
+        model.prepare(crate::lab::PrecisionId::Full, opened).await?;
+        model.half_network(opened).await?
+    };
     for (index, &batch) in fitting.iter().enumerate() {
         let complete = index + 1 == fitting.len();
         let full = &model.network;

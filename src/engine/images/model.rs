@@ -125,6 +125,7 @@ impl ImageModel {
             fid: fid.unwrap_or_default(),
             ..model.summary
         };
+        #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         model.came_from(&checkpoint);
         Ok(model)
     }
@@ -154,6 +155,7 @@ impl ImageModel {
             file_bytes: file.len() as f64,
             ..model.summary
         };
+        #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         model.came_from(&checkpoint);
         Ok(model)
     }
@@ -161,23 +163,6 @@ impl ImageModel {
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     fn came_from(&mut self, checkpoint: &Checkpoint) {
         self.half.exact = checkpoint.tensors().all(|(_, number, _)| number == Number::F16);
-    }
-
-    #[cfg(all(target_arch = "wasm32", not(feature = "gpu")))]
-    fn came_from(&mut self, _: &Checkpoint) {}
-
-    /// Gets ready for runs in this precision: on the CPU all are in single precision.
-    ///
-    /// # Errors
-    /// None here.
-    #[cfg(all(target_arch = "wasm32", not(feature = "gpu")))]
-    pub async fn prepare(
-        &mut self,
-        precision: crate::lab::PrecisionId,
-        _: &crate::engine::Opened,
-    ) -> Result<Option<crate::protocol::images::Notice>, crate::engine::EngineError> {
-        use crate::protocol::images::Notice;
-        Ok((precision == crate::lab::PrecisionId::Half).then_some(Notice::NoHalf))
     }
 
     /// The shape of the network.
