@@ -11,6 +11,8 @@ pub mod kernels;
 pub mod matrix;
 pub mod mlp;
 pub mod objective;
+#[cfg(feature = "gpu")]
+pub mod shader;
 pub mod tangent;
 #[cfg(feature = "cli")]
 pub mod tape;

@@ -5,8 +5,10 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::Tensor;
 
 use super::Style;
-use super::layers::{Conv, GroupNorm, Init, Law, Linear, add, add_to_channels, attend, double, stack};
+use super::layers::{Conv, GroupNorm, Init, Law, Linear, add, add_to_channels, attend, stack};
 use crate::nn::host;
+#[cfg(feature = "gpu")]
+use crate::nn::shader::Around;
 #[cfg(feature = "cli")]
 use crate::nn::tape::{Tape, Value};
 
@@ -75,6 +77,10 @@ impl Resnet {
     }
 
     fn forward(&self, x: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
+        #[cfg(feature = "gpu")]
+        if self.conv1.in_shaders(&x) {
+            return self.forward_in_shaders(x, temb);
+        }
         let h = self.conv1.forward(self.norm1.forward_silu(x.clone()));
         let told = self.time_emb_proj.forward(temb.clone());
         let h = match self.style {
@@ -87,6 +93,49 @@ impl Resnet {
             Some(shortcut) => add(h, shortcut.forward(x)),
             None => add(h, x),
         }
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Resnet {
+    /// [`Self::forward`] in five passes, or six.
+    fn forward_in_shaders(&self, x: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
+        let told = self.time_emb_proj.forward(temb.clone());
+        let (shifts, told) = match self.style {
+            Style::Ddpm => (Some(told), None),
+            Style::Improved => (None, Some(told)),
+        };
+        let normed = Some((self.norm1.scales(x.clone(), None), true));
+        let h = self.conv1.forward_around(x.clone(), Around { normed, shifts, ..Around::default() });
+        let normed = Some((self.norm2.scales(h.clone(), told), true));
+        let rest = Some(match &self.conv_shortcut {
+            Some(shortcut) => shortcut.forward(x),
+            None => x,
+        });
+        self.conv2.forward_around(h, Around { normed, rest, ..Around::default() })
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Attention {
+    /// [`Self::forward`] in six passes.
+    fn forward_in_shaders(&self, x: Tensor<4>) -> Tensor<4> {
+        let [images, channels, height, width] = x.dims();
+        let flat = [images, channels, height * width];
+        let y = x.clone().reshape(flat);
+        let scales = self.group_norm.scales(x.clone(), None);
+        let product = |layer: &Linear, k: f64| {
+            let normed = Some((scales.clone(), false));
+            layer.forward_around(y.clone(), k, Around { normed, ..Around::default() }).reshape(flat)
+        };
+        let query = product(&self.to_q, ((channels / self.heads) as f64).powf(-0.5));
+        let mut y = attend(query, product(&self.to_k, 1.0), product(&self.to_v, 1.0), self.heads);
+        let last = self.to_out.len() - 1;
+        for (index, layer) in self.to_out.iter().enumerate() {
+            let rest = (index == last).then(|| x.clone().reshape([images, channels, 1, height * width]));
+            y = layer.forward_around(y, 1.0, Around { rest, ..Around::default() }).reshape(flat);
+        }
+        y.reshape([images, channels, height, width])
     }
 }
 
@@ -200,6 +249,10 @@ impl Attention {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        #[cfg(feature = "gpu")]
+        if self.to_q.in_shaders(&x) {
+            return self.forward_in_shaders(x);
+        }
         let [images, channels, height, width] = x.dims();
         let y = self.group_norm.forward(x.clone()).reshape([images, channels, height * width]);
         let share = channels / self.heads;
@@ -225,7 +278,7 @@ impl Resample {
     }
 
     fn double(&self, x: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(double(x))
+        self.conv.forward_doubled(x)
     }
 }
 

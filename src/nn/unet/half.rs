@@ -2,8 +2,8 @@
 //!
 //! Weights of convolutions and matrices are half, and with them what those layers are given and say. Statistics of
 //! normalisations, the softmax of attention and the embedding of times and classes stay single: they sum over many numbers,
-//! or tell levels apart that differ by little. Burn's direct convolution sums in half precision too, which is most of the
-//! error (docs/images.md).
+//! or tell levels apart that differ by little. So do the sums over many channels of a convolution; those over few are half
+//! (docs/images.md).
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, FloatDType, Tensor};

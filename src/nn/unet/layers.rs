@@ -8,6 +8,8 @@ use burn::tensor::{DType, Device, FloatDType, Int, Shape, Tensor, TensorData};
 
 use crate::nn::elementwise;
 use crate::nn::host::{self, Then};
+#[cfg(feature = "gpu")]
+use crate::nn::shader::{self, Around, Movement};
 #[cfg(feature = "cli")]
 use crate::nn::tape::{Affine, Tape, Value};
 use crate::rng::{Rng, Stream};
@@ -71,6 +73,12 @@ fn on_host<const D: usize, const E: usize>(x: &Tensor<D>, parameter: &Param<Tens
     host::is_host(&x.device()) && host::is_host(&parameter.val().device())
 }
 
+/// Whether a layer is computed by [`crate::nn::shader`].
+#[cfg(feature = "gpu")]
+fn in_shaders<const D: usize, const E: usize>(x: &Tensor<D>, parameter: &Param<Tensor<E>>) -> bool {
+    shader::runs_on(&x.device()) && shader::runs_on(&parameter.val().device())
+}
+
 /// The tensor in the precision of a parameter, which is half or single.
 fn as_of<const D: usize, const E: usize>(x: Tensor<D>, parameter: &Param<Tensor<E>>) -> Tensor<D> {
     x.cast(FloatDType::from(parameter.val().dtype()))
@@ -92,11 +100,15 @@ pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     if host::is_host(&a.device()) && host::is_host(&b.device()) {
         return host::stack(a, b);
     }
+    #[cfg(feature = "gpu")]
+    if shader::runs_on(&a.device()) && shader::runs_on(&b.device()) && a.dtype() == b.dtype() {
+        return shader::stack(a, b);
+    }
     Tensor::cat(vec![a, b], 1)
 }
 
 /// Every pixel twice in both directions.
-pub fn double(x: Tensor<4>) -> Tensor<4> {
+fn double(x: Tensor<4>) -> Tensor<4> {
     if host::is_host(&x.device()) {
         return host::double(x);
     }
@@ -104,12 +116,12 @@ pub fn double(x: Tensor<4>) -> Tensor<4> {
 }
 
 /// SiLU of an embedding.
-pub fn activate(x: Tensor<2>) -> Tensor<2> {
+fn activate(x: Tensor<2>) -> Tensor<2> {
     if host::is_host(&x.device()) { host::edit(x, elementwise::silu_in_place) } else { silu(x) }
 }
 
 /// The sum of rows, of which either may be one for all.
-pub fn broadcast_add(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+fn broadcast_add(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     if !(host::is_host(&a.device()) && host::is_host(&b.device())) {
         return a + b;
     }
@@ -133,6 +145,12 @@ pub fn add_to_channels(x: Tensor<4>, shifts: Tensor<2>) -> Tensor<4> {
 pub fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
     if host::is_host(&query.device()) {
         return host::attend(query, key, value, heads);
+    }
+    #[cfg(feature = "gpu")]
+    if shader::runs_on(&query.device())
+        && let Some(result) = shader::attend([&query, &key, &value], heads)
+    {
+        return result;
     }
     let [images, channels, pixels] = query.dims();
     let parts = |y: Tensor<3>| match heads {
@@ -189,6 +207,39 @@ impl Conv {
         }
     }
 
+    /// [`Self::forward`] after a normalisation and SiLU.
+    pub fn forward_after(&self, norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
+        #[cfg(feature = "gpu")]
+        if self.in_shaders(&x) {
+            let normed = Some((norm.scales(x.clone(), None), true));
+            return self.forward_around(x, Around { normed, ..Around::default() });
+        }
+        self.forward(norm.forward_silu(x))
+    }
+
+    /// [`Self::forward`] of an image with every pixel twice in both directions.
+    pub fn forward_doubled(&self, x: Tensor<4>) -> Tensor<4> {
+        #[cfg(feature = "gpu")]
+        if self.in_shaders(&x) {
+            return self.forward_around(x, Around { double: true, ..Around::default() });
+        }
+        self.forward(double(x))
+    }
+
+    /// Whether it is one pass with what is [`Around`] it.
+    #[cfg(feature = "gpu")]
+    pub fn in_shaders(&self, x: &Tensor<4>) -> bool {
+        in_shaders(x, &self.weight)
+    }
+
+    /// [`Self::forward`] with what is around it; only where [`Self::in_shaders`] holds.
+    #[cfg(feature = "gpu")]
+    pub fn forward_around(&self, x: Tensor<4>, around: Around) -> Tensor<4> {
+        let pad = self.weight.lazy_shape()[2] / 2;
+        let moved = Movement { stride: 1, pad: (pad, pad) };
+        shader::convolve(x, self.weight.val(), self.bias.val(), moved, around)
+    }
+
     /// [`Self::forward`] on a tape.
     #[cfg(feature = "cli")]
     pub fn trace(&self, tape: &mut Tape, x: &Value) -> Value {
@@ -205,6 +256,11 @@ impl Conv {
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
         if on_host(&x, &self.weight) {
             return host::convolve(x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
+        }
+        #[cfg(feature = "gpu")]
+        if self.in_shaders(&x) {
+            let moved = Movement { stride, pad };
+            return shader::convolve(x, self.weight.val(), self.bias.val(), moved, Around::default());
         }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
         conv2d(as_of(x, &self.weight), self.weight.val(), Some(self.bias.val()), options)
@@ -229,7 +285,24 @@ impl Linear {
         if on_host(&x, &self.weight) {
             return host::linear(x, &self.weight.val(), &host::numbers(self.bias.val()));
         }
+        #[cfg(feature = "gpu")]
+        if in_shaders(&x, &self.weight) {
+            return shader::linear(x, (self.weight.val(), self.bias.val()), None, false);
+        }
         as_of(x, &self.weight).matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
+    }
+
+    /// SiLU of [`Self::forward`] and, if there is one, another tensor; either may be one row for all.
+    pub fn forward_activated(&self, x: Tensor<2>, rest: Option<Tensor<2>>) -> Tensor<2> {
+        #[cfg(feature = "gpu")]
+        if in_shaders(&x, &self.weight) {
+            return shader::linear(x, (self.weight.val(), self.bias.val()), rest, true);
+        }
+        let y = self.forward(x);
+        activate(match rest {
+            Some(rest) => broadcast_add(y, rest),
+            None => y,
+        })
     }
 
     /// [`Self::forward`] on a tape.
@@ -250,10 +323,28 @@ impl Linear {
         if on_host(&x, &self.weight) {
             return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
         }
+        #[cfg(feature = "gpu")]
+        if in_shaders(&x, &self.weight) {
+            let [images, _, pixels] = x.dims();
+            return self.forward_around(x, k, Around::default()).reshape([images as i32, -1, pixels as i32]);
+        }
         let outputs = self.bias.lazy_shape()[0];
         let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight))
             + self.bias.val().reshape([1, outputs, 1]);
         if k == 1.0 { y } else { y * k }
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Linear {
+    /// Whether products at every pixel are one pass with what is [`Around`] them.
+    pub fn in_shaders(&self, x: &Tensor<4>) -> bool {
+        in_shaders(x, &self.weight)
+    }
+
+    /// [`Self::forward_pixels`] with what is around it, `[images, outputs, 1, pixels]`.
+    pub fn forward_around(&self, x: Tensor<3>, k: f64, around: Around) -> Tensor<4> {
+        shader::linear_pixels(x, self.weight.val(), self.bias.val(), k, around)
     }
 }
 
@@ -306,6 +397,12 @@ impl GroupNorm {
             return silu(x * (by * scale.clone()).cast(DType::F16) + (plus * scale + shift).cast(DType::F16));
         }
         silu(self.run(x) * scale + shift)
+    }
+
+    /// What it multiplies every channel of every image by, and what it then adds, `told` as in [`Self::forward_told`].
+    #[cfg(feature = "gpu")]
+    pub fn scales(&self, x: Tensor<4>, told: Option<Tensor<2>>) -> Tensor<3> {
+        shader::normalisation(x, [self.weight.val(), self.bias.val()], self.groups, self.epsilon, told)
     }
 
     /// [`Self::forward`] on a tape, or [`Self::forward_silu`].

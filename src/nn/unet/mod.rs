@@ -30,7 +30,7 @@ use thiserror::Error;
 use crate::nn::host;
 
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, activate, broadcast_add, full};
+use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, full};
 
 pub use config::{ConfigError, Style, UNetConfig};
 pub use cost::Cost;
@@ -170,15 +170,14 @@ impl UNet {
         let classes = self.config.classes;
         let features = time_features(times, self.config.channels, self.config.style);
         let features = host::tensor(features, [times.len(), self.config.channels], &self.device());
-        let hidden = self.time_embedding.linear_1.forward(features);
-        let mut embedding = self.time_embedding.linear_2.forward(activate(hidden));
-        if let Some(table) = &self.class_embedding {
+        let classes_told = self.class_embedding.as_ref().map(|table| {
             let labels = if labels.is_empty() { &[None] } else { labels };
             let rows: Vec<i32> = labels.iter().map(|label| label.unwrap_or(classes) as i32).collect();
-            embedding = broadcast_add(embedding, table.forward(&rows));
-        }
+            table.forward(&rows)
+        });
+        let hidden = self.time_embedding.linear_1.forward_activated(features, None);
         // Every block begins by activating it, so it is done once.
-        Ok(Condition(activate(embedding)))
+        Ok(Condition(self.time_embedding.linear_2.forward_activated(hidden, classes_told)))
     }
 
     fn check(&self, times: &[f64], labels: &[Option<usize>]) -> Result<(), ConditionError> {
@@ -211,6 +210,6 @@ impl UNet {
         for block in &self.up_blocks {
             h = block.forward(h, temb, &mut skips);
         }
-        full(self.conv_out.forward(self.conv_norm_out.forward_silu(h)))
+        full(self.conv_out.forward_after(&self.conv_norm_out, h))
     }
 }

@@ -53,25 +53,23 @@ pub fn gallery() -> Vec<Element> {
         element("div").class("gallery").test_id("gallery").changing(rows),
         time(),
         element("div").class("layers").holds(&[expected, files]),
-        element("p").class("note").attribute("role", "status").words(move || notice(page)),
+        element("p").class("note").attribute("role", "status").words(move || notices(page)),
         element("p").class("note").test_id("workers").words(move || workers(page)),
         strip(),
         detail(),
     ]
 }
 
-fn notice(page: Page) -> String {
+fn notices(page: Page) -> String {
     use crate::protocol::images::Notice;
-    match page.images.notice.get() {
-        Some(Notice::SmallerBatch { images }) => {
-            page.filled("images.smaller-batch", &[("images", &images.to_string())])
-        }
-        Some(Notice::NotKept) => page.text("images.not-kept"),
-        Some(Notice::NoClasses) => page.text("images.no-classes"),
-        Some(Notice::NoHalf) => page.text("images.no-half"),
-        Some(Notice::HalfRefused) => page.text("images.half-refused"),
-        None => String::new(),
-    }
+    let sentence = |notice: Notice| match notice {
+        Notice::SmallerBatch { images } => page.filled("images.smaller-batch", &[("images", &images.to_string())]),
+        Notice::NotKept => page.text("images.not-kept"),
+        Notice::NoClasses => page.text("images.no-classes"),
+        Notice::NoHalf => page.text("images.no-half"),
+        Notice::HalfRefused => page.text("images.half-refused"),
+    };
+    page.images.notices.get().into_iter().map(sentence).collect::<Vec<_>>().join(" ")
 }
 
 fn workers(page: Page) -> String {

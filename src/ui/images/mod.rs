@@ -63,7 +63,7 @@ pub struct Images {
     /// How many workers evaluate them, if there are several.
     workers: Signal<u32>,
     /// What should be known.
-    notice: Signal<Option<Notice>>,
+    notices: Signal<Vec<Notice>>,
     /// What the link asks to be examined when everything is there.
     pub wanted: Signal<Examination>,
 }
@@ -82,7 +82,7 @@ impl Images {
             pairing: Signal::new(None),
             progress: Signal::new(ImageProgress::default()),
             workers: Signal::new(0),
-            notice: Signal::new(None),
+            notices: Signal::new(Vec::new()),
             wanted: Signal::new(Examination::default()),
         }
     }
@@ -96,7 +96,7 @@ impl Images {
         self.pairing.set(None);
         self.progress.set(ImageProgress::default());
         self.workers.set(0);
-        self.notice.set(None);
+        self.notices.set(Vec::new());
     }
 
     /// The time of frame `index` of `count` positions, of the row that is shown first.
@@ -231,7 +231,11 @@ pub fn show(page: Page, event: ImageEvent) {
         }
         ImageEvent::Progress { progress, .. } => images.progress.set(progress),
         ImageEvent::Crew { workers, .. } => images.workers.set(workers),
-        ImageEvent::Notice { notice, .. } => images.notice.set(Some(notice)),
+        // One of a kind: a batch may be halved several times.
+        ImageEvent::Notice { notice, .. } => images.notices.update(|all| {
+            all.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&notice));
+            all.push(notice);
+        }),
         ImageEvent::Loaded { weights, .. } => weights::arrived(page, &weights),
         _ => {}
     }

@@ -1,0 +1,229 @@
+//! Layers of a convolutional network on WebGPU, each in one pass over memory where a chain of tensor operations has ten:
+//! shaders of our own between Burn's tensors.
+//!
+//! What is here computes what the tensor operations beside its callers compute; it has no derivatives. A shader is written
+//! for what it does and how its work is divided; sizes are told at each launch, so that a network needs some two dozen.
+
+mod convolution;
+mod program;
+mod text;
+
+use burn::backend::{Cube, DispatchDevice};
+use burn::tensor::{DType, Device, Shape, Tensor};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::CubeCount;
+use cubecl::ir::attributes::BufferIOAttr;
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
+
+use convolution::{Convolution, Tile};
+use program::{Attention, Linear, Normalisation, Program, Rows, Stack, step};
+use text::Number;
+
+/// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
+#[must_use]
+pub fn runs_on(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Cube(cubecl::Device::Wgpu(_)))
+}
+
+/// What comes before and after a convolution in the same pass.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// What channels are multiplied by and what is then added, of [`normalisation`], and whether SiLU follows.
+    pub normed: Option<(Tensor<3>, bool)>,
+    /// Numbers to be added to the channels, for all images or each: `[1 or images, channels]`.
+    pub shifts: Option<Tensor<2>>,
+    /// What is added in the end, of the result's shape.
+    pub rest: Option<Tensor<4>>,
+    /// Whether every pixel is seen twice in both directions.
+    pub double: bool,
+}
+
+/// How kernels move over an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Movement {
+    /// Pixels from one place to the next.
+    pub stride: usize,
+    /// Zeros above and to the left, and below and to the right.
+    pub pad: (usize, usize),
+}
+
+fn buffer<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    into_contiguous(tensor.try_into_primitive::<Cube>().expect("a tensor of a device that this module runs on"))
+}
+
+fn number(buffer: &CubeTensor) -> Number {
+    if buffer.dtype == DType::F16 { Number::Half } else { Number::Single }
+}
+
+fn rows(of: Option<&Tensor<2>>) -> Rows {
+    Rows::new(of.map_or(0, |tensor| tensor.dims()[0]))
+}
+
+/// Runs a program on these buffers and with these sizes, each of at most 32 bits. `number` is what it writes.
+fn launch<const D: usize>(
+    program: Program,
+    groups: [usize; 3],
+    read: Vec<CubeTensor>,
+    sizes: &[usize],
+    shape: [usize; D],
+    number: Number,
+) -> Tensor<D> {
+    let (client, device) = (read[0].client.clone(), read[0].device.clone());
+    let (dtype, bytes) = match number {
+        Number::Single => (DType::F32, 4),
+        Number::Half => (DType::F16, 2),
+    };
+    let handle = client.empty(shape.iter().product::<usize>() * bytes);
+    let mut arguments = KernelArguments::new();
+    for buffer in read {
+        arguments = arguments.with_buffer_io(buffer.handle.binding(), BufferIOAttr::ReadOnly);
+    }
+    // Two numbers of 32 bits in one of 64.
+    let words =
+        sizes.chunks(2).map(|pair| pair[0] as u64 | (pair.get(1).map_or(0, |size| *size as u64) << 32)).collect();
+    let arguments = arguments
+        .with_buffer_io(handle.clone().binding(), BufferIOAttr::WriteOnly)
+        .with_info(MetadataBindingInfo::custom(words));
+    let [x, y, z] = groups.map(|count| count as u32);
+    client.launch(Box::new(program), CubeCount::Static(x, y, z), arguments);
+    Tensor::from_primitive::<Cube>(CubeTensor::new_contiguous(client, device, Shape::from(shape), handle, dtype))
+}
+
+/// A convolution of square kernels, `[outputs, inputs, side, side]`, with what is around it. The result has the kernels'
+/// precision.
+///
+/// # Panics
+/// When a tensor is of a device that [`runs_on`] refuses; so do the other functions here.
+#[must_use]
+pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, moved: Movement, around: Around) -> Tensor<4> {
+    let ([images, inputs, height, width], [outputs, _, side, _]) = (x.dims(), weight.dims());
+    let (up, pads) = (1 + usize::from(around.double), moved.pad.0 + moved.pad.1);
+    let result = [height, width].map(|length| (length * up + pads).saturating_sub(side) / moved.stride + 1);
+    let channels = [inputs, outputs];
+    let how = Plan { channels, source: [height, width], result, side, moved, factor: 1.0 };
+    how.run(images, buffer(x), buffer(weight), buffer(bias), around)
+}
+
+/// A matrix `[outputs, inputs]` at every pixel of `[images, inputs, pixels]`, times a factor, with what is around it.
+#[must_use]
+pub fn linear_pixels(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, factor: f64, around: Around) -> Tensor<4> {
+    let ([images, inputs, pixels], [outputs, _]) = (x.dims(), weight.dims());
+    let (channels, size) = ([inputs, outputs], [1, pixels]);
+    let moved = Movement { stride: 1, pad: (0, 0) };
+    let how = Plan { channels, source: size, result: size, side: 1, moved, factor };
+    how.run(images, buffer(x), buffer(weight), buffer(bias), around)
+}
+
+struct Plan {
+    channels: [usize; 2],
+    source: [usize; 2],
+    result: [usize; 2],
+    side: usize,
+    moved: Movement,
+    factor: f64,
+}
+
+impl Plan {
+    fn run(self, images: usize, x: CubeTensor, weight: CubeTensor, bias: CubeTensor, around: Around) -> Tensor<4> {
+        let number = number(&weight);
+        let ([height, width], tile) =
+            (self.result, Tile::new(self.channels, self.result, self.side, self.moved.stride));
+        let convolution = Convolution {
+            tile,
+            side: self.side,
+            stride: self.moved.stride,
+            pad: self.moved.pad.0,
+            double: around.double,
+            normed: around.normed.is_some(),
+            activated: around.normed.as_ref().is_some_and(|normed| normed.1),
+            shifts: rows(around.shifts.as_ref()),
+            added: around.rest.is_some(),
+            of: self::number(&x),
+            number,
+        };
+        let mut read = vec![x, weight, bias];
+        read.extend(around.normed.map(|normed| buffer(normed.0)));
+        read.extend(around.shifts.map(buffer));
+        read.extend(around.rest.map(buffer));
+        let [inputs, outputs] = self.channels;
+        let factor = (self.factor as f32).to_bits() as usize;
+        let sizes = [inputs, outputs, self.source[0], self.source[1], height, width, factor];
+        let tiles = width / tile.size[0] * (height / tile.size[1]);
+        let groups = [tiles, outputs.div_ceil(4 * tile.lanes), images];
+        launch(Program::Convolution(convolution), groups, read, &sizes, [images, outputs, height, width], number)
+    }
+}
+
+/// What group normalisation multiplies every channel of every image by, and what it then adds, with the scale and the shift
+/// of each channel in it and, in the two halves of `told`, another scale (about 1) and shift: `[images, channels, 2]`, in
+/// single precision.
+#[must_use]
+pub fn normalisation(
+    x: Tensor<4>,
+    [weight, bias]: [Tensor<1>; 2],
+    groups: usize,
+    epsilon: f64,
+    told: Option<Tensor<2>>,
+) -> Tensor<3> {
+    let [images, channels, height, width] = x.dims();
+    let rows = rows(told.as_ref());
+    let mut read = vec![buffer(x), buffer(weight), buffer(bias)];
+    read.extend(told.map(buffer));
+    let numbers = [number(&read[0]), read.get(3).map_or(Number::Single, number)];
+    let (pixels, share) = (height * width, channels / groups);
+    let program = Program::Normalisation(Normalisation {
+        threads: Normalisation::threads(share * pixels),
+        step: step(pixels),
+        epsilon: (epsilon as f32).to_bits(),
+        told: rows,
+        numbers,
+    });
+    let sizes = [channels, share, pixels];
+    launch(program, [groups, images, 1], read, &sizes, [images, channels, 2], Number::Single)
+}
+
+/// Attention of scaled queries, keys and values, `[images, channels, pixels]`, with channels divided among the heads. None
+/// where shared memory has no room for it.
+#[must_use]
+pub fn attend(parts: [&Tensor<3>; 3], heads: usize) -> Option<Tensor<3>> {
+    let [images, channels, pixels] = parts[0].dims();
+    let read: Vec<CubeTensor> = parts.into_iter().map(|part| buffer(part.clone())).collect();
+    let number = number(&read[0]);
+    let queries = Attention::queries(pixels)?;
+    let program = Program::Attention(Attention { queries, number });
+    let groups = [pixels / queries, images * heads, 1];
+    Some(launch(program, groups, read, &[channels / heads, pixels], [images, channels, pixels], number))
+}
+
+/// `x W^T + b`, in the matrix's precision, with what may be added to it and SiLU after that. `x` and what is added may be one
+/// row for all rows of the other.
+#[must_use]
+pub fn linear(
+    x: Tensor<2>,
+    (weight, bias): (Tensor<2>, Tensor<1>),
+    rest: Option<Tensor<2>>,
+    activated: bool,
+) -> Tensor<2> {
+    let ([count, inputs], [outputs, _]) = (x.dims(), weight.dims());
+    let rows = [Rows::new(count), rows(rest.as_ref())];
+    let count = count.max(rest.as_ref().map_or(0, |rest| rest.dims()[0]));
+    let mut read = vec![buffer(x), buffer(weight), buffer(bias)];
+    read.extend(rest.map(buffer));
+    let numbers = [number(&read[0]), number(&read[read.len() - 1]), number(&read[1])];
+    let program = Program::Linear(Linear { step: step(inputs), rows, activated, numbers });
+    launch(program, [outputs.div_ceil(64), count, 1], read, &[inputs, outputs], [count, outputs], numbers[2])
+}
+
+/// The channels of one, then those of the other.
+#[must_use]
+pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    let ([images, first, height, width], second) = (a.dims(), b.dims()[1]);
+    let read = vec![buffer(a), buffer(b)];
+    let number = number(&read[0]);
+    let sizes = [first, second].map(|channels| channels * height * width);
+    let step = step(sizes[0]).min(step(sizes[1]));
+    let groups = [(sizes[0] + sizes[1]).div_ceil(64 * step), 1, images];
+    let (program, shape) = (Program::Stack(Stack { step, number }), [images, first + second, height, width]);
+    launch(program, groups, read, &sizes.map(|size| size / step), shape, number)
+}

@@ -1,0 +1,111 @@
+//! The text of a shader: constants and bindings, then a body with a few conditions.
+
+use std::fmt::Write;
+
+/// Numbers in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Number {
+    /// IEEE 754 binary32.
+    Single,
+    /// IEEE 754 binary16.
+    Half,
+}
+
+impl Number {
+    /// Its name in WGSL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "f32",
+            Self::Half => "f16",
+        }
+    }
+}
+
+/// How what is read is bound. In a browser every tensor has a buffer of its own, of which readers may share one; natively
+/// tensors share buffers, which are bound in one way only within a pass.
+const READ: &str = if cfg!(target_family = "wasm") { "read" } else { "read_write" };
+
+/// A shader in the making.
+#[derive(Debug, Default)]
+pub struct Text {
+    head: String,
+    bindings: usize,
+    flags: Vec<&'static str>,
+    parts: Vec<(&'static str, String)>,
+}
+
+impl Text {
+    /// With these kinds of numbers in it.
+    pub fn new(numbers: &[Number]) -> Self {
+        let mut text = Self::default();
+        if numbers.contains(&Number::Half) {
+            text.head.push_str("enable f16;\n");
+        }
+        text
+    }
+
+    /// Another line before the body.
+    pub fn line(&mut self, line: &str) {
+        let _ = writeln!(self.head, "{line}");
+    }
+
+    /// Constants, each a `u32`.
+    pub fn constants(&mut self, constants: &[(&str, usize)]) {
+        for (name, value) in constants {
+            self.line(&format!("const {name} = {value}u;"));
+        }
+    }
+
+    /// The next buffer, of elements of this type; whether it is only read.
+    pub fn buffer(&mut self, name: &str, element: &str, read: bool) {
+        let (index, access) = (self.bindings, if read { READ } else { "read_write" });
+        self.line(&format!("@group(0) @binding({index}) var<storage, {access}> {name}: array<{element}>;"));
+        self.bindings += 1;
+    }
+
+    /// What differs from launch to launch, each a `u32` unless its type is given: the last that is bound.
+    pub fn sizes(&mut self, names: &[&str]) {
+        let typed = |name: &&str| if name.contains(':') { (*name).to_owned() } else { format!("{name}: u32") };
+        let (fields, index) = (names.iter().map(typed).collect::<Vec<_>>().join(", "), self.bindings);
+        self.line(&format!("struct Sizes {{ {fields} }}\n@group(0) @binding({index}) var<uniform> sizes: Sizes;"));
+    }
+
+    /// `F`, so many numbers of single precision at once, 1 or 4, and `sum_of` them.
+    pub fn step(&mut self, step: usize) {
+        self.constants(&[("STEP", step)]);
+        let (kind, sum) = if step == 4 { ("vec4<f32>", "v.x + v.y + v.z + v.w") } else { ("f32", "v") };
+        self.line(&format!("alias F = {kind};\nfn sum_of(v: F) -> f32 {{ return {sum}; }}"));
+    }
+
+    /// Keeps what stands between `#if` this and `#end`.
+    pub fn flag(&mut self, flag: &'static str, holds: bool) {
+        self.flags.extend(holds.then_some(flag));
+    }
+
+    /// What a line of `#` and this name stands for.
+    pub fn part(&mut self, name: &'static str, lines: String) {
+        self.parts.push((name, lines));
+    }
+
+    /// The whole text.
+    pub fn complete(self, body: &str) -> String {
+        let mut whole = self.head;
+        let mut kept = true;
+        for line in body.lines() {
+            match line.trim().strip_prefix('#') {
+                Some("end") => kept = true,
+                Some(rest) if rest.starts_with("if ") => kept = self.flags.iter().any(|flag| rest[3..] == **flag),
+                Some(name) if kept => {
+                    let part = self.parts.iter().find(|part| part.0 == name);
+                    whole.push_str(part.map_or("", |part| &part.1));
+                }
+                None if kept => {
+                    whole.push_str(line);
+                    whole.push('\n');
+                }
+                _ => {}
+            }
+        }
+        whole
+    }
+}
