@@ -17,8 +17,6 @@ pub mod tangent;
 #[cfg(feature = "cli")]
 pub mod tape;
 pub mod unet;
-#[cfg(feature = "cli")]
-pub mod unfold;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};

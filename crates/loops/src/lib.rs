@@ -6,6 +6,8 @@
 
 pub mod convolution;
 mod four;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 pub mod winograd;
 
 /// An activation function.

@@ -303,8 +303,8 @@ impl ImageTrainer {
         let device = &replica.device;
         let (count, channels) = (piece.count(), self.recipe.network.image_channels);
         let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
-        let mut tape = Tape::new(device);
-        let output = network.trace(&mut tape, piece.inputs.clone(), side, &piece.times, &piece.labels)?;
+        let mut tape = Tape::new();
+        let output = network.trace(&mut tape, &piece.inputs, side, &piece.times, &piece.labels)?;
         let (loss, error) = match &self.chain {
             None => {
                 let pairs = output.numbers.iter().zip(&piece.targets);

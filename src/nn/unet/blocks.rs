@@ -10,7 +10,7 @@ use crate::nn::host;
 #[cfg(feature = "gpu")]
 use crate::nn::shader::Around;
 #[cfg(feature = "cli")]
-use crate::nn::tape::{Tape, Value};
+use crate::nn::tape::{Plus, Tape, Value};
 
 /// The numbers of one level on one side.
 pub struct Stage {
@@ -144,18 +144,11 @@ impl Resnet {
     /// [`Self::forward`] on a tape, in Ho et al.'s style and without dropout.
     fn trace(&self, tape: &mut Tape, x: &Value, temb: &Value) -> Value {
         let h = self.norm1.trace(tape, x, true);
-        let h = self.conv1.trace(tape, &h);
         let told = self.time_emb_proj.trace(tape, temb);
-        let h = tape.add_to_channels(&h, &told);
+        let h = self.conv1.trace(tape, &h, Plus { shifts: Some(&told), rest: None });
         let h = self.norm2.trace(tape, &h, true);
-        let h = self.conv2.trace(tape, &h);
-        match &self.conv_shortcut {
-            Some(shortcut) => {
-                let x = shortcut.trace(tape, x);
-                tape.add(&h, &x)
-            }
-            None => tape.add(&h, x),
-        }
+        let x = self.conv_shortcut.as_ref().map_or_else(|| x.clone(), |layer| layer.trace(tape, x, Plus::default()));
+        self.conv2.trace(tape, &h, Plus { shifts: None, rest: Some(&x) })
     }
 }
 
@@ -163,12 +156,14 @@ impl Resnet {
 impl Attention {
     fn trace(&self, tape: &mut Tape, x: &Value) -> Value {
         let y = self.group_norm.trace(tape, x, false);
-        let [query, key, value] = [&self.to_q, &self.to_k, &self.to_v].map(|layer| layer.trace_pixels(tape, &y));
+        let [query, key, value] =
+            [&self.to_q, &self.to_k, &self.to_v].map(|layer| layer.trace_pixels(tape, &y, Plus::default()));
         let mut y = tape.attend([&query, &key, &value], self.heads);
-        for layer in &self.to_out {
-            y = layer.trace_pixels(tape, &y);
+        for (index, layer) in self.to_out.iter().enumerate() {
+            let rest = (index + 1 == self.to_out.len()).then_some(x);
+            y = layer.trace_pixels(tape, &y, Plus { shifts: None, rest });
         }
-        tape.add(x, &y)
+        y
     }
 }
 
@@ -220,7 +215,7 @@ impl UpBlock {
         }
         for upsampler in &self.upsamplers {
             h = tape.double(&h);
-            h = upsampler.conv.trace(tape, &h);
+            h = upsampler.conv.trace(tape, &h, Plus::default());
         }
         h
     }

@@ -11,7 +11,7 @@ use crate::nn::host::{self, Then};
 #[cfg(feature = "gpu")]
 use crate::nn::shader::{self, Around, Movement};
 #[cfg(feature = "cli")]
-use crate::nn::tape::{Affine, Tape, Value};
+use crate::nn::tape::{Affine, Plus, Tape, Value};
 use crate::rng::{Rng, Stream};
 
 use super::Style;
@@ -240,17 +240,17 @@ impl Conv {
         shader::convolve(x, self.weight.val(), self.bias.val(), moved, around)
     }
 
-    /// [`Self::forward`] on a tape.
+    /// [`Self::forward`] on a tape, and what is added to it.
     #[cfg(feature = "cli")]
-    pub fn trace(&self, tape: &mut Tape, x: &Value) -> Value {
+    pub fn trace(&self, tape: &mut Tape, x: &Value, plus: Plus<'_>) -> Value {
         let pad = self.weight.lazy_shape()[2] / 2;
-        tape.convolve(x, Affine::new(&self.weight, &self.bias), 1, (pad, pad))
+        tape.convolve(x, Affine::new(&self.weight, &self.bias), 1, (pad, pad), plus)
     }
 
     /// [`Self::forward_halving`] on a tape, in Ho et al.'s style.
     #[cfg(feature = "cli")]
     pub fn trace_halving(&self, tape: &mut Tape, x: &Value) -> Value {
-        tape.convolve(x, Affine::new(&self.weight, &self.bias), 2, (0, 1))
+        tape.convolve(x, Affine::new(&self.weight, &self.bias), 2, (0, 1), Plus::default())
     }
 
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
@@ -311,10 +311,10 @@ impl Linear {
         tape.linear(x, Affine::new(&self.weight, &self.bias))
     }
 
-    /// [`Self::forward_pixels`] on a tape, without a factor.
+    /// [`Self::forward_pixels`] on a tape, without a factor, and what is added to it.
     #[cfg(feature = "cli")]
-    pub fn trace_pixels(&self, tape: &mut Tape, x: &Value) -> Value {
-        tape.convolve(x, Affine::new(&self.weight, &self.bias), 1, (0, 0))
+    pub fn trace_pixels(&self, tape: &mut Tape, x: &Value, plus: Plus<'_>) -> Value {
+        tape.convolve(x, Affine::new(&self.weight, &self.bias), 1, (0, 0), plus)
     }
 
     /// `[images, inputs, pixels]` to `[images, outputs, pixels]`, times `k`: at every pixel, without moving the channels

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::{ConditionError, Style, UNet, time_features};
 use crate::nn::host;
-use crate::nn::tape::{Flow, Tape, Value};
+use crate::nn::tape::{Flow, Plus, Tape, Value};
 
 impl UNet {
     /// Whether [`Self::trace`] can take this network: on the CPU without automatic differentiation, in Ho et al.'s
@@ -15,14 +15,15 @@ impl UNet {
         host::is_host(&self.device()) && self.config.style == Style::Ddpm && self.config.dropout == 0.0
     }
 
-    /// The output for noisy images `x` of this height and width, each with its own time and label.
+    /// The output for noisy images `x` of this height and width, each with its own time and label; both channel by
+    /// channel.
     ///
     /// # Errors
     /// A [`ConditionError`] when there are not as many times as labels, or there is no such class.
     pub fn trace(
         &self,
         tape: &mut Tape,
-        x: Vec<f32>,
+        x: &[f32],
         side: usize,
         times: &[f64],
         labels: &[Option<usize>],
@@ -42,8 +43,8 @@ impl UNet {
             temb = tape.add(&temb, &class);
         }
         let temb = tape.silu(&temb);
-        let x = tape.value(x, [images, self.config.image_channels, side, side]);
-        let mut h = self.conv_in.trace(tape, &x);
+        let x = tape.images(x, [images, self.config.image_channels, side, side]);
+        let mut h = self.conv_in.trace(tape, &x, Plus::default());
         let mut skips = vec![h.clone()];
         for block in &self.down_blocks {
             h = block.trace(tape, h, &temb, &mut skips);
@@ -53,7 +54,8 @@ impl UNet {
             h = block.trace(tape, h, &temb, &mut skips);
         }
         let h = self.conv_norm_out.trace(tape, &h, true);
-        Ok(self.conv_out.trace(tape, &h))
+        let h = self.conv_out.trace(tape, &h, Plus::default());
+        Ok(tape.planes(&h))
     }
 
     /// What a tape of this network found about its parameters, flat, in the order of [`UNet::parameters`]; none where

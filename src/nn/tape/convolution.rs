@@ -1,0 +1,263 @@
+//! Convolutions and matrices on a tape.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use loops::native::channels::{add, add_bias, channel_sums};
+use loops::native::product::{Product, multiply};
+use loops::native::tiles::{self, Around};
+
+use super::{Affine, Flow, Tape, Value, turn_into};
+
+thread_local! {
+    /// What the last convolution worked in, for the next: a few megabytes at most.
+    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is added to the results of a convolution.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plus<'a> {
+    /// Numbers of `[images, outputs, 1, 1]`.
+    pub shifts: Option<&'a Value>,
+    /// As many as there are results.
+    pub rest: Option<&'a Value>,
+}
+
+impl Tape {
+    /// A convolution, and what is added to it.
+    pub fn convolve(&mut self, x: &Value, layer: Affine, stride: usize, pad: (usize, usize), plus: Plus<'_>) -> Value {
+        if (layer.kernel, stride, pad) == (3, 1, (1, 1)) {
+            return self.convolve_tiles(x, layer, plus);
+        }
+        let outputs = layer.bias.len();
+        let unfolding = Unfolding::new(x.shape, layer.kernel, stride, pad);
+        let shape = [x.shape[0], outputs, unfolding.rows, unfolding.columns];
+        let weight = unfolding.turned(&layer.weight, outputs);
+        let (places, taps) = (unfolding.places(), unfolding.taps());
+        let mut by_tap = vec![0.0; weight.len()];
+        turn_into(&weight, [outputs, taps], taps, &mut by_tap);
+        let mut found = match plus.rest {
+            Some(rest) => rest.numbers.to_vec(),
+            None => vec![0.0; x.shape[0] * unfolding.rows * unfolding.columns * outputs],
+        };
+        add_bias(&mut found, &layer.bias);
+        if let Some(shifts) = plus.shifts {
+            let images = found.chunks_exact_mut((unfolding.rows * unfolding.columns * outputs).max(1));
+            images.zip(shifts.numbers.chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
+        }
+        for (part, found) in found.chunks_exact_mut((places * outputs).max(1)).enumerate() {
+            multiply(Product {
+                rows: places,
+                inner: taps,
+                columns: outputs,
+                a: &unfolding.unfold(&x.numbers, part),
+                a_steps: [taps, 1],
+                b: &by_tap,
+                b_step: outputs,
+                c: found,
+                c_step: outputs,
+                add: true,
+            });
+        }
+        let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
+        self.record(found, shape, move |flow, gradient| {
+            let mut of_weight = vec![0.0; weight.len()];
+            let mut errors_unfolded = vec![0.0; places * taps];
+            for (part, errors) in gradient.chunks_exact((places * outputs).max(1)).enumerate() {
+                multiply(Product {
+                    rows: outputs,
+                    inner: places,
+                    columns: taps,
+                    a: errors,
+                    a_steps: [1, outputs],
+                    b: &unfolding.unfold(&x.numbers, part),
+                    b_step: taps,
+                    c: &mut of_weight,
+                    c_step: taps,
+                    add: true,
+                });
+                let Some(of_x) = flow.sum(&x) else { continue };
+                let whole = unfolding.is_whole();
+                multiply(Product {
+                    rows: places,
+                    inner: outputs,
+                    columns: taps,
+                    a: errors,
+                    a_steps: [outputs, 1],
+                    b: &weight,
+                    b_step: taps,
+                    c: if whole { of_x } else { &mut errors_unfolded },
+                    c_step: taps,
+                    add: whole,
+                });
+                if !whole {
+                    unfolding.fold(&errors_unfolded, part, of_x);
+                }
+            }
+            flow.learn(layer.ids[0], unfolding.turned_back(&of_weight, outputs));
+            back.run(flow, gradient);
+        })
+    }
+
+    /// `x W^T + b` for rows `[rows, inputs, 1, 1]`.
+    pub fn linear(&mut self, x: &Value, layer: Affine) -> Value {
+        self.convolve(x, layer, 1, (0, 0), Plus::default())
+    }
+
+    /// As products of tiles.
+    fn convolve_tiles(&mut self, x: &Value, layer: Affine, plus: Plus<'_>) -> Value {
+        let ([images, inputs, height, width], outputs) = (x.shape, layer.bias.len());
+        let sizes = tiles::Sizes { images, inputs, outputs, height, width };
+        let shape = [images, outputs, height, width];
+        let mut found = vec![0.0; images * outputs * height * width];
+        let around = Around {
+            bias: &layer.bias,
+            shifts: plus.shifts.map(|shifts| shifts.numbers.as_slice()),
+            plus: plus.rest.map(|rest| rest.numbers.as_slice()),
+        };
+        let mut room = ROOM.take();
+        tiles::convolve(&sizes, &x.numbers, &layer.weight, around, &mut room, &mut found);
+        ROOM.set(room);
+        let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
+        self.record(found, shape, move |flow, gradient| {
+            let mut of_weight = vec![0.0; layer.weight.len()];
+            let mut room = ROOM.take();
+            let of_x = flow.sum(&x).map(Vec::as_mut_slice);
+            tiles::convolve_back(&sizes, &x.numbers, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
+            ROOM.set(room);
+            flow.learn(layer.ids[0], of_weight);
+            back.run(flow, gradient);
+        })
+    }
+}
+
+/// How gradients go back to what was added to a convolution.
+struct Back {
+    bias: burn::module::ParamId,
+    shape: [usize; 4],
+    shifts: Option<Value>,
+    rest: Option<Value>,
+}
+
+impl Back {
+    fn new(layer: &Affine, plus: Plus<'_>, shape: [usize; 4]) -> Self {
+        Self { bias: layer.ids[1], shape, shifts: plus.shifts.cloned(), rest: plus.rest.cloned() }
+    }
+
+    fn run(self, flow: &mut Flow, gradient: Vec<f32>) {
+        let [images, outputs, height, width] = self.shape;
+        let mut sums = vec![0.0; images * outputs];
+        channel_sums(&gradient, outputs, height * width, &mut sums);
+        let mut of_bias = vec![0.0; outputs];
+        sums.chunks_exact(outputs.max(1)).for_each(|image| add(&mut of_bias, image));
+        flow.learn(self.bias, of_bias);
+        if let Some(shifts) = &self.shifts {
+            flow.add(shifts, sums);
+        }
+        if let Some(rest) = &self.rest {
+            flow.add(rest, gradient);
+        }
+    }
+}
+
+/// Convolutions as matrix products: what every place of the result looks at becomes a row of a matrix.
+#[derive(Clone, Copy, Debug)]
+struct Unfolding {
+    images: usize,
+    inputs: usize,
+    height: usize,
+    width: usize,
+    kernel: usize,
+    stride: usize,
+    /// Rows and columns of zeros before.
+    before: usize,
+    /// Rows of the result.
+    rows: usize,
+    /// Columns of the result.
+    columns: usize,
+}
+
+impl Unfolding {
+    fn new(
+        [images, inputs, height, width]: [usize; 4],
+        kernel: usize,
+        stride: usize,
+        (before, after): (usize, usize),
+    ) -> Self {
+        let size = |length: usize| (length + before + after - kernel) / stride + 1;
+        Self { images, inputs, height, width, kernel, stride, before, rows: size(height), columns: size(width) }
+    }
+
+    /// Whether the images are the matrix already.
+    fn is_whole(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.before == 0
+    }
+
+    /// Rows of the matrix of a part: all images, or one.
+    fn places(&self) -> usize {
+        self.rows * self.columns * if self.is_whole() { self.images } else { 1 }
+    }
+
+    /// Columns of the matrix: row and column of the kernel, then channels.
+    fn taps(&self) -> usize {
+        self.kernel * self.kernel * self.inputs
+    }
+
+    /// Says which run of the matrix of an image comes from where: start in the matrix, start in the image, length.
+    fn runs(&self, mut run: impl FnMut(usize, usize, usize)) {
+        let Self { inputs, height, width, kernel, stride, before, .. } = *self;
+        for place in 0..self.rows * self.columns {
+            let (row, column) = (place / self.columns * stride, place % self.columns * stride);
+            // The columns of the kernel that are inside.
+            let (start, end) = (before.saturating_sub(column), kernel.min((width + before).saturating_sub(column)));
+            for down in 0..kernel {
+                let y = (row + down).checked_sub(before).filter(|y| *y < height);
+                if let Some(y) = y.filter(|_| start < end) {
+                    let from = (y * width + column + start - before) * inputs;
+                    run(((place * kernel + down) * kernel + start) * inputs, from, (end - start) * inputs);
+                }
+            }
+        }
+    }
+
+    fn image(&self, part: usize) -> std::ops::Range<usize> {
+        let size = self.height * self.width * self.inputs;
+        part * size..(part + 1) * size
+    }
+
+    /// The matrix of a part, `[places, taps]`.
+    fn unfold<'a>(&self, x: &'a [f32], part: usize) -> Cow<'a, [f32]> {
+        if self.is_whole() {
+            return Cow::Borrowed(x);
+        }
+        let image = &x[self.image(part)];
+        let mut matrix = vec![0.0; self.places() * self.taps()];
+        self.runs(|place, from, count| matrix[place..place + count].copy_from_slice(&image[from..from + count]));
+        Cow::Owned(matrix)
+    }
+
+    /// Adds every number of a part's matrix to where it came from.
+    fn fold(&self, matrix: &[f32], part: usize, x: &mut [f32]) {
+        let image = &mut x[self.image(part)];
+        self.runs(|place, from, count| add(&mut image[from..from + count], &matrix[place..place + count]));
+    }
+
+    /// Of kernels `[outputs, inputs, kernel, kernel]` the order of the matrix, `[outputs, taps]`.
+    fn turned(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
+        self.swapped(weight, outputs, [self.inputs, self.kernel * self.kernel])
+    }
+
+    /// The reverse.
+    fn turned_back(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
+        self.swapped(weight, outputs, [self.kernel * self.kernel, self.inputs])
+    }
+
+    fn swapped(&self, weight: &[f32], outputs: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
+        let mut found = vec![0.0; weight.len()];
+        let each = (weight.len() / outputs.max(1)).max(1);
+        for (weight, found) in weight.chunks_exact(each).zip(found.chunks_exact_mut(each)) {
+            turn_into(weight, [rows, columns], columns, found);
+        }
+        found
+    }
+}

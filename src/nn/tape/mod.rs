@@ -1,0 +1,274 @@
+//! The derivatives of a convolutional network on the CPU, written out: each operation does what [`super::host`] does and
+//! leaves on a tape how gradients go back through it. A chain of five tensor operations, each with its own pass over
+//! memory and its own entry in a graph, is one here, in the widest instructions of the processor ([`loops::native`]).
+
+mod attention;
+mod convolution;
+mod normalisation;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+
+use burn::module::{Param, ParamId};
+use burn::tensor::Tensor;
+use loops::native::channels::{activate, activate_back, add};
+
+use super::host::{Lent, lend, numbers};
+pub use convolution::Plus;
+
+/// Numbers of shape `[images, channels, height, width]` that are on a tape. They lie pixel by pixel, the channels of one
+/// together, unless they come from [`Tape::planes`].
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The numbers.
+    pub numbers: Rc<Vec<f32>>,
+    /// Their shape.
+    pub shape: [usize; 4],
+    /// Where its gradient is summed up, if anyone wants it.
+    id: Option<usize>,
+}
+
+/// Gradients on their way back.
+#[derive(Debug, Default)]
+pub struct Flow {
+    values: Vec<Option<Vec<f32>>>,
+    parameters: HashMap<ParamId, Vec<f32>>,
+}
+
+impl Flow {
+    fn add(&mut self, value: &Value, gradient: Vec<f32>) {
+        let Some(id) = value.id else { return };
+        match &mut self.values[id] {
+            Some(sum) => add(sum, &gradient),
+            empty => *empty = Some(gradient),
+        }
+    }
+
+    /// The same for a gradient that goes elsewhere too.
+    fn add_shared(&mut self, value: &Value, gradient: &[f32]) {
+        let Some(id) = value.id else { return };
+        match &mut self.values[id] {
+            Some(sum) => add(sum, gradient),
+            empty => *empty = Some(gradient.to_vec()),
+        }
+    }
+
+    /// The sum so far, if anyone wants it.
+    fn sum(&mut self, value: &Value) -> Option<&mut Vec<f32>> {
+        let sum = &mut self.values[value.id?];
+        Some(sum.get_or_insert_with(|| vec![0.0; value.numbers.len()]))
+    }
+
+    fn learn(&mut self, parameter: ParamId, gradient: Vec<f32>) {
+        match self.parameters.entry(parameter) {
+            Entry::Occupied(mut sum) => add(sum.get_mut(), &gradient),
+            Entry::Vacant(empty) => drop(empty.insert(gradient)),
+        }
+    }
+
+    /// The gradient of a parameter, `None` where nothing depended on it.
+    pub fn take(&mut self, parameter: ParamId) -> Option<Vec<f32>> {
+        self.parameters.remove(&parameter)
+    }
+}
+
+type Step = Box<dyn FnOnce(&mut Flow, Vec<f32>)>;
+
+/// A convolution's or a matrix's parameters.
+#[derive(Debug)]
+pub struct Affine {
+    /// `[outputs, inputs, kernel, kernel]`
+    weight: Lent,
+    /// One number for each output.
+    bias: Vec<f32>,
+    /// Height and width of the kernel.
+    kernel: usize,
+    /// Who weight and bias are.
+    ids: [ParamId; 2],
+}
+
+impl Affine {
+    /// Of a weight whose first dimension are the outputs.
+    #[must_use]
+    pub fn new<const D: usize>(weight: &Param<Tensor<D>>, bias: &Param<Tensor<1>>) -> Self {
+        let kernel = if D == 4 { weight.lazy_shape()[2] } else { 1 };
+        Self { weight: lend(weight.val()), bias: numbers(bias.val()), kernel, ids: [weight.id, bias.id] }
+    }
+}
+
+/// What was done, in order.
+#[derive(Default)]
+pub struct Tape {
+    steps: Vec<(usize, Step)>,
+    count: usize,
+}
+
+impl Tape {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Numbers that come from outside, pixel by pixel.
+    #[must_use]
+    pub fn value(&self, numbers: Vec<f32>, shape: [usize; 4]) -> Value {
+        Value { numbers: Rc::new(numbers), shape, id: None }
+    }
+
+    /// Images that come from outside, channel by channel.
+    #[must_use]
+    pub fn images(&self, planes: &[f32], shape: [usize; 4]) -> Value {
+        let [_, channels, height, width] = shape;
+        self.value(turn(planes, channels, height * width), shape)
+    }
+
+    /// What an operation found, and how a gradient goes back through it.
+    fn record(
+        &mut self,
+        numbers: Vec<f32>,
+        shape: [usize; 4],
+        step: impl FnOnce(&mut Flow, Vec<f32>) + 'static,
+    ) -> Value {
+        let id = self.count;
+        self.count += 1;
+        self.steps.push((id, Box::new(step)));
+        Value { numbers: Rc::new(numbers), shape, id: Some(id) }
+    }
+
+    /// The gradients of all parameters, for this gradient of a value.
+    #[must_use]
+    pub fn backward(self, value: &Value, gradient: Vec<f32>) -> Flow {
+        let mut flow = Flow { values: vec![None; self.count], parameters: HashMap::new() };
+        flow.add(value, gradient);
+        for (result, step) in self.steps.into_iter().rev() {
+            if let Some(gradient) = flow.values[result].take() {
+                step(&mut flow, gradient);
+            }
+        }
+        flow
+    }
+
+    /// The same numbers channel by channel, as images are given to others.
+    pub fn planes(&mut self, x: &Value) -> Value {
+        let [_, channels, height, width] = x.shape;
+        let pixels = height * width;
+        let x = x.clone();
+        self.record(turn(&x.numbers, pixels, channels), x.shape, move |flow, gradient| {
+            flow.add(&x, turn(&gradient, channels, pixels));
+        })
+    }
+
+    /// SiLU.
+    pub fn silu(&mut self, x: &Value) -> Value {
+        let mut found = x.numbers.to_vec();
+        activate(&mut found);
+        let x = x.clone();
+        self.record(found, x.shape, move |flow, mut gradient| {
+            activate_back(&mut gradient, &x.numbers);
+            flow.add(&x, gradient);
+        })
+    }
+
+    /// The sum.
+    pub fn add(&mut self, a: &Value, b: &Value) -> Value {
+        let mut found = a.numbers.to_vec();
+        add(&mut found, &b.numbers);
+        let (a, b) = (a.clone(), b.clone());
+        self.record(found, a.shape, move |flow, gradient| {
+            flow.add_shared(&a, &gradient);
+            flow.add(&b, gradient);
+        })
+    }
+
+    /// The channels of one, then those of the other.
+    pub fn stack(&mut self, a: &Value, b: &Value) -> Value {
+        let ([images, left, height, width], right) = (a.shape, b.shape[1]);
+        let mut found = Vec::with_capacity(a.numbers.len() + b.numbers.len());
+        for (a, b) in a.numbers.chunks_exact(left).zip(b.numbers.chunks_exact(right)) {
+            found.extend_from_slice(a);
+            found.extend_from_slice(b);
+        }
+        let (a, b) = (a.clone(), b.clone());
+        self.record(found, [images, left + right, height, width], move |flow, gradient| {
+            let [mut of_a, mut of_b] = [&a, &b].map(|x| Vec::with_capacity(x.numbers.len()));
+            for pixel in gradient.chunks_exact(left + right) {
+                of_a.extend_from_slice(&pixel[..left]);
+                of_b.extend_from_slice(&pixel[left..]);
+            }
+            flow.add(&a, of_a);
+            flow.add(&b, of_b);
+        })
+    }
+
+    /// Every pixel twice in both directions.
+    pub fn double(&mut self, x: &Value) -> Value {
+        let [images, channels, height, width] = x.shape;
+        let mut found = Vec::with_capacity(4 * x.numbers.len());
+        for row in x.numbers.chunks_exact(width * channels) {
+            let start = found.len();
+            for pixel in row.chunks_exact(channels) {
+                found.extend_from_slice(pixel);
+                found.extend_from_slice(pixel);
+            }
+            found.extend_from_within(start..);
+        }
+        let x = x.clone();
+        self.record(found, [images, channels, 2 * height, 2 * width], move |flow, mut gradient| {
+            // Sums over two rows, then over two columns, in place.
+            let length = 2 * width * channels;
+            let mut sums = Vec::with_capacity(x.numbers.len());
+            for rows in gradient.chunks_exact_mut(2 * length) {
+                let (above, below) = rows.split_at_mut(length);
+                add(above, below);
+                for pair in above.chunks_exact(2 * channels) {
+                    let (left, right) = pair.split_at(channels);
+                    sums.extend(left.iter().zip(right).map(|(a, b)| a + b));
+                }
+            }
+            flow.add(&x, sums);
+        })
+    }
+
+    /// Rows of a table.
+    pub fn rows(&mut self, table: &Param<Tensor<2>>, rows: &[usize]) -> Value {
+        let [count, width] = [0, 1].map(|dimension| table.lazy_shape()[dimension]);
+        let (values, id) = (lend(table.val()), table.id);
+        let found = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
+        let rows = rows.to_vec();
+        self.record(found, [rows.len(), width, 1, 1], move |flow, gradient| {
+            let mut of_table = vec![0.0; count * width];
+            for (row, gradient) in rows.iter().zip(gradient.chunks_exact(width)) {
+                add(&mut of_table[row * width..(row + 1) * width], gradient);
+            }
+            flow.learn(id, of_table);
+        })
+    }
+}
+
+/// Of each image `[rows, columns]` the numbers column by column.
+fn turn(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut found = vec![0.0; values.len()];
+    let size = (rows * columns).max(1);
+    for (image, found) in values.chunks_exact(size).zip(found.chunks_exact_mut(size)) {
+        turn_into(image, [rows, columns], columns, found);
+    }
+    found
+}
+
+/// Of a matrix whose rows are `step` apart the numbers column by column.
+fn turn_into(values: &[f32], [rows, columns]: [usize; 2], step: usize, found: &mut [f32]) {
+    // In squares that stay in the nearest cache.
+    const SQUARE: usize = 16;
+    for top in (0..rows).step_by(SQUARE) {
+        for left in (0..columns).step_by(SQUARE) {
+            for column in left..columns.min(left + SQUARE) {
+                let places = &mut found[column * rows..][top..rows.min(top + SQUARE)];
+                for (place, row) in places.iter_mut().zip(top..) {
+                    *place = values[row * step + column];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Group normalisation on a tape.
+
+use burn::module::Param;
+use burn::tensor::Tensor;
+use loops::native::channels::{Norm, normalise, normalise_back};
+
+use super::{Tape, Value};
+use crate::nn::host::numbers;
+
+impl Tape {
+    /// Group normalisation with a scale and a shift of each channel, and SiLU after it if `silu`.
+    pub fn group_norm(
+        &mut self,
+        x: &Value,
+        [weight, bias]: [&Param<Tensor<1>>; 2],
+        groups: usize,
+        epsilon: f64,
+        silu: bool,
+    ) -> Value {
+        let [images, channels, height, width] = x.shape;
+        let ids = [weight.id, bias.id];
+        let (weight, bias) = (numbers(weight.val()), numbers(bias.val()));
+        let (pixels, epsilon) = (height * width, epsilon as f32);
+        let mut told = vec![0.0; 2 * images * channels];
+        let mut found = vec![0.0; x.numbers.len()];
+        let norm = Norm { pixels, groups, epsilon, silu, weight: &weight, bias: &bias };
+        normalise(&norm, &x.numbers, &mut found, &mut told);
+        let x = x.clone();
+        self.record(found, x.shape, move |flow, mut gradient| {
+            let [mut of_weight, mut of_bias] = [(); 2].map(|()| vec![0.0; channels]);
+            let norm = Norm { pixels, groups, epsilon, silu, weight: &weight, bias: &bias };
+            normalise_back(&norm, &x.numbers, &told, &mut gradient, &mut of_weight, &mut of_bias);
+            flow.learn(ids[0], of_weight);
+            flow.learn(ids[1], of_bias);
+            flow.add(&x, gradient);
+        })
+    }
+}
