@@ -63,6 +63,12 @@ impl Moments {
         [&self.mean, &self.square]
     }
 
+    /// The same for keeps.
+    #[must_use]
+    pub fn into_parts(self) -> [Vec<f32>; 2] {
+        [self.mean, self.square]
+    }
+
     /// Updates a run of parameters that starts at `start` in the flat vector, and their moving average, with their
     /// gradient.
     ///
@@ -113,6 +119,12 @@ impl TensorMoments {
     #[must_use]
     pub fn parts(&self) -> [&Tensor<1>; 2] {
         [&self.mean, &self.square]
+    }
+
+    /// The same for keeps.
+    #[must_use]
+    pub fn into_parts(self) -> [Tensor<1>; 2] {
+        [self.mean, self.square]
     }
 
     /// The parameters and the moving average after the update.

@@ -19,9 +19,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::device::Opened;
 use crate::data::ImageSet;
-use crate::nn::adam::{BETA_1, BETA_2, TensorMoments, Update};
-use crate::nn::host::numbers;
-use crate::nn::tape::Tape;
+use crate::nn::adam::{BETA_1, BETA_2, Moments, TensorMoments, Update};
+use crate::nn::host::{self, numbers};
+use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
 pub use batch::{ImageBatch, ImageBatches};
@@ -43,6 +43,8 @@ pub struct ImageTrainer {
     moments: Vec<TensorMoments>,
     step: u32,
     losses: Vec<Tensor<1>>,
+    /// What the tapes of the step before worked in.
+    pool: Pool,
     /// Seconds that the run took so far, over all its parts: whoever drives it keeps the time.
     pub seconds: f64,
 }
@@ -100,6 +102,7 @@ impl ImageTrainer {
             moments,
             step: 0,
             losses: Vec::new(),
+            pool: Pool::default(),
             seconds: 0.0,
         })
     }
@@ -176,8 +179,6 @@ impl ImageTrainer {
     pub fn advance(&mut self, set: &ImageSet, done: f64) -> Result<(), ConditionError> {
         let batch = self.batches.batch(set, self.step);
         let Gradient { loss, parts } = self.gradient(&batch)?;
-        let squares = parts.iter().map(|part| part.clone().square().sum()).reduce(|sum, part| sum + part);
-        let scale = squares.map(|squares| ((squares.sqrt() + 1e-6).recip() * self.recipe.clip).clamp_max(1.0));
         let rate = self.recipe.rate_at(self.step, done);
         self.step += 1;
         let step = f64::from(self.step);
@@ -186,6 +187,13 @@ impl ImageTrainer {
             square: 1.0 / libm::sqrt(1.0 - libm::pow(BETA_2, step)),
             keep: self.recipe.keep_at(self.images()),
         };
+        self.losses.push(loss);
+        if host::is_host(&self.device) {
+            self.update_on_host(parts, update);
+            return Ok(());
+        }
+        let squares = parts.iter().map(|part| part.clone().square().sum()).reduce(|sum, part| sum + part);
+        let scale = squares.map(|squares| ((squares.sqrt() + 1e-6).recip() * self.recipe.clip).clamp_max(1.0));
         for (index, mut part) in parts.into_iter().enumerate() {
             if let Some(scale) = &scale {
                 part = part * scale.clone();
@@ -194,8 +202,28 @@ impl ImageTrainer {
             (self.parameters[index], self.average[index]) =
                 self.moments[index].update(parameters, average, part, update);
         }
-        self.losses.push(loss);
         Ok(())
+    }
+
+    /// The same in one pass over the numbers where they are.
+    fn update_on_host(&mut self, parts: Vec<Tensor<1>>, update: Update) {
+        let parts: Vec<Vec<f32>> = parts.into_iter().map(numbers).collect();
+        let norm = parts.iter().map(|part| squares(part)).sum::<f64>().sqrt();
+        let scale = (self.recipe.clip / (norm + 1e-6)).min(1.0) as f32;
+        let values = std::mem::take(&mut self.parameters).into_iter().zip(std::mem::take(&mut self.average));
+        let moments = std::mem::take(&mut self.moments).into_iter().map(TensorMoments::into_parts);
+        for (((value, average), moments), mut part) in values.zip(moments).zip(parts) {
+            let shape = value.dims();
+            part.iter_mut().for_each(|g| *g *= scale);
+            let [mean, square] = moments.map(numbers);
+            let (mut value, mut average, mut moments) = (numbers(value), numbers(average), Moments::of(mean, square));
+            moments.update(0, &mut value, &mut average, &part, update);
+            let tensor = |values| host::tensor(values, shape, &self.device);
+            let [mean, square] = moments.into_parts().map(tensor);
+            self.moments.push(TensorMoments::of(mean, square));
+            self.parameters.push(tensor(value));
+            self.average.push(tensor(average));
+        }
     }
 
     /// The loss of a batch and its gradient at the parameters of now.
@@ -303,7 +331,7 @@ impl ImageTrainer {
         let device = &replica.device;
         let (count, channels) = (piece.count(), self.recipe.network.image_channels);
         let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
-        let mut tape = Tape::new();
+        let mut tape = Tape::new(&self.pool);
         let output = network.trace(&mut tape, &piece.inputs, side, &piece.times, &piece.labels)?;
         let (loss, error) = match &self.chain {
             None => {
@@ -326,7 +354,10 @@ impl ImageTrainer {
         };
         let parts = network.traced_gradients(tape.backward(&output, error)).into_iter().zip(parameters);
         let part = |(part, value): (Option<Vec<f32>>, &Tensor<1>)| match part {
-            Some(part) => Tensor::from_floats(part.as_slice(), device),
+            Some(part) => {
+                let shape = [part.len()];
+                host::tensor(part, shape, device)
+            }
             None => value.zeros_like(),
         };
         Ok(Gradient { loss, parts: parts.map(part).collect() })
@@ -419,6 +450,15 @@ fn in_threads<T: Send>(pieces: &[ImageBatch], threads: usize, work: impl Fn(&Ima
     let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     found.sort_by_key(|(index, _)| *index);
     found.into_iter().map(|(_, part)| part).collect()
+}
+
+/// The sum of the squares, in eight lanes.
+fn squares(values: &[f32]) -> f64 {
+    let mut lanes = [0.0; 8];
+    for chunk in values.chunks(8) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += f64::from(*x) * f64::from(*x));
+    }
+    lanes.iter().sum()
 }
 
 fn read(tensor: &Tensor<1>) -> Result<Vec<f32>, String> {

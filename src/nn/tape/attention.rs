@@ -67,9 +67,9 @@ impl Tape {
         let all = Heads { images, pixels: height * width, channels, heads };
         let (pixels, scale) = (all.pixels, (all.share() as f32).powf(-0.5));
         // Of each head [looking pixel, pixel looked at]
-        let mut looks = vec![0.0; images * heads * pixels * pixels];
-        let mut room = vec![0.0; all.share() * pixels];
-        let mut found = vec![0.0; query.numbers.len()];
+        let mut looks = self.pool.any(images * heads * pixels * pixels);
+        let mut room = self.pool.any(all.share() * pixels);
+        let mut found = self.pool.any(query.numbers.len());
         for (at, weights) in all.starts().zip(looks.chunks_exact_mut(pixels * pixels)) {
             all.compare(&query.numbers[at..], &key.numbers[at..], &mut room, weights);
             weigh(weights, pixels, scale);
@@ -77,8 +77,8 @@ impl Tape {
         }
         let [query, key, value] = [query, key, value].map(Value::clone);
         self.record(found, query.shape, move |flow, gradient| {
-            let [mut of_query, mut of_key, mut of_value] = [(); 3].map(|()| vec![0.0; gradient.len()]);
-            let mut scores = vec![0.0; pixels * pixels];
+            let [mut of_query, mut of_key, mut of_value] = [(); 3].map(|()| flow.pool.any(gradient.len()));
+            let mut scores = flow.pool.any(pixels * pixels);
             for (at, weights) in all.starts().zip(looks.chunks_exact(pixels * pixels)) {
                 all.mix(weights, true, &gradient[at..], &mut of_value[at..]);
                 all.compare(&gradient[at..], &value.numbers[at..], &mut room, &mut scores);

@@ -7,7 +7,7 @@ use loops::native::channels::{add, add_bias, channel_sums};
 use loops::native::product::{Product, multiply};
 use loops::native::tiles::{self, Around};
 
-use super::{Affine, Flow, Tape, Value, turn_into};
+use super::{Affine, Buffer, Flow, Tape, Value, turn_into};
 
 thread_local! {
     /// What the last convolution worked in, for the next: a few megabytes at most.
@@ -37,8 +37,8 @@ impl Tape {
         let mut by_tap = vec![0.0; weight.len()];
         turn_into(&weight, [outputs, taps], taps, &mut by_tap);
         let mut found = match plus.rest {
-            Some(rest) => rest.numbers.to_vec(),
-            None => vec![0.0; x.shape[0] * unfolding.rows * unfolding.columns * outputs],
+            Some(rest) => self.pool.copy(&rest.numbers),
+            None => self.pool.zeros(x.shape[0] * unfolding.rows * unfolding.columns * outputs),
         };
         add_bias(&mut found, &layer.bias);
         if let Some(shifts) = plus.shifts {
@@ -62,7 +62,8 @@ impl Tape {
         let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
         self.record(found, shape, move |flow, gradient| {
             let mut of_weight = vec![0.0; weight.len()];
-            let mut errors_unfolded = vec![0.0; places * taps];
+            let whole = unfolding.is_whole();
+            let mut errors_unfolded = vec![0.0; if whole { 0 } else { places * taps }];
             for (part, errors) in gradient.chunks_exact((places * outputs).max(1)).enumerate() {
                 multiply(Product {
                     rows: outputs,
@@ -77,7 +78,6 @@ impl Tape {
                     add: true,
                 });
                 let Some(of_x) = flow.sum(&x) else { continue };
-                let whole = unfolding.is_whole();
                 multiply(Product {
                     rows: places,
                     inner: outputs,
@@ -109,11 +109,11 @@ impl Tape {
         let ([images, inputs, height, width], outputs) = (x.shape, layer.bias.len());
         let sizes = tiles::Sizes { images, inputs, outputs, height, width };
         let shape = [images, outputs, height, width];
-        let mut found = vec![0.0; images * outputs * height * width];
+        let mut found = self.pool.any(images * outputs * height * width);
         let around = Around {
             bias: &layer.bias,
-            shifts: plus.shifts.map(|shifts| shifts.numbers.as_slice()),
-            plus: plus.rest.map(|rest| rest.numbers.as_slice()),
+            shifts: plus.shifts.map(|shifts| &**shifts.numbers),
+            plus: plus.rest.map(|rest| &**rest.numbers),
         };
         let mut room = ROOM.take();
         tiles::convolve(&sizes, &x.numbers, &layer.weight, around, &mut room, &mut found);
@@ -122,7 +122,7 @@ impl Tape {
         self.record(found, shape, move |flow, gradient| {
             let mut of_weight = vec![0.0; layer.weight.len()];
             let mut room = ROOM.take();
-            let of_x = flow.sum(&x).map(Vec::as_mut_slice);
+            let of_x = flow.sum(&x);
             tiles::convolve_back(&sizes, &x.numbers, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
             ROOM.set(room);
             flow.learn(layer.ids[0], of_weight);
@@ -144,9 +144,9 @@ impl Back {
         Self { bias: layer.ids[1], shape, shifts: plus.shifts.cloned(), rest: plus.rest.cloned() }
     }
 
-    fn run(self, flow: &mut Flow, gradient: Vec<f32>) {
+    fn run(self, flow: &mut Flow, gradient: Buffer) {
         let [images, outputs, height, width] = self.shape;
-        let mut sums = vec![0.0; images * outputs];
+        let mut sums = flow.pool.any(images * outputs);
         channel_sums(&gradient, outputs, height * width, &mut sums);
         let mut of_bias = vec![0.0; outputs];
         sums.chunks_exact(outputs.max(1)).for_each(|image| add(&mut of_bias, image));

@@ -5,6 +5,9 @@
 mod attention;
 mod convolution;
 mod normalisation;
+mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,13 +19,14 @@ use loops::native::channels::{activate, activate_back, add};
 
 use super::host::{Lent, lend, numbers};
 pub use convolution::Plus;
+pub use pool::{Buffer, Pool};
 
 /// Numbers of shape `[images, channels, height, width]` that are on a tape. They lie pixel by pixel, the channels of one
 /// together, unless they come from [`Tape::planes`].
 #[derive(Clone, Debug)]
 pub struct Value {
     /// The numbers.
-    pub numbers: Rc<Vec<f32>>,
+    pub numbers: Rc<Buffer>,
     /// Their shape.
     pub shape: [usize; 4],
     /// Where its gradient is summed up, if anyone wants it.
@@ -32,12 +36,13 @@ pub struct Value {
 /// Gradients on their way back.
 #[derive(Debug, Default)]
 pub struct Flow {
-    values: Vec<Option<Vec<f32>>>,
+    pool: Pool,
+    values: Vec<Option<Buffer>>,
     parameters: HashMap<ParamId, Vec<f32>>,
 }
 
 impl Flow {
-    fn add(&mut self, value: &Value, gradient: Vec<f32>) {
+    fn add(&mut self, value: &Value, gradient: Buffer) {
         let Some(id) = value.id else { return };
         match &mut self.values[id] {
             Some(sum) => add(sum, &gradient),
@@ -50,14 +55,14 @@ impl Flow {
         let Some(id) = value.id else { return };
         match &mut self.values[id] {
             Some(sum) => add(sum, gradient),
-            empty => *empty = Some(gradient.to_vec()),
+            empty => *empty = Some(self.pool.copy(gradient)),
         }
     }
 
     /// The sum so far, if anyone wants it.
-    fn sum(&mut self, value: &Value) -> Option<&mut Vec<f32>> {
+    fn sum(&mut self, value: &Value) -> Option<&mut [f32]> {
         let sum = &mut self.values[value.id?];
-        Some(sum.get_or_insert_with(|| vec![0.0; value.numbers.len()]))
+        Some(sum.get_or_insert_with(|| self.pool.zeros(value.numbers.len())))
     }
 
     fn learn(&mut self, parameter: ParamId, gradient: Vec<f32>) {
@@ -73,7 +78,7 @@ impl Flow {
     }
 }
 
-type Step = Box<dyn FnOnce(&mut Flow, Vec<f32>)>;
+type Step = Box<dyn FnOnce(&mut Flow, Buffer)>;
 
 /// A convolution's or a matrix's parameters.
 #[derive(Debug)]
@@ -100,37 +105,33 @@ impl Affine {
 /// What was done, in order.
 #[derive(Default)]
 pub struct Tape {
+    pool: Pool,
     steps: Vec<(usize, Step)>,
     count: usize,
 }
 
 impl Tape {
-    /// An empty one.
+    /// An empty one, with memory of others before it.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(pool: &Pool) -> Self {
+        Self { pool: pool.clone(), steps: Vec::new(), count: 0 }
     }
 
     /// Numbers that come from outside, pixel by pixel.
     #[must_use]
-    pub fn value(&self, numbers: Vec<f32>, shape: [usize; 4]) -> Value {
-        Value { numbers: Rc::new(numbers), shape, id: None }
+    pub fn value(&self, numbers: impl Into<Buffer>, shape: [usize; 4]) -> Value {
+        Value { numbers: Rc::new(numbers.into()), shape, id: None }
     }
 
     /// Images that come from outside, channel by channel.
     #[must_use]
     pub fn images(&self, planes: &[f32], shape: [usize; 4]) -> Value {
         let [_, channels, height, width] = shape;
-        self.value(turn(planes, channels, height * width), shape)
+        self.value(turn(&self.pool, planes, channels, height * width), shape)
     }
 
     /// What an operation found, and how a gradient goes back through it.
-    fn record(
-        &mut self,
-        numbers: Vec<f32>,
-        shape: [usize; 4],
-        step: impl FnOnce(&mut Flow, Vec<f32>) + 'static,
-    ) -> Value {
+    fn record(&mut self, numbers: Buffer, shape: [usize; 4], step: impl FnOnce(&mut Flow, Buffer) + 'static) -> Value {
         let id = self.count;
         self.count += 1;
         self.steps.push((id, Box::new(step)));
@@ -140,8 +141,9 @@ impl Tape {
     /// The gradients of all parameters, for this gradient of a value.
     #[must_use]
     pub fn backward(self, value: &Value, gradient: Vec<f32>) -> Flow {
-        let mut flow = Flow { values: vec![None; self.count], parameters: HashMap::new() };
-        flow.add(value, gradient);
+        let values = (0..self.count).map(|_| None).collect();
+        let mut flow = Flow { pool: self.pool, values, parameters: HashMap::new() };
+        flow.add(value, gradient.into());
         for (result, step) in self.steps.into_iter().rev() {
             if let Some(gradient) = flow.values[result].take() {
                 step(&mut flow, gradient);
@@ -155,14 +157,14 @@ impl Tape {
         let [_, channels, height, width] = x.shape;
         let pixels = height * width;
         let x = x.clone();
-        self.record(turn(&x.numbers, pixels, channels), x.shape, move |flow, gradient| {
-            flow.add(&x, turn(&gradient, channels, pixels));
+        self.record(turn(&self.pool, &x.numbers, pixels, channels), x.shape, move |flow, gradient| {
+            flow.add(&x, turn(&flow.pool, &gradient, channels, pixels));
         })
     }
 
     /// SiLU.
     pub fn silu(&mut self, x: &Value) -> Value {
-        let mut found = x.numbers.to_vec();
+        let mut found = self.pool.copy(&x.numbers);
         activate(&mut found);
         let x = x.clone();
         self.record(found, x.shape, move |flow, mut gradient| {
@@ -173,7 +175,7 @@ impl Tape {
 
     /// The sum.
     pub fn add(&mut self, a: &Value, b: &Value) -> Value {
-        let mut found = a.numbers.to_vec();
+        let mut found = self.pool.copy(&a.numbers);
         add(&mut found, &b.numbers);
         let (a, b) = (a.clone(), b.clone());
         self.record(found, a.shape, move |flow, gradient| {
@@ -185,17 +187,19 @@ impl Tape {
     /// The channels of one, then those of the other.
     pub fn stack(&mut self, a: &Value, b: &Value) -> Value {
         let ([images, left, height, width], right) = (a.shape, b.shape[1]);
-        let mut found = Vec::with_capacity(a.numbers.len() + b.numbers.len());
-        for (a, b) in a.numbers.chunks_exact(left).zip(b.numbers.chunks_exact(right)) {
-            found.extend_from_slice(a);
-            found.extend_from_slice(b);
+        let mut found = self.pool.any(a.numbers.len() + b.numbers.len());
+        let pairs = a.numbers.chunks_exact(left).zip(b.numbers.chunks_exact(right));
+        for (pixel, (a, b)) in found.chunks_exact_mut(left + right).zip(pairs) {
+            pixel[..left].copy_from_slice(a);
+            pixel[left..].copy_from_slice(b);
         }
         let (a, b) = (a.clone(), b.clone());
         self.record(found, [images, left + right, height, width], move |flow, gradient| {
-            let [mut of_a, mut of_b] = [&a, &b].map(|x| Vec::with_capacity(x.numbers.len()));
-            for pixel in gradient.chunks_exact(left + right) {
-                of_a.extend_from_slice(&pixel[..left]);
-                of_b.extend_from_slice(&pixel[left..]);
+            let [mut of_a, mut of_b] = [&a, &b].map(|x| flow.pool.any(x.numbers.len()));
+            let pairs = of_a.chunks_exact_mut(left).zip(of_b.chunks_exact_mut(right));
+            for (pixel, (a, b)) in gradient.chunks_exact(left + right).zip(pairs) {
+                a.copy_from_slice(&pixel[..left]);
+                b.copy_from_slice(&pixel[left..]);
             }
             flow.add(&a, of_a);
             flow.add(&b, of_b);
@@ -205,26 +209,25 @@ impl Tape {
     /// Every pixel twice in both directions.
     pub fn double(&mut self, x: &Value) -> Value {
         let [images, channels, height, width] = x.shape;
-        let mut found = Vec::with_capacity(4 * x.numbers.len());
-        for row in x.numbers.chunks_exact(width * channels) {
-            let start = found.len();
-            for pixel in row.chunks_exact(channels) {
-                found.extend_from_slice(pixel);
-                found.extend_from_slice(pixel);
+        let (length, mut found) = (2 * width * channels, self.pool.any(4 * x.numbers.len()));
+        for (row, rows) in x.numbers.chunks_exact(width * channels).zip(found.chunks_exact_mut(2 * length)) {
+            let (above, below) = rows.split_at_mut(length);
+            for (pixel, pair) in row.chunks_exact(channels).zip(above.chunks_exact_mut(2 * channels)) {
+                pair[..channels].copy_from_slice(pixel);
+                pair[channels..].copy_from_slice(pixel);
             }
-            found.extend_from_within(start..);
+            below.copy_from_slice(above);
         }
         let x = x.clone();
         self.record(found, [images, channels, 2 * height, 2 * width], move |flow, mut gradient| {
             // Sums over two rows, then over two columns, in place.
-            let length = 2 * width * channels;
-            let mut sums = Vec::with_capacity(x.numbers.len());
-            for rows in gradient.chunks_exact_mut(2 * length) {
+            let mut sums = flow.pool.any(x.numbers.len());
+            for (rows, sums) in gradient.chunks_exact_mut(2 * length).zip(sums.chunks_exact_mut(width * channels)) {
                 let (above, below) = rows.split_at_mut(length);
                 add(above, below);
-                for pair in above.chunks_exact(2 * channels) {
+                for (pair, sums) in above.chunks_exact(2 * channels).zip(sums.chunks_exact_mut(channels)) {
                     let (left, right) = pair.split_at(channels);
-                    sums.extend(left.iter().zip(right).map(|(a, b)| a + b));
+                    sums.iter_mut().zip(left.iter().zip(right)).for_each(|(sum, (a, b))| *sum = a + b);
                 }
             }
             flow.add(&x, sums);
@@ -235,9 +238,9 @@ impl Tape {
     pub fn rows(&mut self, table: &Param<Tensor<2>>, rows: &[usize]) -> Value {
         let [count, width] = [0, 1].map(|dimension| table.lazy_shape()[dimension]);
         let (values, id) = (lend(table.val()), table.id);
-        let found = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
+        let found: Vec<f32> = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
         let rows = rows.to_vec();
-        self.record(found, [rows.len(), width, 1, 1], move |flow, gradient| {
+        self.record(found.into(), [rows.len(), width, 1, 1], move |flow, gradient| {
             let mut of_table = vec![0.0; count * width];
             for (row, gradient) in rows.iter().zip(gradient.chunks_exact(width)) {
                 add(&mut of_table[row * width..(row + 1) * width], gradient);
@@ -248,8 +251,8 @@ impl Tape {
 }
 
 /// Of each image `[rows, columns]` the numbers column by column.
-fn turn(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut found = vec![0.0; values.len()];
+fn turn(pool: &Pool, values: &[f32], rows: usize, columns: usize) -> Buffer {
+    let mut found = pool.any(values.len());
     let size = (rows * columns).max(1);
     for (image, found) in values.chunks_exact(size).zip(found.chunks_exact_mut(size)) {
         turn_into(image, [rows, columns], columns, found);

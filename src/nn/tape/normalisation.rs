@@ -21,8 +21,7 @@ impl Tape {
         let ids = [weight.id, bias.id];
         let (weight, bias) = (numbers(weight.val()), numbers(bias.val()));
         let (pixels, epsilon) = (height * width, epsilon as f32);
-        let mut told = vec![0.0; 2 * images * channels];
-        let mut found = vec![0.0; x.numbers.len()];
+        let (mut told, mut found) = (self.pool.any(2 * images * channels), self.pool.any(x.numbers.len()));
         let norm = Norm { pixels, groups, epsilon, silu, weight: &weight, bias: &bias };
         normalise(&norm, &x.numbers, &mut found, &mut told);
         let x = x.clone();
