@@ -38,13 +38,8 @@ impl Tape {
         turn_into(&weight, [outputs, taps], taps, &mut by_tap);
         let mut found = match plus.rest {
             Some(rest) => self.pool.copy(&rest.numbers),
-            None => self.pool.zeros(x.shape[0] * unfolding.rows * unfolding.columns * outputs),
+            None => self.pool.any(shape.into_iter().product()),
         };
-        add_bias(&mut found, &layer.bias);
-        if let Some(shifts) = plus.shifts {
-            let images = found.chunks_exact_mut((unfolding.rows * unfolding.columns * outputs).max(1));
-            images.zip(shifts.numbers.chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
-        }
         for (part, found) in found.chunks_exact_mut((places * outputs).max(1)).enumerate() {
             multiply(Product {
                 rows: places,
@@ -56,8 +51,13 @@ impl Tape {
                 b_step: outputs,
                 c: found,
                 c_step: outputs,
-                add: true,
+                add: plus.rest.is_some(),
             });
+        }
+        add_bias(&mut found, &layer.bias);
+        if let Some(shifts) = plus.shifts {
+            let images = found.chunks_exact_mut((unfolding.rows * unfolding.columns * outputs).max(1));
+            images.zip(shifts.numbers.chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
         }
         let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
         self.record(found, shape, move |flow, gradient| {
@@ -77,8 +77,7 @@ impl Tape {
                     c_step: taps,
                     add: true,
                 });
-                let Some(of_x) = flow.sum(&x) else { continue };
-                multiply(Product {
+                let product = |c, add| Product {
                     rows: places,
                     inner: outputs,
                     columns: taps,
@@ -86,11 +85,16 @@ impl Tape {
                     a_steps: [outputs, 1],
                     b: &weight,
                     b_step: taps,
-                    c: if whole { of_x } else { &mut errors_unfolded },
+                    c,
                     c_step: taps,
-                    add: whole,
-                });
-                if !whole {
+                    add,
+                };
+                if whole {
+                    if let Some((of_x, add)) = flow.place(&x) {
+                        multiply(product(of_x, add));
+                    }
+                } else if let Some(of_x) = flow.sum(&x) {
+                    multiply(product(&mut errors_unfolded, false));
                     unfolding.fold(&errors_unfolded, part, of_x);
                 }
             }

@@ -65,6 +65,13 @@ impl Flow {
         Some(sum.get_or_insert_with(|| self.pool.zeros(value.numbers.len())))
     }
 
+    /// The same, and true; or, if there is none yet, numbers to overwrite, and false.
+    fn place(&mut self, value: &Value) -> Option<(&mut [f32], bool)> {
+        let sum = &mut self.values[value.id?];
+        let there = sum.is_some();
+        Some((sum.get_or_insert_with(|| self.pool.any(value.numbers.len())), there))
+    }
+
     fn learn(&mut self, parameter: ParamId, gradient: Vec<f32>) {
         match self.parameters.entry(parameter) {
             Entry::Occupied(mut sum) => add(sum.get_mut(), &gradient),

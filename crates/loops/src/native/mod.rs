@@ -1,6 +1,6 @@
 //! Loops for training on images, which no worker does: compiled for several instruction sets, of which the running
 //! processor's widest is taken. Products are fused with sums where there are instructions for that, so results are the
-//! same on processors of a kind, not on all.
+//! same with AVX-512 and with AVX2, but not those of processors with neither.
 //!
 //! Numbers of images lie pixel by pixel, `[images, height, width, channels]`: sixteen channels go together.
 

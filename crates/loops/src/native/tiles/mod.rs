@@ -6,6 +6,12 @@
 //! inputs by outputs at each point. Its derivatives are the same read backwards: errors at the points `e = A dy A^T`,
 //! and `dw = G^T [sum over tiles (B^T x B) e] G`, `dx = B [(G w G^T) e] B^T`, summed where tiles overlap.
 
+mod points;
+#[cfg(test)]
+mod tests;
+
+use points::{Input, InputBack, Kernel, KernelBack, Output, OutputBack, both};
+
 use super::lanes::{LANES, Lanes, Task, run};
 use super::product::{Product, multiply};
 
@@ -22,14 +28,6 @@ const FEWEST: usize = 24;
 /// Numbers between the points of a buffer beside its own: without, those of a tile would all fall into one place of
 /// the nearest cache.
 const GAP: usize = LANES;
-
-/// The points beside 0 and infinity are plus and minus these.
-const A: f32 = 0.75;
-const B: f32 = 1.5;
-const A2: f32 = A * A;
-const B2: f32 = B * B;
-const OF_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
-const OF_B: f32 = 1.0 / (2.0 * B2 * (B2 - A2));
 
 /// A convolution with as many rows and columns of results as of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,135 +65,6 @@ impl Sizes {
     fn is_empty(&self) -> bool {
         self.images * self.inputs * self.outputs * self.height * self.width == 0
     }
-}
-
-/// A transformation of a line of numbers: a type and not a closure, as those are not always inlined.
-trait Change<const I: usize, const O: usize> {
-    fn of<L: Lanes>(l: L, x: [L::Of; I]) -> [L::Of; O];
-}
-
-/// `B^T x`
-struct Input;
-
-impl Change<SIDE, SIDE> for Input {
-    #[inline(always)]
-    fn of<L: Lanes>(l: L, [x0, x1, x2, x3, x4, x5]: [L::Of; SIDE]) -> [L::Of; SIDE] {
-        let (even_a, odd_a) = (l.scale_add(x2, -B2, x4), l.scale(l.scale_add(x1, -B2, x3), A));
-        let (even_b, odd_b) = (l.scale_add(x2, -A2, x4), l.scale(l.scale_add(x1, -A2, x3), B));
-        [
-            l.scale_add(x0, A2 * B2, l.scale_add(x2, -(A2 + B2), x4)),
-            l.add(even_a, odd_a),
-            l.subtract(even_a, odd_a),
-            l.add(even_b, odd_b),
-            l.subtract(even_b, odd_b),
-            l.scale_add(x1, A2 * B2, l.scale_add(x3, -(A2 + B2), x5)),
-        ]
-    }
-}
-
-/// `B y`
-struct InputBack;
-
-impl Change<SIDE, SIDE> for InputBack {
-    #[inline(always)]
-    fn of<L: Lanes>(l: L, [y0, y1, y2, y3, y4, y5]: [L::Of; SIDE]) -> [L::Of; SIDE] {
-        let (even_a, odd_a) = (l.add(y1, y2), l.scale(l.subtract(y1, y2), A));
-        let (even_b, odd_b) = (l.add(y3, y4), l.scale(l.subtract(y3, y4), B));
-        [
-            l.scale(y0, A2 * B2),
-            l.scale_add(odd_a, -B2, l.scale_add(odd_b, -A2, l.scale(y5, A2 * B2))),
-            l.scale_add(even_a, -B2, l.scale_add(even_b, -A2, l.scale(y0, -(A2 + B2)))),
-            l.add(l.add(odd_a, odd_b), l.scale(y5, -(A2 + B2))),
-            l.add(l.add(even_a, even_b), y0),
-            y5,
-        ]
-    }
-}
-
-/// `A^T m`
-struct Output;
-
-impl Change<SIDE, TILE> for Output {
-    #[inline(always)]
-    fn of<L: Lanes>(l: L, [m0, m1, m2, m3, m4, m5]: [L::Of; SIDE]) -> [L::Of; TILE] {
-        let (even_a, odd_a) = (l.add(m1, m2), l.subtract(m1, m2));
-        let (even_b, odd_b) = (l.add(m3, m4), l.subtract(m3, m4));
-        [
-            l.add(m0, l.add(even_a, even_b)),
-            l.scale_add(odd_a, A, l.scale(odd_b, B)),
-            l.scale_add(even_a, A2, l.scale(even_b, B2)),
-            l.scale_add(odd_a, A * A2, l.scale_add(odd_b, B * B2, m5)),
-        ]
-    }
-}
-
-/// `A z`
-struct OutputBack;
-
-impl Change<TILE, SIDE> for OutputBack {
-    #[inline(always)]
-    fn of<L: Lanes>(l: L, [z0, z1, z2, z3]: [L::Of; TILE]) -> [L::Of; SIDE] {
-        let (even_a, odd_a) = (l.scale_add(z2, A2, z0), l.scale_add(z3, A * A2, l.scale(z1, A)));
-        let (even_b, odd_b) = (l.scale_add(z2, B2, z0), l.scale_add(z3, B * B2, l.scale(z1, B)));
-        [z0, l.add(even_a, odd_a), l.subtract(even_a, odd_a), l.add(even_b, odd_b), l.subtract(even_b, odd_b), z3]
-    }
-}
-
-/// `G w`
-struct Kernel;
-
-impl Change<3, SIDE> for Kernel {
-    #[inline(always)]
-    fn of<L: Lanes>(l: L, [w0, w1, w2]: [L::Of; 3]) -> [L::Of; SIDE] {
-        let (even_a, odd_a) = (l.scale(l.scale_add(w2, A2, w0), OF_A), l.scale(w1, A * OF_A));
-        let (even_b, odd_b) = (l.scale(l.scale_add(w2, B2, w0), OF_B), l.scale(w1, B * OF_B));
-        [
-            l.scale(w0, 1.0 / (A2 * B2)),
-            l.add(even_a, odd_a),
-            l.subtract(even_a, odd_a),
-            l.add(even_b, odd_b),
-            l.subtract(even_b, odd_b),
-            w2,
-        ]
-    }
-}
-
-/// `G^T u`
-struct KernelBack;
-
-impl Change<SIDE, 3> for KernelBack {
-    #[inline(always)]
-    fn of<L: Lanes>(l: L, [u0, u1, u2, u3, u4, u5]: [L::Of; SIDE]) -> [L::Of; 3] {
-        let (even_a, odd_a) = (l.scale(l.add(u1, u2), OF_A), l.scale(l.subtract(u1, u2), A * OF_A));
-        let (even_b, odd_b) = (l.scale(l.add(u3, u4), OF_B), l.scale(l.subtract(u3, u4), B * OF_B));
-        [
-            l.scale_add(u0, 1.0 / (A2 * B2), l.add(even_a, even_b)),
-            l.add(odd_a, odd_b),
-            l.scale_add(even_a, A2, l.scale_add(even_b, B2, u5)),
-        ]
-    }
-}
-
-/// A transformation of columns, then of rows.
-#[inline(always)]
-fn both<L: Lanes, C: Change<I, O>, const I: usize, const O: usize>(l: L, x: &[[L::Of; I]; I]) -> [[L::Of; O]; O] {
-    let zero = l.splat(0.0);
-    let mut half = [[zero; I]; O];
-    for column in 0..I {
-        let mut values = [zero; I];
-        for row in 0..I {
-            values[row] = x[row][column];
-        }
-        let values = C::of(l, values);
-        for row in 0..O {
-            half[row][column] = values[row];
-        }
-    }
-    let mut found = [[zero; O]; O];
-    for row in 0..O {
-        found[row] = C::of(l, half[row]);
-    }
-    found
 }
 
 /// Images `[images, height, width, channels]`.
@@ -598,117 +467,4 @@ pub fn convolve_back(
         run(GiveBack { images: of_inputs, gradients: at_inputs, points: at_x, tiles, of_x });
     }
     run(Learn { gradients: learnt, points: at_learnt, inputs, outputs, found: of_weights });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::lanes::tests::{error, noise, with_each};
-    use super::*;
-
-    /// Images, inputs, outputs, height, width: channels that fill no sixteen, images smaller than a tile, odd sides,
-    /// more tiles than are worked on together.
-    const SIZES: [[usize; 5]; 8] = [
-        [2, 3, 5, 7, 6],
-        [1, 1, 1, 1, 1],
-        [2, 5, 9, 2, 3],
-        [1, 3, 32, 32, 32],
-        [3, 64, 48, 4, 4],
-        [40, 33, 8, 8, 8],
-        [1, 3, 3, 1, 70],
-        [2, 40, 17, 9, 13],
-    ];
-
-    struct Case {
-        sizes: Sizes,
-        x: Vec<f32>,
-        weights: Vec<f32>,
-        bias: Vec<f32>,
-        shifts: Vec<f32>,
-        plus: Vec<f32>,
-    }
-
-    impl Case {
-        fn new([images, inputs, outputs, height, width]: [usize; 5]) -> Self {
-            let size = images * height * width;
-            Self {
-                sizes: Sizes { images, inputs, outputs, height, width },
-                x: noise(1, size * inputs),
-                weights: noise(2, inputs * outputs * 9),
-                bias: noise(3, outputs),
-                shifts: noise(4, images * outputs),
-                plus: noise(5, size * outputs),
-            }
-        }
-
-        /// Calls for every product of the convolution: with the place of the result, the input and the weight.
-        fn products(&self, mut product: impl FnMut(usize, usize, usize)) {
-            let Sizes { images, inputs, outputs, height, width } = self.sizes;
-            for place in 0..images * height * width {
-                let (image, row, column) = (place / (height * width), place / width % height, place % width);
-                for (output, input, tap) in
-                    (0..outputs * inputs * 9).map(|at| (at / (inputs * 9), at / 9 % inputs, at % 9))
-                {
-                    let (y, x) = (row + tap / 3, column + tap % 3);
-                    if (1..=height).contains(&y) && (1..=width).contains(&x) {
-                        let from = ((image * height + y - 1) * width + x - 1) * inputs + input;
-                        product(place * outputs + output, from, (output * inputs + input) * 9 + tap);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn tiles_are_the_convolution_and_what_is_added() {
-        with_each(|kind| {
-            for sizes in SIZES {
-                let case = Case::new(sizes);
-                let Sizes { outputs, height, width, .. } = case.sizes;
-                let mut expected: Vec<f64> = (0..case.plus.len())
-                    .map(|at| {
-                        let (output, image) = (at % outputs, at / (outputs * height * width));
-                        let told = [case.bias[output], case.shifts[image * outputs + output], case.plus[at]];
-                        told.into_iter().map(f64::from).sum()
-                    })
-                    .collect();
-                case.products(|y, x, w| expected[y] += f64::from(case.x[x]) * f64::from(case.weights[w]));
-                let around = Around { bias: &case.bias, shifts: Some(&case.shifts), plus: Some(&case.plus) };
-                let mut found = vec![f32::NAN; expected.len()];
-                // What is in the room does not matter.
-                let mut room = vec![f32::NAN; 1000];
-                convolve(&case.sizes, &case.x, &case.weights, around, &mut room, &mut found);
-                // As for the tiles of evaluations (src/nn/host/convolution.rs): each number is weighed at 36 points.
-                let error = error(&found, &expected);
-                assert!(error < 2.5e-5, "{kind:?} {sizes:?}: {error:e}");
-            }
-        });
-    }
-
-    #[test]
-    fn gradients_of_tiles_are_those_of_the_convolution() {
-        with_each(|kind| {
-            for sizes in SIZES {
-                let case = Case::new(sizes);
-                let errors = noise(6, case.plus.len());
-                let already = noise(7, case.x.len());
-                let mut of_x: Vec<f64> = already.iter().map(|v| f64::from(*v)).collect();
-                let mut of_weights = vec![0.0; case.weights.len()];
-                case.products(|y, x, w| {
-                    of_x[x] += f64::from(errors[y]) * f64::from(case.weights[w]);
-                    of_weights[w] += f64::from(errors[y]) * f64::from(case.x[x]);
-                });
-                let (mut found_x, mut found_weights) = (already, vec![f32::NAN; case.weights.len()]);
-                let mut room = vec![f32::NAN; 1000];
-                let Case { sizes: of, x, weights, .. } = &case;
-                convolve_back(of, x, weights, &errors, &mut room, Some(&mut found_x), &mut found_weights);
-                let (error_x, error_weights) = (error(&found_x, &of_x), error(&found_weights, &of_weights));
-                assert!(error_x < 2.5e-5, "{kind:?} {sizes:?}: {error_x:e}");
-                // Sums over all pixels, up to 2560, instead of channels.
-                assert!(error_weights < 5e-5, "{kind:?} {sizes:?}: {error_weights:e}");
-                let mut alone = vec![f32::NAN; case.weights.len()];
-                convolve_back(of, x, weights, &errors, &mut room, None, &mut alone);
-                assert_eq!(alone, found_weights);
-            }
-        });
-    }
 }
