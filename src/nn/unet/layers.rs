@@ -323,11 +323,6 @@ impl Linear {
         if on_host(&x, &self.weight) {
             return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
         }
-        #[cfg(feature = "gpu")]
-        if in_shaders(&x, &self.weight) {
-            let [images, _, pixels] = x.dims();
-            return self.forward_around(x, k, Around::default()).reshape([images as i32, -1, pixels as i32]);
-        }
         let outputs = self.bias.lazy_shape()[0];
         let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight))
             + self.bias.val().reshape([1, outputs, 1]);
