@@ -236,7 +236,12 @@ impl Conv {
     #[cfg(feature = "gpu")]
     pub fn forward_around(&self, x: Tensor<4>, around: Around) -> Tensor<4> {
         let pad = self.weight.lazy_shape()[2] / 2;
-        let moved = Movement { stride: 1, pad: (pad, pad) };
+        self.pass(x, Movement { stride: 1, pad: (pad, pad) }, around)
+    }
+
+    /// One pass of a shader; only where [`Self::in_shaders`] holds.
+    #[cfg(feature = "gpu")]
+    fn pass(&self, x: Tensor<4>, moved: Movement, around: Around) -> Tensor<4> {
         shader::convolve(x, self.weight.val(), self.bias.val(), moved, around)
     }
 
@@ -259,8 +264,7 @@ impl Conv {
         }
         #[cfg(feature = "gpu")]
         if self.in_shaders(&x) {
-            let moved = Movement { stride, pad };
-            return shader::convolve(x, self.weight.val(), self.bias.val(), moved, Around::default());
+            return self.pass(x, Movement { stride, pad }, Around::default());
         }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
         conv2d(as_of(x, &self.weight), self.weight.val(), Some(self.bias.val()), options)
