@@ -17,7 +17,7 @@ use scorefield::engine::{Opened, open};
 use scorefield::lab::DeviceWish;
 use scorefield::nn::objective::Objective;
 use scorefield::nn::unet::{Style, UNetConfig};
-use unet_weights::{hashed, parameter};
+use unet_weights::{error, hashed, parameter};
 
 /// Sums of a batch in another order, through some 20 layers and back in single precision: what `cli_training.rs` allows
 /// between this program and PyTorch, which sums in another order too, is ten times as much.
@@ -78,14 +78,6 @@ fn difference(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f32 {
         furthest / largest(wanted).max(1e-3 * all)
     });
     parts.fold(0.0, f32::max)
-}
-
-/// Root mean square of the difference over that of what is wanted.
-fn error(found: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(found.len(), wanted.len());
-    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
-    let difference = square(&mut found.iter().zip(wanted).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    (difference / square(&mut wanted.iter().map(|v| f64::from(*v)))).sqrt()
 }
 
 #[test]
