@@ -173,6 +173,16 @@ fn weights_are_sampled_evaluated_and_converted() {
     assert!(report["distance"].as_f64().unwrap() < 1e-6, "{report}");
     assert_eq!((report["precision"].as_f64(), report["recall"].as_f64()), (Some(1.0), Some(1.0)));
     assert_eq!(fs::read_dir(folder.path("cache/scorefield")).unwrap().count(), kept);
+    // The second half of a set against its first: other images, though of the same source.
+    let halves = |more: &[&str]| {
+        let report = json(&evaluate(&[&["--images", &data, "--count", "3", "--reference-count", "3"], more].concat()));
+        let of = |side: &str| (report[side]["images"].as_u64(), report[side]["sha256"].as_str().unwrap().to_owned());
+        (report["distance"].as_f64().unwrap(), of("images"), of("reference"))
+    };
+    let ((none, same, first), (distance, second, again)) = (halves(&[]), halves(&["--skip", "3"]));
+    assert!(none < 1e-6 && same == first && again == first, "{none}");
+    assert!(distance > 1e-3 && second.0 == Some(3) && second.1 != first.1, "{distance} {second:?}");
+    failure(&evaluate(&["--images", &data, "--skip", "6"]), 2, "--skip");
     failure(&scorefield(["evaluate", "--reference", &data, "--images", &data]), 2, "--inception");
     let weights = folder.path("net/weights.00.safetensors");
     let inception = ["evaluate", "--reference", &data, "--images", &data, "--inception", &weights];
