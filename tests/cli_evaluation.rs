@@ -88,6 +88,9 @@ fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     }
     println!("largest difference {worst:e} of features up to {largest}");
     assert!(worst < 1e-3 && largest > 0.5, "{worst}");
+    // The same bits, whatever is computed together.
+    let few = network.features_of(&blocks(64).first(5), 1, 1, |_| true).unwrap();
+    assert!(few == found[..5 * FEATURES]);
 }
 
 /// A network of 16 x 16 images, trained for two steps.
