@@ -76,7 +76,8 @@ fn blocks(count: usize) -> ImageSet {
 fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     let path = std::env::var("SCOREFIELD_INCEPTION").expect("where default_1.pt is");
     let opened = now(open(DeviceWish::Cpu)).unwrap();
-    let network = Inception::from_bytes(&fs::read(path).unwrap(), &opened.device).unwrap();
+    let file = fs::read(path).unwrap();
+    let network = Inception::from_bytes(&file, &opened.device).unwrap();
     let found = network.features_of(&blocks(64), 4, 2, |_| true).unwrap();
     assert_eq!(found.len(), 64 * FEATURES);
     let expected = reference("features");
@@ -91,6 +92,12 @@ fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     // The same bits, whatever is computed together.
     let few = network.features_of(&blocks(64).first(5), 1, 1, |_| true).unwrap();
     assert!(few == found[..5 * FEATURES]);
+    // By tensor operations, as on a GPU; a device with automatic differentiation uses them.
+    let tensors = Inception::from_bytes(&file, &opened.device.autodiff()).unwrap();
+    let other = tensors.features_of(&blocks(64).first(2), 2, 1, |_| true).unwrap();
+    let worst = other.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{worst:e} from tensor operations");
+    assert!(other.len() == 2 * FEATURES && worst < 1e-3, "{worst}");
 }
 
 /// A network of 16 x 16 images, trained for two steps.
