@@ -34,8 +34,8 @@ pub struct ServeArgs {
 }
 
 const AFTER: &str = "\
-With --remote and an address that other machines reach, a page has to know a token, which is printed as part of the
-page's address and is new each time. What travels is not encrypted: across a network that others share, rather listen
+With --remote and an address that other machines reach, a page has to know a token, which is printed as part of the \
+page's address and is new each time. What travels is not encrypted: across a network that others share, rather listen \
 at 127.0.0.1 and reach it through a tunnel, such as ssh -L 8080:127.0.0.1:8080 this-machine.";
 
 /// Does it, for ever.
