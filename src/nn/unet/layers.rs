@@ -391,9 +391,10 @@ impl GroupNorm {
         let [rows, count] = told.dims();
         let (told, channels) = (full(told).reshape([rows, count, 1, 1]), count / 2);
         let [scale, shift] = [told.clone().narrow(1, 0, channels) + 1.0, told.narrow(1, channels, channels)];
-        if x.dtype() == DType::F16 {
+        let kind = x.dtype();
+        if kind != DType::F32 {
             let [by, plus] = self.affine(&x);
-            return silu(x * (by * scale.clone()).cast(DType::F16) + (plus * scale + shift).cast(DType::F16));
+            return silu(x * (by * scale.clone()).cast(kind) + (plus * scale + shift).cast(kind));
         }
         silu(self.run(x) * scale + shift)
     }
@@ -416,9 +417,10 @@ impl GroupNorm {
     }
 
     fn run(&self, x: Tensor<4>) -> Tensor<4> {
-        if x.dtype() == DType::F16 {
+        let kind = x.dtype();
+        if kind != DType::F32 {
             let [by, plus] = self.affine(&x);
-            return x * by.cast(DType::F16) + plus.cast(DType::F16);
+            return x * by.cast(kind) + plus.cast(kind);
         }
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;
@@ -432,7 +434,7 @@ impl GroupNorm {
     }
 
     /// What every channel of every image is multiplied by, and then what is added: all of the normalisation that sums, in
-    /// single precision, of numbers in half precision.
+    /// single precision, of numbers in another one.
     fn affine(&self, x: &Tensor<4>) -> [Tensor<4>; 2] {
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;
