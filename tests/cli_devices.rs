@@ -214,15 +214,28 @@ fn what_a_device_cannot_do_is_said() {
     failure(&scorefield(["train", "--data", &out, "--out", &out, "--device", "cpu,quantum"]), 2, "gpu:software");
 }
 
+/// The software adapter and the fastest one, if there are any. A program opens each once.
+#[cfg(feature = "gpu")]
+fn gpus() -> Option<[Opened; 2]> {
+    use scorefield::cli::device::wait;
+    use scorefield::engine::device::{Adapter, open_adapter};
+    use std::sync::OnceLock;
+
+    static GPUS: OnceLock<Option<[Opened; 2]>> = OnceLock::new();
+    let open = || {
+        let [first, second] = [Adapter::Software, Adapter::Best].map(|adapter| wait(open_adapter(adapter)).ok());
+        Some([first?, second?])
+    };
+    GPUS.get_or_init(open).clone()
+}
+
 /// Where a software adapter has half precision.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_trains_in_half_precision() {
     use burn::tensor::FloatDType;
-    use scorefield::cli::device::wait;
-    use scorefield::engine::device::{Adapter, open_adapter};
 
-    let Ok(opened) = wait(open_adapter(Adapter::Software)) else { return println!("skipped: no software adapter") };
+    let Some([opened, _]) = gpus() else { return println!("skipped: no software adapter") };
     if !opened.device.supports_dtype(FloatDType::F16) {
         return println!("skipped: {} has no half precision", opened.info.name);
     }
@@ -236,11 +249,7 @@ fn a_gpu_trains_in_half_precision() {
 #[cfg(feature = "gpu")]
 #[test]
 fn two_gpus_find_the_gradient_of_the_processor() {
-    use scorefield::cli::device::wait;
-    use scorefield::engine::device::{Adapter, open_adapter};
-
-    let opened = [Adapter::Software, Adapter::Best].map(|adapter| wait(open_adapter(adapter)));
-    let [Ok(first), Ok(second)] = opened else { return println!("skipped: no software adapter") };
+    let Some([first, second]) = gpus() else { return println!("skipped: no software adapter") };
     let recipe = recipe(tiny(), 6);
     let batch = ImageBatches::new(&recipe).batch(&set(), 0);
     let (loss, parts) = numbers(trainer(&recipe, 1).gradient(&batch).unwrap());
