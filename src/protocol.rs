@@ -453,6 +453,8 @@ pub enum FailureKind {
     NoDevice,
     /// The device went away.
     DeviceLost,
+    /// The machine that computes for the page is not reached, or no longer.
+    Disconnected,
     /// The loss or the samples are no longer finite.
     Diverged,
     /// There are no trained weights to sample with.

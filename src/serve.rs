@@ -1,4 +1,4 @@
-//! Static files over HTTP on this machine only: what `make serve` and the tests in a browser use.
+//! Static files over HTTP: what `make serve`, the tests in a browser and `scorefield serve` use.
 
 use std::fs::File;
 use std::io;
@@ -8,6 +8,24 @@ use std::sync::Arc;
 use std::thread;
 
 use tiny_http::{Header, Method, Request, Response, StatusCode};
+
+/// What answers requests that are not for files; gives those back that are not its own.
+pub type Beside = Arc<dyn Fn(Request) -> Option<Request> + Send + Sync>;
+
+/// What is served.
+#[derive(Clone, Default)]
+pub struct Site {
+    /// The folder of the files.
+    pub folder: PathBuf,
+    /// The path they are under, `""` or `"/some/where"`.
+    pub prefix: String,
+    /// More headers for every file, by name and value.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// What is put at the beginning of the page's head.
+    pub head: String,
+    /// What is served beside the files.
+    pub beside: Option<Beside>,
+}
 
 /// A server of one folder. It ends when dropped.
 pub struct Server {
@@ -36,16 +54,28 @@ impl Server {
         port: u16,
         headers: &'static [(&'static str, &'static str)],
     ) -> io::Result<Self> {
-        let http = tiny_http::Server::http((Ipv4Addr::LOCALHOST, port)).map_err(io::Error::other)?;
-        let http = Arc::new(http);
+        let site = Site { folder: folder.to_owned(), prefix: prefix.to_owned(), headers, ..Site::default() };
+        Self::open(&site, (Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Serves a site at an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn open(site: &Site, address: SocketAddr) -> io::Result<Self> {
+        let http = Arc::new(tiny_http::Server::http(address).map_err(io::Error::other)?);
         let address = http.server_addr().to_ip().ok_or_else(|| io::Error::other("no address"))?;
         // A browser asks for several files at once.
         let threads = (0..4)
             .map(|_| {
-                let (http, folder, prefix) = (Arc::clone(&http), folder.to_owned(), prefix.to_owned());
+                let (http, site) = (Arc::clone(&http), site.clone());
                 thread::spawn(move || {
                     while let Ok(request) = http.recv() {
-                        answer(request, &folder, &prefix, headers);
+                        let rest = match &site.beside {
+                            Some(beside) => beside(request),
+                            None => Some(request),
+                        };
+                        rest.into_iter().for_each(|request| answer(request, &site));
                     }
                 })
             })
@@ -79,26 +109,40 @@ impl Drop for Server {
     }
 }
 
-fn answer(request: Request, folder: &Path, prefix: &str, headers: &[(&str, &str)]) {
+fn answer(request: Request, site: &Site) {
     let file = match request.method() {
-        Method::Get | Method::Head => file_of(request.url(), prefix).map(|name| folder.join(name)),
+        Method::Get | Method::Head => file_of(request.url(), &site.prefix).map(|name| site.folder.join(name)),
         _ => None,
     };
     // A visitor who went away is no concern of ours.
     drop(match file.and_then(|path| Some((File::open(&path).ok().filter(is_file)?, path))) {
         Some((content, path)) => {
-            let mut response = Response::from_file(content);
-            // A new build must be seen at once.
-            let own = [("Content-Type", kind(&path)), ("Cache-Control", "no-cache")];
-            for &(name, value) in own.iter().chain(headers) {
-                if let Ok(header) = Header::from_bytes(name, value) {
-                    response.add_header(header);
-                }
+            if let Some(page) = changed(&path, site) {
+                request.respond(with_headers(Response::from_string(page), &path, site))
+            } else {
+                request.respond(with_headers(Response::from_file(content), &path, site))
             }
-            request.respond(response)
         }
         None => request.respond(Response::from_string("not found").with_status_code(StatusCode(404))),
     });
+}
+
+/// The page with what is put into its head, where something is.
+fn changed(path: &Path, site: &Site) -> Option<String> {
+    let is_page = !site.head.is_empty() && path.file_name().is_some_and(|name| name == "index.html");
+    let page = is_page.then(|| std::fs::read_to_string(path).ok())??;
+    Some(page.replacen("<head>", &format!("<head>{}", site.head), 1))
+}
+
+fn with_headers<R: io::Read>(mut response: Response<R>, path: &Path, site: &Site) -> Response<R> {
+    // A new build must be seen at once.
+    let own = [("Content-Type", kind(path)), ("Cache-Control", "no-cache")];
+    for &(name, value) in own.iter().chain(site.headers) {
+        if let Ok(header) = Header::from_bytes(name, value) {
+            response.add_header(header);
+        }
+    }
+    response
 }
 
 fn is_file(file: &File) -> bool {

@@ -174,8 +174,3 @@ fn ctrl_c_ends_sampling_and_evaluation_without_a_file() {
         assert!(output.stdout.is_empty() && !fs::exists(&grid).unwrap());
     }
 }
-
-#[test]
-fn the_remote_device_says_why_it_is_not_offered() {
-    failure(&scorefield(["serve", "--remote"]), 2, "relay");
-}

@@ -12,12 +12,12 @@ use std::fs;
 use program::{Folder, failure, images, scorefield, success};
 use scorefield::data::ImageSet;
 use scorefield::diffusion::now;
-use scorefield::engine::image_trainer::{Gradient, ImageBatches, ImageTrainer, Recipe};
+use scorefield::engine::image_trainer::{Gradient, ImageBatches, ImageTrainer, Recipe, TrainingPrecision};
 use scorefield::engine::{Opened, open};
 use scorefield::lab::DeviceWish;
 use scorefield::nn::objective::Objective;
 use scorefield::nn::unet::{Style, UNetConfig};
-use unet_weights::{hashed, parameter};
+use unet_weights::{error, hashed, parameter};
 
 /// Sums of a batch in another order, through some 20 layers and back in single precision: what `cli_training.rs` allows
 /// between this program and PyTorch, which sums in another order too, is ten times as much.
@@ -80,14 +80,6 @@ fn difference(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f32 {
     parts.fold(0.0, f32::max)
 }
 
-/// Root mean square of the difference over that of what is wanted.
-fn error(found: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(found.len(), wanted.len());
-    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
-    let difference = square(&mut found.iter().zip(wanted).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    (difference / square(&mut wanted.iter().map(|v| f64::from(*v)))).sqrt()
-}
-
 #[test]
 fn several_devices_find_the_loss_and_the_gradient_of_one_with_the_whole_batch() {
     let hybrid = Recipe { objective: Objective::Ddpm, ..recipe(UNetConfig { learned_variance: true, ..tiny() }, 7) };
@@ -135,6 +127,60 @@ fn a_run_on_two_devices_goes_on_on_one_and_arrives_where_one_alone_does() {
     }
 }
 
+/// How far the gradient in a mixed precision is from that in single precision, for a device that has the precision:
+/// root mean square, relative, in units of the precision's rounding.
+fn mixed_error(precision: TrainingPrecision, device: &Opened) -> f64 {
+    let full = recipe(tiny(), 6);
+    let batch = ImageBatches::new(&full).batch(&set(), 0);
+    let (loss, parts) = numbers(trainer(&full, 1).gradient(&batch).unwrap());
+    let mut mixed = ImageTrainer::new(Recipe { precision, ..full }, device, 1).unwrap();
+    let shapes = mixed.shapes();
+    mixed.set_parameters(shapes.iter().map(|p| parameter(&p.name, &p.shape)).collect());
+    let (mixed_loss, found) = numbers(mixed.gradient(&batch).unwrap());
+    let unit = if precision == TrainingPrecision::F16 { 0.5_f64.powi(11) } else { 0.5_f64.powi(8) };
+    let error = error(&found.concat(), &parts.concat()) / unit;
+    println!("{precision:?} on {}: loss {mixed_loss} of {loss}, {error:.2} units", device.info.name);
+    assert!((f64::from(mixed_loss - loss)).abs() <= 4.0 * unit * f64::from(loss), "{mixed_loss} instead of {loss}");
+    error
+}
+
+/// A random walk over some 40 layers, there and back, each of which rounds what it is given, its weights and its result:
+/// the root of 120 steps of about a third of a unit each is 4 units.
+const MIXED_UNITS: f64 = 8.0;
+
+#[test]
+fn mixed_precision_finds_the_gradient_of_single_precision_but_for_its_rounding() {
+    for precision in [TrainingPrecision::F16, TrainingPrecision::Bf16] {
+        let error = mixed_error(precision, &cpu());
+        // Less than a part of one unit would be single precision.
+        assert!((0.1..MIXED_UNITS).contains(&error), "{precision:?}: {error} units");
+    }
+}
+
+#[test]
+fn a_run_in_half_precision_stops_goes_on_and_arrives_near_one_in_single_precision() {
+    let (full, set) = (recipe(tiny(), 6), set());
+    let half = Recipe { precision: TrainingPrecision::F16, ..full.clone() };
+    let advance = |trainer: &mut ImageTrainer, steps: u32| {
+        for _ in 0..steps {
+            let done = trainer.done();
+            trainer.advance(&set, done).unwrap();
+        }
+        trainer.take_losses().unwrap()
+    };
+    let wanted = advance(&mut trainer(&full, 1), 6);
+    let mut whole = trainer(&half, 1);
+    let found = advance(&mut whole, 6);
+    let losses = error(&found, &wanted);
+    println!("losses {found:?} for {wanted:?}");
+    assert!(losses > 0.0 && losses < 0.01, "{losses}");
+    let mut first = trainer(&half, 1);
+    advance(&mut first, 3);
+    let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &cpu(), 2).unwrap();
+    advance(&mut second, 3);
+    assert!(second.averaged().unwrap() == whole.averaged().unwrap(), "bit for bit, the scale of the loss included");
+}
+
 #[test]
 fn the_program_trains_on_several_devices_stops_and_goes_on() {
     let folder = Folder::new("train-devices");
@@ -159,12 +205,43 @@ fn the_program_trains_on_several_devices_stops_and_goes_on() {
 }
 
 #[test]
-fn what_takes_one_device_says_so() {
+fn what_a_device_cannot_do_is_said() {
     let folder = Folder::new("one-device");
     let out = folder.path("out");
     failure(&scorefield(["train", "--data", "moons", "--out", &out, "--device", "cpu,cpu"]), 2, "several devices");
     failure(&scorefield(["bench", "--device", "cpu,auto"]), 2, "several devices");
+    failure(&scorefield(["bench", "--device", "cpu", "--compute", "bf16"]), 2, "does not train in bf16");
     failure(&scorefield(["train", "--data", &out, "--out", &out, "--device", "cpu,quantum"]), 2, "gpu:software");
+}
+
+/// The software adapter and the fastest one, if there are any. A program opens each once.
+#[cfg(feature = "gpu")]
+fn gpus() -> Option<[Opened; 2]> {
+    use scorefield::cli::device::wait;
+    use scorefield::engine::device::{Adapter, open_adapter};
+    use std::sync::OnceLock;
+
+    static GPUS: OnceLock<Option<[Opened; 2]>> = OnceLock::new();
+    let open = || {
+        let [first, second] = [Adapter::Software, Adapter::Best].map(|adapter| wait(open_adapter(adapter)).ok());
+        Some([first?, second?])
+    };
+    GPUS.get_or_init(open).clone()
+}
+
+/// Where a software adapter has half precision.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_trains_in_half_precision() {
+    use burn::tensor::FloatDType;
+
+    let Some([opened, _]) = gpus() else { return println!("skipped: no software adapter") };
+    if !opened.device.supports_dtype(FloatDType::F16) {
+        return println!("skipped: {} has no half precision", opened.info.name);
+    }
+    // Products may be summed in half precision there.
+    let error = mixed_error(TrainingPrecision::F16, &opened);
+    assert!((0.1..4.0 * MIXED_UNITS).contains(&error), "{error} units");
 }
 
 /// Two devices of WebGPU, where an adapter can be opened as the fastest and as a software one: numbers go from one to
@@ -172,11 +249,7 @@ fn what_takes_one_device_says_so() {
 #[cfg(feature = "gpu")]
 #[test]
 fn two_gpus_find_the_gradient_of_the_processor() {
-    use scorefield::cli::device::wait;
-    use scorefield::engine::device::{Adapter, open_adapter};
-
-    let opened = [Adapter::Software, Adapter::Best].map(|adapter| wait(open_adapter(adapter)));
-    let [Ok(first), Ok(second)] = opened else { return println!("skipped: no software adapter") };
+    let Some([first, second]) = gpus() else { return println!("skipped: no software adapter") };
     let recipe = recipe(tiny(), 6);
     let batch = ImageBatches::new(&recipe).batch(&set(), 0);
     let (loss, parts) = numbers(trainer(&recipe, 1).gradient(&batch).unwrap());

@@ -76,7 +76,8 @@ fn blocks(count: usize) -> ImageSet {
 fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     let path = std::env::var("SCOREFIELD_INCEPTION").expect("where default_1.pt is");
     let opened = now(open(DeviceWish::Cpu)).unwrap();
-    let network = Inception::from_bytes(&fs::read(path).unwrap(), &opened.device).unwrap();
+    let file = fs::read(path).unwrap();
+    let network = Inception::from_bytes(&file, &opened.device).unwrap();
     let found = network.features_of(&blocks(64), 4, 2, |_| true).unwrap();
     assert_eq!(found.len(), 64 * FEATURES);
     let expected = reference("features");
@@ -88,6 +89,15 @@ fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     }
     println!("largest difference {worst:e} of features up to {largest}");
     assert!(worst < 1e-3 && largest > 0.5, "{worst}");
+    // The same bits, whatever is computed together.
+    let few = network.features_of(&blocks(64).first(5), 1, 1, |_| true).unwrap();
+    assert!(few == found[..5 * FEATURES]);
+    // By tensor operations, as on a GPU; a device with automatic differentiation uses them.
+    let tensors = Inception::from_bytes(&file, &opened.device.autodiff()).unwrap();
+    let other = tensors.features_of(&blocks(64).first(2), 2, 1, |_| true).unwrap();
+    let worst = other.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{worst:e} from tensor operations");
+    assert!(other.len() == 2 * FEATURES && worst < 1e-3, "{worst}");
 }
 
 /// A network of 16 x 16 images, trained for two steps.
@@ -173,6 +183,16 @@ fn weights_are_sampled_evaluated_and_converted() {
     assert!(report["distance"].as_f64().unwrap() < 1e-6, "{report}");
     assert_eq!((report["precision"].as_f64(), report["recall"].as_f64()), (Some(1.0), Some(1.0)));
     assert_eq!(fs::read_dir(folder.path("cache/scorefield")).unwrap().count(), kept);
+    // The second half of a set against its first: other images, though of the same source.
+    let halves = |more: &[&str]| {
+        let report = json(&evaluate(&[&["--images", &data, "--count", "3", "--reference-count", "3"], more].concat()));
+        let of = |side: &str| (report[side]["images"].as_u64(), report[side]["sha256"].as_str().unwrap().to_owned());
+        (report["distance"].as_f64().unwrap(), of("images"), of("reference"))
+    };
+    let ((none, same, first), (distance, second, again)) = (halves(&[]), halves(&["--skip", "3"]));
+    assert!(none < 1e-6 && same == first && again == first, "{none}");
+    assert!(distance > 1e-3 && second.0 == Some(3) && second.1 != first.1, "{distance} {second:?}");
+    failure(&evaluate(&["--images", &data, "--skip", "6"]), 2, "--skip");
     failure(&scorefield(["evaluate", "--reference", &data, "--images", &data]), 2, "--inception");
     let weights = folder.path("net/weights.00.safetensors");
     let inception = ["evaluate", "--reference", &data, "--images", &data, "--inception", &weights];

@@ -20,6 +20,8 @@ mod network;
 mod page;
 #[path = "e2e/recovery.rs"]
 mod recovery;
+#[path = "e2e/remote.rs"]
+mod remote;
 #[path = "e2e/samples.rs"]
 mod samples;
 #[path = "e2e/study.rs"]

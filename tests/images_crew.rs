@@ -4,8 +4,9 @@
 mod common;
 #[path = "support/set.rs"]
 mod set;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -13,7 +14,6 @@ use std::task::{Context, Poll, Waker};
 use common::{Habit, Page, Queues, Staff};
 use scorefield::diffusion::now;
 use scorefield::engine::images::crew::room;
-use scorefield::engine::images::self_test::parameter;
 use scorefield::engine::images::{Asks, Conventions, Crew, ImageModel, Watch, sample};
 use scorefield::engine::inbox::Inbox;
 use scorefield::engine::{Opened, Port as _, open};
@@ -23,6 +23,7 @@ use scorefield::nn::checkpoint::Precision;
 use scorefield::nn::unet::{Cost, UNetConfig};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, ImageFrame, WeightsSource};
 use scorefield::protocol::{Command, Event, FailureKind, Floats, Order, RunId};
+use unet_weights::network;
 
 const LOAD: RunId = RunId(1);
 const RUN: RunId = RunId(2);
@@ -71,9 +72,7 @@ fn cpu() -> Opened {
 }
 
 fn model(config: &UNetConfig, side: usize, opened: &Opened) -> ImageModel {
-    let network = config.init(0, &opened.device).unwrap();
-    let network = network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape))).unwrap();
-    ImageModel::new(network, Conventions::ddpm(), side)
+    ImageModel::new(network(config, &opened.device), Conventions::ddpm(), side)
 }
 
 fn config() -> RunConfig {

@@ -5,17 +5,18 @@
 //! one.
 #![cfg(feature = "cpu")]
 
-use std::convert::Infallible;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use scorefield::diffusion::now;
 use scorefield::engine::images::half::TOLERANCE;
-use scorefield::engine::images::self_test::{hashed, parameter};
 use scorefield::engine::images::{Conventions, ImageModel, sample};
 use scorefield::engine::{Opened, open};
 use scorefield::lab::{DeviceWish, Experiment, ExperimentId, PrecisionId, RunConfig};
-use scorefield::nn::unet::{Style, UNet, UNetConfig};
+use scorefield::nn::unet::{UNet, UNetConfig};
 use scorefield::protocol::images::Notice;
+use unet_weights::{error, image, improved, network, plain};
 
 const SIDE: usize = 8;
 
@@ -29,39 +30,13 @@ fn config() -> RunConfig {
 
 /// Networks with every kind of layer, in both styles.
 fn networks() -> [UNetConfig; 2] {
-    let plain = UNetConfig {
-        channels: 16,
-        multipliers: vec![1, 2],
-        layers: 1,
-        attention_levels: vec![1],
-        dropout: 0.0,
-        groups: 8,
-        ..UNetConfig::cifar10()
-    };
-    let improved =
-        UNetConfig { classes: 10, learned_variance: true, heads: 4, style: Style::Improved, ..plain.clone() };
-    [plain, improved]
-}
-
-fn network(config: &UNetConfig, device: &Device) -> UNet {
-    let network = config.init(0, device).unwrap();
-    network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape))).unwrap()
+    [plain(), improved()]
 }
 
 fn output(network: &UNet, device: &Device) -> Vec<f32> {
-    let shape = [2, 3, SIDE, SIDE];
-    let values: Vec<f32> = hashed("input", shape.iter().product()).map(|u| u as f32).collect();
     let condition = network.condition(&[3.0, 737.0], &[]).unwrap();
-    let x = Tensor::from_data(TensorData::new(values, shape), device);
+    let x = image("input", [2, 3, SIDE, SIDE], device);
     network.forward(x, &condition).into_data().try_into_vec::<f32>().expect("single precision again")
-}
-
-/// Root mean square of the difference over that of what is wanted.
-fn error(found: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(found.len(), wanted.len());
-    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
-    let difference = square(&mut found.iter().zip(wanted).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    (difference / square(&mut wanted.iter().map(|v| f64::from(*v)))).sqrt()
 }
 
 /// Every number rounds to one of 11 bits, relative error at most 2^-11; a dozen layers one after the other, each with
@@ -127,24 +102,13 @@ fn without_half_precision_a_run_goes_on_in_single_and_says_so() {
 /// Images in bytes from 0 to 255 by this precision.
 #[cfg(feature = "gpu")]
 fn drawn(precision: PrecisionId, model: &mut ImageModel, opened: &Opened) -> Vec<f32> {
+    use unet_weights::now_or_later;
+
     assert_eq!(now_or_later(model.prepare(precision, opened)).unwrap(), None);
     assert_eq!(model.network.is_half(), precision == PrecisionId::Half);
     let config = RunConfig { precision, ..config() };
     let pictures = now_or_later(sample(&config, model, opened, &mut ())).unwrap().expect("nobody ends it");
     now_or_later(pictures.values()).unwrap()
-}
-
-/// The value of a future that a GPU keeps waiting.
-#[cfg(feature = "gpu")]
-fn now_or_later<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-        std::thread::sleep(std::time::Duration::from_micros(200));
-    }
 }
 
 /// A GPU sums the products of a few channels in half precision too, some 72 at a time: each may cost half a unit in the last
@@ -158,6 +122,7 @@ const SUMMING: f64 = 0.01;
 fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
     use scorefield::engine::device::{Adapter, open_adapter};
     use scorefield::engine::images::half::has_half;
+    use unet_weights::{now_or_later, parameter};
 
     let opened = match now_or_later(open_adapter(Adapter::Software)) {
         Ok(opened) if has_half(&opened) => opened,
@@ -186,7 +151,7 @@ fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
     let large = networks()[0].init(0, &opened.device).unwrap();
     let large = large.load(|name, shape| {
         let k = if name == "conv_in.weight" { 1e6 } else { 1.0 };
-        Ok::<_, Infallible>(parameter(name, shape).into_iter().map(|value| value * k).collect())
+        Ok::<_, std::convert::Infallible>(parameter(name, shape).into_iter().map(|value| value * k).collect())
     });
     let mut model = ImageModel::new(large.unwrap(), conventions, SIDE);
     for _ in 0..2 {

@@ -3,11 +3,11 @@
 
 #[path = "support/counting.rs"]
 mod counting;
-
-use std::convert::Infallible;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
 
 use scorefield::diffusion::{Denoiser as _, Level, now};
-use scorefield::engine::images::self_test::{self, parameter};
+use scorefield::engine::images::self_test;
 use scorefield::engine::images::{Conventions, ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
 use scorefield::engine::images::{Pace, Watch, sample};
 use scorefield::engine::{EngineError, Opened, open};
@@ -18,6 +18,7 @@ use scorefield::lab::{
 use scorefield::nn::checkpoint::{Input, ManifestPrediction, TimeConvention};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
+use unet_weights::network;
 
 fn cpu() -> Opened {
     now(open(DeviceWish::Cpu)).expect("this build has the CPU device")
@@ -38,9 +39,7 @@ fn with_classes(opened: &Opened, side: usize) -> ImageModel {
         groups: 8,
         ..UNetConfig::cifar10()
     };
-    let network = config.init(0, &opened.device).unwrap();
-    let network = network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape))).unwrap();
-    ImageModel::new(network, Conventions::ddpm(), side)
+    ImageModel::new(network(&config, &opened.device), Conventions::ddpm(), side)
 }
 
 fn config() -> RunConfig {
@@ -246,8 +245,7 @@ fn guidance_mixes_the_conditional_and_the_unconditional_network() {
 #[test]
 fn the_learned_variance_lies_between_the_two_of_ddpm() {
     let opened = cpu();
-    let network = UNetConfig { learned_variance: true, ..model_config() }.init(0, &opened.device).unwrap();
-    let network = network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape))).unwrap();
+    let network = network(&UNetConfig { learned_variance: true, ..model_config() }, &opened.device);
     let model = ImageModel::new(network, Conventions::ddpm(), 8);
     let mut pace = Pace::new(&model, &opened);
     let (labels, watch) = (&[][..], &mut ());

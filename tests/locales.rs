@@ -10,9 +10,10 @@ use scorefield::protocol::{FailureKind, MEASURES};
 use scorefield::study::{STUDIES, Source, Verdict};
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 10] = [
+const FAILURES: [FailureKind; 11] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
+    FailureKind::Disconnected,
     FailureKind::Diverged,
     FailureKind::Untrained,
     FailureKind::BadFile,
@@ -47,7 +48,7 @@ fn keys_in_sources() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     let files =
         |folder: &Path| std::fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry").path());
-    let folders = [folder.clone(), folder.join("study"), folder.join("images")];
+    let folders = [folder.clone(), folder.join("study"), folder.join("images"), folder.join("bridge")];
     for path in folders.iter().flat_map(|folder| files(folder)).filter(|path| path.is_file()) {
         let source = std::fs::read_to_string(path).expect("a source file");
         for literal in source.split('"') {
@@ -152,6 +153,7 @@ fn the_list_of_failures_is_complete() {
         match kind {
             FailureKind::NoDevice
             | FailureKind::DeviceLost
+            | FailureKind::Disconnected
             | FailureKind::Diverged
             | FailureKind::Untrained
             | FailureKind::BadFile

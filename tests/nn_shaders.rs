@@ -3,34 +3,27 @@
 //! the browser the same shaders are compared with diffusers' numbers by the self-test (`tests/e2e/images.rs`).
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 
-use std::convert::Infallible;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use cubecl::launched::LaunchedKernels;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 use scorefield::engine::device::{Adapter, open_adapter};
 use scorefield::engine::images::half::has_half;
-use scorefield::engine::images::self_test::{hashed, parameter};
-use scorefield::nn::unet::{Style, UNet, UNetConfig};
+use scorefield::nn::unet::{UNet, UNetConfig};
+use unet_weights::{error, image, improved, network, now_or_later, plain};
 
 /// A network, images at a time, and their side.
 type Case = (&'static str, UNetConfig, usize, usize);
 
 /// Everything that a shader is written for in another way.
 fn cases() -> Vec<Case> {
-    let plain = UNetConfig {
-        channels: 16,
-        multipliers: vec![1, 2],
-        layers: 1,
-        attention_levels: vec![1],
-        dropout: 0.0,
-        groups: 8,
-        ..UNetConfig::cifar10()
-    };
     let shipped = UNetConfig {
         channels: 32,
         multipliers: vec![1, 2, 2],
@@ -38,47 +31,31 @@ fn cases() -> Vec<Case> {
         attention_levels: vec![1],
         groups: 16,
         classes: 10,
-        ..plain.clone()
+        ..plain()
     };
-    let improved =
-        UNetConfig { classes: 10, learned_variance: true, heads: 4, style: Style::Improved, ..plain.clone() };
-    let uneven = UNetConfig { channels: 18, groups: 6, multipliers: vec![1, 2, 1], ..plain.clone() };
-    let few = UNetConfig { channels: 4, groups: 2, multipliers: vec![1], attention_levels: vec![], ..plain.clone() };
-    let wide =
-        UNetConfig { channels: 64, multipliers: vec![1, 1, 1, 1], attention_levels: vec![1, 2], ..plain.clone() };
+    let uneven = UNetConfig { channels: 18, groups: 6, multipliers: vec![1, 2, 1], ..plain() };
+    let few = UNetConfig { channels: 4, groups: 2, multipliers: vec![1], attention_levels: vec![], ..plain() };
+    let wide = UNetConfig { channels: 64, multipliers: vec![1, 1, 1, 1], attention_levels: vec![1, 2], ..plain() };
     vec![
-        ("plain", plain.clone(), 2, 8),
+        ("plain", plain(), 2, 8),
         ("the shipped one's kind", shipped, 3, 32),
-        ("improved, several heads", improved, 3, 16),
+        ("improved, several heads", improved(), 3, 16),
         ("channels no multiple of 4, widths 12, 6 and 3", uneven, 2, 12),
         ("very few channels", few, 1, 16),
         ("wide, down to 4 pixels", wide, 2, 32),
-        ("more pixels than attention has room for", UNetConfig { attention_levels: vec![0], ..plain }, 1, 32),
+        ("more pixels than attention has room for", UNetConfig { attention_levels: vec![0], ..plain() }, 1, 32),
     ]
 }
 
-fn input(config: &UNetConfig, images: usize, side: usize) -> TensorData {
-    let shape = [images, config.image_channels, side, side];
-    TensorData::new(hashed("input", shape.iter().product()).map(|u| u as f32).collect::<Vec<f32>>(), shape)
-}
-
-fn output(network: &UNet, x: &TensorData, device: &Device) -> Vec<f32> {
-    let images = x.shape()[0];
+/// For so many images of this side.
+fn output(network: &UNet, [images, side]: [usize; 2], device: &Device) -> Vec<f32> {
     let times: Vec<f64> = (0..images).map(|i| 3.0 + 300.0 * i as f64).collect();
     let classes = network.config().classes;
     let labels: Vec<Option<usize>> =
         if classes == 0 { Vec::new() } else { (0..images).map(|i| (i > 0).then_some(i % classes)).collect() };
     let condition = network.condition(&times, &labels).unwrap();
-    let x = Tensor::from_data(x.clone(), device);
+    let x = image("input", [images, network.config().image_channels, side, side], device);
     network.forward(x, &condition).into_data().try_into_vec::<f32>().expect("single precision")
-}
-
-/// Root mean square of the difference over that of what is wanted.
-fn error(found: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(found.len(), wanted.len());
-    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
-    let difference = square(&mut found.iter().zip(wanted).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    (difference / square(&mut wanted.iter().map(|v| f64::from(*v)))).sqrt()
 }
 
 #[derive(Default)]
@@ -91,29 +68,17 @@ impl LaunchObserver for Counter {
 }
 
 /// The output, how many shaders ran for it, how many of them differ, and the seconds of the second time.
-fn observed(network: &UNet, x: &TensorData, device: &Device) -> (Vec<f32>, [usize; 2], f64) {
+fn observed(network: &UNet, images: [usize; 2], device: &Device) -> (Vec<f32>, [usize; 2], f64) {
     let kinds = LaunchedKernels::new();
-    output(network, x, device);
+    output(network, images, device);
     let kinds = kinds.finish().len();
     let counter = Arc::new(Counter::default());
     let observation = LaunchObservation::new(counter.clone());
     let start = Instant::now();
-    let output = output(network, x, device);
+    let output = output(network, images, device);
     let seconds = start.elapsed().as_secs_f64();
     drop(observation);
     (output, [counter.0.load(Ordering::Relaxed), kinds], seconds)
-}
-
-/// The value of a future that a GPU keeps waiting.
-fn now_or_later<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-        std::thread::sleep(std::time::Duration::from_micros(200));
-    }
 }
 
 /// One test, for a program can start WebGPU once.
@@ -125,15 +90,14 @@ fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
     };
     let (cpu, gpu) = (Device::flex(), opened.device.clone());
     for (name, config, images, side) in cases() {
-        let x = input(&config, images, side);
-        let network = config.init(0, &cpu).unwrap();
-        let network = network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape))).unwrap();
-        let wanted = output(&network, &x, &cpu);
+        let images = [images, side];
+        let network = network(&config, &cpu);
+        let wanted = output(&network, images, &cpu);
 
         let shaders = network.clone().to_device(&gpu);
-        let (found, [passes, kinds], seconds) = observed(&shaders, &x, &gpu);
+        let (found, [passes, kinds], seconds) = observed(&shaders, images, &gpu);
         let plain = network.to_device(&gpu.clone().autodiff());
-        let (other, [many, more], slow) = observed(&plain, &x, &gpu.clone().autodiff());
+        let (other, [many, more], slow) = observed(&plain, images, &gpu.clone().autodiff());
         println!(
             "{name}: error {:.1e} ({:.1e} without shaders), {passes} passes ({many}) of {kinds} kinds ({more}), {seconds:.3} s ({slow:.3})",
             error(&found, &wanted),
@@ -145,7 +109,7 @@ fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
 
         if has_half(&opened) {
             let half = shaders.in_half(true);
-            let (found, [passes, kinds], seconds) = observed(&half, &x, &gpu);
+            let (found, [passes, kinds], seconds) = observed(&half, images, &gpu);
             let error = error(&found, &wanted);
             println!("    in half precision: error {error:.1e}, {passes} passes of {kinds} kinds, {seconds:.3} s");
             // Eleven bits, some dozen layers.

@@ -125,13 +125,26 @@ impl Wake for Wakes {
 
 /// The value of a future; this thread sleeps until it is there.
 pub fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        // It is never over without a value.
+        if let Some(value) = wait_unless(future.as_mut(), || false) {
+            return value;
+        }
+    }
+}
+
+/// The same, unless it is over before: then the future is given up. Whatever makes it so has to wake the future.
+pub fn wait_unless<F: Future>(future: F, is_over: impl Fn() -> bool) -> Option<F::Output> {
     let waker = Waker::from(Arc::new(Wakes(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
-    loop {
+    while !is_over() {
         match future.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return value,
+            Poll::Ready(value) => return Some(value),
+            Poll::Pending if is_over() => break,
             Poll::Pending => thread::park(),
         }
     }
+    None
 }

@@ -18,6 +18,7 @@ pub mod images;
 pub mod index;
 pub mod interrupt;
 pub mod progress;
+pub mod remote;
 pub mod sample;
 pub mod serve;
 pub mod train;
@@ -51,7 +52,7 @@ enum Command {
     Evaluate(Box<evaluate::EvaluateArgs>),
     /// Times training steps and evaluations
     Bench(bench::BenchArgs),
-    /// Serves the built page on this machine
+    /// Serves the built page, and computes for it with --remote
     Serve(serve::ServeArgs),
     /// Writes a checkpoint as the set of weights that the page reads
     Convert(convert::ConvertArgs),

@@ -1,14 +1,20 @@
-//! `scorefield serve`: the built page over HTTP, on this machine only.
+//! `scorefield serve`: the built page over HTTP, and with `--remote` this machine as one of its devices.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
-use crate::serve::Server;
+use super::remote::{Hub, Place, secret};
+use crate::serve::{Server, Site};
 
-/// Serves the built page on this machine, until Ctrl-C.
+/// Serves the built page, until Ctrl-C. With --remote the page can choose to compute on this machine instead of in the
+/// browser, under "Compute on".
 #[derive(Args, Clone, Debug)]
+#[command(after_help = AFTER)]
 pub struct ServeArgs {
     /// The folder of the built page
     #[arg(default_value = "dist")]
@@ -16,31 +22,56 @@ pub struct ServeArgs {
     /// The port; 0 takes a free one
     #[arg(long, short, default_value_t = 8080)]
     pub port: u16,
-    /// Would offer this machine's GPU to the page; says why it cannot be
+    /// The address of this machine that is listened at; 0.0.0.0 are all of them
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub listen: IpAddr,
+    /// Lets the page compute on this machine: whoever has the printed address can use it
     #[arg(long)]
     pub remote: bool,
+    /// Where to compute for the page
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
-/// Burn 0.22's remote device speaks through iroh or WebSocket. In a browser its iroh client reaches a server through a
-/// relay of a third party only, and the WebSocket transport is for programs on a trusted network: neither is a page of
-/// this machine using this machine's GPU, which the page's own WebGPU does.
-const NOT_REMOTE: &str = "--remote is not offered: Burn 0.22's remote device reaches a browser only through another's \
-     relay; the page uses this machine's GPU by WebGPU, and `scorefield train` uses it without a browser";
+const AFTER: &str = "\
+With --remote and an address that other machines reach, a page has to know a token, which is printed as part of the \
+page's address and is new each time. What travels is not encrypted: across a network that others share, rather listen \
+at 127.0.0.1 and reach it through a tunnel, such as ssh -L 8080:127.0.0.1:8080 this-machine.";
 
 /// Does it, for ever.
 ///
 /// # Errors
-/// When there is no page in the folder, or the port is taken.
+/// When there is no page in the folder, the port is taken, or the device is not there.
 pub fn run(args: &ServeArgs) -> Outcome {
-    if args.remote {
-        return Err(Failure::usage(NOT_REMOTE));
-    }
     if !args.folder.join("index.html").is_file() {
         return Err(Failure::input(args.folder.display(), "there is no built page here: make dist builds one"));
     }
-    let server = Server::start(&args.folder, "", args.port)
-        .map_err(|error| Failure::other(format!("port {} of 127.0.0.1 cannot be had: {error}", args.port)))?;
-    say!("scorefield is at http://{}/ (Ctrl-C ends it)", server.address())?;
+    let mut site = Site { folder: args.folder.clone(), ..Site::default() };
+    let mut query = String::new();
+    let mut device = None;
+    if args.remote {
+        let opened = args.device.open()?;
+        device = Some(opened.info.name.clone());
+        let token = if args.listen.is_loopback() {
+            None
+        } else {
+            Some(secret().ok_or_else(|| Failure::other("this machine has no random numbers for a token"))?)
+        };
+        query = token.as_ref().map_or_else(String::new, |token| format!("?token={token}"));
+        let place = Place { opened, folder: args.folder.clone(), threads: args.device.threads() };
+        let hub = Hub::new(place, token);
+        site.head = Hub::head();
+        site.beside = Some(Arc::new(move |request| hub.answer(request)));
+    }
+    let taken = |error| Failure::other(format!("port {} of {} cannot be had: {error}", args.port, args.listen));
+    let server = Server::open(&site, (args.listen, args.port).into()).map_err(taken)?;
+    say!("scorefield is at http://{}/{query} (Ctrl-C ends it)", server.address())?;
+    if args.listen.is_unspecified() {
+        say!("from other machines: the same with this machine's own name in place of {}", args.listen)?;
+    }
+    if let Some(device) = device {
+        say!("pages can compute here, on {device}: choose this under \"Compute on\"")?;
+    }
     server.join();
     Ok(())
 }

@@ -142,6 +142,17 @@ impl ImageSet {
         self.labels.truncate(count.max(1));
         self
     }
+
+    /// All but the first `count` images; `None` when there are no others.
+    #[must_use]
+    pub fn without_first(mut self, count: usize) -> Option<Self> {
+        if count >= self.len() {
+            return None;
+        }
+        self.pixels.drain(..count * self.numbers());
+        self.labels.drain(..count.min(self.labels.len()));
+        Some(self)
+    }
 }
 
 /// A grey value as the networks see it, in `[-1, 1]`.
@@ -177,6 +188,7 @@ mod tests {
         assert_eq!(set(24, &[0]), Err(ImageSetError::Labels { labels: 1, images: 2 }));
         assert_eq!(set(24, &[0, 1]), Err(ImageSetError::Class { label: 1, image: 1, classes: 1 }));
         let set = set(24, &[0, 0]).unwrap();
+        assert!(set.clone().without_first(2).is_none());
         assert_eq!((set.len(), set.label(1), set.first(1).len()), (2, Some(0), 1));
     }
 }

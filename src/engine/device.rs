@@ -105,6 +105,8 @@ pub async fn open(wish: DeviceWish) -> Result<Opened, DeviceError> {
         DeviceWish::Gpu => gpu(Adapter::Best).await,
         DeviceWish::Auto if cfg!(feature = "gpu") => gpu(Adapter::Best).await,
         DeviceWish::Auto => cpu(),
+        // It is the page that reaches another machine, and never an engine.
+        DeviceWish::Remote => Err(DeviceError::NotBuilt { wish: "another machine" }),
     }
 }
 

@@ -360,6 +360,8 @@ choices! {
         Cpu = "cpu",
         /// WebGPU, or an error.
         Gpu = "gpu",
+        /// The machine that serves the page, or an error.
+        Remote = "remote",
     }
 }
 

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod film;
 pub mod images;
 pub mod overrides;
+pub mod remote;
 mod resolve;
 pub mod session;
 pub mod settings;

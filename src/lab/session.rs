@@ -1,7 +1,7 @@
 //! The page's side of the conversation with the workers, as a state machine without a browser: intents of the visitor
 //! and events of the workers go in, [`Action`]s come out.
 //!
-//! There are two devices, each behind a worker of its own. Commands for a worker that is not ready wait for it; events
+//! There are three devices, each behind a worker of its own; the third is a machine elsewhere that serves the page. Commands for a worker that is not ready wait for it; events
 //! of runs that are not current are told apart; what a dying worker leaves behind is kept for the next one.
 
 mod events;
@@ -22,11 +22,15 @@ pub enum Slot {
     Cpu,
     /// The one that computes on WebGPU.
     Gpu,
+    /// The one that computes on the machine that serves the page.
+    Remote,
 }
 
 impl Slot {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::Gpu];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::Remote];
+    /// Those of the visitor's own machine.
+    pub const HERE: [Self; 2] = [Self::Cpu, Self::Gpu];
 }
 
 /// How far a worker is.
@@ -144,7 +148,7 @@ struct Run {
 pub struct Session {
     wish: DeviceWish,
     adapter: Option<bool>,
-    devices: [Device; 2],
+    devices: [Device; 3],
     faster: Option<Slot>,
     comparing: Option<RunConfig>,
     compared: bool,
@@ -210,6 +214,12 @@ impl Session {
     }
 
     fn launch_what_is_wished(&mut self) {
+        if self.wish == DeviceWish::Remote {
+            if self.phase(Slot::Remote) == Phase::Absent {
+                self.launch(Slot::Remote);
+            }
+            return;
+        }
         if self.wish != DeviceWish::Gpu && self.phase(Slot::Cpu) == Phase::Absent {
             self.launch(Slot::Cpu);
         }
@@ -259,6 +269,11 @@ impl Session {
             }
             if self.failure.as_ref().is_some_and(|f| f.kind == FailureKind::NoDevice) {
                 self.failure = None;
+            }
+            // One that was given up gets another chance when it is chosen anew.
+            let slot = self.active();
+            if self.phase(slot) == Phase::Dead && self.failure.is_none() {
+                self.device_mut(slot).phase = Phase::Absent;
             }
             self.launch_what_is_wished();
         }
@@ -483,10 +498,19 @@ impl Session {
         if self.comparing.is_some() {
             return;
         }
-        self.compared = Slot::ALL.iter().all(|&slot| self.phase(slot) == Phase::Ready);
+        self.compared = Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready);
         self.comparing = Some(config.clone());
-        let first = if self.phase(Slot::Cpu) == Phase::Ready { Slot::Cpu } else { Slot::Gpu };
-        self.measure(first);
+        self.measure_next(None);
+    }
+
+    /// Measures the first device that is there after this one; says whether there is one.
+    fn measure_next(&mut self, last: Option<Slot>) -> bool {
+        let later = |slot: &Slot| last.is_none_or(|last| *slot as usize > last as usize);
+        let next = Slot::ALL.into_iter().find(|slot| later(slot) && self.phase(*slot) == Phase::Ready);
+        if let Some(slot) = next {
+            self.measure(slot);
+        }
+        next.is_some()
     }
 
     fn measure(&mut self, slot: Slot) {

@@ -4,11 +4,17 @@
 //! Weights come from the TorchScript file `default_1.pt`, of which only the raw numbers are read: every convolution in
 //! order has its kernel, then shift, mean and variance of its normalisation. Nothing of the script is executed.
 
+mod rows;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
 use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation::relu};
 
 use super::checkpoint::{CheckpointError, raw_storages, sha256};
+use super::host;
 use crate::data::ImageSet;
 
 /// Features of an image.
@@ -19,7 +25,7 @@ const SIDE: usize = 299;
 const EPSILON: f32 = 1e-3;
 
 /// A layer, read from the file in this order.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     /// Convolution to so many channels with a kernel of `[height, width]`, a stride, and whether the size is kept.
     Conv(usize, [usize; 2], usize, bool),
@@ -123,6 +129,53 @@ const BLOCKS: [&[Branch]; 11] = [
     WIDE_LARGEST,
 ];
 
+/// A device's way to compute the network.
+trait Layers {
+    /// Images on their way through it; copies share their numbers.
+    type Images: Clone;
+
+    /// One layer; a convolution is the next of all.
+    fn apply(&mut self, op: &Op, x: Self::Images) -> Self::Images;
+
+    /// Images side by side, channel after channel.
+    fn join(&self, parts: Vec<Self::Images>) -> Self::Images;
+}
+
+/// All but the last mean.
+fn run<L: Layers>(layers: &mut L, x: L::Images) -> L::Images {
+    let mut x = run_branch(layers, &STEM, x);
+    for block in BLOCKS {
+        let parts = block.iter().map(|branch| run_branch(layers, branch, x.clone())).collect();
+        x = layers.join(parts);
+    }
+    x
+}
+
+fn run_branch<L: Layers>(layers: &mut L, branch: &Branch, mut x: L::Images) -> L::Images {
+    for op in branch.0 {
+        x = layers.apply(op, x);
+    }
+    if branch.1.is_empty() {
+        return x;
+    }
+    let parts = branch.1.iter().map(|op| layers.apply(op, x.clone())).collect();
+    layers.join(parts)
+}
+
+/// Rows and columns of zeros beyond each edge.
+fn pads(kernel: [usize; 2], kept: bool) -> [usize; 2] {
+    if kept { kernel.map(|length| length / 2) } else { [0, 0] }
+}
+
+/// The convolutions, where they are computed.
+#[derive(Clone, Debug)]
+enum Network {
+    /// By what is written here for the CPU.
+    Rows(Vec<rows::Layer>),
+    /// By Burn's tensor operations.
+    Tensors(Vec<Layer>),
+}
+
 /// A convolution with its normalisation folded in.
 #[derive(Clone, Debug)]
 struct Layer {
@@ -130,10 +183,20 @@ struct Layer {
     bias: Tensor<1>,
 }
 
+impl Layer {
+    fn new(weight: Vec<f32>, bias: Vec<f32>, shape: [usize; 4], device: &Device) -> Self {
+        let outputs = [shape[0]];
+        Self {
+            weight: Tensor::from_data(TensorData::new(weight, shape), device),
+            bias: Tensor::from_data(TensorData::new(bias, outputs), device),
+        }
+    }
+}
+
 /// The network.
 #[derive(Clone, Debug)]
 pub struct Inception {
-    layers: Vec<Layer>,
+    network: Network,
     device: Device,
     digest: String,
 }
@@ -146,7 +209,11 @@ impl Inception {
     pub fn from_bytes(file: &[u8], device: &Device) -> Result<Self, CheckpointError> {
         let other = |detail: String| CheckpointError::Container { what: "file of the Inception network", detail };
         let storages = raw_storages(file)?;
-        let mut reader = Reader { storages: &storages, next: 0, layers: Vec::new(), device, other: &other };
+        let empty = match host::is_host(device) {
+            true => Network::Rows(Vec::new()),
+            false => Network::Tensors(Vec::new()),
+        };
+        let mut reader = Reader { storages: &storages, next: 0, network: empty, device, other: &other };
         let mut channels = reader.branch(&STEM, 3)?;
         for block in BLOCKS {
             let mut sum = 0;
@@ -155,11 +222,11 @@ impl Inception {
             }
             channels = sum;
         }
-        let (layers, next) = (reader.layers, reader.next);
+        let (network, next) = (reader.network, reader.next);
         if channels != FEATURES || next != storages.len() {
             return Err(other(format!("{} tensors, {next} were expected", storages.len())));
         }
-        Ok(Self { layers, device: device.clone(), digest: sha256(file) })
+        Ok(Self { network, device: device.clone(), digest: sha256(file) })
     }
 
     /// SHA-256 of the file that the weights came from.
@@ -174,21 +241,18 @@ impl Inception {
     /// # Errors
     /// What the device says when it no longer answers.
     pub fn features(&self, pixels: &[u8], channels: usize, size: usize) -> Result<Vec<f32>, String> {
-        let images = pixels.len() / (channels * size * size).max(1);
-        let values: Vec<f32> = pixels.iter().map(|value| f32::from(*value)).collect();
-        let x = Tensor::<4>::from_data(TensorData::new(values, [images, channels, size, size]), &self.device);
-        let x = if channels == 1 { x.repeat_dim(1, 3) } else { x };
-        let rows = Tensor::<2>::from_data(TensorData::new(resize(size), [SIDE, size]), &self.device);
-        let x = x.reshape([images * 3, size, size]);
-        let x = rows.clone().unsqueeze::<3>().matmul(x).matmul(rows.transpose().unsqueeze::<3>());
-        let x = (x.reshape([images, 3, SIDE, SIDE]) - 128.0) / 128.0;
-        let mut layers = self.layers.iter();
-        let mut x = run(&STEM, x, &mut layers);
-        for block in BLOCKS {
-            x = Tensor::cat(block.iter().map(|branch| run(branch, x.clone(), &mut layers)).collect(), 1);
+        match &self.network {
+            Network::Rows(layers) => {
+                let images = rows::Images::enlarged(pixels, channels, size);
+                Ok(run(&mut rows::Layers(layers.iter()), images).means())
+            }
+            Network::Tensors(layers) => {
+                let images = pixels.len() / (channels * size * size).max(1);
+                let x = run(&mut Tensors(layers.iter()), enlarged(pixels, channels, size, &self.device));
+                let x: Tensor<2> = x.reshape([images as i32, FEATURES as i32, -1]).mean_dim(2).squeeze_dim(2);
+                x.try_into_vec_as::<f32>().map_err(|error| error.to_string())
+            }
         }
-        let x: Tensor<2> = x.reshape([images as i32, FEATURES as i32, -1]).mean_dim(2).reshape([images, FEATURES]);
-        x.try_into_vec_as::<f32>().map_err(|error| error.to_string())
     }
 
     /// The features of all images of a set, `batch` at a time in each of `threads` threads. `seen` is called with the
@@ -203,72 +267,116 @@ impl Inception {
         threads: usize,
         mut seen: impl FnMut(usize) -> bool,
     ) -> Result<Vec<f32>, String> {
-        let mut features = Vec::with_capacity(set.len() * FEATURES);
         let each = set.numbers();
         let pieces: Vec<&[u8]> = set.pixels().chunks(batch.max(1) * each).collect();
-        for pieces in pieces.chunks(threads.max(1)) {
-            let work = |piece: &&[u8]| self.features(piece, set.channels(), set.size());
-            let rows: Vec<Result<Vec<f32>, String>> = if let [piece] = pieces {
-                vec![work(piece)]
-            } else {
-                std::thread::scope(|scope| {
-                    let handles: Vec<_> = pieces.iter().map(|piece| scope.spawn(move || work(piece))).collect();
-                    let lost = || Err("a thread ended early: there may not be enough memory".to_owned());
-                    handles.into_iter().map(|handle| handle.join().unwrap_or_else(|_| lost())).collect()
-                })
+        let (next, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (sender, receiver) = mpsc::channel();
+        let work = |sender: mpsc::Sender<_>| {
+            while !ended.load(Ordering::Relaxed) {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(piece) = pieces.get(index) else { break };
+                let rows = self.features(piece, set.channels(), set.size());
+                if sender.send((index, rows)).is_err() {
+                    break;
+                }
+            }
+        };
+        let mut found: Vec<Option<Vec<f32>>> = vec![None; pieces.len()];
+        std::thread::scope(|scope| {
+            let work = &work;
+            let spawn = |_| {
+                let sender = sender.clone();
+                scope.spawn(move || work(sender))
             };
-            for rows in rows {
-                features.extend(rows?);
+            let threads: Vec<_> = (0..threads.clamp(1, pieces.len().max(1))).map(spawn).collect();
+            drop(sender);
+            let mut done = 0;
+            let mut result = Ok(());
+            for (index, rows) in receiver {
+                match rows {
+                    Ok(rows) => {
+                        done += rows.len() / FEATURES;
+                        found[index] = Some(rows);
+                    }
+                    Err(error) => result = Err(error),
+                }
+                if !seen(done) || result.is_err() {
+                    ended.store(true, Ordering::Relaxed);
+                }
             }
-            if !seen(features.len() / FEATURES) {
-                break;
+            for thread in threads {
+                if thread.join().is_err() {
+                    result = Err("a thread ended early: there may not be enough memory".to_owned());
+                }
             }
-        }
-        Ok(features)
+            result
+        })?;
+        // Of what was ended only what has no gaps.
+        Ok(found.into_iter().map_while(|rows| rows).flatten().collect())
     }
 }
 
-/// The matrix of TensorFlow 1's bilinear resizing, `align_corners` off: row `i` looks at `i * size / 299`, not at
-/// centres of pixels.
-fn resize(size: usize) -> Vec<f32> {
+/// The two pixels of a row of `size` that a pixel of the enlarged one lies between, and the share of the second, as
+/// TensorFlow 1's bilinear resizing has them, `align_corners` off: pixel `i` looks at `i * size / 299`, not at centres of
+/// pixels, and past the last there is the last.
+fn neighbours(pixel: usize, size: usize) -> (usize, usize, f32) {
+    let place = pixel as f64 * size as f64 / SIDE as f64;
+    let low = place as usize;
+    (low, (low + 1).min(size - 1), place.fract() as f32)
+}
+
+/// Grey values as the network sees them.
+fn enlarged(pixels: &[u8], channels: usize, size: usize, device: &Device) -> Tensor<4> {
+    let images = pixels.len() / (channels * size * size).max(1);
+    let values: Vec<f32> = pixels.iter().map(|value| f32::from(*value)).collect();
+    let x = Tensor::<4>::from_data(TensorData::new(values, [images, channels, size, size]), device);
+    let x = if channels == 1 { x.repeat_dim(1, 3) } else { x };
     let mut matrix = vec![0.0; SIDE * size];
-    for (i, row) in matrix.chunks_exact_mut(size).enumerate() {
-        let place = i as f64 * size as f64 / SIDE as f64;
-        let (low, share) = (place as usize, place.fract());
-        row[low] += (1.0 - share) as f32;
-        row[(low + 1).min(size - 1)] += share as f32;
+    for (pixel, row) in matrix.chunks_exact_mut(size).enumerate() {
+        let (low, high, share) = neighbours(pixel, size);
+        row[low] += 1.0 - share;
+        row[high] += share;
     }
-    matrix
+    let rows = Tensor::<2>::from_data(TensorData::new(matrix, [SIDE, size]), device);
+    let x = x.reshape([images * 3, size, size]);
+    let x = rows.clone().unsqueeze::<3>().matmul(x).matmul(rows.transpose().unsqueeze::<3>());
+    (x.reshape([images, 3, SIDE, SIDE]) - 128.0) / 128.0
 }
 
-fn run<'a>(branch: &Branch, mut x: Tensor<4>, layers: &mut impl Iterator<Item = &'a Layer>) -> Tensor<4> {
-    let mut apply = |op: &Op, x: Tensor<4>| match *op {
-        Conv(_, [height, width], stride, kept) => match layers.next() {
-            Some(Layer { weight, bias }) => {
-                let pad = if kept { (height / 2, width / 2) } else { (0, 0) };
-                let pads = [(pad.0, pad.0), (pad.1, pad.1)];
-                let options = ConvOptions::new_with_padding([stride; 2], pads, [1; 2], 1);
-                relu(conv2d(x, weight.clone(), Some(bias.clone()), options))
+/// The convolutions by tensor operations, in order.
+struct Tensors<'a>(std::slice::Iter<'a, Layer>);
+
+impl Layers for Tensors<'_> {
+    type Images = Tensor<4>;
+
+    fn apply(&mut self, op: &Op, x: Tensor<4>) -> Tensor<4> {
+        match *op {
+            Conv(_, kernel, stride, kept) => match self.0.next() {
+                Some(Layer { weight, bias }) => {
+                    let pads = pads(kernel, kept).map(|pad| (pad, pad));
+                    let options = ConvOptions::new_with_padding([stride; 2], pads, [1; 2], 1);
+                    relu(conv2d(x, weight.clone(), Some(bias.clone()), options))
+                }
+                None => x,
+            },
+            Halve => max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2])),
+            Largest => max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1])),
+            Mean => {
+                let options = AvgPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1]);
+                avg_pool2d(x, options.with_count_include_pad(false))
             }
-            None => x,
-        },
-        Halve => max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2])),
-        Largest => max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1])),
-        Mean => {
-            let options = AvgPoolOptions::new([3, 3]).with_stride([1, 1]).with_padding([1, 1]);
-            avg_pool2d(x, options.with_count_include_pad(false))
         }
-    };
-    for op in branch.0 {
-        x = apply(op, x);
     }
-    if branch.1.is_empty() { x } else { Tensor::cat(branch.1.iter().map(|op| apply(op, x.clone())).collect(), 1) }
+
+    fn join(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
+        Tensor::cat(parts, 1)
+    }
 }
 
 struct Reader<'a, F> {
     storages: &'a [&'a [u8]],
     next: usize,
-    layers: Vec<Layer>,
+    network: Network,
     device: &'a Device,
     other: &'a F,
 }
@@ -296,10 +404,11 @@ impl<F: Fn(String) -> CheckpointError> Reader<'_, F> {
             row.iter_mut().for_each(|value| *value *= scale);
             shift[channel] -= mean[channel] * scale;
         }
-        self.layers.push(Layer {
-            weight: Tensor::from_data(TensorData::new(weight, [outputs, inputs, height, width]), self.device),
-            bias: Tensor::from_data(TensorData::new(shift, [outputs]), self.device),
-        });
+        let shape = [outputs, inputs, height, width];
+        match &mut self.network {
+            Network::Rows(layers) => layers.push(rows::Layer::new(&weight, shift, shape)),
+            Network::Tensors(layers) => layers.push(Layer::new(weight, shift, shape, self.device)),
+        }
         Ok(outputs)
     }
 
@@ -320,11 +429,11 @@ mod tests {
 
     #[test]
     fn resizing_weighs_two_neighbours_from_the_upper_left_corner() {
-        let matrix = resize(32);
-        let row = |i: usize| &matrix[i * 32..(i + 1) * 32];
-        assert_eq!(row(0)[0], 1.0);
-        assert!((row(1)[1] - 32.0 / 299.0).abs() < 1e-6);
-        assert!(row(298)[31] > 0.999, "the last pixel is repeated");
-        assert!(matrix.chunks_exact(32).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
+        assert_eq!(neighbours(0, 32), (0, 1, 0.0));
+        let (low, high, share) = neighbours(1, 32);
+        assert_eq!((low, high), (0, 1));
+        assert!((share - 32.0 / 299.0).abs() < 1e-6);
+        assert_eq!(neighbours(298, 32).1, 31, "the last pixel is repeated");
+        assert_eq!(neighbours(298, 32).0, 31);
     }
 }

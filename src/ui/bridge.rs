@@ -1,5 +1,7 @@
 //! The page's end of the line to the workers: starts them, posts commands, hands on what they report.
 
+pub mod remote;
+
 use std::cell::{Cell, RefCell};
 
 use js_sys::Uint8Array;
@@ -21,23 +23,24 @@ use crate::wire;
 /// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
 const MOST_KEPT: usize = 8_000_000;
 
-/// A running worker and what listens to it.
-struct Line {
-    worker: Worker,
-    _heard: Closure<dyn Fn(MessageEvent)>,
-    _broken: Closure<dyn Fn(ErrorEvent)>,
+/// What commands go to.
+enum Line {
+    /// A running worker and what listens to it.
+    Worker { worker: Worker, _heard: Closure<dyn Fn(MessageEvent)>, _broken: Closure<dyn Fn(ErrorEvent)> },
+    /// An engine on the machine that serves the page.
+    Remote(remote::Line),
 }
 
 thread_local! {
-    static LINES: RefCell<[Option<Line>; 2]> = const { RefCell::new([None, None]) };
+    static LINES: RefCell<[Option<Line>; 3]> = const { RefCell::new([const { None }; 3]) };
     /// Counts launches and terminations of each worker, so that a fetch that was overtaken starts nothing.
-    static TURNS: [Cell<u32>; 2] = const { [Cell::new(0), Cell::new(0)] };
+    static TURNS: [Cell<u32>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
 const fn stem(slot: Slot) -> &'static str {
     match slot {
-        Slot::Cpu => "worker_cpu",
         Slot::Gpu => "worker_gpu",
+        _ => "worker_cpu",
     }
 }
 
@@ -45,6 +48,10 @@ const fn stem(slot: Slot) -> &'static str {
 pub fn connect(page: Page) {
     page.do_action.set_value(Some(act));
     page.tell(|_| {});
+    // A worker ends with its page, an engine elsewhere when it is told.
+    window_event_listener_untyped("pagehide", |_| {
+        LINES.with(|lines| lines.borrow_mut()[Slot::Remote as usize].take());
+    });
 }
 
 /// Asks the browser for a WebGPU adapter. By reflection: the typed interface is behind an unstable flag.
@@ -78,6 +85,10 @@ fn act(page: Page, action: Action) {
             let present = has_adapter().await;
             page.tell(|session| session.adapter(present));
         }),
+        Action::Launch(Slot::Remote) => {
+            next_turn(Slot::Remote);
+            keep(Slot::Remote, Line::Remote(remote::Line::open(page)));
+        }
         Action::Launch(slot) => {
             let mine = next_turn(slot);
             start(async move {
@@ -92,10 +103,11 @@ fn act(page: Page, action: Action) {
         }
         Action::Terminate(slot) => {
             next_turn(slot);
-            if let Some(line) = LINES.with(|lines| lines.borrow_mut()[slot as usize].take()) {
-                line.worker.set_onmessage(None);
-                line.worker.set_onerror(None);
-                line.worker.terminate();
+            // One of the other machine ends by being dropped.
+            if let Some(Line::Worker { worker, .. }) = LINES.with(|lines| lines.borrow_mut()[slot as usize].take()) {
+                worker.set_onmessage(None);
+                worker.set_onerror(None);
+                worker.terminate();
             }
         }
         Action::Post(slot, command) => {
@@ -107,11 +119,21 @@ fn act(page: Page, action: Action) {
     }
 }
 
+fn keep(slot: Slot, line: Line) {
+    LINES.with(|lines| lines.borrow_mut()[slot as usize] = Some(line));
+}
+
 fn post(slot: Slot, command: &Command) -> Result<(), JsValue> {
     let bytes = wire::encode(command).map_err(|error| JsValue::from_str(&error.to_string()))?;
-    let message = Uint8Array::from(bytes.as_slice());
     LINES.with(|lines| match &lines.borrow()[slot as usize] {
-        Some(line) => line.worker.post_message_with_transfer(&message, &js_sys::Array::of1(&message.buffer())),
+        Some(Line::Worker { worker, .. }) => {
+            let message = Uint8Array::from(bytes.as_slice());
+            worker.post_message_with_transfer(&message, &js_sys::Array::of1(&message.buffer()))
+        }
+        Some(Line::Remote(line)) => {
+            line.post(command, bytes);
+            Ok(())
+        }
         None => Err(JsValue::from_str("the worker is gone")),
     })
 }
@@ -167,9 +189,7 @@ fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
     });
     worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
     worker.set_onerror(Some(broken.as_ref().unchecked_ref()));
-    LINES.with(|lines| {
-        lines.borrow_mut()[slot as usize] = Some(Line { worker, _heard: heard, _broken: broken });
-    });
+    keep(slot, Line::Worker { worker, _heard: heard, _broken: broken });
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use web_sys::Event;
 
+use super::bridge::remote::is_offered;
 use super::element::{Element, element};
 use super::images::{known, solvers, weights};
 use super::likelihood::likelihood;
@@ -11,7 +12,7 @@ use super::parts::choice;
 use super::state::{memo, page};
 use crate::decimal::real;
 use crate::lab::experiments::{Group, matters};
-use crate::lab::{Experiment, ExperimentId, Field, Kind, field};
+use crate::lab::{DeviceWish, Experiment, ExperimentId, Field, Kind, field};
 
 /// Positions of a slider.
 const NOTCHES: f64 = 1000.0;
@@ -85,9 +86,13 @@ fn test_id(key: &'static str) -> &'static str {
 fn menu(field: &'static Field, ids: &'static [&'static str]) -> Element {
     let page = page();
     let key = field.key;
+    let offered = key != "device" || is_offered();
     let option = |id: &&'static str| {
         let id = *id;
-        choice(id, move || page.value(field) == id, move || page.text(&format!("choice.{key}.{id}")))
+        let option = choice(id, move || page.value(field) == id, move || page.text(&format!("choice.{key}.{id}")));
+        // Shown where it was chosen by a link, so that the page can say that it is not there.
+        let missing = move || !offered && id == DeviceWish::Remote.id() && page.value(field) != id;
+        option.attribute_when("hidden", missing).attribute_when("disabled", missing)
     };
     let options: Vec<Element> = ids.iter().map(option).collect();
     element("select")

@@ -22,7 +22,8 @@ fn fragment(page: Page, run: bool) -> String {
 /// The link to what is on the page, that trains and samples when it is opened.
 fn whole(page: Page) -> String {
     let address = window().location().href().unwrap_or_default();
-    let place = address.split('#').next().unwrap_or_default();
+    // What follows a question mark is not about the run, and may be a secret of this machine's.
+    let place = address.split(['?', '#']).next().unwrap_or_default();
     format!("{place}{}", fragment(page, true))
 }
 

@@ -235,9 +235,10 @@ pub fn device() -> Element {
     let name = memo(move || {
         page.session.with(|s| {
             let slot = if s.is_busy() { s.running_slot() } else { s.active() };
-            let word = if slot == Slot::Gpu { "WebGPU" } else { "CPU" };
-            let software = s.info(slot).is_some_and(|info| info.software);
-            (word, s.info(slot).map(|info| info.name.clone()).unwrap_or_default(), software)
+            let info = s.info(slot);
+            let (gpu, software) = (info.is_some_and(|info| info.gpu), info.is_some_and(|info| info.software));
+            let word = if gpu || slot == Slot::Gpu { "WebGPU" } else { "CPU" };
+            (word, info.map(|info| info.name.clone()).unwrap_or_default(), software)
         })
     });
     let timings = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
@@ -248,7 +249,10 @@ pub fn device() -> Element {
         let (wish, adapter, comparing, phase) =
             page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
         let values = timings.get();
-        let [Some(cpu), Some(gpu)] = values else {
+        if wish == DeviceWish::Remote {
+            return page.text("device.remote");
+        }
+        let [Some(cpu), Some(gpu), _] = values else {
             let key = match (wish, adapter) {
                 (DeviceWish::Cpu | DeviceWish::Gpu, _) => "device.chosen",
                 (_, None) => "device.looking",

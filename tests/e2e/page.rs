@@ -46,10 +46,25 @@ pub fn replace(served: &Path, name: &str, content: &str) {
     fs::write(path, content).expect("a file of ours");
 }
 
+/// The built page.
+pub fn dist() -> PathBuf {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    assert!(dist.join("index.html").exists(), "there is no page in dist/: run make dist");
+    dist
+}
+
+/// What a test has for itself.
+fn folder_of(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("scorefield-{}-{name}", process::id()))
+}
+
 /// A page in a browser of its own.
 pub struct Page {
     pub browser: Browser,
-    server: Server,
+    /// Serves the page, unless another one does.
+    _server: Option<Server>,
+    /// The address that serves it, and the path there.
+    place: (String, String),
     name: &'static str,
     /// Where saved files go.
     pub folder: PathBuf,
@@ -78,32 +93,47 @@ impl Page {
         Self::open_with(&without, name, fragment, |_| {})
     }
 
+    /// The same from a server that is there already, at this address, with what follows the path there.
+    pub fn open_from(name: &'static str, address: &str, rest: &str) -> Self {
+        Self::open_in(&arguments(), name, (address.to_owned(), "/".to_owned()), None, rest)
+    }
+
     fn open_with(arguments: &[&str], name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
-        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
-        assert!(dist.join("index.html").exists(), "there is no page in dist/: run make dist");
-        let folder = std::env::temp_dir().join(format!("scorefield-{}-{name}", process::id()));
-        fs::create_dir_all(&folder).expect("a folder for saved files");
-        let served = folder.join("served");
+        let dist = dist();
+        let served = folder_of(name).join("served");
         copy_links(&dist, &served);
         change(&served);
         let server = Server::start(&served, PREFIX, 0).expect("a free port");
+        let place = (server.address().to_string(), format!("{PREFIX}/"));
+        Self::open_in(arguments, name, place, Some(server), fragment)
+    }
+
+    fn open_in(
+        arguments: &[&str],
+        name: &'static str,
+        place: (String, String),
+        server: Option<Server>,
+        rest: &str,
+    ) -> Self {
+        let folder = folder_of(name);
+        fs::create_dir_all(&folder).expect("a folder for saved files");
         let browser = Browser::start(arguments);
         browser.save_into(&folder.to_string_lossy());
         browser.before_every_page(KEEP_WORKERS);
-        let page = Self { browser, server, name, folder };
-        page.go(fragment);
+        let page = Self { browser, _server: server, place, name, folder };
+        page.go(rest);
         page
     }
 
     /// Opens another link.
     pub fn go(&self, fragment: &str) {
-        self.browser.goto(&format!("{}/{fragment}", self.origin_and_path()));
+        self.browser.goto(&format!("{}{fragment}", self.address()));
         self.until("the page is drawn", SOON, || self.state().map(drop));
     }
 
     /// Where the page comes from, with its final slash.
     pub fn origin(&self) -> String {
-        format!("http://{}/", self.server.address())
+        format!("http://{}/", self.place.0)
     }
 
     /// Posts a command to a worker of the page, past the page. `stem` is the worker's file name.
@@ -158,8 +188,9 @@ impl Page {
         self.browser.script("return location.hash;", &[]).as_str().unwrap_or_default().to_owned()
     }
 
-    fn origin_and_path(&self) -> String {
-        format!("http://{}{PREFIX}", self.server.address())
+    /// The page's address, without what follows its path.
+    fn address(&self) -> String {
+        format!("http://{}{}", self.place.0, self.place.1)
     }
 
     /// An attribute of the element with this test id; `None` without the element or the attribute.

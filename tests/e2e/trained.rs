@@ -10,7 +10,7 @@ use super::images::images;
 use super::page::{Page, SOON};
 
 /// The program, built if it is not there yet.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--locked", "--features", "cli", "--bin", "scorefield", "--message-format", "json"];
     let built = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();

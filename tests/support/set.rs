@@ -1,6 +1,6 @@
 //! A page whose server has a set of weights, small enough for a test.
 
-use scorefield::engine::images::self_test::parameter;
+use scorefield::engine::images::self_test::{parameter, plain};
 use scorefield::nn::checkpoint::{
     Input, Manifest, ManifestFile, ManifestPrediction, Precision, TimeConvention, encode,
 };
@@ -10,16 +10,7 @@ use super::common::Page;
 
 /// A network of two levels with attention and classes.
 pub fn tiny() -> UNetConfig {
-    UNetConfig {
-        channels: 16,
-        multipliers: vec![1, 2],
-        layers: 1,
-        attention_levels: vec![1],
-        classes: 10,
-        dropout: 0.0,
-        groups: 8,
-        ..UNetConfig::cifar10()
-    }
+    UNetConfig { classes: 10, ..plain() }
 }
 
 /// A page whose server has the set `tiny` in two shards, first of two in the list.

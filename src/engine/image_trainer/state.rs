@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
+use super::mixed::LossScale;
 use super::{ImageTrainer, Recipe, read};
 use crate::engine::device::Opened;
 use crate::nn::adam::TensorMoments;
@@ -13,6 +14,7 @@ use crate::nn::adam::TensorMoments;
 const RECIPE: &str = "scorefield.recipe";
 const STEP: &str = "scorefield.step";
 const SECONDS: &str = "scorefield.seconds";
+const SCALE: &str = "scorefield.loss-scale";
 /// Beginnings of the tensors' names: parameters, their moving average, mean and mean square of the gradients.
 const KINDS: [&str; 4] = ["parameter.", "average.", "mean.", "square."];
 
@@ -58,7 +60,11 @@ impl ImageTrainer {
             .collect();
         let recipe = serde_json::to_string(&self.recipe).map_err(format)?;
         let facts = [(RECIPE, recipe), (STEP, self.step.to_string()), (SECONDS, self.seconds.to_string())];
-        let metadata: HashMap<String, String> = facts.map(|(key, value)| (key.to_owned(), value)).into();
+        let mut metadata: HashMap<String, String> = facts.map(|(key, value)| (key.to_owned(), value)).into();
+        if let Some(scale) = &self.scale {
+            let scale = read(scale.factor()).map_err(StateError::Device)?;
+            metadata.insert(SCALE.to_owned(), scale.first().map_or_else(String::new, f32::to_string));
+        }
         safetensors::tensor::serialize(views?, Some(metadata)).map_err(format)
     }
 
@@ -89,6 +95,10 @@ impl ImageTrainer {
             trainer.parameters[index] = parameters?;
             trainer.average[index] = average?;
             trainer.moments[index] = TensorMoments::of(mean?, square?);
+        }
+        if trainer.scale.is_some() {
+            let scale = known(SCALE)?.parse().map_err(format)?;
+            trainer.scale = Some(LossScale::of(scale, &opened.device));
         }
         (trainer.step, trainer.seconds) = (step, seconds);
         Ok(trainer)

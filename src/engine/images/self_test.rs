@@ -53,7 +53,9 @@ pub fn parameter(name: &str, shape: &[usize]) -> Vec<f32> {
     }
 }
 
-fn plain() -> UNetConfig {
+/// The network of the first case: two levels, attention at the lower one.
+#[must_use]
+pub fn plain() -> UNetConfig {
     UNetConfig {
         channels: 16,
         multipliers: vec![1, 2],

@@ -6,8 +6,8 @@ use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, ImageEven
 impl Session {
     fn measured(&mut self, slot: Slot, benchmark: &Benchmark) {
         self.device_mut(slot).benchmark = Some(benchmark.clone());
-        if self.comparing.is_some() && slot == Slot::Cpu && self.phase(Slot::Gpu) == Phase::Ready {
-            return self.measure(Slot::Gpu);
+        if self.comparing.is_some() && self.measure_next(Some(slot)) {
+            return;
         }
         self.comparing = None;
         let time = |slot| self.timings(slot).map(|b| b.training_step_ms);
@@ -137,8 +137,12 @@ impl Session {
                 return false;
             }
         }
-        let lost = matches!(failure.kind, FailureKind::NoDevice | FailureKind::DeviceLost | FailureKind::Outdated);
+        use FailureKind as Kind;
+        let lost = matches!(failure.kind, Kind::NoDevice | Kind::DeviceLost | Kind::Disconnected | Kind::Outdated);
         if lost {
+            if self.is_busy() && self.running_slot() == slot {
+                self.become_state(Status::Failed);
+            }
             self.device_mut(slot).phase = Phase::Dead;
             self.device_mut(slot).holds = None;
             self.lose_images(slot);

@@ -40,13 +40,13 @@ pub(super) struct Images {
     /// How many images of which run are evaluated at a time.
     batch: Option<(RunId, u32)>,
     /// Most images that a worker may evaluate at a time, after one died of more.
-    limits: [Option<u32>; 2],
+    limits: [Option<u32>; 3],
     /// Most cores that the CPU is to keep busy, if the visitor chose, and what its worker was told of it.
     cores: [Option<u32>; 2],
-    testing: [Option<RunId>; 2],
-    tests: [Option<SelfTest>; 2],
-    measuring: [Option<RunId>; 2],
-    benchmarks: [Option<ImageBenchmark>; 2],
+    testing: [Option<RunId>; 3],
+    tests: [Option<SelfTest>; 3],
+    measuring: [Option<RunId>; 3],
+    benchmarks: [Option<ImageBenchmark>; 3],
 }
 
 impl Session {

@@ -31,6 +31,7 @@ impl Session {
         match self.wish {
             DeviceWish::Cpu => Slot::Cpu,
             DeviceWish::Gpu => Slot::Gpu,
+            DeviceWish::Remote => Slot::Remote,
             DeviceWish::Auto if self.experiment == ExperimentId::Images => {
                 let real = self.info(Slot::Gpu).is_some_and(|info| !info.software);
                 if real && self.phase(Slot::Gpu) == Phase::Ready { Slot::Gpu } else { Slot::Cpu }
@@ -101,9 +102,8 @@ impl Session {
     #[must_use]
     pub fn can_recover(&self) -> bool {
         use FailureKind as Kind;
-        self.failure
-            .as_ref()
-            .is_some_and(|f| matches!(f.kind, Kind::DeviceLost | Kind::Internal | Kind::OutOfMemory | Kind::Diverged))
+        let mended = [Kind::DeviceLost, Kind::Disconnected, Kind::Internal, Kind::OutOfMemory, Kind::Diverged];
+        self.failure.as_ref().is_some_and(|failure| mended.contains(&failure.kind))
     }
 
     /// Whether leaving now would lose work: a training goes on or is held and no checkpoint of it has arrived.
@@ -126,7 +126,7 @@ impl Session {
         self.wish == DeviceWish::Auto
             && self.experiment == ExperimentId::Plane
             && !self.compared
-            && Slot::ALL.iter().all(|&slot| self.phase(slot) == Phase::Ready)
+            && Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready)
             && matches!(self.status(), Status::Idle | Status::Done)
     }
 

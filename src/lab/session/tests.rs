@@ -373,3 +373,57 @@ fn a_likelihood_brings_the_weights_along_and_its_reports_belong_to_it() {
     session.receive(Slot::Gpu, &done(run.0 + 1, false));
     assert_eq!(session.take_actions(), []);
 }
+
+#[test]
+fn another_machine_computes_alone_when_it_is_chosen() {
+    let mut session = Session::new(DeviceWish::Remote);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Remote)]);
+    session.train(&config(), false);
+    assert_eq!(session.status(), Status::Loading);
+    session.receive(Slot::Remote, &ready(true));
+    assert!(matches!(session.take_actions()[..], [Action::Post(Slot::Remote, Command::Train { .. })]));
+    session.receive(Slot::Remote, &checkpoint(1, 10));
+
+    // The connection is lost: what was trained is kept, and goes on when it is back.
+    let lost = Failure { kind: FailureKind::Disconnected, detail: String::new() };
+    session.receive(Slot::Remote, &Event::Failed { run: None, failure: lost });
+    assert_eq!((session.status(), session.is_busy(), session.can_recover()), (Status::Failed, false, true));
+    assert_eq!(session.take_actions(), [Action::Terminate(Slot::Remote)]);
+    session.restart(&config());
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Remote)]);
+    session.receive(Slot::Remote, &ready(true));
+    assert!(matches!(session.take_actions()[..], [Action::Post(Slot::Remote, Command::Continue { .. })]));
+}
+
+#[test]
+fn a_machine_that_is_not_there_is_asked_again_when_it_is_chosen_again() {
+    let mut session = Session::new(DeviceWish::Remote);
+    let absent = || Event::Failed {
+        run: None,
+        failure: Failure { kind: FailureKind::NoDevice, detail: "no such machine".to_owned() },
+    };
+    session.receive(Slot::Remote, &absent());
+    assert_eq!(session.status(), Status::Failed);
+    let _ = session.take_actions();
+    session.wish(DeviceWish::Cpu);
+    assert_eq!(session.status(), Status::Loading);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu)]);
+    session.wish(DeviceWish::Remote);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Remote)]);
+}
+
+#[test]
+fn every_device_that_is_there_is_measured_one_after_the_other() {
+    let mut session = with_both();
+    session.wish(DeviceWish::Remote);
+    session.receive(Slot::Remote, &ready(false));
+    let _ = session.take_actions();
+    session.compare(&config());
+    for slot in Slot::ALL {
+        let posted = session.take_actions();
+        assert!(matches!(posted[..], [Action::Post(to, Command::Benchmark { .. })] if to == slot), "{posted:?}");
+        session.receive(slot, &timing(1.0));
+    }
+    assert!(!session.is_comparing());
+    assert!(Slot::ALL.iter().all(|&slot| session.timings(slot).is_some()));
+}

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use super::program::Rows;
-use super::text::{Number, Text};
+use super::text::{Number, Rows, Text};
 
 /// A convolution, with what comes before and after it in the same pass. Channels and sizes of images are told at each
 /// launch.

@@ -17,8 +17,8 @@ use cubecl::ir::attributes::BufferIOAttr;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
 use convolution::{Convolution, Tile};
-use program::{Attention, Linear, Normalisation, Program, Rows, Stack, step};
-use text::Number;
+use program::{Attention, Linear, Normalisation, Program, Stack, step};
+use text::{Number, Rows};
 
 /// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
 #[must_use]

@@ -6,7 +6,7 @@ use cubecl::prelude::{AddressType, ExecutionMode, KernelDefinition, KernelId, Ke
 use cubecl::{CubeKernel, PrecompiledSource};
 
 use super::convolution::Convolution;
-use super::text::{Number, Text};
+use super::text::{Number, Rows, Text};
 
 /// Group normalisation's scales and shifts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,33 +43,6 @@ pub struct Linear {
     pub activated: bool,
     /// Numbers of the source, of what is added, and of all others.
     pub numbers: [Number; 3],
-}
-
-/// Rows of what is combined with other rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rows {
-    /// There are none.
-    None,
-    /// One, for all.
-    One,
-    /// One for each.
-    Each,
-}
-
-impl Rows {
-    /// So many.
-    pub fn new(count: usize) -> Self {
-        match count {
-            0 => Self::None,
-            1 => Self::One,
-            _ => Self::Each,
-        }
-    }
-
-    /// The row for row `of` of the others.
-    pub fn row(self, of: &str) -> &str {
-        if self == Self::One { "0u" } else { of }
-    }
 }
 
 /// Two tensors one after the other, for each image.

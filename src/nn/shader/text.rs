@@ -1,4 +1,4 @@
-//! The text of a shader: constants and bindings, then a body with a few conditions.
+//! The text of a shader: constants and bindings, then a body with a few conditions; and the words for what is in buffers.
 
 use std::fmt::Write;
 
@@ -18,6 +18,33 @@ impl Number {
             Self::Single => "f32",
             Self::Half => "f16",
         }
+    }
+}
+
+/// Rows of what is combined with other rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rows {
+    /// There are none.
+    None,
+    /// One, for all.
+    One,
+    /// One for each.
+    Each,
+}
+
+impl Rows {
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        match count {
+            0 => Self::None,
+            1 => Self::One,
+            _ => Self::Each,
+        }
+    }
+
+    /// The row for row `of` of the others.
+    pub fn row(self, of: &str) -> &str {
+        if self == Self::One { "0u" } else { of }
     }
 }
 

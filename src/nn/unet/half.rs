@@ -21,7 +21,13 @@ impl UNet {
     /// parameter after the other: those that nobody else holds are given back on the way.
     #[must_use]
     pub fn in_half(self, half: bool) -> Self {
-        let precision = if half { FloatDType::F16 } else { FloatDType::F32 };
+        self.cast_to(if half { FloatDType::F16 } else { FloatDType::F32 })
+    }
+
+    /// The network with convolutions and matrices in this precision, on a device with automatic differentiation as
+    /// leaves of a new graph.
+    #[must_use]
+    pub fn cast_to(self, precision: FloatDType) -> Self {
         self.map(&mut Caster { path: Vec::new(), precision })
     }
 }

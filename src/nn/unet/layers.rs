@@ -236,7 +236,12 @@ impl Conv {
     #[cfg(feature = "gpu")]
     pub fn forward_around(&self, x: Tensor<4>, around: Around) -> Tensor<4> {
         let pad = self.weight.lazy_shape()[2] / 2;
-        let moved = Movement { stride: 1, pad: (pad, pad) };
+        self.pass(x, Movement { stride: 1, pad: (pad, pad) }, around)
+    }
+
+    /// One pass of a shader; only where [`Self::in_shaders`] holds.
+    #[cfg(feature = "gpu")]
+    fn pass(&self, x: Tensor<4>, moved: Movement, around: Around) -> Tensor<4> {
         shader::convolve(x, self.weight.val(), self.bias.val(), moved, around)
     }
 
@@ -259,8 +264,7 @@ impl Conv {
         }
         #[cfg(feature = "gpu")]
         if self.in_shaders(&x) {
-            let moved = Movement { stride, pad };
-            return shader::convolve(x, self.weight.val(), self.bias.val(), moved, Around::default());
+            return self.pass(x, Movement { stride, pad }, Around::default());
         }
         let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
         conv2d(as_of(x, &self.weight), self.weight.val(), Some(self.bias.val()), options)
@@ -322,11 +326,6 @@ impl Linear {
     pub fn forward_pixels(&self, x: Tensor<3>, k: f64) -> Tensor<3> {
         if on_host(&x, &self.weight) {
             return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
-        }
-        #[cfg(feature = "gpu")]
-        if in_shaders(&x, &self.weight) {
-            let [images, _, pixels] = x.dims();
-            return self.forward_around(x, k, Around::default()).reshape([images as i32, -1, pixels as i32]);
         }
         let outputs = self.bias.lazy_shape()[0];
         let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight))
@@ -392,9 +391,10 @@ impl GroupNorm {
         let [rows, count] = told.dims();
         let (told, channels) = (full(told).reshape([rows, count, 1, 1]), count / 2);
         let [scale, shift] = [told.clone().narrow(1, 0, channels) + 1.0, told.narrow(1, channels, channels)];
-        if x.dtype() == DType::F16 {
+        let kind = x.dtype();
+        if kind != DType::F32 {
             let [by, plus] = self.affine(&x);
-            return silu(x * (by * scale.clone()).cast(DType::F16) + (plus * scale + shift).cast(DType::F16));
+            return silu(x * (by * scale.clone()).cast(kind) + (plus * scale + shift).cast(kind));
         }
         silu(self.run(x) * scale + shift)
     }
@@ -417,9 +417,10 @@ impl GroupNorm {
     }
 
     fn run(&self, x: Tensor<4>) -> Tensor<4> {
-        if x.dtype() == DType::F16 {
+        let kind = x.dtype();
+        if kind != DType::F32 {
             let [by, plus] = self.affine(&x);
-            return x * by.cast(DType::F16) + plus.cast(DType::F16);
+            return x * by.cast(kind) + plus.cast(kind);
         }
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;
@@ -433,7 +434,7 @@ impl GroupNorm {
     }
 
     /// What every channel of every image is multiplied by, and then what is added: all of the normalisation that sums, in
-    /// single precision, of numbers in half precision.
+    /// single precision, of numbers in another one.
     fn affine(&self, x: &Tensor<4>) -> [Tensor<4>; 2] {
         let [images, channels, height, width] = x.dims();
         let share = channels / self.groups;

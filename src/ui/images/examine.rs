@@ -23,7 +23,7 @@ pub fn measure(page: Page) {
 
 /// Whether all that was wished for is there, or will not come, and has time.
 fn is_settled(session: &Session) -> bool {
-    let known = session.wished() == DeviceWish::Cpu || session.has_adapter().is_some();
+    let known = matches!(session.wished(), DeviceWish::Cpu | DeviceWish::Remote) || session.has_adapter().is_some();
     let fetching = Slot::ALL.iter().any(|&slot| matches!(session.phase(slot), Phase::Fetching(_)));
     let idle = !session.is_busy() && !session.is_examining();
     known && !fetching && idle && session.phase(session.active()) == Phase::Ready
@@ -53,6 +53,15 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", clean.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// A device in one word.
+const fn word(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Cpu => "cpu",
+        Slot::Gpu => "gpu",
+        Slot::Remote => "remote",
+    }
+}
+
 fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
     let rows: Vec<String> = benchmark
         .rows
@@ -73,7 +82,7 @@ fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
         .collect();
     format!(
         "{{\n  \"device\": {}, \"name\": {}, \"software\": {},\n  \"weights\": {}, \"parameters\": {}, \"side\": {}, \"gflop\": {},\n  \"weight_bytes\": {}, \"held_bytes\": {},\n  \"rows\": [\n{}\n  ]\n}}",
-        if slot == Slot::Gpu { "\"gpu\"" } else { "\"cpu\"" },
+        quoted(word(slot)),
         quoted(&benchmark.device.name),
         benchmark.device.software,
         quoted(&benchmark.title),
@@ -110,7 +119,7 @@ pub fn cores() -> Element {
         page.tell(|session| session.use_cores(count.parse().unwrap_or(there)));
     };
     let menu = element("select").test_id("cores").change(choose).holds(&options);
-    let idle = move || there < 2 || page.session.with(Session::active) == Slot::Gpu;
+    let idle = move || there < 2 || page.session.with(Session::active) != Slot::Cpu;
     element("label").class("setting").gone_when(idle).holds(&[element("span").says("images.cores"), menu])
 }
 
@@ -134,7 +143,11 @@ pub fn self_test() -> Element {
 
 fn table(page: Page, slot: Slot, report: &Report) -> Element {
     let passed = report.passed();
-    let (id, device) = if slot == Slot::Gpu { ("self-test-gpu", "WebGPU") } else { ("self-test-cpu", "CPU") };
+    let (id, device) = match slot {
+        Slot::Cpu => ("self-test-cpu", "CPU"),
+        Slot::Gpu => ("self-test-gpu", "WebGPU"),
+        Slot::Remote => ("self-test-remote", "remote"),
+    };
     let key = if passed { "images.test-passed" } else { "images.test-failed" };
     let words = page.filled(key, &[("device", device), ("time", &number(report.millis / 1000.0, 3))]);
     let first = |floats: &[f32]| floats.iter().take(4).map(|&v| number(f64::from(v), 4)).collect::<Vec<_>>().join(", ");

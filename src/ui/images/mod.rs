@@ -150,6 +150,7 @@ pub fn device(page: Page) -> String {
     let key = page.session.with(|session| {
         let software = session.info(Slot::Gpu).is_some_and(|info| info.software);
         match (session.active(), session.has_adapter(), session.phase(Slot::Gpu)) {
+            (Slot::Remote, ..) => "device.remote",
             (Slot::Gpu, ..) if software => "images.device-software",
             (Slot::Gpu, ..) => "images.device-gpu",
             (_, None, _) if session.wished() != DeviceWish::Cpu => "device.looking",

@@ -1,0 +1,252 @@
+//! This machine as a device of the page: what a page would ask of `scorefield serve --remote`, over HTTP.
+#![cfg(feature = "cli")]
+
+mod common;
+#[path = "support/program.rs"]
+mod program;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use program::{Folder, failure, scorefield};
+use scorefield::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
+use scorefield::lab::{Experiment, ExperimentId, RunConfig};
+use scorefield::nn::WeightsFile;
+use scorefield::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
+use scorefield::protocol::{Command, Event, RunId};
+use scorefield::wire;
+
+const RUN: RunId = RunId(1);
+
+/// The program while it serves a folder with a page and the weights that the page ships.
+struct Serving {
+    program: Child,
+    address: String,
+    token: String,
+    _folder: Folder,
+}
+
+impl Serving {
+    fn start(name: &str, more: &[&str]) -> Self {
+        let folder = Folder::new(name);
+        fs::write(folder.path("index.html"), "<!DOCTYPE html><html><head><title>x</title></head></html>").unwrap();
+        fs::create_dir_all(folder.path("weights/preview-32")).unwrap();
+        for file in ["index.json", "preview-32/manifest.json", "preview-32/weights.00.safetensors"] {
+            let from = format!("{}/web/weights/{file}", env!("CARGO_MANIFEST_DIR"));
+            fs::copy(from, folder.path(&format!("weights/{file}"))).unwrap();
+        }
+        let mut program = Process::new(env!("CARGO_BIN_EXE_scorefield"))
+            .args(["serve", &folder.path(""), "--port", "0", "--device", "cpu"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let place = line.split_once("http://").unwrap().1.split_once(' ').unwrap().0;
+        let (address, query) = place.split_once('/').unwrap();
+        let token = query.strip_prefix("?token=").unwrap_or("1").to_owned();
+        Self { program, address: address.replace("0.0.0.0", "127.0.0.1"), token, _folder: folder }
+    }
+
+    /// Asks with these headers; the status and what was answered.
+    fn ask_as(&self, method: &str, what: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut head = format!("{method} /{what} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            head += &format!("Host: {}\r\n", self.address);
+        }
+        headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut content = answer[end + 4..].to_vec();
+        if head.contains("transfer-encoding: chunked") {
+            content = unchunked(&content);
+        }
+        (status, content)
+    }
+
+    fn ask(&self, what: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        self.ask_as("POST", what, &[(ASK, &self.token)], body)
+    }
+
+    fn open(&self) -> Engine<'_> {
+        let (status, name) = self.ask(OPEN, &[]);
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&name));
+        Engine { serving: self, name: String::from_utf8(name).unwrap() }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.program.kill());
+        drop(self.program.wait());
+    }
+}
+
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        content.extend_from_slice(&rest[end + 2..end + 2 + length]);
+        rest = &rest[end + 2 + length + 2..];
+    }
+    content
+}
+
+/// An engine of the program's, as a page has it.
+struct Engine<'s> {
+    serving: &'s Serving,
+    name: String,
+}
+
+impl Engine<'_> {
+    fn say(&self, command: &Command) {
+        let (status, _) = self.serving.ask(&format!("{SAY}?{}", self.name), &wire::encode(command).unwrap());
+        assert_eq!(status, 200);
+    }
+
+    fn hear(&self) -> (u16, Vec<Event>) {
+        let (status, frame) = self.serving.ask(&format!("{HEAR}?{}", self.name), &[]);
+        let events = if status == 200 { messages(&frame).map(|m| wire::decode(m).unwrap()).collect() } else { vec![] };
+        (status, events)
+    }
+
+    /// All events up to one for which `enough` holds.
+    fn until(&self, enough: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let (start, mut all) = (Instant::now(), Vec::new());
+        while !all.iter().any(&enough) {
+            let (status, events) = self.hear();
+            assert_eq!(status, 200);
+            all.extend(events);
+            assert!(start.elapsed().as_secs() < 120, "nothing like it came: {all:?}");
+        }
+        all
+    }
+}
+
+fn is_done(event: &Event) -> bool {
+    matches!(event, Event::Done { run: RUN, stopped: false, .. })
+}
+
+/// All losses of a training.
+fn losses(events: &[Event]) -> Vec<f32> {
+    let losses =
+        events.iter().filter_map(|e| if let Event::Training { losses, .. } = e { Some(&losses.0) } else { None });
+    losses.flatten().copied().collect()
+}
+
+fn weights(events: &[Event]) -> WeightsFile {
+    let file = events.iter().find_map(|e| if let Event::Weights { file, .. } = e { Some(&file.0) } else { None });
+    WeightsFile::from_bytes(file.expect("weights")).expect("a file of ours")
+}
+
+#[test]
+fn what_is_trained_here_for_a_page_is_what_a_worker_of_the_page_would_train() {
+    let serving = Serving::start("remote-train", &["--remote"]);
+    let config = RunConfig { training_steps: 60, ..common::tiny() };
+    let is_weights = |e: &Event| matches!(e, Event::Weights { .. });
+    let engine = serving.open();
+    assert!(matches!(&engine.until(|_| true)[..], [Event::Ready { device }, ..] if !device.gpu));
+    engine.say(&Command::Train { run: RUN, config: config.clone() });
+    let mut there = engine.until(is_done);
+    engine.say(&Command::Save);
+    there.extend(engine.until(is_weights));
+
+    let mut page = common::Page::open();
+    page.post(Command::Train { run: RUN, config });
+    let mut here = page.until(is_done);
+    page.post(Command::Save);
+    here.extend(page.until(is_weights));
+    assert_eq!(losses(&there).len(), 60);
+    assert_eq!(losses(&there), losses(&here));
+    assert!(weights(&there) == weights(&here), "other weights");
+}
+
+#[test]
+fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
+    let serving = Serving::start("remote-images", &["--remote", "--threads", "2"]);
+    let engine = serving.open();
+    let source = WeightsSource::Set { id: String::new() };
+    engine.say(&Command::Images(ImageCommand::Load { run: RunId(9), source }));
+    let loaded = |e: &Event| matches!(e, Event::Images(ImageEvent::Loaded { .. }));
+    let events = engine.until(|e| loaded(e) || matches!(e, Event::Images(ImageEvent::Refused { .. })));
+    assert!(events.iter().any(loaded), "{events:?}");
+    let notices = events.iter().filter(|e| matches!(e, Event::Images(ImageEvent::Notice { .. })));
+    assert_eq!(notices.count(), 0, "{events:?}");
+    let config = RunConfig { images: 3, steps: 2, ..(Experiment::find(ExperimentId::Images).defaults)() };
+    let mut pictures = Vec::new();
+    // With as many workers as cores, and with one.
+    for most in [2, 1] {
+        engine.say(&Command::Images(ImageCommand::Cores { most }));
+        engine.say(&Command::Sample { run: RUN, config: config.clone() });
+        let events = engine.until(is_done);
+        let mut frames = events.iter().filter_map(|e| match e {
+            Event::Images(ImageEvent::Frame { frame, .. }) => Some(frame.clone()),
+            _ => None,
+        });
+        let crew = events.iter().any(|e| matches!(e, Event::Images(ImageEvent::Crew { .. })));
+        assert_eq!(crew, most == 2, "{most}");
+        pictures.push(frames.next_back().expect("a frame"));
+    }
+    assert_eq!(pictures[0], pictures[1]);
+}
+
+#[test]
+fn only_pages_that_come_from_here_are_answered() {
+    let serving = Serving::start("remote-near", &["--remote"]);
+    let (status, page) = serving.ask_as("GET", "", &[], &[]);
+    assert_eq!(status, 200);
+    assert!(String::from_utf8_lossy(&page).contains(META), "the page is told");
+    // Another site's page can send what a form sends, but not the header; or has led its own name here.
+    assert_eq!(serving.ask_as("POST", OPEN, &[], &[]).0, 403);
+    assert_eq!(serving.ask_as("POST", OPEN, &[(ASK, "1"), ("Host", "evil.example")], &[]).0, 403);
+    assert_eq!(serving.ask_as("GET", OPEN, &[(ASK, "1")], &[]).0, 405);
+    assert_eq!(serving.ask_as("OPTIONS", OPEN, &[("Origin", "http://evil.example")], &[]).0, 405);
+    assert_eq!(serving.ask(&format!("{SAY}?nobody"), &[]).0, 410);
+
+    let engine = serving.open();
+    assert_eq!(serving.ask(&format!("{SAY}?{}", engine.name), b"what no page of this build says").0, 409);
+    let (status, _) = serving.ask(&format!("{END}?{}", engine.name), &[]);
+    assert_eq!(status, 200);
+    let start = Instant::now();
+    while engine.hear().0 == 200 {
+        assert!(start.elapsed().as_secs() < 60, "the engine goes on");
+    }
+    assert_eq!(engine.hear().0, 410);
+}
+
+#[test]
+fn a_token_is_asked_for_where_other_machines_reach() {
+    let serving = Serving::start("remote-far", &["--remote", "--listen", "0.0.0.0"]);
+    assert_eq!(serving.token.len(), 32);
+    assert_eq!(serving.ask_as("POST", OPEN, &[(ASK, "1")], &[]).0, 403);
+    // Whatever name led there.
+    let (status, _) = serving.ask_as("POST", OPEN, &[(ASK, &serving.token), ("Host", "my.machine")], &[]);
+    assert_eq!(status, 200);
+    // No more pages than there is room for.
+    let opened: Vec<u16> = (0..9).map(|_| serving.ask(OPEN, &[]).0).collect();
+    assert_eq!(opened.iter().filter(|status| **status == 200).count(), 7);
+    assert_eq!(opened.last(), Some(&503));
+}
+
+#[test]
+fn without_the_option_nothing_is_computed() {
+    let serving = Serving::start("remote-not", &[]);
+    let (_, page) = serving.ask_as("GET", "index.html", &[], &[]);
+    assert!(!String::from_utf8_lossy(&page).contains(META));
+    assert_eq!(serving.ask(OPEN, &[]).0, 404);
+    let folder = Folder::new("remote-device");
+    fs::write(folder.path("index.html"), "").unwrap();
+    let arguments = ["serve", &folder.path(""), "--remote", "--device", "cuda:9", "--port", "0"];
+    failure(&scorefield(arguments), 4, "CUDA");
+}
