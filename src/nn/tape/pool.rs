@@ -1,5 +1,5 @@
-//! Memory that is used again: a step of training needs the same numbers of numbers as the one before, and asking the
-//! system for hundreds of megabytes, which it fills with zeros page by page, takes a sixth of the time of a step.
+//! Memory that is used again: a step of training needs the same numbers of numbers as the one before, and instead of
+//! asking the system for hundreds of megabytes, which it fills with zeros page by page, takes what that one left.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
