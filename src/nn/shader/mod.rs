@@ -20,10 +20,13 @@ use convolution::{Convolution, Tile};
 use program::{Attention, Linear, Normalisation, Program, Stack, step};
 use text::{Number, Rows};
 
+/// Whether there is no other device in this program: Burn's own convolutions are then left out.
+pub const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "cpu")));
+
 /// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
 #[must_use]
 pub fn runs_on(device: &Device) -> bool {
-    matches!(device.as_dispatch(), DispatchDevice::Cube(cubecl::Device::Wgpu(_)))
+    ONLY || matches!(device.as_dispatch(), DispatchDevice::Cube(cubecl::Device::Wgpu(_)))
 }
 
 /// What comes before and after a convolution in the same pass.
