@@ -4,11 +4,12 @@
 mod common;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/serving.rs"]
+mod serving;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use program::{Folder, failure, scorefield};
@@ -18,18 +19,18 @@ use scorefield::nn::WeightsFile;
 use scorefield::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::wire;
+use serving::Serving;
 
 const RUN: RunId = RunId(1);
 
 /// The program while it serves a folder with a page and the weights that the page ships.
-struct Serving {
-    program: Child,
-    address: String,
+struct Served {
+    serving: Serving,
     token: String,
     _folder: Folder,
 }
 
-impl Serving {
+impl Served {
     fn start(name: &str, more: &[&str]) -> Self {
         let folder = Folder::new(name);
         fs::write(folder.path("index.html"), "<!DOCTYPE html><html><head><title>x</title></head></html>").unwrap();
@@ -38,27 +39,18 @@ impl Serving {
             let from = format!("{}/web/weights/{file}", env!("CARGO_MANIFEST_DIR"));
             fs::copy(from, folder.path(&format!("weights/{file}"))).unwrap();
         }
-        let mut program = Process::new(env!("CARGO_BIN_EXE_scorefield"))
-            .args(["serve", &folder.path(""), "--port", "0", "--device", "cpu"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let place = line.split_once("http://").unwrap().1.split_once(' ').unwrap().0;
-        let (address, query) = place.split_once('/').unwrap();
-        let token = query.strip_prefix("?token=").unwrap_or("1").to_owned();
-        Self { program, address: address.replace("0.0.0.0", "127.0.0.1"), token, _folder: folder }
+        let serving = Serving::start(env!("CARGO_BIN_EXE_scorefield"), &folder.path(""), "0", more);
+        let token = serving.query.strip_prefix("?token=").unwrap_or("1").to_owned();
+        Self { serving, token, _folder: folder }
     }
 
     /// Asks with these headers; the status and what was answered.
     fn ask_as(&self, method: &str, what: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(&self.serving.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut head = format!("{method} /{what} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            head += &format!("Host: {}\r\n", self.address);
+            head += &format!("Host: {}\r\n", self.serving.address);
         }
         headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
@@ -82,14 +74,7 @@ impl Serving {
     fn open(&self) -> Engine<'_> {
         let (status, name) = self.ask(OPEN, &[]);
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&name));
-        Engine { serving: self, name: String::from_utf8(name).unwrap() }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
+        Engine { served: self, name: String::from_utf8(name).unwrap() }
     }
 }
 
@@ -105,18 +90,18 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
 
 /// An engine of the program's, as a page has it.
 struct Engine<'s> {
-    serving: &'s Serving,
+    served: &'s Served,
     name: String,
 }
 
 impl Engine<'_> {
     fn say(&self, command: &Command) {
-        let (status, _) = self.serving.ask(&format!("{SAY}?{}", self.name), &wire::encode(command).unwrap());
+        let (status, _) = self.served.ask(&format!("{SAY}?{}", self.name), &wire::encode(command).unwrap());
         assert_eq!(status, 200);
     }
 
     fn hear(&self) -> (u16, Vec<Event>) {
-        let (status, frame) = self.serving.ask(&format!("{HEAR}?{}", self.name), &[]);
+        let (status, frame) = self.served.ask(&format!("{HEAR}?{}", self.name), &[]);
         let events = if status == 200 { messages(&frame).map(|m| wire::decode(m).unwrap()).collect() } else { vec![] };
         (status, events)
     }
@@ -152,10 +137,10 @@ fn weights(events: &[Event]) -> WeightsFile {
 
 #[test]
 fn what_is_trained_here_for_a_page_is_what_a_worker_of_the_page_would_train() {
-    let serving = Serving::start("remote-train", &["--remote"]);
+    let served = Served::start("remote-train", &["--remote"]);
     let config = RunConfig { training_steps: 60, ..common::tiny() };
     let is_weights = |e: &Event| matches!(e, Event::Weights { .. });
-    let engine = serving.open();
+    let engine = served.open();
     assert!(matches!(&engine.until(|_| true)[..], [Event::Ready { device }, ..] if !device.gpu));
     engine.say(&Command::Train { run: RUN, config: config.clone() });
     let mut there = engine.until(is_done);
@@ -174,8 +159,8 @@ fn what_is_trained_here_for_a_page_is_what_a_worker_of_the_page_would_train() {
 
 #[test]
 fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
-    let serving = Serving::start("remote-images", &["--remote", "--threads", "2"]);
-    let engine = serving.open();
+    let served = Served::start("remote-images", &["--remote", "--threads", "2"]);
+    let engine = served.open();
     let source = WeightsSource::Set { id: String::new() };
     engine.say(&Command::Images(ImageCommand::Load { run: RunId(9), source }));
     let loaded = |e: &Event| matches!(e, Event::Images(ImageEvent::Loaded { .. }));
@@ -203,20 +188,20 @@ fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
 
 #[test]
 fn only_pages_that_come_from_here_are_answered() {
-    let serving = Serving::start("remote-near", &["--remote"]);
-    let (status, page) = serving.ask_as("GET", "", &[], &[]);
+    let served = Served::start("remote-near", &["--remote"]);
+    let (status, page) = served.ask_as("GET", "", &[], &[]);
     assert_eq!(status, 200);
     assert!(String::from_utf8_lossy(&page).contains(META), "the page is told");
     // Another site's page can send what a form sends, but not the header; or has led its own name here.
-    assert_eq!(serving.ask_as("POST", OPEN, &[], &[]).0, 403);
-    assert_eq!(serving.ask_as("POST", OPEN, &[(ASK, "1"), ("Host", "evil.example")], &[]).0, 403);
-    assert_eq!(serving.ask_as("GET", OPEN, &[(ASK, "1")], &[]).0, 405);
-    assert_eq!(serving.ask_as("OPTIONS", OPEN, &[("Origin", "http://evil.example")], &[]).0, 405);
-    assert_eq!(serving.ask(&format!("{SAY}?nobody"), &[]).0, 410);
+    assert_eq!(served.ask_as("POST", OPEN, &[], &[]).0, 403);
+    assert_eq!(served.ask_as("POST", OPEN, &[(ASK, "1"), ("Host", "evil.example")], &[]).0, 403);
+    assert_eq!(served.ask_as("GET", OPEN, &[(ASK, "1")], &[]).0, 405);
+    assert_eq!(served.ask_as("OPTIONS", OPEN, &[("Origin", "http://evil.example")], &[]).0, 405);
+    assert_eq!(served.ask(&format!("{SAY}?nobody"), &[]).0, 410);
 
-    let engine = serving.open();
-    assert_eq!(serving.ask(&format!("{SAY}?{}", engine.name), b"what no page of this build says").0, 409);
-    let (status, _) = serving.ask(&format!("{END}?{}", engine.name), &[]);
+    let engine = served.open();
+    assert_eq!(served.ask(&format!("{SAY}?{}", engine.name), b"what no page of this build says").0, 409);
+    let (status, _) = served.ask(&format!("{END}?{}", engine.name), &[]);
     assert_eq!(status, 200);
     let start = Instant::now();
     while engine.hear().0 == 200 {
@@ -227,24 +212,24 @@ fn only_pages_that_come_from_here_are_answered() {
 
 #[test]
 fn a_token_is_asked_for_where_other_machines_reach() {
-    let serving = Serving::start("remote-far", &["--remote", "--listen", "0.0.0.0"]);
-    assert_eq!(serving.token.len(), 32);
-    assert_eq!(serving.ask_as("POST", OPEN, &[(ASK, "1")], &[]).0, 403);
+    let served = Served::start("remote-far", &["--remote", "--listen", "0.0.0.0"]);
+    assert_eq!(served.token.len(), 32);
+    assert_eq!(served.ask_as("POST", OPEN, &[(ASK, "1")], &[]).0, 403);
     // Whatever name led there.
-    let (status, _) = serving.ask_as("POST", OPEN, &[(ASK, &serving.token), ("Host", "my.machine")], &[]);
+    let (status, _) = served.ask_as("POST", OPEN, &[(ASK, &served.token), ("Host", "my.machine")], &[]);
     assert_eq!(status, 200);
     // No more pages than there is room for.
-    let opened: Vec<u16> = (0..9).map(|_| serving.ask(OPEN, &[]).0).collect();
+    let opened: Vec<u16> = (0..9).map(|_| served.ask(OPEN, &[]).0).collect();
     assert_eq!(opened.iter().filter(|status| **status == 200).count(), 7);
     assert_eq!(opened.last(), Some(&503));
 }
 
 #[test]
 fn without_the_option_nothing_is_computed() {
-    let serving = Serving::start("remote-not", &[]);
-    let (_, page) = serving.ask_as("GET", "index.html", &[], &[]);
+    let served = Served::start("remote-not", &[]);
+    let (_, page) = served.ask_as("GET", "index.html", &[], &[]);
     assert!(!String::from_utf8_lossy(&page).contains(META));
-    assert_eq!(serving.ask(OPEN, &[]).0, 404);
+    assert_eq!(served.ask(OPEN, &[]).0, 404);
     let folder = Folder::new("remote-device");
     fs::write(folder.path("index.html"), "").unwrap();
     let arguments = ["serve", &folder.path(""), "--remote", "--device", "cuda:9", "--port", "0"];

@@ -237,7 +237,15 @@ pub fn device() -> Element {
             let slot = if s.is_busy() { s.running_slot() } else { s.active() };
             let info = s.info(slot);
             let (gpu, software) = (info.is_some_and(|info| info.gpu), info.is_some_and(|info| info.software));
-            let word = if gpu || slot == Slot::Gpu { "WebGPU" } else { "CPU" };
+            // Another machine's GPU may be reached by CUDA, which its name says.
+            let cuda = info.is_some_and(|info| info.name.starts_with("CUDA"));
+            let word = if cuda {
+                "GPU"
+            } else if gpu || slot == Slot::Gpu {
+                "WebGPU"
+            } else {
+                "CPU"
+            };
             (word, info.map(|info| info.name.clone()).unwrap_or_default(), software)
         })
     });

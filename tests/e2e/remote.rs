@@ -1,7 +1,9 @@
 //! The machine that serves the page as a device of it: `scorefield serve --remote`.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+#[path = "../support/serving.rs"]
+mod serving;
+
+use serving::Serving;
 
 use super::images::{SHORT, golden, images};
 use super::page::{LATE, Page, SOON, dist};
@@ -9,39 +11,12 @@ use super::trained::program;
 
 const SMALL: &str = "#dataset=moons&device=remote&width=32&depth=2&batch=128&samples=200&steps=5&seed=3";
 
-/// The program while it serves the page.
-struct Serving {
-    program: Child,
-    /// Its address, and what follows the path there.
-    address: String,
-    query: String,
+fn serve(port: &str, more: &[&str]) -> Serving {
+    Serving::start(program(), &dist().to_string_lossy(), port, &[&["--remote"], more].concat())
 }
 
-impl Serving {
-    fn start(port: &str, more: &[&str]) -> Self {
-        let mut program = Command::new(program())
-            .args(["serve", &dist().to_string_lossy(), "--remote", "--device", "cpu", "--port", port])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
-        let mut line = String::new();
-        BufReader::new(program.stdout.take().expect("an output")).read_line(&mut line).expect("a line");
-        let place = line.split_once("http://").and_then(|(_, rest)| rest.split_once(' ')).expect("an address").0;
-        let (address, query) = place.split_once('/').expect("a path");
-        Self { program, address: address.replace("0.0.0.0", "127.0.0.1"), query: query.to_owned() }
-    }
-
-    fn page(&self, name: &'static str, fragment: &str) -> Page {
-        Page::open_from(name, &self.address, &format!("{}{fragment}", self.query))
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
+fn open(serving: &Serving, name: &'static str, fragment: &str) -> Page {
+    Page::open_from(name, &serving.address, &format!("{}{fragment}", serving.query))
 }
 
 fn started(page: &Page) -> f64 {
@@ -51,9 +26,9 @@ fn started(page: &Page) -> f64 {
 
 #[test]
 fn what_is_computed_elsewhere_is_shown_here_and_a_token_stays_out_of_links() {
-    let serving = Serving::start("0", &["--listen", "0.0.0.0"]);
+    let serving = serve("0", &["--listen", "0.0.0.0"]);
     assert!(serving.query.starts_with("?token="), "{}", serving.query);
-    let page = serving.page("remote", &format!("{SMALL}&training-steps=300"));
+    let page = open(&serving, "remote", &format!("{SMALL}&training-steps=300"));
     page.wait_for(&["idle"], SOON);
     assert!(page.text("device").starts_with("CPU · Burn Flex (x86_64)") || !cfg!(target_arch = "x86_64"));
     page.press("train");
@@ -82,8 +57,8 @@ fn what_is_computed_elsewhere_is_shown_here_and_a_token_stays_out_of_links() {
 
 #[test]
 fn images_are_made_elsewhere_also_with_weights_from_a_file_of_the_visitors() {
-    let serving = Serving::start("0", &[]);
-    let page = serving.page("remote-images", &SHORT.replace("device=cpu", "device=remote"));
+    let serving = serve("0", &[]);
+    let page = open(&serving, "remote-images", &SHORT.replace("device=cpu", "device=remote"));
     page.wait_for(&["idle"], SOON);
     page.press("sample");
     let shipped = images(&page);
@@ -97,8 +72,8 @@ fn images_are_made_elsewhere_also_with_weights_from_a_file_of_the_visitors() {
 
 #[test]
 fn a_lost_connection_is_a_message_and_a_restart_goes_on_from_the_last_checkpoint() {
-    let serving = Serving::start("0", &[]);
-    let page = serving.page("remote-lost", &format!("{SMALL}&training-steps=100000"));
+    let serving = serve("0", &[]);
+    let page = open(&serving, "remote-lost", &format!("{SMALL}&training-steps=100000"));
     page.wait_for(&["idle"], SOON);
     page.press("train");
     let kept = || page.browser.script("return sessionStorage.getItem('scorefield-step');", &[]);
@@ -110,7 +85,7 @@ fn a_lost_connection_is_a_message_and_a_restart_goes_on_from_the_last_checkpoint
     let said = message.split_whitespace().find_map(|word| word.parse::<f64>().ok()).expect("a number of steps");
     assert!(said > 0.0, "{message}");
 
-    let _again = Serving::start(&port, &[]);
+    let _again = serve(&port, &[]);
     page.press("recover");
     page.wait_for(&["running"], SOON);
     let step = started(&page);
