@@ -9,11 +9,11 @@
 use crate::four::{self, Four};
 
 /// Height and width of a tile of results.
-const TILE: usize = 4;
+pub(crate) const TILE: usize = 4;
 /// Height and width of what it is made from.
-const SIDE: usize = TILE + 2;
+pub(crate) const SIDE: usize = TILE + 2;
 /// Products of a tile and two channels.
-const POINTS: usize = SIDE * SIDE;
+pub(crate) const POINTS: usize = SIDE * SIDE;
 /// Tiles multiplied at once.
 const TILES: usize = 4;
 /// Output channels multiplied at once, in fours.
@@ -30,10 +30,13 @@ type Tiles<const T: usize> = [[Numbers; T]; POINTS];
 type Kernels = [[[Numbers; HALVES]; 4]; POINTS];
 
 /// The points beside 0 and infinity are plus and minus these.
-const A: f32 = 0.75;
-const B: f32 = 1.5;
-const A2: f32 = A * A;
-const B2: f32 = B * B;
+pub(crate) const A: f32 = 0.75;
+pub(crate) const B: f32 = 1.5;
+pub(crate) const A2: f32 = A * A;
+pub(crate) const B2: f32 = B * B;
+/// What kernels are divided by at them, inverted.
+pub(crate) const OF_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
+pub(crate) const OF_B: f32 = 1.0 / (2.0 * B2 * (B2 - A2));
 
 /// Sizes of a convolution with as many rows and columns of results as of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +84,6 @@ fn input([x0, x1, x2, x3, x4, x5]: [Four; SIDE]) -> [Four; SIDE] {
 #[inline(always)]
 fn kernel([w0, w1, w2]: [Four; 3]) -> [Four; SIDE] {
     use four::{add, scale, subtract};
-    const OF_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
-    const OF_B: f32 = 1.0 / (2.0 * B2 * (B2 - A2));
     let (even_a, odd_a) = (scale(add(w0, scale(w2, A2)), OF_A), scale(w1, A * OF_A));
     let (even_b, odd_b) = (scale(add(w0, scale(w2, B2)), OF_B), scale(w1, B * OF_B));
     [

@@ -14,13 +14,8 @@ use points::{Input, InputBack, Kernel, KernelBack, Output, OutputBack, both};
 
 use super::lanes::{LANES, Lanes, Task, run};
 use super::product::{Product, multiply};
+use crate::winograd::{POINTS, SIDE, TILE};
 
-/// Height and width of a tile of results.
-const TILE: usize = 4;
-/// Height and width of what it is made from.
-const SIDE: usize = TILE + 2;
-/// Products of a tile and two channels.
-const POINTS: usize = SIDE * SIDE;
 /// Numbers at the points that are worked on together: with the kernels, what a core has of the second cache.
 const ROOM: usize = 1 << 18;
 /// Fewest tiles that are worked on together, however many their channels: each reads all kernels.

@@ -2,14 +2,7 @@
 
 use super::{SIDE, TILE};
 use crate::native::lanes::Lanes;
-
-/// The points beside 0 and infinity are plus and minus these.
-const A: f32 = 0.75;
-const B: f32 = 1.5;
-const A2: f32 = A * A;
-const B2: f32 = B * B;
-const OF_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
-const OF_B: f32 = 1.0 / (2.0 * B2 * (B2 - A2));
+use crate::winograd::{A, A2, B, B2, OF_A, OF_B};
 
 /// A transformation of a line of numbers: a type and not a closure, as those are not always inlined.
 pub trait Change<const I: usize, const O: usize> {
