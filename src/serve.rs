@@ -152,7 +152,12 @@ fn is_file(file: &File) -> bool {
 /// The file an address asks for, relative to the folder; never one outside it.
 fn file_of(url: &str, prefix: &str) -> Option<PathBuf> {
     let path = url.split(['?', '#']).next().unwrap_or_default().strip_prefix(prefix)?.strip_prefix('/')?;
-    let name = if path.is_empty() { "index.html" } else { path };
+    inside(if path.is_empty() { "index.html" } else { path })
+}
+
+/// The name of a file as a path below a folder; none of what could lie outside it.
+#[must_use]
+pub fn inside(name: &str) -> Option<PathBuf> {
     // Ours have plain names: an escape cannot be one of them.
     let path = Path::new(name);
     (!name.contains(['%', '\\', '\0']) && path.components().all(|c| matches!(c, Component::Normal(_))))

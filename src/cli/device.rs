@@ -1,6 +1,6 @@
 //! Which device, and how many threads.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -125,26 +125,29 @@ impl Wake for Wakes {
 
 /// The value of a future; this thread sleeps until it is there.
 pub fn wait<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Wakes(thread::current())));
+    let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        // It is never over without a value.
-        if let Some(value) = wait_unless(future.as_mut(), || false) {
-            return value;
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
         }
     }
 }
 
 /// The same, unless it is over before: then the future is given up. Whatever makes it so has to wake the future.
 pub fn wait_unless<F: Future>(future: F, is_over: impl Fn() -> bool) -> Option<F::Output> {
-    let waker = Waker::from(Arc::new(Wakes(thread::current())));
-    let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
-    while !is_over() {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return Some(value),
-            Poll::Pending if is_over() => break,
-            Poll::Pending => thread::park(),
+    wait(poll_fn(|context| {
+        if is_over() {
+            return Poll::Ready(None);
         }
-    }
-    None
+        match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            // It may have become so meanwhile.
+            Poll::Pending if is_over() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }))
 }

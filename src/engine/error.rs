@@ -51,6 +51,14 @@ pub enum EngineError {
     Untrained,
 }
 
+/// What a panic said, as the last words of an engine. A GPU out of memory tells Burn, and Burn gives up.
+#[must_use]
+pub fn last_words(detail: String) -> Failure {
+    let words = detail.to_lowercase();
+    let short = words.contains("out of memory") || words.contains("memory allocation");
+    Failure { kind: if short { FailureKind::OutOfMemory } else { FailureKind::Internal }, detail }
+}
+
 impl From<&EngineError> for Failure {
     fn from(error: &EngineError) -> Self {
         let kind = match error {

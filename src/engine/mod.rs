@@ -28,7 +28,7 @@ pub mod trainer;
 
 pub use actor::serve;
 pub use device::{DeviceError, Opened, open};
-pub use error::EngineError;
+pub use error::{EngineError, last_words};
 pub use inbox::{Download, Fetching, Port};
 pub use learned::Learned;
 pub use trainer::Trainer;

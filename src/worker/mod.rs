@@ -12,7 +12,7 @@ use wasm_bindgen_futures::spawn_local;
 
 use crate::engine;
 use crate::lab::DeviceWish;
-use crate::protocol::{Event, Failure, FailureKind};
+use crate::protocol::{Event, Failure};
 
 /// Starts the worker on this device: says [`Event::Ready`], or [`Event::Failed`] when there is no such device, and then
 /// answers commands for ever. Returns at once; outside a worker it does nothing.
@@ -20,12 +20,7 @@ pub fn start(wish: DeviceWish) {
     panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
         // The last words: after a panic nothing of this instance runs any more.
-        let detail = info.to_string();
-        let words = detail.to_lowercase();
-        // A GPU out of memory tells Burn, and Burn gives up.
-        let short = words.contains("out of memory") || words.contains("memory allocation");
-        let kind = if short { FailureKind::OutOfMemory } else { FailureKind::Internal };
-        port::post(&Event::Failed { run: None, failure: Failure { kind, detail } });
+        port::post(&Event::Failed { run: None, failure: engine::last_words(info.to_string()) });
     }));
     let Some(mut port) = BrowserPort::open() else { return };
     spawn_local(async move {

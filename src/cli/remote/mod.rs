@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tiny_http::{Method, Request, Response, StatusCode};
 
+use crate::engine::images::load::LONGEST_FILE;
 use crate::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, frame};
 use crate::wire;
 use line::Line;
@@ -33,8 +34,6 @@ const FORSAKEN: Duration = Duration::from_secs(30);
 const ROUND: Duration = Duration::from_secs(5);
 /// Most pages at a time.
 const MOST_LINES: usize = 8;
-/// Longest command: a file of weights.
-const LONGEST: u64 = 1 << 30;
 
 /// Says what is wrong with a request.
 type Refusal = (u16, String);
@@ -146,8 +145,8 @@ impl Hub {
     fn say(&self, request: &mut Request) -> Result<Vec<u8>, Refusal> {
         let line = self.line(request)?;
         let mut bytes = Vec::new();
-        let read = request.as_reader().take(LONGEST + 1).read_to_end(&mut bytes);
-        if read.is_err() || bytes.len() as u64 > LONGEST {
+        let read = request.as_reader().take(LONGEST_FILE + 1).read_to_end(&mut bytes);
+        if read.is_err() || bytes.len() as u64 > LONGEST_FILE {
             return Err((413, "the command did not arrive whole, or is too long".to_owned()));
         }
         let command = wire::decode(&bytes).map_err(|error| (409, error.to_string()))?;

@@ -5,8 +5,7 @@ use std::fs;
 use std::future::{pending, poll_fn};
 use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -14,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use super::line::Line;
 use crate::cli::device::wait_unless;
+use crate::engine::images::load::LONGEST_FILE;
 use crate::engine::inbox::{Member, Waiting};
 use crate::engine::{self, Download, Fetching, Opened, Port};
 use crate::protocol::crew::Heard;
-use crate::protocol::{Command, Event, Failure, FailureKind};
+use crate::protocol::{Command, Event};
+use crate::serve::inside;
 use crate::wire;
 
 /// Stack of an engine's thread: what the program's first thread has.
 const STACK: usize = 8 << 20;
-/// Longest file that is fetched for a page, as the engine itself takes it.
-const LONGEST: u64 = 1 << 30;
 /// How long an address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -49,20 +48,17 @@ pub fn start(line: Arc<Line>, place: Place) -> std::io::Result<()> {
         // The future never ends: it is dropped when the line has ended.
         let serve = || wait_unless(engine::serve(&mut port, opened), || line.is_ended());
         if let Err(fault) = catch_unwind(AssertUnwindSafe(serve)) {
-            line.report(&Event::Failed { run: None, failure: last_words(fault.as_ref()) });
+            line.report(&Event::Failed { run: None, failure: engine::last_words(words(fault.as_ref())) });
         }
         line.end();
     };
     thread::Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(work).map(drop)
 }
 
-/// What a panic said, as a worker in the browser tells it.
-fn last_words(fault: &(dyn Any + Send)) -> Failure {
+/// What a panic said.
+fn words(fault: &(dyn Any + Send)) -> String {
     let text = fault.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let detail = text.or_else(|| fault.downcast_ref::<String>().cloned()).unwrap_or_default();
-    let words = detail.to_lowercase();
-    let short = words.contains("out of memory") || words.contains("memory allocation");
-    Failure { kind: if short { FailureKind::OutOfMemory } else { FailureKind::Internal }, detail }
+    text.or_else(|| fault.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 struct NativePort {
@@ -169,18 +165,16 @@ fn load(address: &str, folder: &Path) -> Result<Vec<u8>, String> {
         let config = ureq::Agent::config_builder().timeout_connect(Some(PATIENCE)).build();
         let mut answer = ureq::Agent::new_with_config(config).get(address).call().map_err(|error| fail(&error))?;
         let mut bytes = Vec::new();
-        let mut reader = answer.body_mut().as_reader().take(LONGEST + 1);
+        let mut reader = answer.body_mut().as_reader().take(LONGEST_FILE + 1);
         reader.read_to_end(&mut bytes).map_err(|error| fail(&error))?;
         return Ok(bytes);
     }
-    let path = Path::new(address);
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !inside {
+    let Some(name) = inside(address.strip_prefix("./").unwrap_or(address)) else {
         return Err(fail(&"only what is served, and addresses on the web, can be had here"));
-    }
-    let path = folder.join(path);
+    };
+    let path = folder.join(name);
     let length = fs::metadata(&path).map_err(|error| fail(&error))?.len();
-    if length > LONGEST {
+    if length > LONGEST_FILE {
         return Err(fail(&format!("{length} bytes are too many")));
     }
     fs::read(&path).map_err(|error| fail(&error))
@@ -189,32 +183,35 @@ fn load(address: &str, folder: &Path) -> Result<Vec<u8>, String> {
 /// What a thread of its own found; `None` when it died or there was none to be had.
 async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     struct Shared<T> {
-        found: Mutex<(Option<T>, Option<Waker>)>,
-        over: AtomicBool,
+        found: Option<T>,
+        over: bool,
+        waiting: Option<Waker>,
     }
     /// Tells the end however the thread ends.
-    struct Bell<T>(Arc<Shared<T>>);
+    struct Bell<T>(Arc<Mutex<Shared<T>>>);
     impl<T> Drop for Bell<T> {
         fn drop(&mut self) {
-            self.0.over.store(true, Ordering::SeqCst);
-            let waker = self.0.found.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+            let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.over = true;
+            let waker = shared.waiting.take();
+            drop(shared);
             waker.into_iter().for_each(Waker::wake);
         }
     }
-    let shared = Arc::new(Shared { found: Mutex::new((None, None)), over: AtomicBool::new(false) });
+    let shared = Arc::new(Mutex::new(Shared { found: None, over: false, waiting: None }));
     let bell = Bell(Arc::clone(&shared));
     let started = thread::Builder::new().spawn(move || {
         let found = work();
-        bell.0.found.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(found);
+        bell.0.lock().unwrap_or_else(PoisonError::into_inner).found = Some(found);
         drop(bell);
     });
     started.ok()?;
     poll_fn(|context| {
-        let mut found = shared.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.over.load(Ordering::SeqCst) {
-            return Poll::Ready(found.0.take());
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.over {
+            return Poll::Ready(shared.found.take());
         }
-        found.1 = Some(context.waker().clone());
+        shared.waiting = Some(context.waker().clone());
         Poll::Pending
     })
     .await

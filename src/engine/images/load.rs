@@ -15,7 +15,7 @@ const INDEX: &str = "weights/index.json";
 /// Longest list or manifest.
 const LONGEST_JSON: u64 = 1 << 20;
 /// Longest file of weights.
-const LONGEST_FILE: u64 = 1 << 30;
+pub const LONGEST_FILE: u64 = 1 << 30;
 /// Between reports of progress, in milliseconds.
 const REPORT_MS: f64 = 100.0;
 /// Share of all bytes that is reported whenever it came.
