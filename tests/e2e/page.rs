@@ -263,6 +263,11 @@ impl Page {
         .unwrap_or_else(|| panic!("{id} cannot be pressed: {last}"));
     }
 
+    /// The step that a training is at, once it says so.
+    pub fn step(&self) -> Option<f64> {
+        self.text("status").split_whitespace().find_map(|word| word.parse().ok())
+    }
+
     /// The one word for what goes on: loading, idle, running, paused, done or failed.
     pub fn state(&self) -> Option<String> {
         self.attribute("status", "data-state")

@@ -39,11 +39,7 @@ fn a_worker_that_dies_is_a_message_and_a_restart_goes_on_from_the_last_checkpoin
 
     page.press("recover");
     page.wait_for(&["running"], SOON);
-    let progress = || -> Option<f64> {
-        let text = page.text("status");
-        text.split_whitespace().find_map(|word| word.parse().ok())
-    };
-    let step = page.until("the training goes on", SOON, progress);
+    let step = page.until("the training goes on", SOON, || page.step());
     assert!(step >= said, "step {step} after a checkpoint of {said}");
     page.press("stop");
     page.wait_for(&["done"], SOON);
@@ -69,8 +65,7 @@ fn a_lost_gpu_is_a_message_and_a_restart_goes_on_with_the_weights_so_far() {
     page.press("recover");
     page.wait_for(&["running"], LATE);
     assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
-    let progress = || page.text("status").split_whitespace().find_map(|word| word.parse::<f64>().ok());
-    let step = page.until("the training goes on", LATE, || progress().filter(|&step| step > said));
+    let step = page.until("the training goes on", LATE, || page.step().filter(|&step| step > said));
     assert!(step > said, "step {step} after a checkpoint of {said}");
     page.press("stop");
     page.wait_for(&["done"], LATE);

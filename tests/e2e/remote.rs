@@ -19,11 +19,6 @@ fn open(serving: &Serving, name: &'static str, fragment: &str) -> Page {
     Page::open_from(name, &serving.address, &format!("{}{fragment}", serving.query))
 }
 
-fn started(page: &Page) -> f64 {
-    let progress = || page.text("status").split_whitespace().find_map(|word| word.parse().ok());
-    page.until("the training goes on", SOON, progress)
-}
-
 #[test]
 fn what_is_computed_elsewhere_is_shown_here_and_a_token_stays_out_of_links() {
     let serving = serve("0", &["--listen", "0.0.0.0"]);
@@ -88,7 +83,7 @@ fn a_lost_connection_is_a_message_and_a_restart_goes_on_from_the_last_checkpoint
     let _again = serve(&port, &[]);
     page.press("recover");
     page.wait_for(&["running"], SOON);
-    let step = started(&page);
+    let step = page.until("the training goes on", SOON, || page.step());
     assert!(step >= said, "step {step} after a checkpoint of {said}");
     page.press("stop");
     page.wait_for(&["done"], SOON);
