@@ -10,6 +10,8 @@ pub mod inception;
 pub mod kernels;
 pub mod matrix;
 pub mod mlp;
+#[cfg(feature = "cli")]
+pub mod muon;
 pub mod objective;
 #[cfg(feature = "gpu")]
 pub mod shader;
