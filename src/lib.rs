@@ -29,6 +29,8 @@
 //! * `cli` (feature `cli`, native): the program `scorefield`, on the same configurations and links;
 //! * `ui` (feature `ui`, wasm32): the page. It never sees `nn` or `engine`.
 
+pub mod base64;
+mod choice;
 pub mod data;
 pub mod decimal;
 pub mod diffusion;

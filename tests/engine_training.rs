@@ -3,10 +3,11 @@
 
 use scorefield::data::Dataset;
 use scorefield::data::marginal::Exact;
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::{Denoiser as _, Level, Schedule, now};
 use scorefield::engine::preview::prior;
 use scorefield::engine::{Learned, Opened, Trainer, open};
-use scorefield::lab::{DatasetId, DeviceWish, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::lab::{DeviceWish, PredictionId, RunConfig, ScheduleId, WeightingId};
 
 fn cpu() -> Opened {
     now(open(DeviceWish::Cpu)).expect("this build has the CPU device")

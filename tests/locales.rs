@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use scorefield::data::metrics::MEASURES;
 use scorefield::lab::session::Status;
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
-use scorefield::protocol::{FailureKind, MEASURES};
+use scorefield::protocol::FailureKind;
 use scorefield::study::{STUDIES, Source, Verdict};
 
 /// Every kind; the match makes a new one an error here.

@@ -1,7 +1,8 @@
 //! Links survive a round trip, and nothing in a fragment can break the page.
 
+use scorefield::data::DatasetId;
 use scorefield::lab::images::{PIXELS, Picture};
-use scorefield::lab::{Correction, DatasetId, ExperimentId, FIELDS, Kind, RunConfig, SolverId, defaults, fields_of};
+use scorefield::lab::{Correction, ExperimentId, FIELDS, Kind, RunConfig, SolverId, defaults, fields_of};
 use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
 use scorefield::study::STUDIES;

@@ -8,12 +8,13 @@ use super::learned::{Patient, Points, Source};
 use super::preview::in_data;
 use super::sample::Sampled;
 use crate::data::metrics::Floor;
+use crate::data::metrics::Measure;
 use crate::diffusion::likelihood::{Probes, flow_likelihood, variational_bound};
 use crate::diffusion::solver::{Tolerance, follow};
 use crate::diffusion::{Level, Schedule, State as _};
 use crate::lab::DivergenceId;
 use crate::nn::WeightsFile;
-use crate::protocol::{Event, Floats, Measure, Report, RunId, Subject};
+use crate::protocol::{Event, Floats, Report, RunId, Subject};
 use crate::rng::{Rng, Stream};
 
 /// Points whose flow is followed together.

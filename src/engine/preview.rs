@@ -5,9 +5,9 @@ use super::inbox::{Inbox, Port};
 use super::learned::{Patient, Points, Source};
 use crate::data::Dataset;
 use crate::data::metrics::Judge;
+use crate::data::metrics::Quality;
 use crate::diffusion::NoiseUse;
 use crate::lab::{ControlId, Controlled, RunConfig, SolverId, SpacingId};
-use crate::protocol::Quality;
 use crate::rng::{Rng, Stream};
 
 /// Most samples of a preview.

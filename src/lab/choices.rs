@@ -1,63 +1,7 @@
 //! The named choices of a run. Each has a stable id: the option value on the page and the word in a link.
 
+use crate::choice::choices;
 use crate::study::{STUDIES, Study};
-use serde::de::{Error, Unexpected, Visitor};
-
-/// Finds an id among those of a choice. One visitor for all of them: derived ones would be a tenth of the page's code.
-struct Place(&'static [&'static str]);
-
-impl Visitor<'_> for Place {
-    type Value = usize;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(formatter, "one of {}", self.0.join(", "))
-    }
-
-    fn visit_str<E: Error>(self, id: &str) -> Result<usize, E> {
-        let place = self.0.iter().position(|&known| known == id);
-        place.ok_or_else(|| E::invalid_value(Unexpected::Str(id), &self))
-    }
-}
-
-/// Declares a fieldless enum whose variants have ids, with `ALL`, `id`, `from_id` and serde by id.
-macro_rules! choices {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $id:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.id())
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(Place(Self::IDS)).map(|place| Self::ALL[place])
-            }
-        }
-
-        impl $name {
-            /// Every choice, in the order of the page's menu.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
-            /// The ids of [`Self::ALL`].
-            pub const IDS: &'static [&'static str] = &[$($id,)+];
-
-            /// The stable id: option value and word in a link.
-            #[must_use]
-            pub const fn id(self) -> &'static str {
-                Self::IDS[self as usize]
-            }
-
-            /// The choice with this id.
-            #[must_use]
-            pub fn from_id(id: &str) -> Option<Self> {
-                Self::IDS.iter().position(|&known| known == id).map(|place| Self::ALL[place])
-            }
-        }
-    };
-}
 
 /// Which experiment a run belongs to: one with a stage of its own, see the table in [`crate::lab::EXPERIMENTS`], or a
 /// study, see the table in [`crate::study::STUDIES`].
@@ -144,30 +88,6 @@ impl<'de> serde::Deserialize<'de> for ExperimentId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let id = String::deserialize(deserializer)?;
         Self::from_id(&id).ok_or_else(|| serde::de::Error::custom("no such experiment"))
-    }
-}
-
-choices! {
-    /// A distribution of points in the plane.
-    DatasetId {
-        /// The report's mixture: weight 0.8 at (5, 5), 0.2 at (-5, -5), standard deviation 1.
-        Mixture = "mixture",
-        /// Eight Gaussians on a circle.
-        EightGaussians = "eight-gaussians",
-        /// Twenty-five Gaussians on a square grid.
-        Grid = "grid",
-        /// Two interleaved half circles.
-        Moons = "moons",
-        /// A spiral.
-        SwissRoll = "swiss-roll",
-        /// Concentric rings.
-        Rings = "rings",
-        /// The dark squares of a checkerboard.
-        Checkerboard = "checkerboard",
-        /// Five curved blades.
-        Pinwheel = "pinwheel",
-        /// What the visitor drew.
-        Drawing = "drawing",
     }
 }
 

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, ExperimentId,
+    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
-use super::drawing::Drawing;
 use super::images::{Picture, Word};
 use super::overrides::Overrides;
+use crate::data::{DatasetId, Drawing};
 
 /// A run. Two equal configurations give the same initial weights, batches and noise on every machine.
 ///

@@ -1,10 +1,11 @@
 //! The table of experiments with a stage of their own; studies have theirs in [`crate::study`].
 
 use super::choices::{
-    ArrangementId, ClassId, ControlId, DatasetId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId,
-    SolverId, SpacingId, TaskId,
+    ArrangementId, ClassId, ControlId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId,
+    SpacingId, TaskId,
 };
 use super::config::RunConfig;
+use crate::data::DatasetId;
 
 /// An experiment: what it starts from and what a visitor may change.
 pub struct Experiment {

@@ -4,12 +4,12 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, ExperimentId,
+    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
-use super::drawing::Drawing;
 use super::images::{Picture, Word};
+use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
 
 /// What values a field takes.

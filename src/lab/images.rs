@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::ArrangementId;
 use super::config::RunConfig;
+use crate::base64;
 
 /// Longest name.
 const LONGEST: usize = 64;
@@ -49,7 +50,6 @@ pub const SIDE: usize = 32;
 /// Pixels of a known image.
 pub const PIXELS: usize = SIDE * SIDE;
 
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// Letters of a link for the pixels, and for the mask.
 const COLOUR_LETTERS: usize = PIXELS * 3 * 8 / 6;
 const MASK_LETTERS: usize = (PIXELS).div_ceil(6);
@@ -104,8 +104,8 @@ impl Picture {
         let bits = self.colours.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1));
         let bits: Vec<bool> = bits.chain(self.known.iter().copied()).collect();
         let letter = |six: &[bool]| {
-            let value = six.iter().fold(0_usize, |value, bit| 2 * value + usize::from(*bit));
-            LETTERS[value << (6 - six.len())] as char
+            let value = six.iter().fold(0_u8, |value, bit| 2 * value + u8::from(*bit));
+            base64::letter(value << (6 - six.len()))
         };
         bits.chunks(6).map(letter).collect()
     }
@@ -121,7 +121,7 @@ impl Picture {
         }
         let mut bits = Vec::with_capacity(6 * text.len());
         for byte in text.bytes() {
-            let value = LETTERS.iter().position(|letter| *letter == byte)?;
+            let value = base64::value(byte)?;
             bits.extend((0..6).rev().map(|bit| value >> bit & 1 == 1));
         }
         let (colours, mask) = bits.split_at(24 * PIXELS);

@@ -4,7 +4,6 @@ pub mod choices;
 pub mod comparison;
 pub mod config;
 pub mod controlled;
-pub mod drawing;
 pub mod experiments;
 pub mod fields;
 pub mod film;
@@ -17,12 +16,11 @@ pub mod settings;
 pub mod texts;
 
 pub use choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, ExperimentId,
+    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::RunConfig;
 pub use controlled::{Control, Controlled, planned_evaluations};
-pub use drawing::Drawing;
 pub use experiments::{EXPERIMENTS, Experiment, defaults};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field, field_of, fields_of};
 pub use images::{Picture, Word};

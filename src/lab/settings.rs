@@ -42,7 +42,8 @@ pub fn from_values(value: impl Fn(&str) -> Option<String>) -> Option<(RunConfig,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{DatasetId, FIELDS, SolverId};
+    use crate::data::DatasetId;
+    use crate::lab::{FIELDS, SolverId};
 
     fn example() -> RunConfig {
         let mut config = RunConfig {

@@ -26,7 +26,8 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, Event, HtmlElement};
 
-use crate::lab::{DatasetId, Texts};
+use crate::data::DatasetId;
+use crate::lab::Texts;
 use crate::share;
 use element::{Element, element};
 use state::{Page, memo};

@@ -11,11 +11,12 @@ use super::scene::Scene;
 pub use super::signal::memo;
 use super::signal::{Kept, Signal};
 use super::study::Told;
+use crate::data::metrics::Quality;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::lab::session::Action;
 use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, defaults, field_of, texts};
-use crate::protocol::{Quality, Report};
+use crate::protocol::Report;
 use crate::share::Rejected;
 
 /// Light or dark.

@@ -4,9 +4,10 @@
 
 use loops::convolution;
 use loops::winograd::{self, Sizes};
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::Schedule;
 use scorefield::engine::batch::Batches;
-use scorefield::lab::{DatasetId, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::lab::{PredictionId, RunConfig, ScheduleId, WeightingId};
 use scorefield::nn::Architecture;
 use scorefield::rng::{Rng, Stream};
 

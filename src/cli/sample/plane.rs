@@ -9,13 +9,14 @@ use super::SampleArgs;
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::{files, interrupt};
+use crate::data::metrics::Quality;
 use crate::engine::Port;
 use crate::engine::actor::Job as _;
 use crate::engine::inbox::Inbox;
 use crate::engine::sample::{Sampled, Sampling};
 use crate::lab::{DenoiserId, ExperimentId};
 use crate::nn::WeightsFile;
-use crate::protocol::{Command, Event, Quality, RunId};
+use crate::protocol::{Command, Event, RunId};
 
 /// Keeps what is reported; nobody commands.
 struct Listener {

@@ -15,7 +15,7 @@ use super::configuration::ConfigArgs;
 use super::convert::SetArgs;
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
-use crate::lab::DatasetId;
+use crate::data::DatasetId;
 use recipe::RecipeArgs;
 
 /// The state of a run, in its folder.

@@ -12,8 +12,9 @@ use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
+use crate::data::DatasetId;
 use crate::engine::{Opened, Trainer};
-use crate::lab::{DatasetId, RunConfig};
+use crate::lab::RunConfig;
 
 /// The weights, in the form that the page exports and reads.
 pub const WEIGHTS: &str = "weights.safetensors";

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base64;
+
 /// Cells along one side of the drawing square. 64 makes a cell 6 bits, one letter of a link.
 pub const GRID: u8 = 64;
 /// Points a drawing can hold: 1024 letters of a link.
 pub const MAX_POINTS: usize = 512;
-
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Points in drawing order, as grid cells `[column, row]`, row 0 at the bottom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,17 +52,16 @@ impl Drawing {
     /// Two letters a point, letters of base64url.
     #[must_use]
     pub fn to_text(&self) -> String {
-        self.cells.iter().flatten().map(|&c| LETTERS[usize::from(c)] as char).collect()
+        self.cells.iter().flatten().map(|&c| base64::letter(c)).collect()
     }
 
     /// Reads [`Self::to_text`]. Unknown letters are left out with their partner, and what is over the limit is dropped.
     /// The flag says whether anything was.
     #[must_use]
     pub fn from_text(text: &str) -> (Self, bool) {
-        let value = |b: u8| LETTERS.iter().position(|&l| l == b).map(|p| p as u8);
         let bytes = text.as_bytes();
         let mut cells: Vec<[u8; 2]> =
-            bytes.chunks_exact(2).filter_map(|pair| Some([value(pair[0])?, value(pair[1])?])).collect();
+            bytes.chunks_exact(2).filter_map(|pair| Some([base64::value(pair[0])?, base64::value(pair[1])?])).collect();
         let damaged = cells.len() * 2 != bytes.len() || cells.len() > MAX_POINTS;
         cells.truncate(MAX_POINTS);
         (Self { cells }, damaged)
