@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
-use scorefield::lab::{Experiment, ExperimentId, RunConfig, SolverId};
+use scorefield::experiments::Experiment;
+use scorefield::lab::{ExperimentId, RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::serve::Server;

@@ -6,6 +6,7 @@
 
 pub mod crew;
 pub mod images;
+pub mod remote;
 
 use serde::{Deserialize, Serialize};
 

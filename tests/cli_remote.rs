@@ -13,10 +13,11 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use program::{Folder, failure, scorefield};
-use scorefield::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
-use scorefield::lab::{Experiment, ExperimentId, RunConfig};
+use scorefield::experiments::Experiment;
+use scorefield::lab::{ExperimentId, RunConfig};
 use scorefield::nn::WeightsFile;
 use scorefield::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
+use scorefield::protocol::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::wire;
 use serving::Serving;
@@ -168,7 +169,7 @@ fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
     assert!(events.iter().any(loaded), "{events:?}");
     let notices = events.iter().filter(|e| matches!(e, Event::Images(ImageEvent::Notice { .. })));
     assert_eq!(notices.count(), 0, "{events:?}");
-    let config = RunConfig { images: 3, steps: 2, ..(Experiment::find(ExperimentId::Images).defaults)() };
+    let config = RunConfig { images: 3, steps: 2, ..RunConfig::of_images() };
     let mut pictures = Vec::new();
     // With as many workers as cores, and with one.
     for most in [2, 1] {

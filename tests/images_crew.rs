@@ -17,8 +17,9 @@ use scorefield::engine::images::crew::room;
 use scorefield::engine::images::{Asks, Conventions, Crew, ImageModel, Watch, sample};
 use scorefield::engine::inbox::Inbox;
 use scorefield::engine::{Opened, Port as _, open};
+use scorefield::experiments::Experiment;
 use scorefield::lab::images::{PIXELS, Picture, SIDE};
-use scorefield::lab::{ClassId, DeviceWish, Experiment, ExperimentId, RunConfig, SolverId, SpacingId, TaskId};
+use scorefield::lab::{ClassId, DeviceWish, ExperimentId, RunConfig, SolverId, SpacingId, TaskId};
 use scorefield::nn::checkpoint::Precision;
 use scorefield::nn::unet::{Cost, UNetConfig};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, ImageFrame, WeightsSource};
@@ -76,7 +77,7 @@ fn model(config: &UNetConfig, side: usize, opened: &Opened) -> ImageModel {
 }
 
 fn config() -> RunConfig {
-    RunConfig { images: 5, steps: 4, seed: 5, ..(Experiment::find(ExperimentId::Images).defaults)() }
+    RunConfig { images: 5, steps: 4, seed: 5, ..RunConfig::of_images() }
 }
 
 fn alone(config: &RunConfig, model: &ImageModel, opened: &Opened) -> Vec<f32> {

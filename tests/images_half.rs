@@ -13,7 +13,8 @@ use scorefield::diffusion::now;
 use scorefield::engine::images::half::TOLERANCE;
 use scorefield::engine::images::{Conventions, ImageModel, sample};
 use scorefield::engine::{Opened, open};
-use scorefield::lab::{DeviceWish, Experiment, ExperimentId, PrecisionId, RunConfig};
+use scorefield::experiments::Experiment;
+use scorefield::lab::{DeviceWish, ExperimentId, PrecisionId, RunConfig};
 use scorefield::nn::unet::{UNet, UNetConfig};
 use scorefield::protocol::images::Notice;
 use unet_weights::{error, image, improved, network, plain};
@@ -25,7 +26,7 @@ fn cpu() -> Opened {
 }
 
 fn config() -> RunConfig {
-    RunConfig { images: 2, steps: 5, seed: 5, ..(Experiment::find(ExperimentId::Images).defaults)() }
+    RunConfig { images: 2, steps: 5, seed: 5, ..RunConfig::of_images() }
 }
 
 /// Networks with every kind of layer, in both styles.

@@ -7,12 +7,14 @@ use common::Page;
 use scorefield::diffusion::now;
 use scorefield::engine::images::{Conventions, ImageModel, ImageRun, self_test};
 use scorefield::engine::{Opened, open};
-use scorefield::lab::session::Action;
-use scorefield::lab::{DeviceWish, Experiment, ExperimentId, RunConfig, Session, Slot, Status, Word};
+use scorefield::experiments::Experiment;
+use scorefield::lab::{DeviceWish, ExperimentId, RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{ImageEvent, ImageFrame, Notice, WeightsSource};
 use scorefield::protocol::{Bytes, Command, Event, Failure, FailureKind};
+use scorefield::session::Action;
+use scorefield::session::{Session, Slot, Status};
 
 const GIB: u64 = 1 << 30;
 
@@ -26,7 +28,7 @@ fn as_gpu(most_bytes: u64) -> Opened {
 
 fn batch(config: &UNetConfig, side: usize, images: u32, opened: &Opened) -> usize {
     let model = ImageModel::new(config.init(0, &opened.device).unwrap(), Conventions::ddpm(), side);
-    let config = RunConfig { images, ..(Experiment::find(ExperimentId::Images).defaults)() };
+    let config = RunConfig { images, ..RunConfig::of_images() };
     ImageRun::new(config, &model, opened).unwrap().pace().batch()
 }
 
@@ -150,7 +152,7 @@ fn own() -> WeightsSource {
 }
 
 fn config() -> RunConfig {
-    let defaults = (Experiment::find(ExperimentId::Images).defaults)();
+    let defaults = RunConfig::of_images();
     RunConfig { images: 8, steps: 2, seed: 5, weights: Word::new("own"), ..defaults }
 }
 

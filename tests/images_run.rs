@@ -11,9 +11,10 @@ use scorefield::engine::images::self_test;
 use scorefield::engine::images::{Conventions, ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
 use scorefield::engine::images::{Pace, Watch, sample};
 use scorefield::engine::{EngineError, Opened, open};
+use scorefield::experiments::Experiment;
 use scorefield::lab::images::{PIXELS, Picture, SIDE};
 use scorefield::lab::{
-    ArrangementId, ClassId, ClipId, DeviceWish, Experiment, ExperimentId, RunConfig, ScheduleId, SolverId, TaskId,
+    ArrangementId, ClassId, ClipId, DeviceWish, ExperimentId, RunConfig, ScheduleId, SolverId, TaskId,
 };
 use scorefield::nn::checkpoint::{Input, ManifestPrediction, TimeConvention};
 use scorefield::nn::unet::UNetConfig;
@@ -43,7 +44,7 @@ fn with_classes(opened: &Opened, side: usize) -> ImageModel {
 }
 
 fn config() -> RunConfig {
-    RunConfig { images: 3, steps: 4, seed: 5, ..(Experiment::find(ExperimentId::Images).defaults)() }
+    RunConfig { images: 3, steps: 4, seed: 5, ..RunConfig::of_images() }
 }
 
 fn images(config: &RunConfig, model: &ImageModel, opened: &Opened) -> Vec<f32> {

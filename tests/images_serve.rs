@@ -9,7 +9,8 @@ mod set;
 
 use common::Page;
 use scorefield::engine::images::self_test::parameter;
-use scorefield::lab::{ClassId, Experiment, ExperimentId, PrecisionId, RunConfig, SolverId, SpacingId, Word};
+use scorefield::experiments::Experiment;
+use scorefield::lab::{ClassId, ExperimentId, PrecisionId, RunConfig, SolverId, SpacingId, Word};
 use scorefield::nn::checkpoint::{Manifest, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{
@@ -60,7 +61,7 @@ fn refusal(events: &[Event]) -> &Refusal {
 }
 
 fn config() -> RunConfig {
-    RunConfig { images: 2, steps: 4, ..(Experiment::find(ExperimentId::Images).defaults)() }
+    RunConfig { images: 2, steps: 4, ..RunConfig::of_images() }
 }
 
 fn sample(page: &mut Page, config: &RunConfig) -> Vec<Event> {

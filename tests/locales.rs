@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use scorefield::data::metrics::MEASURES;
-use scorefield::lab::session::Status;
+use scorefield::experiments::EXPERIMENTS;
 use scorefield::lab::texts::{Language, entries};
-use scorefield::lab::{EXPERIMENTS, FIELDS, Kind};
+use scorefield::lab::{FIELDS, Kind};
 use scorefield::protocol::FailureKind;
+use scorefield::session::Status;
 use scorefield::study::{STUDIES, Source, Verdict};
 
 /// Every kind; the match makes a new one an error here.

@@ -24,7 +24,7 @@ fn run(study: &Study, settings: &str) -> News {
 }
 
 fn find(id: &str) -> &'static Study {
-    ExperimentId::from_id(id).and_then(ExperimentId::study).expect("a study")
+    ExperimentId::named(id).and_then(study).expect("a study")
 }
 
 fn claim(study: &Study, news: &News, key: &str) -> Measured {

@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use scorefield::engine::inbox::Inbox;
 use scorefield::engine::{Port, images, open};
-use scorefield::lab::{DeviceWish, Experiment, ExperimentId, RunConfig};
+use scorefield::experiments::Experiment;
+use scorefield::lab::{DeviceWish, ExperimentId, RunConfig};
 use scorefield::protocol::Command;
 use scorefield::wire;
 use scorefield::worker::BrowserPort;
@@ -86,7 +87,7 @@ fn memory() -> usize {
 async fn two_hundred_runs_of_images_take_no_more_memory_than_ten() {
     let opened = open(DeviceWish::Cpu).await.expect("this worker has the CPU");
     let model = images::self_test::model(&opened).expect("a network");
-    let config = (Experiment::find(ExperimentId::Images).defaults)();
+    let config = RunConfig::of_images();
     let run = async |seed| {
         let config = RunConfig { images: 1, steps: 2, seed, ..config.clone() };
         let pictures = images::sample(&config, &model, &opened, &mut ()).await.expect("it computes");

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, ExperimentId,
-    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, PrecisionId,
+    PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
+use super::experiment::ExperimentId;
 use super::images::{Picture, Word};
 use super::overrides::Overrides;
 use crate::data::{DatasetId, Drawing};
@@ -195,6 +196,24 @@ impl Default for RunConfig {
             device: DeviceWish::Auto,
             precision: PrecisionId::Full,
             study: Overrides::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// What an empty link to the images starts from: EDM's noise levels for images in `[-1, 1]`, and a solver that needs
+    /// few evaluations.
+    #[must_use]
+    pub fn of_images() -> Self {
+        Self {
+            experiment: ExperimentId::Images,
+            schedule: ScheduleId::Edm,
+            sigma_min: 0.002,
+            sigma_max: 80.0,
+            solver: SolverId::DpmPp2m,
+            steps: 20,
+            spacing: SpacingId::Karras,
+            ..Self::default()
         }
     }
 }

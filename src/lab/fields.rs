@@ -4,10 +4,11 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, ExperimentId,
-    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, PrecisionId,
+    PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
+use super::experiment::ExperimentId;
 use super::images::{Picture, Word};
 use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
@@ -269,7 +270,20 @@ macro_rules! real {
 
 /// Every field of [`RunConfig`], in the order of the page and of links.
 pub const FIELDS: &[Field] = &[
-    choice!("experiment", experiment, ExperimentId),
+    Field {
+        key: "experiment",
+        kind: Kind::Word,
+        place: Place::Own {
+            get: |c| Value::Word(Word::new(c.experiment.id())),
+            set: |c, v| {
+                if let Value::Word(word) = v
+                    && let Some(experiment) = ExperimentId::named(word.as_str())
+                {
+                    c.experiment = experiment;
+                }
+            },
+        },
+    },
     choice!("dataset", dataset, DatasetId),
     Field {
         key: "drawing",
@@ -362,18 +376,6 @@ pub const FIELDS: &[Field] = &[
 #[must_use]
 pub fn field(key: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|f| f.key == key)
-}
-
-/// The fields of an experiment: those that every experiment has, and its own.
-pub fn fields_of(experiment: ExperimentId) -> impl Iterator<Item = &'static Field> {
-    let own = experiment.study().map_or(&[][..], |study| study.controls);
-    FIELDS.iter().chain(own.iter().map(|control| &control.field))
-}
-
-/// The field of an experiment with this key.
-#[must_use]
-pub fn field_of(experiment: ExperimentId, key: &str) -> Option<&'static Field> {
-    fields_of(experiment).find(|f| f.key == key)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::task::Poll;
 use super::Study;
 use super::report::{Drawing, Measured, News};
 use crate::engine::{EngineError, Opened};
-use crate::lab::{RunConfig, Value, field_of};
+use crate::lab::{ExperimentId, RunConfig, Value};
 use crate::protocol::Floats;
 use crate::rng::{Rng, Stream};
 
@@ -45,9 +45,9 @@ pub struct Desk {
 impl Desk {
     #[inline(never)]
     fn value(&self, key: &str) -> Option<Value> {
-        let field = field_of(self.config.experiment, key);
-        debug_assert!(field.is_some(), "{} has no control {key}", self.study.id);
-        field.map(|field| field.get(&self.config))
+        let control = self.study.controls.iter().find(|control| control.field.key == key);
+        debug_assert!(control.is_some(), "{} has no control {key}", self.study.id);
+        control.map(|control| control.field.get(&self.config))
     }
 
     /// A control that is a number.
@@ -191,7 +191,8 @@ impl Running {
     /// Begins the study of a configuration, if it is one.
     #[must_use]
     pub fn new(config: &RunConfig, opened: &Opened) -> Option<Self> {
-        let study = config.experiment.study()?;
+        let ExperimentId::Study(name) = config.experiment else { return None };
+        let study = super::find(name)?;
         let board = Rc::<RefCell<Board>>::default();
         let desk = Desk { study, config: Rc::new(config.clone()), opened: opened.clone(), board: board.clone() };
         Some(Self { work: (study.run)(desk), board })

@@ -24,7 +24,7 @@ mod manifold;
 mod matching;
 mod regions;
 
-use crate::lab::{Field, RunConfig};
+use crate::lab::{Field, RunConfig, StudyName};
 
 #[cfg(all(feature = "engine", not(target_arch = "wasm32")))]
 pub use desk::complete;
@@ -45,6 +45,12 @@ pub const STUDIES: &[&Study] = &[
     &digits::STUDY,
     &levels::STUDY,
 ];
+
+/// The study of this name, if there is one.
+#[must_use]
+pub fn find(name: StudyName) -> Option<&'static Study> {
+    STUDIES.iter().copied().find(|study| study.id == name.as_str())
+}
 
 /// An experiment of the report.
 pub struct Study {

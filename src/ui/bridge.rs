@@ -15,9 +15,10 @@ use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
 use super::{export, images};
 use crate::decimal::real;
-use crate::lab::session::Action;
-use crate::lab::{Slot, field};
+use crate::lab::field;
 use crate::protocol::{Command, Event, Failure, FailureKind};
+use crate::session::Action;
+use crate::session::Slot;
 use crate::wire;
 
 /// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
@@ -200,7 +201,7 @@ fn take(page: Page, slot: Slot, event: Event) {
         images::follow(page, &event);
         show(page, event);
     }
-    if page.session.with_untracked(crate::lab::Session::wants_comparison) {
+    if page.session.with_untracked(crate::session::Session::wants_comparison) {
         let config = page.config.get_untracked();
         page.tell(|session| session.compare(&config));
     }

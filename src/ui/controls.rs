@@ -11,8 +11,9 @@ use super::pad::pad;
 use super::parts::choice;
 use super::state::{memo, page};
 use crate::decimal::real;
-use crate::lab::experiments::{Group, matters};
-use crate::lab::{DeviceWish, Experiment, ExperimentId, Field, Kind, field};
+use crate::experiments::Experiment;
+use crate::experiments::{Group, matters};
+use crate::lab::{DeviceWish, ExperimentId, Field, Kind, field};
 
 /// Positions of a slider.
 const NOTCHES: f64 = 1000.0;

@@ -9,9 +9,10 @@ use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement,
 use super::element::{Element, element};
 use super::parts::{chooser, quiet};
 use super::state::{Page, effect, page, start};
-use crate::lab::settings::{from_values, to_json};
-use crate::lab::{ExperimentId, Session};
+use crate::experiments::settings::{from_values, to_json};
+use crate::lab::ExperimentId;
 use crate::protocol::Bytes;
+use crate::session::Session;
 
 /// Largest file that is read: the largest network's weights take 8 MB.
 const MOST_READ: f64 = 32e6;

@@ -27,6 +27,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, Event, HtmlElement};
 
 use crate::data::DatasetId;
+use crate::experiments;
 use crate::lab::Texts;
 use crate::share;
 use element::{Element, element};
@@ -88,7 +89,7 @@ fn app() -> Vec<Element> {
     };
     let main = element("main").attribute("id", "main").attribute("tabindex", "-1");
     let experiment = memo(move || page.config.with(|c| c.experiment));
-    let stage = move || match experiment.get().study() {
+    let stage = move || match experiments::study(experiment.get()) {
         Some(study) => study::stage(study),
         None => vec![plane()],
     };

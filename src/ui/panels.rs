@@ -6,10 +6,12 @@ use super::element::{Element, element};
 use super::images;
 use super::parts::{button, quiet};
 use super::state::{memo, page};
-use crate::lab::session::{Phase, Work};
-use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
+use crate::experiments;
+use crate::lab::{Correction, DeviceWish, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::Benchmark;
+use crate::session::{Phase, Work};
+use crate::session::{Session, Slot, Status};
 use crate::share::Rejected;
 
 /// What the experiment is about, what to see, and why.
@@ -31,7 +33,7 @@ pub fn notice(main: Element) -> Element {
     let sentence = move |rejected: &Rejected| match rejected {
         Rejected::Value { key, text, correction } => {
             let name = page.text(&format!("field.{key}.label"));
-            let known = page.config.with(|c| crate::lab::field_of(c.experiment, key));
+            let known = page.config.with(|c| experiments::field_of(c.experiment, key));
             let now = known.map(|f| page.value(f)).unwrap_or_default();
             let how = match correction {
                 Correction::Clamped => "link.clamped",
@@ -109,7 +111,7 @@ pub fn play() -> Element {
             other => page.text(&format!("status.{}", other.id())),
         }
     };
-    let study = move || page.config.with(|c| c.experiment.study().is_some());
+    let study = move || page.config.with(|c| experiments::study(c.experiment).is_some());
     let pictures = move || images::are_shown(page);
     // Studies are run, images are sampled; only the plane is trained and sampled.
     let untrained = move || study() || pictures();

@@ -14,9 +14,11 @@ use super::study::Told;
 use crate::data::metrics::Quality;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
-use crate::lab::session::Action;
-use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, defaults, field_of, texts};
+use crate::experiments::{self, defaults, field_of};
+use crate::lab::{ExperimentId, Field, Language, RunConfig, Texts, texts};
 use crate::protocol::Report;
+use crate::session::Action;
+use crate::session::Session;
 use crate::share::Rejected;
 
 /// Light or dark.
@@ -206,13 +208,13 @@ impl Page {
         field.set_text(&mut config, text);
         // Images are compared across solvers: they keep the spacing that the network's noise levels ask for.
         if key == "solver" && config.experiment == ExperimentId::Plane {
-            config.spacing = crate::lab::experiments::usual_spacing(config.solver);
+            config.spacing = experiments::usual_spacing(config.solver);
         }
         if key == "experiment" {
             let (device, seed) = (config.device, config.seed);
             config = defaults(config.experiment);
             (config.device, config.seed) = (device, seed);
-            self.tell(crate::lab::Session::start_afresh);
+            self.tell(crate::session::Session::start_afresh);
         }
         if config != self.config.get_untracked() {
             let device = config.device;
@@ -277,7 +279,7 @@ impl Page {
 
     /// Begins what the link asks for: the study, or training and sampling.
     pub fn start(self) {
-        match self.config.with_untracked(|c| c.experiment.study()) {
+        match self.config.with_untracked(|c| experiments::study(c.experiment)) {
             Some(study) if study.live => {}
             Some(_) => super::study::begin(self),
             None => self.train(true),

@@ -11,7 +11,8 @@ use super::scene::{FIELD_SIDE, Observed, View};
 use super::state::{Layers, Page, effect, memo, page};
 use super::{export, player};
 use crate::data::Dataset;
-use crate::lab::{DenoiserId, ExperimentId, RunConfig, Status};
+use crate::lab::{DenoiserId, ExperimentId, RunConfig};
+use crate::session::Status;
 
 /// Data points drawn behind the samples.
 const DATA_POINTS: usize = 1500;

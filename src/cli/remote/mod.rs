@@ -21,7 +21,7 @@ use std::time::Duration;
 use tiny_http::{Method, Request, Response, StatusCode};
 
 use crate::engine::images::load::LONGEST_FILE;
-use crate::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, frame};
+use crate::protocol::remote::{ASK, END, HEAR, META, OPEN, SAY, frame};
 use crate::wire;
 use line::Line;
 pub use port::Place;

@@ -11,10 +11,10 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Headers, RequestInit, Response, UrlSearchParams};
 
 use super::{take, words};
-use crate::lab::Slot;
-use crate::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
 use crate::protocol::images::{ImageCommand, ImageEvent, Refusal, WeightsSource};
+use crate::protocol::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
 use crate::protocol::{Bytes, Command, Event, Failure, FailureKind, RunId};
+use crate::session::Slot;
 use crate::ui::state::{Page, start};
 use crate::wire;
 

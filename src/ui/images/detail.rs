@@ -2,10 +2,10 @@
 
 use super::canvas::lay;
 use super::{known, save};
-use crate::lab::film::one;
 use crate::lab::images::seed_of;
 use crate::lab::{ArrangementId, ClassId, RunConfig, TaskId};
 use crate::plot::mosaic::Mosaic;
+use crate::session::film::one;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{note, paint_when, quiet};
 use crate::ui::state::{Page, page};

@@ -1,9 +1,10 @@
 //! The self-test and the timings, by button or by link.
 
-use crate::lab::session::Phase;
-use crate::lab::{DeviceWish, Session, Slot};
+use crate::lab::DeviceWish;
 use crate::plot::label::number;
 use crate::protocol::images::{ImageBenchmark, SelfTest as Report, SelfTestCase};
+use crate::session::Phase;
+use crate::session::{Session, Slot};
 use crate::share::Examination;
 use crate::ui::element::{Element, element};
 use crate::ui::memory;

@@ -25,13 +25,14 @@ use super::memory;
 use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo};
 use crate::lab::comparison::with_solver;
-use crate::lab::film::{Film, MOST_KEPT};
-use crate::lab::session::Phase;
-use crate::lab::session::images::ImageWeights;
-use crate::lab::{DeviceWish, ExperimentId, RunConfig, Session, Slot, SolverId, Status, planned_evaluations};
+use crate::lab::{DeviceWish, ExperimentId, RunConfig, SolverId, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::images::{ImageProgress, Notice};
 use crate::protocol::{Event, ImageEvent};
+use crate::session::Phase;
+use crate::session::film::{Film, MOST_KEPT};
+use crate::session::images::ImageWeights;
+use crate::session::{Session, Slot, Status};
 use crate::share::Examination;
 
 /// A run of images on the page: alone, or one row of a comparison.

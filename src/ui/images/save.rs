@@ -7,9 +7,9 @@ use web_sys::HtmlCanvasElement;
 
 use super::canvas::{hidden_canvas, lay, put};
 use super::{Row, detail};
-use crate::lab::film::shown;
 use crate::plot::gif::Gif;
 use crate::plot::mosaic::Mosaic;
+use crate::session::film::shown;
 use crate::ui::export;
 use crate::ui::scene::context;
 use crate::ui::state::Page;

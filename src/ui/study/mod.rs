@@ -15,8 +15,10 @@ use super::parts::choice;
 use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo, page};
 use super::{export, panels};
-use crate::lab::{ExperimentId, RunConfig, Session, defaults, field};
+use crate::experiments::{self, defaults};
+use crate::lab::{ExperimentId, RunConfig, field};
 use crate::protocol::Floats;
+use crate::session::Session;
 use crate::share::{Link, to_fragment};
 use crate::study::{Measured, News, STUDIES, Study};
 
@@ -70,14 +72,14 @@ impl Told {
 pub fn follow(page: Page) {
     let experiment = memo(move || page.config.with(|c| c.experiment));
     effect(move || {
-        if let Some(study) = experiment.get().study() {
+        if let Some(study) = experiments::study(experiment.get()) {
             page.told.forget(study);
         }
     });
     window_event_listener(leptos::ev::resize, move |_| page.resized.update(|n| *n += 1));
     let waiting = StoredValue::new(false);
     effect(move || {
-        let live = page.config.with(|c| c.experiment.study().is_some_and(|study| study.live));
+        let live = page.config.with(|c| experiments::study(c.experiment).is_some_and(|study| study.live));
         if live && !waiting.get_value() {
             waiting.set_value(true);
             let begin = move || {
@@ -97,7 +99,7 @@ pub fn menu() -> Element {
         let selected = move || page.config.with(|c| c.experiment.id() == id);
         choice(id, selected, move || page.text(&format!("choice.experiment.{id}")))
     };
-    let staged: Vec<Element> = crate::lab::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
+    let staged: Vec<Element> = experiments::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
     let mut chapters: Vec<u8> = STUDIES.iter().map(|study| study.chapter).collect();
     chapters.dedup();
     let chapter = |chapter: u8| {
@@ -148,7 +150,7 @@ fn tour(study: &'static Study) -> Element {
     let step = move |to: Option<&'static Study>, id: &'static str, word: &'static str| -> Vec<Element> {
         let link = move |to: &'static Study| {
             let (device, seed) = page.config.with(|c| (c.device, c.seed));
-            let experiment = ExperimentId::from_id(to.id).unwrap_or(ExperimentId::Plane);
+            let experiment = experiments::find(to.id).unwrap_or(ExperimentId::Plane);
             let config = RunConfig { device, seed, ..defaults(experiment) };
             let language = Some(page.language.get().tag().to_owned());
             to_fragment(&Link { config, language, ..Link::default() })
@@ -181,7 +183,7 @@ fn tour(study: &'static Study) -> Element {
 
 /// Begins the study from its beginning, as the visitor asked.
 pub fn begin(page: Page) {
-    let Some(study) = page.config.with_untracked(|c| c.experiment.study()) else { return };
+    let Some(study) = page.config.with_untracked(|c| experiments::study(c.experiment)) else { return };
     super::link::push(page);
     page.told.forget(study);
     page.tell(|session: &mut Session| session.study(&page.config.get_untracked()));

@@ -10,8 +10,7 @@ mod queries;
 #[cfg(test)]
 mod tests;
 
-use super::choices::{DenoiserId, DeviceWish, ExperimentId};
-use super::config::RunConfig;
+use crate::lab::{DenoiserId, DeviceWish, ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, Floats, RunId};
 use images::Images;
 

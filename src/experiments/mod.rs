@@ -1,11 +1,14 @@
-//! The table of experiments with a stage of their own; studies have theirs in [`crate::study`].
+//! The table of all experiments: those with a stage of their own, and the studies of [`crate::study`]; what each starts
+//! from, which settings it has, and which of them matter.
 
-use super::choices::{
-    ArrangementId, ClassId, ControlId, DeviceWish, DivergenceId, ExperimentId, PredictionId, ScheduleId, SolverId,
-    SpacingId, TaskId,
-};
-use super::config::RunConfig;
+pub mod settings;
+
 use crate::data::DatasetId;
+use crate::lab::{
+    ArrangementId, ClassId, ControlId, DeviceWish, DivergenceId, ExperimentId, FIELDS, Field, PredictionId, RunConfig,
+    ScheduleId, SolverId, SpacingId, TaskId,
+};
+use crate::study::{STUDIES, Study};
 
 /// An experiment: what it starts from and what a visitor may change.
 pub struct Experiment {
@@ -21,7 +24,7 @@ pub struct Experiment {
 pub struct Group {
     /// Stem of its title in the locale files: `group.<id>`.
     pub id: &'static str,
-    /// Keys of [`super::FIELDS`].
+    /// Keys of [`FIELDS`].
     pub fields: &'static [&'static str],
     /// Whether the group is folded away at first, so that a newcomer is not drowned.
     pub advanced: bool,
@@ -68,7 +71,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         id: ExperimentId::Images,
-        defaults: images,
+        defaults: RunConfig::of_images,
         groups: &[
             Group { id: "weights", fields: &["weights"], advanced: false },
             Group { id: "images", fields: &["task", "picture", "images", "image-class", "guidance"], advanced: false },
@@ -88,20 +91,6 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
 ];
 
-/// EDM's noise levels for images in `[-1, 1]`, and a solver that needs few evaluations.
-fn images() -> RunConfig {
-    RunConfig {
-        experiment: ExperimentId::Images,
-        schedule: ScheduleId::Edm,
-        sigma_min: 0.002,
-        sigma_max: 80.0,
-        solver: SolverId::DpmPp2m,
-        steps: 20,
-        spacing: SpacingId::Karras,
-        ..RunConfig::default()
-    }
-}
-
 impl Experiment {
     /// The experiment with this id; the first one for a study, which has no row here.
     #[must_use]
@@ -119,12 +108,42 @@ pub fn defaults(id: ExperimentId) -> RunConfig {
     }
 }
 
+/// Every experiment, in the order of the menu.
+pub fn all() -> impl Iterator<Item = ExperimentId> {
+    ExperimentId::STAGED.into_iter().chain(STUDIES.iter().filter_map(|study| ExperimentId::named(study.id)))
+}
+
+/// The experiment of this name, if there is one.
+#[must_use]
+pub fn find(id: &str) -> Option<ExperimentId> {
+    all().find(|known| known.id() == id)
+}
+
+/// The study of an experiment, if it is one and is known.
+#[must_use]
+pub fn study(id: ExperimentId) -> Option<&'static Study> {
+    let ExperimentId::Study(name) = id else { return None };
+    crate::study::find(name)
+}
+
+/// The fields of an experiment: those that every experiment has, and its own.
+pub fn fields_of(experiment: ExperimentId) -> impl Iterator<Item = &'static Field> {
+    let own = study(experiment).map_or(&[][..], |study| study.controls);
+    FIELDS.iter().chain(own.iter().map(|control| &control.field))
+}
+
+/// The field of an experiment with this key.
+#[must_use]
+pub fn field_of(experiment: ExperimentId, key: &str) -> Option<&'static Field> {
+    fields_of(experiment).find(|f| f.key == key)
+}
+
 /// Whether the field with this key has any effect under this configuration. A control that does nothing is not shown.
 #[must_use]
 pub fn matters(key: &str, config: &RunConfig) -> bool {
     use ScheduleId as Sched;
     use SolverId as Solver;
-    if let Some(study) = config.experiment.study() {
+    if let Some(study) = study(config.experiment) {
         return study.shows(key, config);
     }
     match key {
@@ -178,7 +197,6 @@ pub fn usual_spacing(solver: SolverId) -> SpacingId {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fields::FIELDS;
     use super::*;
 
     #[test]
@@ -202,11 +220,11 @@ mod tests {
 
     #[test]
     fn the_table_has_one_row_per_id() {
-        for id in ExperimentId::all() {
-            let rows = if id.study().is_some() { 0 } else { 1 };
+        for id in all() {
+            let rows = if study(id).is_some() { 0 } else { 1 };
             assert_eq!(EXPERIMENTS.iter().filter(|e| e.id == id).count(), rows);
             assert_eq!(defaults(id).experiment, id);
-            assert_eq!(ExperimentId::from_id(id.id()), Some(id));
+            assert_eq!(find(id.id()), Some(id));
         }
     }
 }

@@ -1,10 +1,8 @@
 //! A run as a file: a flat JSON object of the fields, as serde would write a [`RunConfig`]. Written and read through the
 //! table of fields, so that the page needs no JSON library for it.
 
-use super::choices::ExperimentId;
-use super::config::RunConfig;
-use super::experiments::defaults;
-use super::fields::{Value, fields_of};
+use super::{defaults, fields_of, find};
+use crate::lab::{ExperimentId, RunConfig, Value};
 
 /// The name of a field in a file: that of the configuration's own field.
 fn name(key: &str) -> String {
@@ -28,7 +26,7 @@ pub fn to_json(config: &RunConfig) -> String {
 /// experiment. `None` when it knows no field at all; the flag says whether anything had to be corrected.
 #[must_use]
 pub fn from_values(value: impl Fn(&str) -> Option<String>) -> Option<(RunConfig, bool)> {
-    let experiment = value("experiment").and_then(|id| ExperimentId::from_id(&id)).unwrap_or(ExperimentId::Plane);
+    let experiment = value("experiment").and_then(|id| find(&id)).unwrap_or(ExperimentId::Plane);
     let (mut config, mut known, mut corrected) = (defaults(experiment), false, false);
     for field in fields_of(experiment) {
         if let Some(text) = value(&name(field.key)) {

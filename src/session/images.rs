@@ -275,7 +275,7 @@ fn own_name(count: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{DeviceWish, Experiment, Word};
+    use crate::lab::{DeviceWish, Word};
     use crate::protocol::{DeviceInfo, Event};
 
     fn ready(gpu: bool, software: bool) -> Event {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn config() -> RunConfig {
-        (Experiment::find(ExperimentId::Images).defaults)()
+        RunConfig::of_images()
     }
 
     fn with_cpu() -> Session {
