@@ -10,12 +10,13 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use scorefield::diffusion::Schedule;
 use scorefield::diffusion::now;
+use scorefield::engine::Trainer;
 use scorefield::engine::batch::Batches;
 use scorefield::engine::learned::Learned;
 use scorefield::engine::preview::prior;
-use scorefield::engine::{Trainer, open};
 use scorefield::lab::{DeviceWish, RunConfig};
 use scorefield::nn::adam::{Moments, Update};
+use scorefield::nn::device::open;
 use scorefield::nn::kernels::CpuMlp;
 use scorefield::nn::{Architecture, Mlp, features};
 

@@ -83,8 +83,9 @@ mod tests {
 
     #[test]
     fn what_workers_say_to_each_other_are_commands_and_events() {
+        use crate::lab::DeviceInfo;
         use crate::protocol::crew::{Heard, Order, Said};
-        use crate::protocol::{DeviceInfo, Failure, FailureKind};
+        use crate::protocol::{Failure, FailureKind};
         let (ask, image, time) = (8, Floats(vec![1.0, -2.5]), 400.0);
         let order = Order::Evaluate { ask, image: image.clone(), side: 1, time, class: Some(3) };
         assert_eq!(decode(&encode(&Said::Crew(order.clone())).expect("bytes")), Ok(Command::Crew(order)));

@@ -13,8 +13,8 @@ use program::{Folder, failure, images, scorefield, success};
 use scorefield::data::ImageSet;
 use scorefield::diffusion::now;
 use scorefield::engine::image_trainer::{Gradient, ImageBatches, ImageTrainer, Recipe, TrainingPrecision};
-use scorefield::engine::{Opened, open};
 use scorefield::lab::DeviceWish;
+use scorefield::nn::device::{Opened, open};
 use scorefield::nn::objective::Objective;
 use scorefield::nn::unet::{Style, UNetConfig};
 use unet_weights::{error, hashed, parameter};
@@ -218,7 +218,7 @@ fn what_a_device_cannot_do_is_said() {
 #[cfg(feature = "gpu")]
 fn gpus() -> Option<[Opened; 2]> {
     use scorefield::cli::device::wait;
-    use scorefield::engine::device::{Adapter, open_adapter};
+    use scorefield::nn::device::{Adapter, open_adapter};
     use std::sync::OnceLock;
 
     static GPUS: OnceLock<Option<[Opened; 2]>> = OnceLock::new();

@@ -6,8 +6,9 @@ use scorefield::data::marginal::Exact;
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::{Denoiser as _, Level, Schedule, now};
 use scorefield::engine::preview::prior;
-use scorefield::engine::{Learned, Opened, Trainer, open};
+use scorefield::engine::{Learned, Trainer};
 use scorefield::lab::{DeviceWish, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::nn::device::{Opened, open};
 
 fn cpu() -> Opened {
     now(open(DeviceWish::Cpu)).expect("this build has the CPU device")

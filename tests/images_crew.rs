@@ -13,14 +13,15 @@ use std::task::{Context, Poll, Waker};
 
 use common::{Habit, Page, Queues, Staff};
 use scorefield::diffusion::now;
+use scorefield::engine::Port as _;
 use scorefield::engine::images::crew::room;
 use scorefield::engine::images::{Asks, Conventions, Crew, ImageModel, Watch, sample};
 use scorefield::engine::inbox::Inbox;
-use scorefield::engine::{Opened, Port as _, open};
 use scorefield::experiments::Experiment;
-use scorefield::lab::images::{PIXELS, Picture, SIDE};
 use scorefield::lab::{ClassId, DeviceWish, ExperimentId, RunConfig, SolverId, SpacingId, TaskId};
+use scorefield::lab::{PIXELS, Picture, SIDE};
 use scorefield::nn::checkpoint::Precision;
+use scorefield::nn::device::{Opened, open};
 use scorefield::nn::unet::{Cost, UNetConfig};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, ImageFrame, WeightsSource};
 use scorefield::protocol::{Command, Event, FailureKind, Floats, Order, RunId};

@@ -12,9 +12,9 @@ use burn::tensor::Device;
 use scorefield::diffusion::now;
 use scorefield::engine::images::half::TOLERANCE;
 use scorefield::engine::images::{Conventions, ImageModel, sample};
-use scorefield::engine::{Opened, open};
 use scorefield::experiments::Experiment;
 use scorefield::lab::{DeviceWish, ExperimentId, PrecisionId, RunConfig};
+use scorefield::nn::device::{Opened, open};
 use scorefield::nn::unet::{UNet, UNetConfig};
 use scorefield::protocol::images::Notice;
 use unet_weights::{error, image, improved, network, plain};
@@ -121,8 +121,8 @@ const SUMMING: f64 = 0.01;
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
-    use scorefield::engine::device::{Adapter, open_adapter};
     use scorefield::engine::images::half::has_half;
+    use scorefield::nn::device::{Adapter, open_adapter};
     use unet_weights::{now_or_later, parameter};
 
     let opened = match now_or_later(open_adapter(Adapter::Software)) {

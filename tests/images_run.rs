@@ -7,16 +7,17 @@ mod counting;
 mod unet_weights;
 
 use scorefield::diffusion::{Denoiser as _, Level, now};
+use scorefield::engine::EngineError;
 use scorefield::engine::images::self_test;
 use scorefield::engine::images::{Conventions, ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
 use scorefield::engine::images::{Pace, Watch, sample};
-use scorefield::engine::{EngineError, Opened, open};
 use scorefield::experiments::Experiment;
-use scorefield::lab::images::{PIXELS, Picture, SIDE};
 use scorefield::lab::{
     ArrangementId, ClassId, ClipId, DeviceWish, ExperimentId, RunConfig, ScheduleId, SolverId, TaskId,
 };
+use scorefield::lab::{PIXELS, Picture, SIDE};
 use scorefield::nn::checkpoint::{Input, ManifestPrediction, TimeConvention};
+use scorefield::nn::device::{Opened, open};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
 use unet_weights::network;

@@ -8,8 +8,9 @@ use scorefield::experiments::EXPERIMENTS;
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{FIELDS, Kind};
 use scorefield::protocol::FailureKind;
+use scorefield::protocol::Verdict;
 use scorefield::session::Status;
-use scorefield::study::{STUDIES, Source, Verdict};
+use scorefield::study::{STUDIES, Source};
 
 /// Every kind; the match makes a new one an error here.
 const FAILURES: [FailureKind; 11] = [

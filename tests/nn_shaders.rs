@@ -14,8 +14,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use cubecl::launched::LaunchedKernels;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
-use scorefield::engine::device::{Adapter, open_adapter};
 use scorefield::engine::images::half::has_half;
+use scorefield::nn::device::{Adapter, open_adapter};
 use scorefield::nn::unet::{UNet, UNetConfig};
 use unet_weights::{error, image, improved, network, now_or_later, plain};
 

@@ -3,9 +3,9 @@
 
 use burn::tensor::Device;
 use scorefield::diffusion::now;
-use scorefield::engine::open;
-use scorefield::engine::score::{Form, Objective, ScoreNet};
 use scorefield::lab::DeviceWish;
+use scorefield::nn::device::open;
+use scorefield::nn::score::{Form, Objective, ScoreNet};
 use scorefield::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use scorefield::data::DatasetId;
 use scorefield::experiments::{all, defaults, fields_of};
-use scorefield::lab::images::{PIXELS, Picture};
 use scorefield::lab::{Correction, FIELDS, Kind, RunConfig, SolverId};
+use scorefield::lab::{PIXELS, Picture};
 use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
 use scorefield::study::STUDIES;

@@ -8,9 +8,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use scorefield::engine::inbox::Inbox;
-use scorefield::engine::{Port, images, open};
+use scorefield::engine::{Port, images};
 use scorefield::experiments::Experiment;
 use scorefield::lab::{DeviceWish, ExperimentId, RunConfig};
+use scorefield::nn::device::open;
 use scorefield::protocol::Command;
 use scorefield::wire;
 use scorefield::worker::BrowserPort;

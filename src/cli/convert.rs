@@ -232,7 +232,7 @@ impl Source {
             convention = wanted.map_or(Convention { prediction, input, time }, Objective::convention);
             provenance = manifest.provenance.clone();
         }
-        let opened = now(crate::engine::open(DeviceWish::Cpu)).map_err(Failure::device)?;
+        let opened = now(crate::nn::device::open(DeviceWish::Cpu)).map_err(Failure::device)?;
         let network = checkpoint.load(&recognised, &opened.device).map_err(|error| bad(&error))?;
         Ok(Self {
             parameters: network.parameters(),

@@ -9,9 +9,9 @@ use std::thread::{self, Thread};
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
-use crate::engine::device::{Adapter, open_adapter, open_cuda};
-use crate::engine::{Opened, open};
 use crate::lab::DeviceWish;
+use crate::nn::device::{Adapter, open_adapter, open_cuda};
+use crate::nn::device::{Opened, open};
 
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The worker: takes commands, runs one job at a time, and stays reachable while it does.
 
 use super::benchmark;
-use super::device::Opened;
 use super::error::EngineError;
 use super::field;
 use super::images::crew::Crew;
@@ -11,28 +10,17 @@ use super::images::load::{Held, LoadError, load};
 use super::images::{ImageError, benchmark as image_benchmark, self_test};
 use super::inbox::{Inbox, Port, ends_a_run};
 use super::inspect::Inspecting;
+use super::job::Job;
 use super::likelihood::Likelihood;
 use super::sample::{Sampled, Sampling};
 use super::study::Studying;
 use super::train::Training;
 use crate::lab::{ExperimentId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::nn::device::Opened;
 use crate::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use crate::protocol::{Bytes, Command, Event, Failure, RunId};
-use crate::study::Running;
-
-/// A run in steps. One type per kind of run.
-#[allow(async_fn_in_trait)]
-pub trait Job {
-    /// Its name.
-    fn run(&self) -> RunId;
-    /// One step and whatever reports are due. Says whether the run is over.
-    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError>;
-    /// Reports what has not been reported yet, because the run is held or was stepped by hand.
-    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError>;
-    /// The weights at hand, if the job makes any.
-    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError>;
-}
+use crate::study;
 
 /// What stays between runs.
 pub struct Engine {
@@ -91,7 +79,7 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
             Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
             Err(error) => fail(inbox, Some(run), &error),
         },
-        Command::Study { run, config } => match Running::new(&config, &engine.opened) {
+        Command::Study { run, config } => match study::begin(&config, &engine.opened) {
             Some(running) => drive(engine, inbox, &mut Studying::new(run, running)).await,
             None => fail(inbox, Some(run), &EngineError::NoStudy),
         },

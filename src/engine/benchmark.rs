@@ -1,6 +1,5 @@
 //! Timing a device.
 
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::Learned;
@@ -9,6 +8,7 @@ use super::trainer::Trainer;
 use crate::diffusion::Sampler;
 use crate::lab::RunConfig;
 use crate::nn::Architecture;
+use crate::nn::device::Opened;
 use crate::protocol::Benchmark;
 
 /// Longest that is measured, in milliseconds.

@@ -1,6 +1,5 @@
 //! The score field.
 
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::{Patient, Points};
@@ -8,6 +7,7 @@ use super::sample::Sampled;
 use crate::diffusion::{Denoiser as _, Schedule};
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;
+use crate::nn::device::Opened;
 use crate::protocol::Floats;
 
 /// Most points along a side.

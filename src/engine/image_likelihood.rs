@@ -3,7 +3,6 @@
 
 use burn::tensor::Tensor;
 
-use super::device::Opened;
 use super::error::EngineError;
 use super::images::{ImageDenoiser, ImageError, ImageModel, Pace, Pictures, Stopped, Watch};
 use crate::diffusion::likelihood::{
@@ -12,6 +11,7 @@ use crate::diffusion::likelihood::{
 use crate::diffusion::objective::exact_discretised_log_probability;
 use crate::diffusion::solver::Tolerance;
 use crate::diffusion::{Denoiser as _, Estimate, Level, Schedule, Solver, Spacing};
+use crate::nn::device::Opened;
 use crate::rng::{Rng, Stream};
 
 /// Images with their grey values as numbers in `[-1, 1]`, and how the likelihood's noise is drawn.
@@ -188,8 +188,8 @@ mod tests {
     use super::*;
     use crate::diffusion::{State as _, now};
     use crate::engine::images::Conventions;
-    use crate::engine::open;
     use crate::lab::DeviceWish;
+    use crate::nn::device::open;
     use crate::nn::objective::{Convention, Objective};
     use crate::nn::unet::UNetConfig;
 

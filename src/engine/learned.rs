@@ -1,6 +1,5 @@
 //! Denoisers over batches of points: the trained network, the closed form, and either of them made patient.
 
-use super::device::{DeviceError, Opened};
 use super::inbox::{Inbox, Port};
 use super::network::Evaluator;
 use crate::data::Dataset;
@@ -8,6 +7,7 @@ use crate::data::marginal::Exact;
 use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::{Denoiser, Estimate, Level, Prediction};
+use crate::nn::device::{DeviceError, Opened};
 use crate::nn::{Architecture, WeightsFile, features};
 
 /// Points of the closed form evaluated at once.

@@ -1,9 +1,8 @@
 //! The job that computes likelihoods of fresh data: by the probability flow, and by the variational bound of a chain.
 
-use super::actor::Job;
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
+use super::job::Job;
 use super::learned::{Patient, Points, Source};
 use super::preview::in_data;
 use super::sample::Sampled;
@@ -14,6 +13,7 @@ use crate::diffusion::solver::{Tolerance, follow};
 use crate::diffusion::{Level, Schedule, State as _};
 use crate::lab::DivergenceId;
 use crate::nn::WeightsFile;
+use crate::nn::device::Opened;
 use crate::protocol::{Event, Floats, Report, RunId, Subject};
 use crate::rng::{Rng, Stream};
 

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::batch::Batch;
-use super::device::{DeviceError, Opened};
 use crate::nn::adam::{Moments, TensorMoments, Update};
+use crate::nn::device::{DeviceError, Opened, read};
 use crate::nn::host::ONLY as CPU_ONLY;
 use crate::nn::kernels::{CpuMlp, Gradient, rows_at_once};
 use crate::nn::mlp::OUTPUTS;
@@ -261,13 +261,4 @@ impl Evaluator {
             }
         }
     }
-}
-
-/// Reads a tensor back.
-///
-/// # Errors
-/// [`DeviceError::Lost`] when the device no longer answers.
-pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
-    let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
-    data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
 }

@@ -1,6 +1,5 @@
 //! Cheap samples and their quality while training goes on.
 
-use super::device::DeviceError;
 use super::inbox::{Inbox, Port};
 use super::learned::{Patient, Points, Source};
 use crate::data::Dataset;
@@ -8,6 +7,7 @@ use crate::data::metrics::Judge;
 use crate::data::metrics::Quality;
 use crate::diffusion::NoiseUse;
 use crate::lab::{ControlId, Controlled, RunConfig, SolverId, SpacingId};
+use crate::nn::device::DeviceError;
 use crate::rng::{Rng, Stream};
 
 /// Most samples of a preview.

@@ -1,15 +1,15 @@
 //! The job that samples.
 
-use super::actor::Job;
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
+use super::job::Job;
 use super::learned::{Learned, Patient, Points, Source};
 use super::preview::{Draw, Quantities, in_data, noise, prior};
 use crate::data::Dataset;
 use crate::data::metrics::against_condition;
 use crate::lab::{Controlled, DenoiserId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::nn::device::Opened;
 use crate::protocol::{Event, Floats, Report, RunId, Subject};
 
 /// Most frames of a run: what a slider can show.

@@ -1,8 +1,8 @@
 //! The job that works on a study.
 
-use super::actor::Job;
 use super::error::EngineError;
 use super::inbox::{Fetching, Inbox, Port, ends_a_run};
+use super::job::Job;
 use crate::nn::WeightsFile;
 use crate::protocol::{Event, RunId};
 use crate::study::Running;

@@ -1,14 +1,14 @@
 //! The job that trains.
 
-use super::actor::Job;
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
+use super::job::Job;
 use super::learned::{Learned, Source};
 use super::preview::{Quantities, preview};
 use super::trainer::Trainer;
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;
+use crate::nn::device::Opened;
 use crate::protocol::{Bytes, Event, Floats, RunId};
 
 /// Between reports of progress, in milliseconds: 30 a second.

@@ -1,11 +1,11 @@
 //! Training, a step at a time.
 
 use super::batch::{Batch, Batches};
-use super::device::{DeviceError, Opened};
 use super::network::{Network, Numbers};
 use crate::data::{Dataset, toy::DataError};
 use crate::lab::RunConfig;
 use crate::nn::adam::Update;
+use crate::nn::device::{DeviceError, Opened};
 use crate::nn::{Architecture, WeightsFile};
 
 /// Steps over which the learning rate rises, as a share of all.

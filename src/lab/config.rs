@@ -7,8 +7,9 @@ use super::choices::{
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::experiment::ExperimentId;
-use super::images::{Picture, Word};
 use super::overrides::Overrides;
+use super::picture::Picture;
+use super::word::Word;
 use crate::data::{DatasetId, Drawing};
 
 /// A run. Two equal configurations give the same initial weights, batches and noise on every machine.

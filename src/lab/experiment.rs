@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::images::Word;
+use super::word::Word;
 
 /// Longest name of a study.
 const LONGEST: usize = 24;

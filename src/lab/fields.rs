@@ -9,7 +9,8 @@ use super::choices::{
 };
 use super::config::RunConfig;
 use super::experiment::ExperimentId;
-use super::images::{Picture, Word};
+use super::picture::Picture;
+use super::word::Word;
 use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
 

@@ -4,12 +4,15 @@ pub mod choices;
 pub mod comparison;
 pub mod config;
 pub mod controlled;
+pub mod device;
 mod experiment;
 pub mod fields;
 pub mod images;
 pub mod overrides;
+mod picture;
 mod resolve;
 pub mod texts;
+mod word;
 
 pub use choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, PrecisionId,
@@ -17,8 +20,10 @@ pub use choices::{
 };
 pub use config::RunConfig;
 pub use controlled::{Control, Controlled, planned_evaluations};
+pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};
 pub use fields::{Correction, FIELDS, Field, Kind, Value, field};
-pub use images::{Picture, Word};
 pub use overrides::Overrides;
+pub use picture::{PIXELS, Picture, SIDE};
 pub use texts::{Language, Texts};
+pub use word::Word;

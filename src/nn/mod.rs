@@ -2,6 +2,7 @@
 
 pub mod adam;
 pub mod checkpoint;
+pub mod device;
 pub mod elementwise;
 pub mod features;
 pub mod host;
@@ -11,6 +12,7 @@ pub mod kernels;
 pub mod matrix;
 pub mod mlp;
 pub mod objective;
+pub mod score;
 #[cfg(feature = "gpu")]
 pub mod shader;
 pub mod tangent;

@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceInfo, Floats};
+use super::units::Floats;
+use crate::lab::DeviceInfo;
 
 /// What a worker is asked to do for another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

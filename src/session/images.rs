@@ -1,53 +1,11 @@
 //! Weights and measurements of the network of images: which worker holds what.
 
+use super::image_state::{ImageWeights, Images};
 use super::{Action, Phase, Run, RunConfig, Session, Slot, Status, Work};
 use crate::lab::ExperimentId;
 use crate::lab::images::OWN_WEIGHTS;
-use crate::protocol::images::{
-    ImageBenchmark, ImageCommand, ImageEvent, Notice, Refusal, SelfTest, WeightsSource, WeightsSummary,
-};
+use crate::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, Notice, SelfTest, WeightsSource};
 use crate::protocol::{Command, RunId};
-
-/// How far weights for images are, on the worker that was asked last.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum ImageWeights {
-    /// None were asked for.
-    #[default]
-    Absent,
-    /// They are on their way.
-    Fetching {
-        /// The file in progress; empty before the first.
-        file: String,
-        /// Bytes so far.
-        received: f64,
-        /// Bytes in all; 0 when that is not known.
-        total: f64,
-    },
-    /// They are there.
-    Held(WeightsSummary),
-    /// They were not taken.
-    Refused(Refusal),
-}
-
-/// What the session knows of images.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Images {
-    /// The visitor's own weights and which of them these are.
-    own: Option<(u32, WeightsSource)>,
-    /// The load in progress, on which worker, and the name of the weights.
-    loading: Option<(RunId, Slot, String)>,
-    state: ImageWeights,
-    /// How many images of which run are evaluated at a time.
-    batch: Option<(RunId, u32)>,
-    /// Most images that a worker may evaluate at a time, after one died of more.
-    limits: [Option<u32>; 3],
-    /// Most cores that the CPU is to keep busy, if the visitor chose, and what its worker was told of it.
-    cores: [Option<u32>; 2],
-    testing: [Option<RunId>; 3],
-    tests: [Option<SelfTest>; 3],
-    measuring: [Option<RunId>; 3],
-    benchmarks: [Option<ImageBenchmark>; 3],
-}
 
 impl Session {
     /// Says which experiment is shown: the choice of the device depends on it.
@@ -275,8 +233,9 @@ fn own_name(count: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::DeviceInfo;
     use crate::lab::{DeviceWish, Word};
-    use crate::protocol::{DeviceInfo, Event};
+    use crate::protocol::Event;
 
     fn ready(gpu: bool, software: bool) -> Event {
         Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software } }

@@ -5,32 +5,18 @@
 //! of runs that are not current are told apart; what a dying worker leaves behind is kept for the next one.
 
 mod events;
-pub mod images;
+pub mod film;
+pub mod image_state;
+mod images;
 mod queries;
+mod slot;
 #[cfg(test)]
 mod tests;
 
-use crate::lab::{DenoiserId, DeviceWish, ExperimentId, RunConfig};
-use crate::protocol::{Benchmark, Bytes, Command, DeviceInfo, Failure, FailureKind, Floats, RunId};
-use images::Images;
-
-/// Which worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// The one that computes on the processor.
-    Cpu,
-    /// The one that computes on WebGPU.
-    Gpu,
-    /// The one that computes on the machine that serves the page.
-    Remote,
-}
-
-impl Slot {
-    /// All.
-    pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::Remote];
-    /// Those of the visitor's own machine.
-    pub const HERE: [Self; 2] = [Self::Cpu, Self::Gpu];
-}
+use crate::lab::{DenoiserId, DeviceInfo, DeviceWish, ExperimentId, RunConfig};
+use crate::protocol::{Benchmark, Bytes, Command, Failure, FailureKind, Floats, RunId};
+use image_state::Images;
+pub use slot::Slot;
 
 /// How far a worker is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,8 +1,9 @@
 //! What the page asks the session in order to show it.
 
 use super::{Checkpoint, Phase, Run, Session, Slot, Status, Work};
+use crate::lab::DeviceInfo;
 use crate::lab::{DeviceWish, ExperimentId};
-use crate::protocol::{Benchmark, DeviceInfo, Failure, FailureKind};
+use crate::protocol::{Benchmark, Failure, FailureKind};
 
 impl Session {
     /// The one word.

@@ -295,7 +295,7 @@ fn a_study_is_a_run_like_any_other() {
     session.study(&config());
     let sent = session.take_actions();
     assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(1), .. })]), "{sent:?}");
-    let news = |run| Event::Study { run: RunId(run), news: crate::study::News::default() };
+    let news = |run| Event::Study { run: RunId(run), news: crate::protocol::News::default() };
     assert!(session.receive(Slot::Cpu, &news(1)));
     assert!(!session.has_unsaved_work());
     session.receive(Slot::Cpu, &done(1, false));

@@ -1,6 +1,6 @@
 //! Equations 2-5 and 2-6: one network for the scores of all noise levels, and annealed sampling with it, level by level.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 /// The table.
 pub const STUDY: Study = Study {
@@ -58,17 +58,19 @@ pub const STUDY: Study = Study {
     ],
     notes: &["lambda", "network", "step"],
     brief: "",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use crate::data::Mixture;
     use crate::diffusion::Level;
-    use crate::engine::EngineError;
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{
         at_most, cosine, flat, mean_error, points, series, share_error, squares, truths, two_modes,
@@ -103,14 +105,14 @@ mod work {
     impl Judged {
         /// Half the mean square distance of `sigma * score` to the true one, and its standard error. Half a square of
         /// 2, that of unit noise, is 1: the error is a share of it.
-        async fn error(&self, net: &LevelNet) -> Result<(f64, f64), EngineError> {
+        async fn error(&self, net: &LevelNet) -> Result<(f64, f64), StudyError> {
             let learned: Vec<[f64; 2]> = points(&net.scaled(&flat(&self.x), self.sigma, true).await?);
             let (error, spread) = mean_error(&squares(&learned, &self.truth));
             Ok((0.5 * error, 0.5 * spread))
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let weight = desk.real("weight");
         let mixture = two_modes(weight);
         let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
@@ -124,7 +126,7 @@ mod work {
     }
 
     /// Trains with every weight and gives the network of the one that was chosen.
-    async fn train(desk: &Desk, mixture: &Mixture, sigmas: &[f64]) -> Result<LevelNet, EngineError> {
+    async fn train(desk: &Desk, mixture: &Mixture, sigmas: &[f64]) -> Result<LevelNet, StudyError> {
         let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
         let size = Size { dimension: 2, width: desk.whole("fit-width"), data: DATA };
         let mut nets = WEIGHTS.map(|_| LevelNet::new(desk, size, 0));
@@ -200,13 +202,7 @@ mod work {
         desk.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
     }
 
-    async fn sample(
-        desk: &Desk,
-        net: &LevelNet,
-        sigmas: &[f64],
-        weight: f64,
-        middle: usize,
-    ) -> Result<(), EngineError> {
+    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64], weight: f64, middle: usize) -> Result<(), StudyError> {
         let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
         let (steps, all) = (desk.whole("fit-steps"), sigmas.len() * per_level);
         desk.draw("weights", "true-weight", [0.0, weight, all as f64, weight]);

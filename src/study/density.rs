@@ -1,6 +1,6 @@
 //! Figure 2-1: density and score of a distribution on the line, and samples that follow the score.
 
-use super::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
 
 /// The window.
 const WINDOW: [f64; 2] = [-6.0, 6.0];
@@ -61,18 +61,20 @@ pub const STUDY: Study = Study {
     ],
     notes: &["parameters", "step"],
     brief: "chains=2000",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use super::WINDOW;
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::ncsn::normal_cdf;
-    use crate::engine::EngineError;
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::tools::{at_most, curve, kolmogorov, span};
 
     /// Bins of the histogram.
@@ -122,7 +124,7 @@ mod work {
         Line(parts)
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let line = line(&desk);
         let xs = span(WINDOW[0], WINDOW[1], POINTS);
         desk.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));

@@ -10,14 +10,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::Study;
-use super::report::{Drawing, Measured, News};
-use crate::engine::{EngineError, Opened};
-use crate::lab::{ExperimentId, RunConfig, Value};
-use crate::protocol::Floats;
+use super::error::StudyError;
+use super::table::Study;
+use crate::lab::{RunConfig, Value};
+use crate::nn::device::Opened;
+use crate::protocol::{Drawing, Floats, Measured, News};
 use crate::rng::{Rng, Stream};
 
-type Step = Pin<Box<dyn Future<Output = Result<(), EngineError>>>>;
+type Step = Pin<Box<dyn Future<Output = Result<(), StudyError>>>>;
 /// The work of a study.
 pub type Work = fn(Desk) -> Step;
 
@@ -101,14 +101,14 @@ impl Desk {
     /// A file of those beside the page, such as `data/digits.bin`. Whoever runs the study brings it.
     ///
     /// # Errors
-    /// [`EngineError::Unreachable`] when it cannot be had.
-    pub async fn file(&self, name: &'static str) -> Result<Vec<u8>, EngineError> {
+    /// [`StudyError::Unreachable`] when it cannot be had.
+    pub async fn file(&self, name: &'static str) -> Result<Vec<u8>, StudyError> {
         self.board.borrow_mut().wanted = Some(name);
         loop {
             self.turn().await;
             let given = self.board.borrow_mut().given.take();
             if let Some(file) = given {
-                return file.map_err(EngineError::Unreachable);
+                return file.map_err(StudyError::Unreachable);
             }
         }
     }
@@ -188,14 +188,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Begins the study of a configuration, if it is one.
+    /// Begins the work of a study.
     #[must_use]
-    pub fn new(config: &RunConfig, opened: &Opened) -> Option<Self> {
-        let ExperimentId::Study(name) = config.experiment else { return None };
-        let study = super::find(name)?;
+    pub fn new(study: &'static Study, work: Work, config: &RunConfig, opened: &Opened) -> Self {
         let board = Rc::<RefCell<Board>>::default();
         let desk = Desk { study, config: Rc::new(config.clone()), opened: opened.clone(), board: board.clone() };
-        Some(Self { work: (study.run)(desk), board })
+        Self { work: work(desk), board }
     }
 
     /// Works until the study lets others take their turn, and says whether it is over. `due` asks it to draw; `now` is a
@@ -203,7 +201,7 @@ impl Running {
     ///
     /// # Errors
     /// What the study could not go on from.
-    pub async fn turn(&mut self, due: bool, now: impl Fn() -> f64) -> Result<bool, EngineError> {
+    pub async fn turn(&mut self, due: bool, now: impl Fn() -> f64) -> Result<bool, StudyError> {
         self.board.borrow_mut().due = due;
         let start = now();
         let finished = poll_fn(|context| match self.work.as_mut().poll(context) {
@@ -235,21 +233,4 @@ impl Running {
         let (step, of) = (board.report.step, board.report.of);
         std::mem::replace(&mut board.report, News { step, of, ..News::default() })
     }
-}
-
-/// Runs a study to its end without a worker and gives all that it drew and measured last; nothing for a configuration of
-/// no study. Files come from the folder `web`, whose contents are served beside the page.
-///
-/// # Errors
-/// What the study could not go on from.
-#[cfg(not(target_arch = "wasm32"))]
-pub async fn complete(config: &RunConfig, opened: &Opened, web: &std::path::Path) -> Result<News, EngineError> {
-    let Some(mut running) = Running::new(config, opened) else { return Ok(News::default()) };
-    let start = std::time::Instant::now();
-    while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {
-        if let Some(name) = running.wanted() {
-            running.give(std::fs::read(web.join(name)).map_err(|error| format!("{name}: {error}")));
-        }
-    }
-    Ok(running.take())
 }

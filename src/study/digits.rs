@@ -1,7 +1,7 @@
 //! Equations 2-5 and 2-6 on images: one network for all noise levels of small handwritten digits, trained while one
 //! watches, and annealed sampling with it, level by level.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
 
@@ -50,17 +50,19 @@ pub const STUDY: Study = Study {
     ],
     notes: &["data", "network", "measure"],
     brief: "fit-steps=1500&chains=300",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use crate::data::digits::{Digits, PIXELS};
     use crate::data::metrics::gaussian::precision_recall;
-    use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{cosine, share_error};
 
@@ -78,10 +80,10 @@ mod work {
     /// A digit's neighbourhood reaches to so many others.
     const NEIGHBOURS: usize = 5;
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let file = desk.file(FILE).await?;
         let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * HELD_OUT);
-        let digits = digits.ok_or(EngineError::File(FILE))?;
+        let digits = digits.ok_or(StudyError::File(FILE))?;
         let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
         let known = digits.count() - HELD_OUT;
         let net = train(&desk, &digits, known, &sigmas).await?;
@@ -134,14 +136,14 @@ mod work {
         }
 
         /// Half the mean square of `sigma * score + noise`, a pixel.
-        async fn loss(&self, net: &LevelNet, sigma: f64) -> Result<f64, EngineError> {
+        async fn loss(&self, net: &LevelNet, sigma: f64) -> Result<f64, StudyError> {
             let scaled = net.scaled(&self.at(sigma), sigma, true).await?;
             let sum: f64 = scaled.iter().zip(&self.noise).map(|(s, z)| f64::from(s + z).powi(2)).sum();
             Ok(0.5 * sum / scaled.len() as f64)
         }
     }
 
-    async fn train(desk: &Desk, digits: &Digits, known: usize, sigmas: &[f64]) -> Result<LevelNet, EngineError> {
+    async fn train(desk: &Desk, digits: &Digits, known: usize, sigmas: &[f64]) -> Result<LevelNet, StudyError> {
         let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
         let size = Size { dimension: PIXELS, width: desk.whole("fit-width"), data: DATA };
         let mut net = LevelNet::new(desk, size, 0);
@@ -200,7 +202,7 @@ mod work {
     }
 
     /// Rows in pairs: digits with noise, and above them what the network makes of them; more noise further up.
-    async fn draw_denoised(desk: &Desk, net: &LevelNet, shown: &Noisy, sigmas: &[f64]) -> Result<(), EngineError> {
+    async fn draw_denoised(desk: &Desk, net: &LevelNet, shown: &Noisy, sigmas: &[f64]) -> Result<(), StudyError> {
         let mut rows = Vec::new();
         for pair in 0..ACROSS / 2 {
             // From the last level upwards, half way to the first.
@@ -216,7 +218,7 @@ mod work {
     }
 
     /// Annealed Langevin dynamics, with the noise of the last level taken out at the end.
-    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, EngineError> {
+    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, StudyError> {
         let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
         let (steps, across) = (desk.whole("fit-steps"), sigmas.len());
         let mut rng = desk.rng(Stream::Prior, 0);

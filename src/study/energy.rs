@@ -1,6 +1,6 @@
 //! The Persian article's energy models: a density known up to its constant, trained without it.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 /// Half the side of the window.
 const HALF: f64 = 4.0;
@@ -72,9 +72,11 @@ pub const STUDY: Study = Study {
     ],
     notes: &["gibbs", "parameters", "avoids", "error", "gradients"],
     brief: "fit-steps=800",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
@@ -82,10 +84,10 @@ mod work {
     use crate::data::Marginal;
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::clean;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::tools::{
         arrows, at_most, cells, cosine, curve, denoising, flat, heat_of, mean_error, points, span, squares,
         three_modes, truths,
@@ -106,7 +108,7 @@ mod work {
 
     const CELL: f64 = (2.0 * HALF / SIDE as f64) * (2.0 * HALF / SIDE as f64);
 
-    async fn gibbs(net: &ScoreNet) -> Result<Gibbs, EngineError> {
+    async fn gibbs(net: &ScoreNet) -> Result<Gibbs, StudyError> {
         let raw: Vec<f64> = net.outputs(&flat(&cells(HALF, SIDE)), &[]).await?.into_iter().map(f64::from).collect();
         let least = raw.iter().copied().fold(f64::INFINITY, f64::min);
         let energies: Vec<f64> = raw.iter().map(|e| e - least).collect();
@@ -114,7 +116,7 @@ mod work {
         Ok(Gibbs { energies, constant })
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let mixture = three_modes();
         let exact = mixture.at(clean());
         let density: Vec<f64> = cells(HALF, SIDE).iter().map(|&x| exact.log_density(x).exp()).collect();
@@ -209,7 +211,7 @@ mod work {
     }
 
     /// What the constant costs, and that the score does not see it.
-    async fn constants(desk: &Desk, net: &ScoreNet) -> Result<(), EngineError> {
+    async fn constants(desk: &Desk, net: &ScoreNet) -> Result<(), StudyError> {
         let model = gibbs(net).await?;
         // The slope of ln(exp(-E) / Z) by differences, against the network's score, where the density is not negligible.
         let log = |i: usize| -model.energies[i] - model.constant.ln();

@@ -1,6 +1,6 @@
 //! The Chinese article's example: a Gaussian fitted to numbers by score matching, with the right loss and as printed.
 
-use super::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
 
 /// The table.
 pub const STUDY: Study = Study {
@@ -70,16 +70,18 @@ pub const STUDY: Study = Study {
     ],
     notes: &["loss", "sign", "laplacian", "parameters"],
     brief: "",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use crate::diffusion::objective::{gaussian_implicit, gaussian_implicit_misprinted};
-    use crate::engine::EngineError;
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::tools::{at_most, curve, heat, mean_error, series, span};
 
     /// Longest step of the descent, in the mean's standard deviations and the variance's logarithm: the surface is
@@ -119,7 +121,7 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let (true_mean, true_std) = (desk.real("data-mean"), desk.real("data-std"));
         let mut rng = desk.rng(Stream::Data, 0);
         let data: Vec<f64> = (0..desk.whole("data-count")).map(|_| true_mean + true_std * rng.normal()).collect();

@@ -4,7 +4,7 @@
 //! `sqrt(a)`; annealed, `a = epsilon (sigma_i / sigma_L)^2` and the components' standard deviation is `sigma_i` itself, so
 //! that the last level, 1, is the density of the data.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 /// Half the side of the window, and of the square of starting points.
 const HALF: f64 = 8.0;
@@ -61,17 +61,19 @@ pub const STUDY: Study = Study {
     ],
     notes: &["level-density", "limit", "learned"],
     brief: "",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use super::HALF;
     use crate::diffusion::langevin::{Place, adjusted, unadjusted};
-    use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{cosine, flat, heat, points, series, share_error};
 
@@ -148,7 +150,7 @@ mod work {
             modes: Modes,
             epsilon: f64,
             chains: &mut Chains<[f64; 2]>,
-        ) -> Result<(), EngineError> {
+        ) -> Result<(), StudyError> {
             let Chains { states, rng, .. } = chains;
             match self {
                 Self::Exact => {
@@ -169,7 +171,7 @@ mod work {
 
     /// Learns the scores of all levels from points with noise: at level `sigma` the modes with noise of that size are
     /// two points, so that the last level is the report's mixture.
-    async fn learn(desk: &Desk, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, EngineError> {
+    async fn learn(desk: &Desk, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, StudyError> {
         let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
         let size = Size { dimension: 2, width: desk.whole("fit-width"), data: MODE[0] };
         let mut net = LevelNet::new(desk, size, 0);
@@ -189,7 +191,7 @@ mod work {
         Ok(Source::Learned(Box::new(net)))
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let modes = Modes { weight: desk.real("weight"), std: 1.0 };
         let (epsilon, steps) = (desk.real("step-size"), desk.whole("langevin-steps"));
         let (levels, per_level) = (desk.whole("level-count"), desk.whole("level-steps"));

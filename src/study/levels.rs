@@ -3,7 +3,7 @@
 //! The equation speaks of high dimensions: its overlap falls below one half only where `sqrt(2 D) > 3`. So the data here
 //! are two far modes in many dimensions, whose score is known at every level.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 const VARIANTS: &[&str] = &["chosen", "all-choices", "small-sigma", "few-levels", "large-steps", "no-denoising"];
 
@@ -103,18 +103,20 @@ pub const STUDY: Study = Study {
     ],
     notes: &["symbol", "cdf", "dimension"],
     brief: "chains=800",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use super::VARIANTS;
     use crate::data::metrics::Slices;
     use crate::diffusion::schedule::ncsn::{best_step, level_count, overlap, ratio_for_overlap, variance_ratio};
-    use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{curve, flat, mean_error, points, share_error, span, three_modes};
 
@@ -191,7 +193,7 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let pair = Pair { weight: desk.real("weight"), dimension: desk.whole("dimension") };
         let (steps, last) = (desk.whole("level-steps") as u32, desk.real("sigma-last"));
         // The largest distance among training data: between the modes, and across them.
@@ -356,7 +358,7 @@ mod work {
 
     /// A small network trained at one rate throughout: its last weights jump about, their average does not, and nor
     /// does what is sampled with them.
-    async fn averaging(desk: &Desk, all: usize) -> Result<(), EngineError> {
+    async fn averaging(desk: &Desk, all: usize) -> Result<(), StudyError> {
         let mixture = three_modes();
         let sigmas = geometric(4.0, 0.1, 10);
         let data = mixture.draw(&mut desk.rng(Stream::Data, 1), 8 * SAMPLED);

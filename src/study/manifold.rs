@@ -1,6 +1,6 @@
 //! Section 2-2-1: data on a curve have no score, and score matching on them has no end; a little noise gives them one.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 /// Half the side of the window.
 const HALF: f64 = 2.0;
@@ -49,19 +49,21 @@ pub const STUDY: Study = Study {
     ],
     notes: &["plane"],
     brief: "fit-steps=1000&fit-width=32",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use super::HALF;
     use crate::data::Mixture;
     use crate::diffusion::Level;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::tools::{arrows, cells, flat, mean_error, points, squares, truths};
 
     /// Points of the curve that stand for it where its noisy density is needed.
@@ -105,7 +107,7 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let (which, sigma) = (desk.choice("curve"), desk.real("noise-std"));
         let dots: Vec<[f64; 2]> = (0..FINE).map(|i| curve(which, (i as f64 + 0.5) / FINE as f64)).collect();
         for picture in ["bare", "noisy"] {

@@ -1,7 +1,7 @@
 //! Equations 2-1 to 2-3: explicit, implicit, sliced and denoising score matching of the same network on the same data,
 //! and what a step of each costs as the dimension grows.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 const LOSSES: &[&str] = &["explicit", "implicit", "sliced", "denoising"];
 
@@ -63,9 +63,11 @@ pub const STUDY: Study = Study {
     ],
     notes: &["constant", "name"],
     brief: "fit-steps=1000&largest-dimension=64",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
@@ -73,10 +75,10 @@ mod work {
     use crate::data::Mixture;
     use crate::diffusion::Level;
     use crate::diffusion::schedule::clean;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::tools::{
         at_most, cosine, denoising, flat, mean_error, median_error, middle_mean, points, squares, three_modes, truths,
         units,
@@ -88,13 +90,13 @@ mod work {
     const TIMED: usize = 8;
     const TIMED_WIDTH: usize = 32;
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let mixture = three_modes();
         fit(&desk, &mixture).await?;
         grow(&desk).await
     }
 
-    async fn fit(desk: &Desk, mixture: &Mixture) -> Result<(), EngineError> {
+    async fn fit(desk: &Desk, mixture: &Mixture) -> Result<(), StudyError> {
         let (exact, sigma) = (mixture.at(clean()), desk.real("noise-std"));
         let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
         let truth = truths(&exact, &judged);
@@ -175,7 +177,7 @@ mod work {
     }
 
     /// Time of a step in dimensions 2, 4, 8 and so on, of data that do not matter.
-    async fn grow(desk: &Desk) -> Result<(), EngineError> {
+    async fn grow(desk: &Desk) -> Result<(), StudyError> {
         let largest = desk.whole("largest-dimension");
         let mut dimension = 2;
         let mut curves = [const { Vec::new() }; 3];

@@ -3,10 +3,10 @@
 //! The network says `sigma * score`, which is of unit size at every level: the best linear guess for data of a known
 //! size, plus what a perceptron adds to it (Karras et al. 2022, arXiv 2206.00364, table 1).
 
-use super::Desk;
+use super::desk::Desk;
+use super::error::StudyError;
 use crate::diffusion::langevin::unadjusted;
-use crate::engine::EngineError;
-use crate::engine::score::{Form, Objective, ScoreNet};
+use crate::nn::score::{Form, Objective, ScoreNet};
 use crate::rng::Rng;
 
 /// Numbers at once: what lies between two turns stays short.
@@ -94,13 +94,13 @@ impl LevelNet {
     }
 
     /// Waits for the steps so far.
-    pub async fn wait(&mut self) -> Result<(), EngineError> {
+    pub async fn wait(&mut self) -> Result<(), StudyError> {
         self.net.take_losses().await?;
         Ok(())
     }
 
     /// `sigma * score` at points of one level, with the moving average of the weights or the last ones.
-    pub async fn scaled(&self, x: &[f32], sigma: f64, averaged: bool) -> Result<Vec<f32>, EngineError> {
+    pub async fn scaled(&self, x: &[f32], sigma: f64, averaged: bool) -> Result<Vec<f32>, StudyError> {
         let Around { input, skip, output, extra } = self.size.around(sigma);
         let inputs: Vec<f32> = x.iter().map(|v| (input * f64::from(*v)) as f32).collect();
         let extra = extra.repeat(x.len() / self.size.dimension);
@@ -118,7 +118,7 @@ impl LevelNet {
         epsilon: f64,
         rng: &mut Rng,
         averaged: bool,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StudyError> {
         for chunk in x.chunks_mut(self.at_once()) {
             desk.turn().await;
             let scaled = self.scaled(chunk, sigma, averaged).await?;
@@ -130,7 +130,7 @@ impl LevelNet {
     }
 
     /// Takes out the noise of a level (Tweedie's formula): `x + sigma^2 score`.
-    pub async fn denoise(&self, x: &mut [f32], sigma: f64, averaged: bool) -> Result<(), EngineError> {
+    pub async fn denoise(&self, x: &mut [f32], sigma: f64, averaged: bool) -> Result<(), StudyError> {
         for chunk in x.chunks_mut(self.at_once()) {
             let scaled = self.scaled(chunk, sigma, averaged).await?;
             for (x, scaled) in chunk.iter_mut().zip(scaled) {

@@ -1,6 +1,6 @@
 //! Figure 2-2: a learned score is right where there are data and wrong where there are none.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
 
 /// Half the side of the window.
 const HALF: f64 = 8.0;
@@ -53,18 +53,20 @@ pub const STUDY: Study = Study {
     ],
     notes: &["window"],
     brief: "fit-steps=1200",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
 
 #[cfg(feature = "engine")]
 mod work {
     use super::HALF;
     use crate::diffusion::schedule::clean;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::desk::Desk;
+    use crate::study::error::StudyError;
     use crate::study::tools::{
         arrows, at_most, cells, cosine, flat, heat, heat_of, mean_error, points, squares, truths, two_modes, units,
     };
@@ -76,7 +78,7 @@ mod work {
     const JUDGED: usize = 1000;
     const GLANCED: usize = 200;
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(desk: Desk) -> Result<(), StudyError> {
         let mixture = two_modes(desk.real("weight"));
         let exact = mixture.at(clean());
         let peak = exact.log_density([5.0, 5.0]);

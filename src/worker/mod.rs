@@ -12,6 +12,7 @@ use wasm_bindgen_futures::spawn_local;
 
 use crate::engine;
 use crate::lab::DeviceWish;
+use crate::nn::device::open;
 use crate::protocol::{Event, Failure};
 
 /// Starts the worker on this device: says [`Event::Ready`], or [`Event::Failed`] when there is no such device, and then
@@ -24,7 +25,7 @@ pub fn start(wish: DeviceWish) {
     }));
     let Some(mut port) = BrowserPort::open() else { return };
     spawn_local(async move {
-        match engine::open(wish).await {
+        match open(wish).await {
             Ok(opened) => engine::serve(&mut port, opened).await,
             Err(error) => port::post(&Event::Failed { run: None, failure: Failure::from(&error) }),
         }

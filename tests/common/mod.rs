@@ -11,8 +11,9 @@ use std::time::Instant;
 
 use scorefield::diffusion::now;
 use scorefield::engine::inbox::{Member, Waiting};
-use scorefield::engine::{Download, Fetching, Opened, Port, open, serve};
+use scorefield::engine::{Download, Fetching, Port, serve};
 use scorefield::lab::{DeviceWish, RunConfig};
+use scorefield::nn::device::{Opened, open};
 use scorefield::protocol::crew::Heard;
 use scorefield::protocol::{Command, Event};
 use scorefield::wire;

@@ -14,9 +14,9 @@ use crate::cli::interrupt;
 use crate::cli::progress::{Progress, clock};
 use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
-use crate::engine::Opened;
 use crate::engine::images::{Conventions, ImageModel, ImageRun, Outcome as Stepped, Watch};
 use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig};
+use crate::nn::device::Opened;
 use crate::nn::objective::{Convention, Objective};
 use crate::protocol::images::Notice;
 

@@ -14,8 +14,8 @@ use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
-use crate::engine::Opened;
 use crate::engine::image_trainer::{ImageTrainer, Recipe};
+use crate::nn::device::Opened;
 use crate::nn::unet::Parameter;
 
 /// Steps between rows of the table.

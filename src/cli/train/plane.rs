@@ -13,8 +13,9 @@ use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::DatasetId;
-use crate::engine::{Opened, Trainer};
+use crate::engine::Trainer;
 use crate::lab::RunConfig;
+use crate::nn::device::Opened;
 
 /// The weights, in the form that the page exports and reads.
 pub const WEIGHTS: &str = "weights.safetensors";

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::cli::device::wait;
+use crate::engine::Trainer;
 use crate::engine::network::Numbers;
-use crate::engine::{Opened, Trainer};
 use crate::lab::RunConfig;
 use crate::nn::Architecture;
+use crate::nn::device::Opened;
 use crate::nn::weights::check_ranges;
 
 /// Keys of the metadata.

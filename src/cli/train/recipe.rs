@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::convert::objective;
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
-use crate::engine::Opened;
 use crate::engine::image_trainer::{Recipe, TrainingPrecision};
+use crate::nn::device::Opened;
 use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
 

@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use super::device::Opened;
 use crate::data::ImageSet;
 use crate::nn::adam::{BETA_1, BETA_2, Moments, TensorMoments, Update};
+use crate::nn::device::Opened;
 use crate::nn::host::{self, numbers};
 use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::mixed::LossScale;
 use super::{ImageTrainer, Recipe, read};
-use crate::engine::device::Opened;
 use crate::nn::adam::TensorMoments;
+use crate::nn::device::Opened;
 
 const RECIPE: &str = "scorefield.recipe";
 const STEP: &str = "scorefield.step";

@@ -8,8 +8,8 @@ use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
-use crate::engine::device::{DeviceError, Opened};
 use crate::engine::error::EngineError;
+use crate::nn::device::{DeviceError, Opened};
 use crate::nn::host::{self, has_room};
 use crate::nn::unet::Cost;
 

@@ -5,9 +5,9 @@ use burn::tensor::FloatDType;
 use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::Pictures;
-use crate::engine::device::{DeviceError, Opened};
 use crate::engine::error::EngineError;
 use crate::lab::PrecisionId;
+use crate::nn::device::{DeviceError, Opened};
 use crate::nn::host;
 use crate::nn::unet::UNet;
 use crate::protocol::images::Notice;
@@ -16,17 +16,6 @@ use crate::rng::{Rng, Stream};
 /// Largest root mean square of what half precision changes in one output, relative to that of the output: more is
 /// another network, or a device that cannot do it (docs/images.md has what was measured).
 pub const TOLERANCE: f64 = 0.05;
-
-/// A network's half precision.
-#[derive(Default)]
-pub(super) struct Half {
-    /// The network in single precision while the model's is in half precision and could not be had back from it.
-    full: Option<UNet>,
-    /// Whether half precision was found to be right; unknown before it was tried.
-    works: Option<bool>,
-    /// Whether the network came from numbers in half precision, so that they can be had back.
-    pub exact: bool,
-}
 
 /// Whether the device computes in half precision; the CPU could only convert.
 #[must_use]

@@ -4,12 +4,12 @@ use super::crew::{Asks, Crew};
 use super::denoiser::Watch;
 use super::model::ImageModel;
 use super::run::{ImageRun, Outcome};
-use crate::engine::actor::Job;
-use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::engine::inbox::{Inbox, Port};
+use crate::engine::job::Job;
 use crate::lab::{ClassId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::nn::device::Opened;
 use crate::protocol::images::{ImageEvent, ImageProgress, Notice};
 use crate::protocol::{Event, RunId};
 

@@ -4,8 +4,8 @@ use burn::tensor::Device;
 
 use super::error::ImageError;
 use super::pictures::{Pictures, read};
-use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
+use crate::nn::device::Opened;
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::{Event, Floats, Order};
 

@@ -1,9 +1,9 @@
 //! Weights from wherever they are: fetched with progress, checked, kept for the next visit, given up at once.
 
-use crate::engine::device::Opened;
 use crate::engine::inbox::{Inbox, Port, ends_a_load};
 use crate::lab::images::OWN_WEIGHTS;
 use crate::nn::checkpoint::{CheckpointError, Manifest, ManifestFile};
+use crate::nn::device::Opened;
 use crate::protocol::images::{ImageEvent, Notice, Refusal, WeightsIndex, WeightsSource};
 use crate::protocol::{Event, RunId};
 

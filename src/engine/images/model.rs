@@ -49,6 +49,18 @@ impl Conventions {
     }
 }
 
+/// A network's half precision.
+#[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+#[derive(Default)]
+pub(super) struct Half {
+    /// The network in single precision while the model's is in half precision and could not be had back from it.
+    pub full: Option<UNet>,
+    /// Whether half precision was found to be right; unknown before it was tried.
+    pub works: Option<bool>,
+    /// Whether the network came from numbers in half precision, so that they can be had back.
+    pub exact: bool,
+}
+
 /// A network of images, ready to be asked.
 pub struct ImageModel {
     /// The network.
@@ -60,7 +72,7 @@ pub struct ImageModel {
     /// What is known of it.
     pub summary: WeightsSummary,
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
-    pub(super) half: super::half::Half,
+    pub(super) half: Half,
 }
 
 impl ImageModel {
@@ -92,7 +104,7 @@ impl ImageModel {
             side,
             summary,
             #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
-            half: super::half::Half::default(),
+            half: Half::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::diffusion::State;
 use crate::diffusion::control::Elementwise;
-use crate::engine::device::DeviceError;
+use crate::nn::device::DeviceError;
 use crate::nn::host;
 
 /// Images on the device, `[images, channels, height, width]`; pixels of data are in `[-1, 1]`.

@@ -9,10 +9,10 @@ use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
 use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
-use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
-use crate::lab::images::SIDE;
+use crate::lab::SIDE;
 use crate::lab::{ClassId, ClipId, RunConfig, SolverId, TaskId};
+use crate::nn::device::Opened;
 use crate::protocol::Bytes;
 use crate::protocol::images::ImageFrame;
 

@@ -5,7 +5,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{Op, SIDE};
+use super::graph::{self, Op, SIDE};
 use crate::nn::host;
 
 /// Numbers of what is unfolded at once.
@@ -73,7 +73,7 @@ impl Window {
 impl Images {
     /// Of grey values, `[image, channel, row, column]`, as the network sees them.
     pub fn enlarged(pixels: &[u8], channels: usize, size: usize) -> Self {
-        let places: Vec<(usize, usize, f32)> = (0..SIDE).map(|place| super::neighbours(place, size)).collect();
+        let places: Vec<(usize, usize, f32)> = (0..SIDE).map(|place| graph::neighbours(place, size)).collect();
         let images = pixels.len() / (channels * size * size).max(1);
         let mut values = Vec::with_capacity(images * SIDE * SIDE * 3);
         for image in pixels.chunks_exact((channels * size * size).max(1)) {
@@ -232,13 +232,13 @@ fn activated(value: f32) -> f32 {
 /// The convolutions, in order.
 pub struct Layers<'a>(pub std::slice::Iter<'a, Layer>);
 
-impl super::Layers for Layers<'_> {
+impl graph::Layers for Layers<'_> {
     type Images = Images;
 
     fn apply(&mut self, op: &Op, x: Images) -> Images {
         match *op {
             Op::Conv(_, kernel, stride, kept) => match self.0.next() {
-                Some(layer) => x.convolve(layer, &Window { kernel, stride, pad: super::pads(kernel, kept) }),
+                Some(layer) => x.convolve(layer, &Window { kernel, stride, pad: graph::pads(kernel, kept) }),
                 None => x,
             },
             Op::Halve => x.pool(2, 0, false),

@@ -31,7 +31,7 @@ use crate::protocol::images::{ImageProgress, Notice};
 use crate::protocol::{Event, ImageEvent};
 use crate::session::Phase;
 use crate::session::film::{Film, MOST_KEPT};
-use crate::session::images::ImageWeights;
+use crate::session::image_state::ImageWeights;
 use crate::session::{Session, Slot, Status};
 use crate::share::Examination;
 

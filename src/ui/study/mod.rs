@@ -18,9 +18,10 @@ use super::{export, panels};
 use crate::experiments::{self, defaults};
 use crate::lab::{ExperimentId, RunConfig, field};
 use crate::protocol::Floats;
+use crate::protocol::{Measured, News};
 use crate::session::Session;
 use crate::share::{Link, to_fragment};
-use crate::study::{Measured, News, STUDIES, Study};
+use crate::study::{self, STUDIES, Study};
 
 /// Between two beginnings of a study that follows its controls.
 const REST: Duration = Duration::from_millis(40);
@@ -146,7 +147,7 @@ pub fn stage(study: &'static Study) -> Vec<Element> {
 /// Where the study stands in its chapter, and the way on and back.
 fn tour(study: &'static Study) -> Element {
     let page = page();
-    let [before, after] = study.neighbours();
+    let [before, after] = study::neighbours(study);
     let step = move |to: Option<&'static Study>, id: &'static str, word: &'static str| -> Vec<Element> {
         let link = move |to: &'static Study| {
             let (device, seed) = page.config.with(|c| (c.device, c.seed));
@@ -167,7 +168,7 @@ fn tour(study: &'static Study) -> Element {
         to.map(anchor).into_iter().collect()
     };
     let place = move || {
-        let (place, of) = study.place();
+        let (place, of) = study::place(study);
         let chapter = page.text(&format!("chapter.{}", study.chapter));
         page.filled("tour.place", &[("chapter", &chapter), ("place", &place.to_string()), ("of", &of.to_string())])
     };

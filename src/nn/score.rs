@@ -6,8 +6,7 @@ use std::pin::Pin;
 
 use burn::tensor::Device;
 
-use super::device::{DeviceError, Opened};
-use super::network::read;
+use super::device::{DeviceError, Opened, read};
 use crate::nn::adam::{Average, Update};
 use crate::nn::host;
 use crate::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::Floats;
+use super::units::Floats;
 
 /// Standard errors on both sides of a measured number that its bound must clear, or be cleared by, to be decided.
 const ERRORS: f64 = 3.0;
@@ -20,7 +20,7 @@ pub struct News {
     pub measured: Vec<Measured>,
 }
 
-/// The numbers of a layer, in the order that its [`super::Mark`] says.
+/// The numbers of a layer, in the order that the mark of the layer says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drawing {
     /// Place of the figure in the study's table.

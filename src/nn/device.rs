@@ -1,10 +1,9 @@
 //! Opening the device.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
-use crate::lab::DeviceWish;
-use crate::protocol::{DeviceInfo, Failure, FailureKind};
+use crate::lab::{DeviceInfo, DeviceWish};
 
 /// Why there is no device.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -29,13 +28,6 @@ pub enum DeviceError {
     /// The device stopped answering.
     #[error("the device was lost: {0}")]
     Lost(String),
-}
-
-impl From<&DeviceError> for Failure {
-    fn from(error: &DeviceError) -> Self {
-        let kind = if matches!(error, DeviceError::Lost(_)) { FailureKind::DeviceLost } else { FailureKind::NoDevice };
-        Self { kind, detail: error.to_string() }
-    }
 }
 
 /// A device that is ready for work.
@@ -155,4 +147,13 @@ async fn gpu(adapter: Adapter) -> Result<Opened, DeviceError> {
 #[cfg(not(feature = "gpu"))]
 async fn gpu(_: Adapter) -> Result<Opened, DeviceError> {
     Err(DeviceError::NotBuilt { wish: "WebGPU" })
+}
+
+/// Reads a tensor back.
+///
+/// # Errors
+/// [`DeviceError::Lost`] when the device no longer answers.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+    let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
+    data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
 }
