@@ -1,8 +1,10 @@
 //! The page: controls, picture and charts around the conversation with the workers. It never computes with networks.
 
+mod address;
 mod bridge;
 mod charts;
 mod controls;
+mod download;
 mod element;
 mod export;
 mod header;
@@ -15,6 +17,7 @@ mod pad;
 mod panels;
 mod parts;
 mod player;
+mod runs;
 mod scene;
 mod signal;
 mod state;
@@ -64,7 +67,7 @@ async fn open() {
             words::speak(page, language);
         }
         if opened.run {
-            page.start();
+            runs::start(page);
         }
         app().into_iter().for_each(Element::mount);
     });
