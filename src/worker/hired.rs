@@ -12,7 +12,8 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::port::{Mailbox, deliver, poll_letter, scope};
+use super::mailbox::{Mailbox, deliver, poll_letter};
+use super::scope::scope;
 use crate::engine::inbox::Member;
 use crate::protocol::crew::Heard;
 use crate::wire;

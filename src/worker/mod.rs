@@ -2,7 +2,9 @@
 
 mod files;
 mod hired;
+mod mailbox;
 mod port;
+mod scope;
 
 pub use port::BrowserPort;
 

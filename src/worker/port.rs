@@ -1,17 +1,18 @@
 //! The typed end of `postMessage`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
+use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance};
 
+use super::files;
+use super::hired::Hired;
+use super::mailbox::{Mailbox, deliver, take};
+use super::scope::scope;
 use crate::engine::inbox::{Member, Waiting};
 use crate::engine::{Fetching, Port};
 use crate::protocol::{Command, Event};
@@ -26,45 +27,6 @@ pub struct BrowserPort {
     clock: Performance,
     _on_command: Closure<dyn FnMut(MessageEvent)>,
     _on_turn: Closure<dyn FnMut(MessageEvent)>,
-}
-
-/// What has arrived, and who waits for it.
-pub(super) struct Mailbox<T> {
-    letters: VecDeque<T>,
-    waiting: Option<Waker>,
-}
-
-impl<T> Mailbox<T> {
-    pub(super) fn new() -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { letters: VecDeque::new(), waiting: None }))
-    }
-}
-
-/// Puts a letter in and wakes who waits. The box is free again before anything else runs.
-pub(super) fn deliver<T>(mailbox: &RefCell<Mailbox<T>>, letter: T) {
-    let waiting = {
-        let mut mailbox = mailbox.borrow_mut();
-        mailbox.letters.push_back(letter);
-        mailbox.waiting.take()
-    };
-    if let Some(waker) = waiting {
-        waker.wake();
-    }
-}
-
-pub(super) fn poll_letter<T>(mailbox: &RefCell<Mailbox<T>>, context: &mut Context<'_>) -> Poll<T> {
-    let mut mailbox = mailbox.borrow_mut();
-    match mailbox.letters.pop_front() {
-        Some(letter) => Poll::Ready(letter),
-        None => {
-            mailbox.waiting = Some(context.waker().clone());
-            Poll::Pending
-        }
-    }
-}
-
-async fn take<T>(mailbox: &RefCell<Mailbox<T>>) -> T {
-    poll_fn(|context| poll_letter(mailbox, context)).await
 }
 
 impl BrowserPort {
@@ -102,7 +64,7 @@ impl BrowserPort {
 
 impl Port for BrowserPort {
     fn try_recv(&mut self) -> Option<Command> {
-        self.inbox.borrow_mut().letters.pop_front()
+        self.inbox.borrow_mut().pop()
     }
 
     async fn recv(&mut self) -> Command {
@@ -126,11 +88,11 @@ impl Port for BrowserPort {
     }
 
     fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
-        super::files::fetch(address, key)
+        files::fetch(address, key)
     }
 
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
-        super::files::keep(key, file)
+        files::keep(key, file)
     }
 
     fn cores(&self) -> usize {
@@ -144,7 +106,7 @@ impl Port for BrowserPort {
     }
 
     fn hire(&self) -> Option<Box<dyn Member>> {
-        Some(Box::new(super::hired::Hired::start()?))
+        Some(Box::new(Hired::start()?))
     }
 
     fn after(&self, ms: u32) -> Waiting<'static, ()> {
@@ -156,14 +118,6 @@ impl Port for BrowserPort {
         });
         Box::pin(async move { drop(JsFuture::from(passed).await) })
     }
-}
-
-/// The worker's own scope, if this is a worker.
-pub(super) fn scope() -> Option<DedicatedWorkerGlobalScope> {
-    let global = js_sys::global();
-    // By name: a class of another realm, or a page, is none of ours.
-    let name = Reflect::get(&global, &"constructor".into()).and_then(|c| Reflect::get(&c, &"name".into())).ok()?;
-    (name.as_string()? == "DedicatedWorkerGlobalScope").then(|| global.unchecked_into())
 }
 
 /// Sends an event to the page. What cannot be sent is said on the console: there is nobody else to tell.
