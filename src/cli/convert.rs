@@ -7,17 +7,14 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Outcome};
-use super::files;
-use super::index;
+use super::images::CIFAR10;
+use super::objective::objective;
+use super::{files, index};
 use crate::diffusion::now;
 use crate::lab::DeviceWish;
 use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, TimeConvention, pack};
 use crate::nn::objective::{Convention, Objective};
 use crate::nn::unet::{Parameter, UNetConfig};
-
-/// Names of CIFAR-10's classes, in the order of its labels.
-pub const CIFAR10: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// How exactly weights are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,17 +91,6 @@ pub struct ConvertArgs {
     /// Prints what was written as JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Reads an objective's name.
-///
-/// # Errors
-/// The names there are.
-pub fn objective(id: &str) -> Result<Objective, String> {
-    Objective::from_id(id).ok_or_else(|| {
-        let known: Vec<&str> = Objective::ALL.into_iter().map(Objective::id).collect();
-        format!("one of {}", known.join(", "))
-    })
 }
 
 /// `config.json` of the training kit.

@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::convert::objective;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::objective::objective;
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{FOREVER, Optimiser, Recipe, TrainingPrecision};
 use crate::nn::device::Opened;
