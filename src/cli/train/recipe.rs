@@ -133,6 +133,9 @@ pub struct RecipeArgs {
     /// Mirrors no images
     #[arg(long, help_heading = "Recipe for images")]
     pub no_flip: bool,
+    /// Draws of noise for each image, which gets the nearest of them [default: 1]
+    #[arg(long, value_name = "DRAWS", help_heading = "Recipe for images")]
+    pub match_noise: Option<usize>,
     /// Half-lives of the moving averages, in percent of the images seen, with commas between them: the middle one is
     /// written to OUT, the others to OUT/average-PERCENT [default: 2,5,10]
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', help_heading = "Recipe for images")]
@@ -213,6 +216,7 @@ impl RecipeArgs {
             precision: self.compute.map_or(base.precision, TrainingPrecision::from),
             label_drop: self.label_drop.unwrap_or(base.label_drop),
             flip: base.flip && !self.no_flip,
+            match_noise: self.match_noise.unwrap_or(base.match_noise),
             averages: self.averages.clone().unwrap_or_else(|| base.averages.clone()),
             ema_images: self.ema_images.unwrap_or(base.ema_images),
             seed: self.seed.unwrap_or(base.seed),

@@ -45,6 +45,9 @@ pub struct Recipe {
     pub label_drop: f64,
     /// Whether half of the images are mirrored.
     pub flip: bool,
+    /// Draws of noise for each image, of which it gets the nearest; 1 is plain noise.
+    #[serde(default = "one_draw")]
+    pub match_noise: usize,
     /// Half-lives of the moving averages, in percent of the images seen so far, rising: the one in the middle is the
     /// run's result. Runs of before there were several had one of 5 %.
     #[serde(default = "one_average")]
@@ -108,6 +111,11 @@ fn one_average() -> Vec<f64> {
     vec![5.0]
 }
 
+/// Noise as it comes.
+const fn one_draw() -> usize {
+    1
+}
+
 /// Muon's usual learning rate.
 const fn muon_rate() -> f64 {
     0.02
@@ -137,6 +145,7 @@ impl Default for Recipe {
             precision: TrainingPrecision::F32,
             label_drop: 0.2,
             flip: true,
+            match_noise: one_draw(),
             averages: vec![2.0, 5.0, 10.0],
             ema_images: NO_BOUND,
             seed: 0,
@@ -160,6 +169,7 @@ impl Recipe {
             ("Muon's rate", self.muon_rate, 0.0, 10.0),
             ("decay", self.decay, 0.0, 1.0),
             ("clip", self.clip, 1e-9, f64::INFINITY),
+            ("draws of noise", self.match_noise as f64, 1.0, 1000.0),
             ("label drop", self.label_drop, 0.0, 1.0),
             ("EMA half-life", self.ema_images, 0.0, NO_BOUND),
         ];
