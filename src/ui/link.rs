@@ -19,7 +19,7 @@ fn fragment(page: Page, run: bool) -> String {
     to_fragment(&Link { config, run, compare, language, examine: Examination::default() })
 }
 
-/// The link to what is on the page, that trains and samples when it is opened.
+/// The link to what is on the page, that trains and samples when it is compute.
 fn whole(page: Page) -> String {
     let address = window().location().href().unwrap_or_default();
     // What follows a question mark is not about the run, and may be a secret of this machine's.
@@ -49,21 +49,21 @@ pub fn follow(page: Page) {
     });
     window_event_listener(leptos::ev::hashchange, move |_| {
         let hash = window().location().hash().unwrap_or_default();
-        let (opened, rejected) = from_fragment(&hash);
+        let (compute, rejected) = from_fragment(&hash);
         page.notices.set(rejected);
-        if let Some(language) = crate::lab::Language::choose(opened.language.as_deref()) {
+        if let Some(language) = crate::lab::Language::choose(compute.language.as_deref()) {
             super::words::speak(page, language);
         }
-        let device = opened.config.device;
-        page.config.set(opened.config);
+        let device = compute.config.device;
+        page.config.set(compute.config);
         page.tell(|session| {
             session.start_afresh();
-            session.wish(device);
+            session.choose_device(device);
         });
         page.forget(true);
-        page.images.compared.set(opened.compare);
-        page.images.wanted.set(opened.examine);
-        if opened.run {
+        page.images.compared.set(compute.compare);
+        page.images.wanted.set(compute.examine);
+        if compute.run {
             page.start();
         }
     });

@@ -41,18 +41,18 @@ pub fn start() {
 
 async fn open() {
     let fragment = window().location().hash().unwrap_or_default();
-    let (opened, rejected) = share::from_fragment(&fragment);
-    let language = memory::language(opened.language.as_deref());
+    let (compute, rejected) = share::from_fragment(&fragment);
+    let language = memory::language(compute.language.as_deref());
     let theme = memory::theme();
     let texts = words::first(language).await;
     let late = texts.is_none();
     mount_to_body(move || {
         let texts = texts.unwrap_or_else(Texts::awaited);
-        let page = Page::new(opened.config, language, texts, theme, memory::is_dark(theme));
+        let page = Page::new(compute.config, language, texts, theme, memory::is_dark(theme));
         page.notices.set(rejected);
         provide_context(page);
-        page.images.compared.set(opened.compare);
-        page.images.wanted.set(opened.examine);
+        page.images.compared.set(compute.compare);
+        page.images.wanted.set(compute.examine);
         memory::follow(page);
         view::prepare(page);
         images::prepare(page);
@@ -63,7 +63,7 @@ async fn open() {
         if late {
             words::speak(page, language);
         }
-        if opened.run {
+        if compute.run {
             page.start();
         }
         app().into_iter().for_each(Element::mount);

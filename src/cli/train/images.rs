@@ -15,7 +15,7 @@ use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{ImageTrainer, Recipe};
-use crate::nn::device::Opened;
+use crate::nn::device::ComputeDevice;
 use crate::nn::unet::Parameter;
 
 /// Steps between rows of the table.
@@ -45,9 +45,9 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     if let Some(count) = args.images {
         set = set.first(count);
     }
-    let opened = args.device.open_all()?;
-    let trainer = trainer(args, &set, &opened)?;
-    let devices = opened.iter().map(|opened| opened.info.name.as_str()).collect::<Vec<_>>().join(" + ");
+    let compute = args.device.open_all()?;
+    let trainer = trainer(args, &set, &compute)?;
+    let devices = compute.iter().map(|compute| compute.info.name.as_str()).collect::<Vec<_>>().join(" + ");
     interrupt::listen();
     let Recipe { network, objective, batch, .. } = trainer.recipe();
     eprintln!(
@@ -62,9 +62,9 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     Run { args, set: &set, data, trainer, devices }.follow()
 }
 
-fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<ImageTrainer> {
+fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outcome<ImageTrainer> {
     // Clap gives at least one.
-    let [first, others @ ..] = opened else { return Err(Failure::usage("name a device with --device")) };
+    let [first, others @ ..] = compute else { return Err(Failure::usage("name a device with --device")) };
     let digest = digest(set);
     let path = args.out.join(STATE);
     if args.resume {
@@ -72,14 +72,14 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<Image
         let mut trainer = ImageTrainer::from_bytes(&bytes, first, args.device.threads())
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
-        supports(trainer.recipe().precision, opened)?;
+        supports(trainer.recipe().precision, compute)?;
         trainer.set_steps(steps);
         trainer.share(others).map_err(Failure::usage)?;
         return Ok(trainer);
     }
     refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
-    supports(recipe.precision, opened)?;
+    supports(recipe.precision, compute)?;
     if args.minutes.is_some() && args.recipe.steps.is_none() {
         recipe.steps = 1_000_000_000;
     }

@@ -20,8 +20,8 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::data::ImageSet;
 use crate::nn::adam::{BETA_1, BETA_2, Moments, TensorMoments, Update};
-use crate::nn::device::Opened;
-use crate::nn::host::{self, numbers};
+use crate::nn::cpu::{self, numbers};
+use crate::nn::device::ComputeDevice;
 use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
@@ -63,12 +63,12 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(recipe: &Recipe, opened: &Opened) -> Result<Self, ConfigError> {
-        let device = opened.device.clone();
+    fn new(recipe: &Recipe, compute: &ComputeDevice) -> Result<Self, ConfigError> {
+        let device = compute.device.clone();
         Ok(Self {
             skeleton: recipe.network.init(recipe.seed, &device.clone().autodiff())?,
             plain: recipe.network.init(recipe.seed, &device)?,
-            gpu: opened.info.gpu,
+            gpu: compute.info.gpu,
             device,
         })
     }
@@ -87,8 +87,8 @@ impl ImageTrainer {
     ///
     /// # Errors
     /// [`ConfigError`] when there is no such network.
-    pub fn new(recipe: Recipe, opened: &Opened, threads: usize) -> Result<Self, ConfigError> {
-        let first = Replica::new(&recipe, opened)?;
+    pub fn new(recipe: Recipe, compute: &ComputeDevice, threads: usize) -> Result<Self, ConfigError> {
+        let first = Replica::new(&recipe, compute)?;
         let device = first.device.clone();
         let parameters: Vec<Tensor<1>> = first.skeleton.values().into_iter().map(Tensor::inner).collect();
         let moments = parameters.iter().map(|p| TensorMoments::new(p.dims()[0], &device)).collect();
@@ -116,9 +116,9 @@ impl ImageTrainer {
     ///
     /// # Errors
     /// [`ConfigError`] when there is no such network.
-    pub fn share(&mut self, others: &[Opened]) -> Result<(), ConfigError> {
-        for opened in others {
-            self.replicas.push(Replica::new(&self.recipe, opened)?);
+    pub fn share(&mut self, others: &[ComputeDevice]) -> Result<(), ConfigError> {
+        for compute in others {
+            self.replicas.push(Replica::new(&self.recipe, compute)?);
         }
         Ok(())
     }
@@ -192,8 +192,8 @@ impl ImageTrainer {
             keep: self.recipe.keep_at(self.images()),
         };
         self.losses.push(loss);
-        if host::is_host(&self.device) && self.scale.is_none() {
-            self.update_on_host(parts, update);
+        if cpu::is_cpu(&self.device) && self.scale.is_none() {
+            self.update_on_cpu(parts, update);
             return Ok(());
         }
         let squares = parts.iter().map(|part| part.clone().square().sum()).reduce(|sum, part| sum + part);
@@ -214,7 +214,7 @@ impl ImageTrainer {
     }
 
     /// The same in one pass over the numbers where they are.
-    fn update_on_host(&mut self, parts: Vec<Tensor<1>>, update: Update) {
+    fn update_on_cpu(&mut self, parts: Vec<Tensor<1>>, update: Update) {
         let parts: Vec<Vec<f32>> = parts.into_iter().map(numbers).collect();
         let norm = parts.iter().map(|part| squares(part)).sum::<f64>().sqrt();
         let scale = (self.recipe.clip / (norm + 1e-6)).min(1.0) as f32;
@@ -226,7 +226,7 @@ impl ImageTrainer {
             let [mean, square] = moments.map(numbers);
             let (mut value, mut average, mut moments) = (numbers(value), numbers(average), Moments::of(mean, square));
             moments.update(0, &mut value, &mut average, &part, update);
-            let tensor = |values| host::tensor(values, shape, &self.device);
+            let tensor = |values| cpu::tensor(values, shape, &self.device);
             let [mean, square] = moments.into_parts().map(tensor);
             self.moments.push(TensorMoments::of(mean, square));
             self.parameters.push(tensor(value));
@@ -375,7 +375,7 @@ impl ImageTrainer {
         let part = |(part, value): (Option<Vec<f32>>, &Tensor<1>)| match part {
             Some(part) => {
                 let shape = [part.len()];
-                host::tensor(part, shape, device)
+                cpu::tensor(part, shape, device)
             }
             None => value.zeros_like(),
         };

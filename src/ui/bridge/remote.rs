@@ -12,7 +12,7 @@ use web_sys::{AbortController, Headers, RequestInit, Response, UrlSearchParams};
 
 use super::{take, words};
 use crate::protocol::images::{ImageCommand, ImageEvent, Refusal, WeightsSource};
-use crate::protocol::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
+use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, messages};
 use crate::protocol::{Bytes, Command, Event, Failure, FailureKind, RunId};
 use crate::session::Slot;
 use crate::ui::state::{Page, start};
@@ -25,7 +25,7 @@ pub fn is_offered() -> bool {
 }
 
 /// A line. The engine at its other end ends when this is dropped.
-pub struct Line(Rc<Shared>);
+pub struct Connection(Rc<Shared>);
 
 struct Shared {
     page: Page,
@@ -48,7 +48,7 @@ enum Letter {
     },
 }
 
-impl Line {
+impl Connection {
     /// A line to a new engine, whose events the page gets from now on.
     #[must_use]
     pub fn open(page: Page) -> Self {
@@ -89,7 +89,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(control) = &self.0.control {
             control.abort();
@@ -143,7 +143,7 @@ impl Shared {
         let name = self.ask(OPEN, None).await?;
         *self.name.borrow_mut() = String::from_utf8_lossy(&name.to_vec()).into_owned();
         loop {
-            let frame = self.ask(HEAR, None).await?.to_vec();
+            let frame = self.ask(POLL, None).await?.to_vec();
             for message in messages(&frame) {
                 let event = wire::decode(message);
                 let event = event.unwrap_or_else(|error| Event::Failed { run: None, failure: error.into() });
@@ -166,7 +166,7 @@ impl Shared {
                     None => continue,
                 },
             };
-            self.ask(SAY, Some(&bytes)).await?;
+            self.ask(SEND, Some(&bytes)).await?;
         }
     }
 

@@ -25,7 +25,7 @@ use super::memory;
 use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo};
 use crate::lab::comparison::with_solver;
-use crate::lab::{DeviceWish, ExperimentId, RunConfig, SolverId, planned_evaluations};
+use crate::lab::{DeviceChoice, ExperimentId, RunConfig, SolverId, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::images::{ImageProgress, Notice};
 use crate::protocol::{Event, ImageEvent};
@@ -154,7 +154,7 @@ pub fn device(page: Page) -> String {
             (Slot::Remote, ..) => "device.remote",
             (Slot::Gpu, ..) if software => "images.device-software",
             (Slot::Gpu, ..) => "images.device-gpu",
-            (_, None, _) if session.wished() != DeviceWish::Cpu => "device.looking",
+            (_, None, _) if session.chosen_device() != DeviceChoice::Cpu => "device.looking",
             (_, Some(true), Phase::Fetching(_)) => "device.fetching",
             (_, _, Phase::Dead) => "device.gpu-failed",
             _ => "images.device-cpu",
@@ -181,7 +181,7 @@ pub fn prepare(page: Page) {
             page.forget(true);
         }
     });
-    examine::obey_the_link(page);
+    examine::follow_the_link(page);
     let [chosen, _] = memory::cores();
     // Nothing follows from it before the first run.
     page.session.update(|session| session.use_cores(chosen));
@@ -232,7 +232,7 @@ pub fn show(page: Page, event: ImageEvent) {
             });
         }
         ImageEvent::Progress { progress, .. } => images.progress.set(progress),
-        ImageEvent::Crew { workers, .. } => images.workers.set(workers),
+        ImageEvent::Pool { workers, .. } => images.workers.set(workers),
         // One of a kind: a batch may be halved several times.
         ImageEvent::Notice { notice, .. } => images.notices.update(|all| {
             all.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&notice));

@@ -18,7 +18,7 @@ use super::{export, panels};
 use crate::experiments::{self, defaults};
 use crate::lab::{ExperimentId, RunConfig, field};
 use crate::protocol::Floats;
-use crate::protocol::{Measured, News};
+use crate::protocol::{Measured, StudyUpdate};
 use crate::session::Session;
 use crate::share::{Link, to_fragment};
 use crate::study::{self, STUDIES, Study};
@@ -46,11 +46,11 @@ impl Told {
         self.tick.update(|n| *n += 1);
     }
 
-    /// Takes news.
-    pub fn take(&self, report: News) {
-        let News { drawings, measured, .. } = report;
+    /// Takes update.
+    pub fn take(&self, report: StudyUpdate) {
+        let StudyUpdate { layers, measured, .. } = report;
         self.layers.update_value(|layers| {
-            for drawing in drawings {
+            for drawing in layers {
                 let figure = layers.get_mut(usize::from(drawing.figure));
                 if let Some(layer) = figure.and_then(|figure| figure.get_mut(usize::from(drawing.layer))) {
                     *layer = drawing.data;
