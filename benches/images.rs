@@ -229,7 +229,7 @@ fn main() {
     println!(
         "\n{SET}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
     );
-    println!("| images | scorefield | with a crew | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
+    println!("| images | scorefield | with a pool | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
     for (index, batch) in BATCHES.iter().enumerate() {
         let medians: Vec<String> = times.iter().map(|all| format!("{:.1}", median(&all[index]))).collect();
         println!("| {batch} | {} |", medians.join(" | "));

@@ -4,8 +4,8 @@
 //! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
 //! [`crate::wire`] makes bytes of the messages.
 
-pub mod crew;
 pub mod images;
+pub mod pool;
 pub mod remote;
 pub mod study;
 mod units;
@@ -14,16 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::metrics::{Measure, Quality};
 use crate::lab::{DeviceInfo, RunConfig};
-pub use crew::Order;
 pub use images::{ImageCommand, ImageEvent};
-pub use study::{Drawing, Measured, News, Verdict};
+pub use pool::PoolRequest;
+pub use study::{LayerData, Measured, StudyUpdate, Verdict};
 pub use units::{Bytes, Floats, RunId};
 
 /// What the page asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// What one worker asks of another; first, as [`crew::Said`] has it.
-    Crew(Order),
+    /// What one worker asks of another; first, as [`pool::PoolCommand`] has it.
+    Pool(PoolRequest),
     /// Makes new weights from the seed and trains them. Ends the current run.
     Train {
         /// Name of the new run.
@@ -64,7 +64,7 @@ pub enum Command {
     Step,
     /// Ends the current run; what it made so far stays.
     Stop,
-    /// Asks for the weights as a file: [`Event::Weights`].
+    /// EvaluationBatch for the weights as a file: [`Event::Weights`].
     Save,
     /// Takes a file of weights: safetensors with the configuration inside, as [`Event::Weights`] gives it.
     Load {
@@ -90,7 +90,7 @@ pub enum Command {
         /// The samples, in the data's own coordinates.
         points: Floats,
     },
-    /// Asks for the score field of the weights at hand (or of the closed form): [`Event::Field`].
+    /// EvaluationBatch for the score field of the weights at hand (or of the closed form): [`Event::Field`].
     Field {
         /// Repeated in the answer; the page keeps only the newest.
         request: u32,
@@ -120,10 +120,10 @@ pub enum Event {
         /// What it computes on.
         device: DeviceInfo,
     },
-    /// What a network says of an image, as [`Order::Evaluate`] asks. The first two are those of [`crew::Heard`].
+    /// What a network says of an image, as [`PoolRequest::Evaluate`] asks. The first two are those of [`pool::PoolEvent`].
     Evaluated {
         /// As asked.
-        ask: u32,
+        id: u32,
         /// Its output, channels before pixels.
         output: Floats,
     },
@@ -175,12 +175,12 @@ pub enum Event {
         /// The numbers.
         quality: Quality,
     },
-    /// News of a study. Sent about 30 times a second.
+    /// StudyUpdate of a study. Sent about 30 times a second.
     Study {
         /// The run.
         run: RunId,
-        /// The news.
-        news: News,
+        /// The update.
+        update: StudyUpdate,
     },
     /// Numbers about a model or its samples, so far.
     Report {

@@ -1,7 +1,5 @@
 //! The page end to end, in headless Chromium, from the files that visitors get. Needs dist/ (`make dist`).
 
-#[path = "e2e/crew.rs"]
-mod crew;
 #[path = "e2e/devices.rs"]
 mod devices;
 #[path = "e2e/drawing.rs"]
@@ -18,6 +16,8 @@ mod likelihood;
 mod network;
 #[path = "e2e/page.rs"]
 mod page;
+#[path = "e2e/pool.rs"]
+mod pool;
 #[path = "e2e/recovery.rs"]
 mod recovery;
 #[path = "e2e/remote.rs"]
@@ -141,7 +141,7 @@ fn a_run_can_be_held_stepped_and_stopped_at_once() {
     let asked = Instant::now();
     page.press("stop");
     page.wait_for(&["done", "idle"], SOON);
-    // Said, not asserted: a shared machine may be slow. The engine's own tests bound the steps between two looks.
+    // PoolCommand, not asserted: a shared machine may be slow. The engine's own tests bound the steps between two looks.
     println!("stopped after {} ms, the driver's own time included", asked.elapsed().as_millis());
     page.close();
 }

@@ -9,8 +9,7 @@ mod set;
 
 use common::Page;
 use scorefield::engine::images::self_test::parameter;
-use scorefield::experiments::Experiment;
-use scorefield::lab::{ClassId, ExperimentId, PrecisionId, RunConfig, SolverId, SpacingId, Word};
+use scorefield::lab::{ClassId, PrecisionId, RunConfig, SolverId, SpacingId, Word};
 use scorefield::nn::checkpoint::{Manifest, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{

@@ -84,11 +84,11 @@ fn observed(network: &UNet, images: [usize; 2], device: &Device) -> (Vec<f32>, [
 /// One test, for a program can start WebGPU once.
 #[test]
 fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
-    let opened = match now_or_later(open_adapter(Adapter::Software)) {
-        Ok(opened) => opened,
+    let compute = match now_or_later(open_adapter(Adapter::Software)) {
+        Ok(compute) => compute,
         Err(error) => return println!("skipped: no software adapter ({error})"),
     };
-    let (cpu, gpu) = (Device::flex(), opened.device.clone());
+    let (cpu, gpu) = (Device::flex(), compute.device.clone());
     for (name, config, images, side) in cases() {
         let images = [images, side];
         let network = network(&config, &cpu);
@@ -107,7 +107,7 @@ fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
         assert!(5 * passes < many, "{name}: {passes} of {many}");
         assert!(kinds < more, "{name}: {kinds} of {more}");
 
-        if has_half(&opened) {
+        if has_half(&compute) {
             let half = shaders.in_half(true);
             let (found, [passes, kinds], seconds) = observed(&half, images, &gpu);
             let error = error(&found, &wanted);

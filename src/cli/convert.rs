@@ -11,7 +11,7 @@ use super::images::CIFAR10;
 use super::objective::objective;
 use super::{files, index};
 use crate::diffusion::now;
-use crate::lab::DeviceWish;
+use crate::lab::DeviceChoice;
 use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, TimeConvention, pack};
 use crate::nn::objective::{Convention, Objective};
 use crate::nn::unet::{Parameter, UNetConfig};
@@ -218,8 +218,8 @@ impl Source {
             convention = wanted.map_or(Convention { prediction, input, time }, Objective::convention);
             provenance = manifest.provenance.clone();
         }
-        let opened = now(crate::nn::device::open(DeviceWish::Cpu)).map_err(Failure::device)?;
-        let network = checkpoint.load(&recognised, &opened.device).map_err(|error| bad(&error))?;
+        let compute = now(crate::nn::device::open(DeviceChoice::Cpu)).map_err(Failure::device)?;
+        let network = checkpoint.load(&recognised, &compute.device).map_err(|error| bad(&error))?;
         Ok(Self {
             parameters: network.parameters(),
             values: network.numbers().map_err(Failure::device)?,

@@ -1,7 +1,7 @@
 //! Cheap samples and their quality while training goes on.
 
 use super::inbox::{Inbox, Port};
-use super::learned::{Patient, Points, Source};
+use super::learned::{Interruptible, Points, Source};
 use crate::data::Dataset;
 use crate::data::metrics::Judge;
 use crate::data::metrics::Quality;
@@ -80,7 +80,7 @@ pub async fn preview<P: Port>(
     let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
     let mut draw: Draw<'_> = &mut draw;
     loop {
-        let mut patient = Patient::new(source, inbox);
+        let mut patient = Interruptible::new(source, inbox);
         let report = run.step(&mut patient, &mut draw).await;
         if let Some(error) = patient.lost() {
             return Err(error);

@@ -5,8 +5,8 @@ pub mod settings;
 
 use crate::data::DatasetId;
 use crate::lab::{
-    ArrangementId, ClassId, ControlId, DeviceWish, DivergenceId, ExperimentId, FIELDS, Field, PredictionId, RunConfig,
-    ScheduleId, SolverId, SpacingId, TaskId,
+    ArrangementId, ClassId, ControlId, DeviceChoice, DivergenceId, ExperimentId, FIELDS, Field, PredictionId,
+    RunConfig, ScheduleId, SolverId, SpacingId, TaskId,
 };
 use crate::study::{STUDIES, Study};
 
@@ -174,7 +174,7 @@ pub fn matters(key: &str, config: &RunConfig) -> bool {
         "picture" => config.task != TaskId::Generate,
         "variation" => config.arrangement == ArrangementId::Variations,
         "seed-to" => config.arrangement == ArrangementId::Interpolation,
-        "precision" => config.device != DeviceWish::Cpu,
+        "precision" => config.device != DeviceChoice::Cpu,
         _ => true,
     }
 }

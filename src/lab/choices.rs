@@ -184,7 +184,7 @@ choices! {
 
 choices! {
     /// Where a run should be computed.
-    DeviceWish {
+    DeviceChoice {
         /// Whatever was measured to be faster.
         Auto = "auto",
         /// The CPU, or an error.

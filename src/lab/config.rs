@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, PrecisionId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::experiment::ExperimentId;
@@ -131,7 +131,7 @@ pub struct RunConfig {
     /// Seed of every random number of the run.
     pub seed: u32,
     /// Where to compute.
-    pub device: DeviceWish,
+    pub device: DeviceChoice,
     /// What the network of images computes with.
     pub precision: PrecisionId,
 
@@ -194,7 +194,7 @@ impl Default for RunConfig {
             variation: 0.3,
             seed_to: 2,
             seed: 1,
-            device: DeviceWish::Auto,
+            device: DeviceChoice::Auto,
             precision: PrecisionId::Full,
             study: Overrides::default(),
         }

@@ -4,7 +4,7 @@
 //! range is stated once.
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, PrecisionId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::config::RunConfig;
@@ -369,7 +369,7 @@ pub const FIELDS: &[Field] = &[
     real!("variation", variation, 0.0, 1.0, false),
     whole!("seed-to", seed_to, 0, u32::MAX),
     whole!("seed", seed, 0, u32::MAX),
-    choice!("device", device, DeviceWish),
+    choice!("device", device, DeviceChoice),
     choice!("precision", precision, PrecisionId),
 ];
 

@@ -15,7 +15,7 @@ pub mod texts;
 mod word;
 
 pub use choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceWish, DivergenceId, PrecisionId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::RunConfig;

@@ -3,16 +3,16 @@
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
-use crate::lab::{DeviceInfo, DeviceWish};
+use crate::lab::{DeviceChoice, DeviceInfo};
 
 /// Why there is no device.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DeviceError {
     /// This program was built without such a device.
-    #[error("this program was built without {wish}")]
+    #[error("this program was built without {choice}")]
     NotBuilt {
         /// What was asked for.
-        wish: &'static str,
+        choice: &'static str,
     },
     /// WebGPU is not there, or refuses.
     #[error("WebGPU could not be started: {0}")]
@@ -32,7 +32,7 @@ pub enum DeviceError {
 
 /// A device that is ready for work.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct ComputeDevice {
     /// Burn's handle.
     pub device: Device,
     /// What it is.
@@ -58,7 +58,7 @@ pub enum Adapter {
 ///
 /// # Errors
 /// A [`DeviceError`] when it is not there, or this program was built without.
-pub async fn open_adapter(adapter: Adapter) -> Result<Opened, DeviceError> {
+pub async fn open_adapter(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
     gpu(adapter).await
 }
 
@@ -67,14 +67,14 @@ pub async fn open_adapter(adapter: Adapter) -> Result<Opened, DeviceError> {
 /// # Errors
 /// A [`DeviceError`] when it is not there, or this program was built without.
 #[cfg(feature = "cuda")]
-pub fn open_cuda(index: usize) -> Result<Opened, DeviceError> {
+pub fn open_cuda(index: usize) -> Result<ComputeDevice, DeviceError> {
     // Asking for the number of devices is the only question that does not end the program where there is no driver.
     let found = Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count();
     if index >= found {
         return Err(DeviceError::Absent { asked: index, found });
     }
     let info = DeviceInfo { gpu: true, name: format!("CUDA device {index}"), software: false };
-    Ok(Opened { device: Device::cuda(index), info, most_bytes: u64::MAX })
+    Ok(ComputeDevice { device: Device::cuda(index), info, most_bytes: u64::MAX })
 }
 
 /// Opens the CUDA device of this number, counted from 0.
@@ -82,8 +82,8 @@ pub fn open_cuda(index: usize) -> Result<Opened, DeviceError> {
 /// # Errors
 /// A [`DeviceError`]: this program was built without.
 #[cfg(not(feature = "cuda"))]
-pub fn open_cuda(_: usize) -> Result<Opened, DeviceError> {
-    Err(DeviceError::NotBuilt { wish: "CUDA" })
+pub fn open_cuda(_: usize) -> Result<ComputeDevice, DeviceError> {
+    Err(DeviceError::NotBuilt { choice: "CUDA" })
 }
 
 /// Opens a device. `Auto` takes the best this worker was built with: WebGPU before the CPU. Call it once, before any
@@ -91,35 +91,35 @@ pub fn open_cuda(_: usize) -> Result<Opened, DeviceError> {
 ///
 /// # Errors
 /// A [`DeviceError`]: a device that was asked for and is not there is never replaced by another.
-pub async fn open(wish: DeviceWish) -> Result<Opened, DeviceError> {
-    match wish {
-        DeviceWish::Cpu => cpu(),
-        DeviceWish::Gpu => gpu(Adapter::Best).await,
-        DeviceWish::Auto if cfg!(feature = "gpu") => gpu(Adapter::Best).await,
-        DeviceWish::Auto => cpu(),
+pub async fn open(choice: DeviceChoice) -> Result<ComputeDevice, DeviceError> {
+    match choice {
+        DeviceChoice::Cpu => cpu(),
+        DeviceChoice::Gpu => gpu(Adapter::Best).await,
+        DeviceChoice::Auto if cfg!(feature = "gpu") => gpu(Adapter::Best).await,
+        DeviceChoice::Auto => cpu(),
         // It is the page that reaches another machine, and never an engine.
-        DeviceWish::Remote => Err(DeviceError::NotBuilt { wish: "another machine" }),
+        DeviceChoice::Remote => Err(DeviceError::NotBuilt { choice: "another machine" }),
     }
 }
 
 #[cfg(feature = "cpu")]
-fn cpu() -> Result<Opened, DeviceError> {
+fn cpu() -> Result<ComputeDevice, DeviceError> {
     let vectors = if cfg!(target_arch = "wasm32") {
         if cfg!(target_feature = "simd128") { "WebAssembly, simd128" } else { "WebAssembly" }
     } else {
         std::env::consts::ARCH
     };
     let info = DeviceInfo { gpu: false, name: format!("Burn Flex ({vectors})"), software: false };
-    Ok(Opened { device: Device::flex(), info, most_bytes: u64::MAX })
+    Ok(ComputeDevice { device: Device::flex(), info, most_bytes: u64::MAX })
 }
 
 #[cfg(not(feature = "cpu"))]
-fn cpu() -> Result<Opened, DeviceError> {
-    Err(DeviceError::NotBuilt { wish: "a CPU device" })
+fn cpu() -> Result<ComputeDevice, DeviceError> {
+    Err(DeviceError::NotBuilt { choice: "a CPU device" })
 }
 
 #[cfg(feature = "gpu")]
-async fn gpu(adapter: Adapter) -> Result<Opened, DeviceError> {
+async fn gpu(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
     use burn::tensor::DeviceKind;
     let options = Device::wgpu_options();
     let options = match adapter {
@@ -141,12 +141,12 @@ async fn gpu(adapter: Adapter) -> Result<Opened, DeviceError> {
     let name = name.unwrap_or_else(|| "WebGPU".to_owned());
     let limits = setup.device.limits();
     let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    Ok(Opened { device, info: DeviceInfo { gpu: true, name, software }, most_bytes })
+    Ok(ComputeDevice { device, info: DeviceInfo { gpu: true, name, software }, most_bytes })
 }
 
 #[cfg(not(feature = "gpu"))]
-async fn gpu(_: Adapter) -> Result<Opened, DeviceError> {
-    Err(DeviceError::NotBuilt { wish: "WebGPU" })
+async fn gpu(_: Adapter) -> Result<ComputeDevice, DeviceError> {
+    Err(DeviceError::NotBuilt { choice: "WebGPU" })
 }
 
 /// Reads a tensor back.

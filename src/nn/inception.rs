@@ -15,7 +15,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation::relu};
 
 use super::checkpoint::{CheckpointError, raw_storages, sha256};
-use super::host;
+use super::cpu;
 use crate::data::ImageSet;
 use graph::Op::{Conv, Halve, Largest, Mean};
 use graph::{BLOCKS, Branch, Layers, Op, SIDE, STEM, neighbours, pads, run};
@@ -67,7 +67,7 @@ impl Inception {
     pub fn from_bytes(file: &[u8], device: &Device) -> Result<Self, CheckpointError> {
         let other = |detail: String| CheckpointError::Container { what: "file of the Inception network", detail };
         let storages = raw_storages(file)?;
-        let empty = match host::is_host(device) {
+        let empty = match cpu::is_cpu(device) {
             true => Network::Rows(Vec::new()),
             false => Network::Tensors(Vec::new()),
         };

@@ -2,10 +2,10 @@
 
 pub mod adam;
 pub mod checkpoint;
+pub mod cpu;
 pub mod device;
 pub mod elementwise;
 pub mod features;
-pub mod host;
 #[cfg(feature = "cli")]
 pub mod inception;
 pub mod kernels;

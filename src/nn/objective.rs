@@ -88,7 +88,7 @@ impl Objective {
 
 /// Draws the noise levels of training: `sigma` of `image + sigma noise`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LevelLaw {
+pub struct NoiseDistribution {
     objective: Objective,
     /// `sigma` of every step, for objectives of steps.
     steps: Vec<f64>,
@@ -103,7 +103,7 @@ pub struct TrainingLevel {
     pub step: Option<usize>,
 }
 
-impl LevelLaw {
+impl NoiseDistribution {
     /// Smallest time of the continuous objectives (Song et al. 2021).
     const EARLIEST: f64 = 1e-5;
 

@@ -6,9 +6,9 @@ use std::pin::Pin;
 
 use burn::tensor::Device;
 
-use super::device::{DeviceError, Opened, read};
+use super::device::{ComputeDevice, DeviceError, read};
 use crate::nn::adam::{Average, Update};
-use crate::nn::host;
+use crate::nn::cpu;
 use crate::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
 
 /// Numbers to wait for. One type for all of them: every place that waits for a type of its own would have its code anew.
@@ -82,8 +82,8 @@ pub struct ScoreNet {
 impl ScoreNet {
     /// The `index`-th network of the run with this seed.
     #[must_use]
-    pub fn new(form: Form, opened: &Opened, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, opened, &form.shape().initial(seed, index))
+    pub fn new(form: Form, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
+        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -91,9 +91,9 @@ impl ScoreNet {
     /// # Panics
     /// When there are not as many of them as the form has.
     #[must_use]
-    pub fn from_parameters(form: Form, opened: &Opened, parameters: &[f32]) -> Self {
+    pub fn from_parameters(form: Form, compute: &ComputeDevice, parameters: &[f32]) -> Self {
         let shape = form.shape();
-        let device = opened.device.clone();
+        let device = compute.device.clone();
         let mlp = SmoothMlp::new(shape, parameters, &device);
         let average = Average::new(mlp.parameters(), &device);
         Self { form, mlp, average, step: 0, losses: Vec::new(), device }
@@ -295,7 +295,7 @@ impl ScoreNet {
 async fn numbers(matrix: Matrix) -> Result<Vec<f32>, DeviceError> {
     match matrix.into_numbers() {
         Ok(numbers) => Ok(numbers),
-        Err(_) if host::ONLY => Ok(Vec::new()),
+        Err(_) if cpu::ONLY => Ok(Vec::new()),
         Err(tensor) => read(*tensor).await,
     }
 }

@@ -121,7 +121,7 @@ pub enum ImageEvent {
         images: u32,
     },
     /// How many workers evaluate the images of a run from now on; before the first of these it is one.
-    Crew {
+    Pool {
         /// The run.
         run: RunId,
         /// How many.

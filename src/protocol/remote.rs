@@ -7,9 +7,9 @@ pub const ASK: &str = "Scorefield-Remote";
 /// Asks for an engine; the answer is its name, which follows the other paths after a question mark.
 pub const OPEN: &str = "remote/open";
 /// Posts a command.
-pub const SAY: &str = "remote/say";
+pub const SEND: &str = "remote/send";
 /// Asks for events; the answer is a [`frame`].
-pub const HEAR: &str = "remote/hear";
+pub const POLL: &str = "remote/poll";
 /// Ends the engine.
 pub const END: &str = "remote/end";
 

@@ -7,22 +7,22 @@ use super::units::Floats;
 /// Standard errors on both sides of a measured number that its bound must clear, or be cleared by, to be decided.
 const ERRORS: f64 = 3.0;
 
-/// News of a study.
+/// StudyUpdate of a study.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct News {
+pub struct StudyUpdate {
     /// Steps done.
     pub step: u32,
     /// Steps in all; 0 when that is not known.
     pub of: u32,
     /// Layers that have changed.
-    pub drawings: Vec<Drawing>,
+    pub layers: Vec<LayerData>,
     /// Claims that have changed.
     pub measured: Vec<Measured>,
 }
 
 /// The numbers of a layer, in the order that the mark of the layer says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Drawing {
+pub struct LayerData {
     /// Place of the figure in the study's table.
     pub figure: u8,
     /// Place of the layer in the figure's.
@@ -88,13 +88,13 @@ impl Measured {
     }
 }
 
-impl News {
-    /// Takes in later news: of every layer and claim the latest counts.
+impl StudyUpdate {
+    /// Takes in later update: of every layer and claim the latest counts.
     pub fn merge(&mut self, later: Self) {
         (self.step, self.of) = (later.step, later.of);
-        for drawing in later.drawings {
-            self.drawings.retain(|d| (d.figure, d.layer) != (drawing.figure, drawing.layer));
-            self.drawings.push(drawing);
+        for drawing in later.layers {
+            self.layers.retain(|d| (d.figure, d.layer) != (drawing.figure, drawing.layer));
+            self.layers.push(drawing);
         }
         for measured in later.measured {
             self.measured.retain(|m| m.claim != measured.claim);

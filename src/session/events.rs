@@ -42,7 +42,7 @@ impl Session {
                 ImageEvent::Frame { run, .. }
                 | ImageEvent::Progress { run, .. }
                 | ImageEvent::Batch { run, .. }
-                | ImageEvent::Crew { run, .. },
+                | ImageEvent::Pool { run, .. },
             ) => Some(*run),
             Event::Done { run, .. } if self.ended_image_work(*run) => return true,
             Event::Done { run, .. } => Some(*run),
@@ -94,7 +94,7 @@ impl Session {
         if work == Work::Training {
             self.post(slot, Command::Save);
             if then_sample && !stopped {
-                // Where the weights are, whatever the wish has become.
+                // Where the weights are, whatever the choice has become.
                 let id = self.name();
                 let sampling = Work::Sampling;
                 self.run = Some(Run {

@@ -220,7 +220,7 @@ impl Session {
                 }
             }
             ImageEvent::Frame { .. } | ImageEvent::Progress { .. } => {}
-            ImageEvent::Notice { .. } | ImageEvent::Crew { .. } => {}
+            ImageEvent::Notice { .. } | ImageEvent::Pool { .. } => {}
         }
         true
     }
@@ -234,8 +234,9 @@ fn own_name(count: u32) -> String {
 mod tests {
     use super::*;
     use crate::lab::DeviceInfo;
-    use crate::lab::{DeviceWish, Word};
+    use crate::lab::{DeviceChoice, Word};
     use crate::protocol::Event;
+    use crate::protocol::images::{Refusal, WeightsSummary};
 
     fn ready(gpu: bool, software: bool) -> Event {
         Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software } }
@@ -246,7 +247,7 @@ mod tests {
     }
 
     fn with_cpu() -> Session {
-        let mut session = Session::new(DeviceWish::Auto);
+        let mut session = Session::new(DeviceChoice::Auto);
         session.receive(Slot::Cpu, &ready(false, false));
         let _ = session.take_actions();
         session

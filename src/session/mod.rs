@@ -13,7 +13,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use crate::lab::{DenoiserId, DeviceInfo, DeviceWish, ExperimentId, RunConfig};
+use crate::lab::{DenoiserId, DeviceChoice, DeviceInfo, ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Bytes, Command, Failure, FailureKind, Floats, RunId};
 use image_state::Images;
 pub use slot::Slot;
@@ -131,7 +131,7 @@ struct Run {
 /// The conversation.
 #[derive(Clone, Debug)]
 pub struct Session {
-    wish: DeviceWish,
+    choice: DeviceChoice,
     adapter: Option<bool>,
     devices: [Device; 3],
     faster: Option<Slot>,
@@ -155,9 +155,9 @@ pub struct Session {
 impl Session {
     /// A session that wishes to compute there. What it needs first is among its actions.
     #[must_use]
-    pub fn new(wish: DeviceWish) -> Self {
+    pub fn new(choice: DeviceChoice) -> Self {
         let mut session = Self {
-            wish,
+            choice,
             adapter: None,
             devices: Default::default(),
             faster: None,
@@ -199,16 +199,16 @@ impl Session {
     }
 
     fn launch_what_is_wished(&mut self) {
-        if self.wish == DeviceWish::Remote {
+        if self.choice == DeviceChoice::Remote {
             if self.phase(Slot::Remote) == Phase::Absent {
                 self.launch(Slot::Remote);
             }
             return;
         }
-        if self.wish != DeviceWish::Gpu && self.phase(Slot::Cpu) == Phase::Absent {
+        if self.choice != DeviceChoice::Gpu && self.phase(Slot::Cpu) == Phase::Absent {
             self.launch(Slot::Cpu);
         }
-        if self.wish != DeviceWish::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
+        if self.choice != DeviceChoice::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
             match self.adapter {
                 // An adapter can come and go with cables and drivers: it is asked for each time it is needed.
                 None => self.actions.push(Action::Probe),
@@ -216,7 +216,7 @@ impl Session {
                 Some(false) => {}
             }
         }
-        if self.wish == DeviceWish::Gpu && self.adapter == Some(false) {
+        if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
             self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
         }
     }
@@ -245,10 +245,10 @@ impl Session {
         self.launch_what_is_wished();
     }
 
-    /// Changes where to compute. A run goes on where it is; the next one follows the wish.
-    pub fn wish(&mut self, wish: DeviceWish) {
-        if self.wish != wish {
-            self.wish = wish;
+    /// Changes where to compute. A run goes on where it is; the next one follows the choice.
+    pub fn choose_device(&mut self, choice: DeviceChoice) {
+        if self.choice != choice {
+            self.choice = choice;
             if self.phase(Slot::Gpu) == Phase::Absent {
                 self.adapter = None;
             }
@@ -273,7 +273,7 @@ impl Session {
 
     fn begin(&mut self, work: Work, config: RunConfig, then_sample: bool, make: impl FnOnce(RunId) -> Command) {
         let slot = self.active();
-        if self.wish == DeviceWish::Gpu && self.adapter == Some(false) {
+        if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
             return self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
         }
         if self.phase(slot) == Phase::Dead {
@@ -431,7 +431,7 @@ impl Session {
         }
     }
 
-    /// Another link was opened: what went on ends, and nothing has been asked for yet. Weights stay.
+    /// Another link was compute: what went on ends, and nothing has been asked for yet. Weights stay.
     pub fn start_afresh(&mut self) {
         self.stop();
         self.run = None;

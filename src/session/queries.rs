@@ -2,7 +2,7 @@
 
 use super::{Checkpoint, Phase, Run, Session, Slot, Status, Work};
 use crate::lab::DeviceInfo;
-use crate::lab::{DeviceWish, ExperimentId};
+use crate::lab::{DeviceChoice, ExperimentId};
 use crate::protocol::{Benchmark, Failure, FailureKind};
 
 impl Session {
@@ -29,18 +29,18 @@ impl Session {
     /// to be measured.
     #[must_use]
     pub fn active(&self) -> Slot {
-        match self.wish {
-            DeviceWish::Cpu => Slot::Cpu,
-            DeviceWish::Gpu => Slot::Gpu,
-            DeviceWish::Remote => Slot::Remote,
-            DeviceWish::Auto if self.experiment == ExperimentId::Images => {
+        match self.choice {
+            DeviceChoice::Cpu => Slot::Cpu,
+            DeviceChoice::Gpu => Slot::Gpu,
+            DeviceChoice::Remote => Slot::Remote,
+            DeviceChoice::Auto if self.experiment == ExperimentId::Images => {
                 let real = self.info(Slot::Gpu).is_some_and(|info| !info.software);
                 if real && self.phase(Slot::Gpu) == Phase::Ready { Slot::Gpu } else { Slot::Cpu }
             }
-            DeviceWish::Auto if self.faster == Some(Slot::Gpu) && self.device(Slot::Gpu).phase == Phase::Ready => {
+            DeviceChoice::Auto if self.faster == Some(Slot::Gpu) && self.device(Slot::Gpu).phase == Phase::Ready => {
                 Slot::Gpu
             }
-            DeviceWish::Auto => Slot::Cpu,
+            DeviceChoice::Auto => Slot::Cpu,
         }
     }
 
@@ -70,8 +70,8 @@ impl Session {
 
     /// What the visitor wishes.
     #[must_use]
-    pub fn wished(&self) -> DeviceWish {
-        self.wish
+    pub fn wished(&self) -> DeviceChoice {
+        self.choice
     }
 
     /// What the current or last run does.
@@ -124,7 +124,7 @@ impl Session {
     /// Whether it is time to compare the two devices: both are there, the choice is free and nothing is going on.
     #[must_use]
     pub fn wants_comparison(&self) -> bool {
-        self.wish == DeviceWish::Auto
+        self.choice == DeviceChoice::Auto
             && self.experiment == ExperimentId::Plane
             && !self.compared
             && Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready)

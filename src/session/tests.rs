@@ -11,7 +11,7 @@ fn config() -> RunConfig {
 
 /// A session whose CPU worker is ready, with nothing left to do.
 fn with_cpu() -> Session {
-    let mut session = Session::new(DeviceWish::Auto);
+    let mut session = Session::new(DeviceChoice::Auto);
     session.receive(Slot::Cpu, &ready(false));
     let _ = session.take_actions();
     session
@@ -43,7 +43,7 @@ fn done(run: u32, stopped: bool) -> Event {
 
 #[test]
 fn commands_wait_until_the_worker_is_ready() {
-    let mut session = Session::new(DeviceWish::Auto);
+    let mut session = Session::new(DeviceChoice::Auto);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
     session.train(&config(), false);
     assert_eq!(session.take_actions(), []);
@@ -56,7 +56,7 @@ fn commands_wait_until_the_worker_is_ready() {
 
 #[test]
 fn stopping_while_the_worker_loads_leaves_nothing_to_run() {
-    let mut session = Session::new(DeviceWish::Cpu);
+    let mut session = Session::new(DeviceChoice::Cpu);
     session.train(&config(), true);
     session.stop();
     let _ = session.take_actions();
@@ -151,14 +151,14 @@ fn a_diverged_training_starts_from_new_weights() {
 
 #[test]
 fn a_forced_gpu_that_is_not_there_is_an_error_until_the_wish_changes() {
-    let mut session = Session::new(DeviceWish::Gpu);
+    let mut session = Session::new(DeviceChoice::Gpu);
     assert_eq!(session.take_actions(), [Action::Probe]);
     session.adapter(false);
     assert_eq!(session.status(), Status::Failed);
     session.train(&config(), false);
     assert_eq!(session.failure().map(|f| f.kind), Some(FailureKind::NoDevice));
     assert_eq!(session.take_actions(), []);
-    session.wish(DeviceWish::Auto);
+    session.choose_device(DeviceChoice::Auto);
     assert_eq!(session.failure(), None);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
 }
@@ -295,23 +295,23 @@ fn a_study_is_a_run_like_any_other() {
     session.study(&config());
     let sent = session.take_actions();
     assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(1), .. })]), "{sent:?}");
-    let news = |run| Event::Study { run: RunId(run), news: crate::protocol::News::default() };
-    assert!(session.receive(Slot::Cpu, &news(1)));
+    let update = |run| Event::Study { run: RunId(run), update: crate::protocol::StudyUpdate::default() };
+    assert!(session.receive(Slot::Cpu, &update(1)));
     assert!(!session.has_unsaved_work());
     session.receive(Slot::Cpu, &done(1, false));
     assert_eq!(session.status(), Status::Done);
     session.restart(&config());
     let sent = session.take_actions();
     assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(2), .. })]), "{sent:?}");
-    assert!(!session.receive(Slot::Cpu, &news(1)), "news of the first run are stale");
+    assert!(!session.receive(Slot::Cpu, &update(1)), "update of the first run are stale");
     session.start_afresh();
-    assert!(!session.receive(Slot::Cpu, &news(2)), "and so are those of a study that is no longer on the page");
+    assert!(!session.receive(Slot::Cpu, &update(2)), "and so are those of a study that is no longer on the page");
 }
 
 #[test]
 fn a_lost_device_keeps_the_checkpoint_and_a_restart_brings_the_device_back() {
     let mut session = with_both();
-    session.wish(DeviceWish::Gpu);
+    session.choose_device(DeviceChoice::Gpu);
     session.train(&config(), false);
     session.receive(Slot::Gpu, &checkpoint(1, 70));
     let _ = session.take_actions();
@@ -376,7 +376,7 @@ fn a_likelihood_brings_the_weights_along_and_its_reports_belong_to_it() {
 
 #[test]
 fn another_machine_computes_alone_when_it_is_chosen() {
-    let mut session = Session::new(DeviceWish::Remote);
+    let mut session = Session::new(DeviceChoice::Remote);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Remote)]);
     session.train(&config(), false);
     assert_eq!(session.status(), Status::Loading);
@@ -397,7 +397,7 @@ fn another_machine_computes_alone_when_it_is_chosen() {
 
 #[test]
 fn a_machine_that_is_not_there_is_asked_again_when_it_is_chosen_again() {
-    let mut session = Session::new(DeviceWish::Remote);
+    let mut session = Session::new(DeviceChoice::Remote);
     let absent = || Event::Failed {
         run: None,
         failure: Failure { kind: FailureKind::NoDevice, detail: "no such machine".to_owned() },
@@ -405,17 +405,17 @@ fn a_machine_that_is_not_there_is_asked_again_when_it_is_chosen_again() {
     session.receive(Slot::Remote, &absent());
     assert_eq!(session.status(), Status::Failed);
     let _ = session.take_actions();
-    session.wish(DeviceWish::Cpu);
+    session.choose_device(DeviceChoice::Cpu);
     assert_eq!(session.status(), Status::Loading);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu)]);
-    session.wish(DeviceWish::Remote);
+    session.choose_device(DeviceChoice::Remote);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Remote)]);
 }
 
 #[test]
 fn every_device_that_is_there_is_measured_one_after_the_other() {
     let mut session = with_both();
-    session.wish(DeviceWish::Remote);
+    session.choose_device(DeviceChoice::Remote);
     session.receive(Slot::Remote, &ready(false));
     let _ = session.take_actions();
     session.compare(&config());

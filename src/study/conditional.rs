@@ -62,14 +62,14 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
+pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
 
 #[cfg(feature = "engine")]
 mod work {
     use crate::data::Mixture;
     use crate::diffusion::Level;
     use crate::rng::Stream;
-    use crate::study::desk::Desk;
+    use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{
@@ -87,8 +87,8 @@ mod work {
         (Lambda::One, "one", "weighted-one"),
     ];
 
-    fn noisy(mixture: &Mixture, desk: &Desk, sigma: f64, level: usize, count: usize) -> Vec<[f64; 2]> {
-        let mut rng = desk.rng(Stream::Data, 100 + level as u32);
+    fn noisy(mixture: &Mixture, context: &StudyContext, sigma: f64, level: usize, count: usize) -> Vec<[f64; 2]> {
+        let mut rng = context.rng(Stream::Data, 100 + level as u32);
         let data = mixture.draw(&mut rng, count);
         data.iter().map(|x| [x[0] + sigma * rng.normal(), x[1] + sigma * rng.normal()]).collect()
     }
@@ -112,30 +112,30 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), StudyError> {
-        let weight = desk.real("weight");
+    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+        let weight = context.real("weight");
         let mixture = two_modes(weight);
-        let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
+        let sigmas = geometric(context.real("sigma-first"), context.real("sigma-last"), context.whole("level-count"));
         let middle = sigmas.len() / 2;
         for (picture, level) in [("first", 0), ("middle", middle), ("last", sigmas.len() - 1)] {
-            let data = noisy(&mixture, &desk, sigmas[level], level, SHOWN);
-            desk.draw(picture, "noisy-data", data.into_iter().flatten());
+            let data = noisy(&mixture, &context, sigmas[level], level, SHOWN);
+            context.draw(picture, "noisy-data", data.into_iter().flatten());
         }
-        let net = train(&desk, &mixture, &sigmas).await?;
-        sample(&desk, &net, &sigmas, weight, middle).await
+        let net = train(&context, &mixture, &sigmas).await?;
+        sample(&context, &net, &sigmas, weight, middle).await
     }
 
     /// Trains with every weight and gives the network of the one that was chosen.
-    async fn train(desk: &Desk, mixture: &Mixture, sigmas: &[f64]) -> Result<LevelNet, StudyError> {
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let size = Size { dimension: 2, width: desk.whole("fit-width"), data: DATA };
-        let mut nets = WEIGHTS.map(|_| LevelNet::new(desk, size, 0));
-        let chosen = WEIGHTS.iter().position(|(_, id, _)| *id == desk.choice("level-weighting")).unwrap_or(0);
+    async fn train(context: &StudyContext, mixture: &Mixture, sigmas: &[f64]) -> Result<LevelNet, StudyError> {
+        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
+        let size = Size { dimension: 2, width: context.whole("fit-width"), data: DATA };
+        let mut nets = WEIGHTS.map(|_| LevelNet::new(context, size, 0));
+        let chosen = WEIGHTS.iter().position(|(_, id, _)| *id == context.choice("level-weighting")).unwrap_or(0);
         let judged: Vec<Judged> = sigmas
             .iter()
             .enumerate()
             .map(|(level, &sigma)| {
-                let x = noisy(mixture, desk, sigma, level, JUDGED);
+                let x = noisy(mixture, context, sigma, level, JUDGED);
                 let marginal = mixture.at(Level { t: 0.0, alpha: 1.0, sigma });
                 let truth: Vec<_> = truths(&marginal, &x).iter().map(|s| s.map(|v| sigma * v)).collect();
                 let left = 1.0 - 0.5 * mean_error(&squares(&truth, &vec![[0.0; 2]; JUDGED])).0;
@@ -144,11 +144,11 @@ mod work {
             .collect();
         let mut errors = [const { Vec::new() }; WEIGHTS.len()];
         errors.fill(vec![(f64::NAN, f64::NAN); judged.len()]);
-        let (mut frame, sampling) = (0, sigmas.len() * desk.whole("level-steps"));
+        let (mut frame, sampling) = (0, sigmas.len() * context.whole("level-steps"));
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps + sampling);
-            if last || desk.due() {
+            context.progress(step, steps + sampling);
+            if last || context.due() {
                 // One level a frame, so that frames stay quick; at the end all.
                 let level = frame % judged.len();
                 let levels = if last { 0..judged.len() } else { level..level + 1 };
@@ -158,18 +158,18 @@ mod work {
                     }
                 }
                 frame += 1;
-                draw_errors(desk, &judged, &errors, chosen, last);
+                draw_errors(context, &judged, &errors, chosen, last);
             }
             if last {
                 break;
             }
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let data = flat(&mixture.draw(&mut rng, batch));
             let noise = rng.normals(2 * batch);
             // Every batch has every level, in turn.
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
             for (net, (lambda, ..)) in nets.iter_mut().zip(WEIGHTS) {
-                desk.turn().await;
+                context.yield_now().await;
                 net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
                 if step % 16 == 15 {
                     net.wait().await?;
@@ -185,30 +185,37 @@ mod work {
     }
 
     /// The errors by level, as far as they are known, and the losses that follow from those of the chosen weight.
-    fn draw_errors(desk: &Desk, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: usize, last: bool) {
+    fn draw_errors(context: &StudyContext, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: usize, last: bool) {
         let mut worst = [(f64::NAN, f64::NAN); WEIGHTS.len()];
         for (which, (errors, (_, _, layer))) in errors.iter().zip(WEIGHTS).enumerate() {
             let known = || judged.iter().zip(errors).filter(|(_, (error, _))| error.is_finite());
-            desk.draw("by-level", layer, known().flat_map(|(level, &(error, _))| [level.sigma, error]));
+            context.draw("by-level", layer, known().flat_map(|(level, &(error, _))| [level.sigma, error]));
             if which == chosen {
                 let losses = known().flat_map(|(level, &(error, _))| [level.sigma, error + level.left]);
-                desk.draw("by-level", "level-loss", losses);
+                context.draw("by-level", "level-loss", losses);
             }
             worst[which] = known().map(|(_, &error)| error).fold(worst[which], |a, b| if b.0 < a.0 { a } else { b });
         }
-        desk.tell("all-levels", worst[chosen], at_most(0.1), last);
+        context.tell("all-levels", worst[chosen], at_most(0.1), last);
         let [(squared, squared_error), _, (one, one_error)] = worst;
         let spread = (squared_error / squared).hypot(one_error / one);
-        desk.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
+        context.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
     }
 
-    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64], weight: f64, middle: usize) -> Result<(), StudyError> {
-        let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
-        let (steps, all) = (desk.whole("fit-steps"), sigmas.len() * per_level);
-        desk.draw("weights", "true-weight", [0.0, weight, all as f64, weight]);
-        let mut rng = desk.rng(Stream::Prior, 0);
+    async fn sample(
+        context: &StudyContext,
+        net: &LevelNet,
+        sigmas: &[f64],
+        weight: f64,
+        middle: usize,
+    ) -> Result<(), StudyError> {
+        let (count, per_level, share) =
+            (context.whole("chains"), context.whole("level-steps"), context.real("level-step"));
+        let (steps, all) = (context.whole("fit-steps"), sigmas.len() * per_level);
+        context.draw("weights", "true-weight", [0.0, weight, all as f64, weight]);
+        let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f32> = rng.normals(2 * count).iter().map(|z| sigmas[0] as f32 * z).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         let mut shares = Vec::new();
         for (level, &sigma) in sigmas.iter().enumerate() {
             let picture = if level == 0 {
@@ -219,16 +226,16 @@ mod work {
                 "last"
             };
             for step in 0..per_level {
-                net.langevin(desk, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
+                net.langevin(context, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
                 shares.push(x.chunks_exact(2).filter(|x| x[0] + x[1] > 0.0).count() as f64 / count as f64);
                 let last = level + 1 == sigmas.len() && step + 1 == per_level;
-                desk.progress(steps + level * per_level + step + 1, steps + all);
+                context.progress(steps + level * per_level + step + 1, steps + all);
                 let end_of_picture = step + 1 == per_level && (level == 0 || level == middle);
-                if last || end_of_picture || desk.due() {
-                    desk.draw(picture, "annealed", x.iter().take(2 * SHOWN).map(|v| f64::from(*v)));
-                    desk.draw("weights", "annealed", series(&shares));
+                if last || end_of_picture || context.due() {
+                    context.draw(picture, "annealed", x.iter().take(2 * SHOWN).map(|v| f64::from(*v)));
+                    context.draw("weights", "annealed", series(&shares));
                     let now = shares.last().copied().unwrap_or(f64::NAN);
-                    desk.tell("weights", (now, share_error(now, count)), [weight - 0.06, weight + 0.06], last);
+                    context.tell("weights", (now, share_error(now, count)), [weight - 0.06, weight + 0.06], last);
                 }
             }
         }

@@ -65,7 +65,7 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
+pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
 
 #[cfg(feature = "engine")]
 mod work {
@@ -73,7 +73,7 @@ mod work {
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::ncsn::normal_cdf;
     use crate::rng::Stream;
-    use crate::study::desk::Desk;
+    use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::tools::{at_most, curve, kolmogorov, span};
 
@@ -112,9 +112,9 @@ mod work {
         }
     }
 
-    fn line(desk: &Desk) -> Line {
+    fn line(context: &StudyContext) -> Line {
         let part = |i: u32| {
-            let read = |what: &str| desk.real(&format!("{what}-{i}"));
+            let read = |what: &str| context.real(&format!("{what}-{i}"));
             // A density is somewhere: three weights of nothing are three equal ones.
             (read("weight") + 1e-6, read("mean"), read("width"))
         };
@@ -124,28 +124,28 @@ mod work {
         Line(parts)
     }
 
-    pub async fn run(desk: Desk) -> Result<(), StudyError> {
-        let line = line(&desk);
+    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+        let line = line(&context);
         let xs = span(WINDOW[0], WINDOW[1], POINTS);
-        desk.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
-        desk.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
-        desk.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
+        context.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
+        context.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
+        context.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
         let arrows = span(WINDOW[0] + 0.25, WINDOW[1] - 0.25, 24).flat_map(|x| [x, 0.0, line.score(x), 0.0]);
-        desk.draw("score", "direction", arrows);
+        context.draw("score", "direction", arrows);
 
         // A small step along the score, judged by the density itself.
         let judged: Vec<f64> = xs.clone().filter(|&x| line.score(x).abs() > 1e-3).collect();
         let rises = |&&x: &&f64| line.log_density(x + 1e-4 * line.score(x).signum()) > line.log_density(x);
         let share = judged.iter().filter(rises).count() as f64 / judged.len().max(1) as f64;
-        desk.conclude("uphill", share, 0.0, [0.995, 1.0]);
+        context.conclude("uphill", share, 0.0, [0.995, 1.0]);
 
-        recover(&desk, &line);
-        sample(&desk, &line).await;
+        recover(&context, &line);
+        sample(&context, &line).await;
         Ok(())
     }
 
     /// The density from the score alone: its integral is the logarithm up to a constant, which the total of 1 fixes.
-    fn recover(desk: &Desk, line: &Line) {
+    fn recover(context: &StudyContext, line: &Line) {
         // Three times as wide as the window, so that what lies outside counts.
         let (from, to, count) = (3.0 * WINDOW[0], 3.0 * WINDOW[1], 6001);
         let width = (to - from) / (count - 1) as f64;
@@ -164,26 +164,27 @@ mod work {
         let xs: Vec<f64> = span(from, to, count).collect();
         let distance: f64 =
             xs.iter().enumerate().map(|(i, &x)| 0.5 * width * (density(i) - line.log_density(x).exp()).abs()).sum();
-        desk.conclude("recovers", distance, 0.0, at_most(0.01));
+        context.conclude("recovers", distance, 0.0, at_most(0.01));
         let shown = (0..count).step_by(10).filter(|&i| (WINDOW[0]..=WINDOW[1]).contains(&xs[i]));
-        desk.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]));
+        context.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]));
     }
 
     /// Langevin dynamics from an even start.
-    async fn sample(desk: &Desk, line: &Line) {
-        let (count, steps, epsilon) = (desk.whole("chains"), desk.whole("langevin-steps"), desk.real("step-size"));
-        let mut rng = desk.rng(Stream::Prior, 0);
+    async fn sample(context: &StudyContext, line: &Line) {
+        let (count, steps, epsilon) =
+            (context.whole("chains"), context.whole("langevin-steps"), context.real("step-size"));
+        let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f64> = (0..count).map(|_| WINDOW[0] + (WINDOW[1] - WINDOW[0]) * rng.uniform()).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps);
-            if last || desk.due() {
-                histogram(desk, &x);
-                desk.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
+            context.progress(step, steps);
+            if last || context.due() {
+                histogram(context, &x);
+                context.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
             }
             if !last {
-                desk.turn().await;
+                context.yield_now().await;
                 for x in &mut x {
                     *x = unadjusted(*x, line.score(*x), epsilon, rng.normal());
                 }
@@ -191,7 +192,7 @@ mod work {
         }
     }
 
-    fn histogram(desk: &Desk, x: &[f64]) {
+    fn histogram(context: &StudyContext, x: &[f64]) {
         let width = (WINDOW[1] - WINDOW[0]) / BINS as f64;
         let mut counts = [0.0; BINS];
         for x in x {
@@ -205,6 +206,6 @@ mod work {
             let (left, height) = (WINDOW[0] + i as f64 * width, count * one);
             [left, 0.0, height, left + width, 0.0, height]
         });
-        desk.draw("density", "samples", steps);
+        context.draw("density", "samples", steps);
     }
 }

@@ -54,14 +54,14 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
+pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
 
 #[cfg(feature = "engine")]
 mod work {
     use crate::data::digits::{Digits, PIXELS};
     use crate::data::metrics::gaussian::precision_recall;
     use crate::rng::{Rng, Stream};
-    use crate::study::desk::Desk;
+    use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{cosine, share_error};
@@ -80,15 +80,15 @@ mod work {
     /// A digit's neighbourhood reaches to so many others.
     const NEIGHBOURS: usize = 5;
 
-    pub async fn run(desk: Desk) -> Result<(), StudyError> {
-        let file = desk.file(FILE).await?;
+    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+        let file = context.file(FILE).await?;
         let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * HELD_OUT);
         let digits = digits.ok_or(StudyError::File(FILE))?;
-        let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
+        let sigmas = geometric(context.real("sigma-first"), context.real("sigma-last"), context.whole("level-count"));
         let known = digits.count() - HELD_OUT;
-        let net = train(&desk, &digits, known, &sigmas).await?;
-        let samples = sample(&desk, &net, &sigmas).await?;
-        judge(&desk, &digits, known, &samples).await;
+        let net = train(&context, &digits, known, &sigmas).await?;
+        let samples = sample(&context, &net, &sigmas).await?;
+        judge(&context, &digits, known, &samples).await;
         Ok(())
     }
 
@@ -143,16 +143,21 @@ mod work {
         }
     }
 
-    async fn train(desk: &Desk, digits: &Digits, known: usize, sigmas: &[f64]) -> Result<LevelNet, StudyError> {
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let size = Size { dimension: PIXELS, width: desk.whole("fit-width"), data: DATA };
-        let mut net = LevelNet::new(desk, size, 0);
-        let lambda = match desk.choice("level-weighting") {
+    async fn train(
+        context: &StudyContext,
+        digits: &Digits,
+        known: usize,
+        sigmas: &[f64],
+    ) -> Result<LevelNet, StudyError> {
+        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
+        let size = Size { dimension: PIXELS, width: context.whole("fit-width"), data: DATA };
+        let mut net = LevelNet::new(context, size, 0);
+        let lambda = match context.choice("level-weighting") {
             "one" => Lambda::One,
             "sigma" => Lambda::Linear,
             _ => Lambda::Squared,
         };
-        let mut rng = desk.rng(Stream::Data, 0);
+        let mut rng = context.rng(Stream::Data, 0);
         let part = |from: usize, count: usize| &digits.pixels[from * PIXELS..(from + count) * PIXELS];
         let judged = [Noisy::new(part(0, HELD_OUT), &mut rng), Noisy::new(part(known, HELD_OUT), &mut rng)];
         // One of each, of those the network does not see.
@@ -161,13 +166,13 @@ mod work {
         let shown = Noisy::new(&shown, &mut rng);
         // What a guess that knows only the size `d` of the data is left with: `d^2 / (sigma^2 + d^2)` of the noise.
         let blind = |sigma: f64| 0.5 * (DATA / sigma.hypot(DATA)).powi(2);
-        desk.draw("by-level", "no-network", sigmas.iter().flat_map(|&sigma| [sigma, blind(sigma)]));
+        context.draw("by-level", "no-network", sigmas.iter().flat_map(|&sigma| [sigma, blind(sigma)]));
         let mut losses = vec![[f64::NAN; 2]; sigmas.len()];
-        let (mut frame, all) = (0, steps + sigmas.len() * desk.whole("level-steps"));
+        let (mut frame, all) = (0, steps + sigmas.len() * context.whole("level-steps"));
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, all);
-            if last || desk.due() {
+            context.progress(step, all);
+            if last || context.due() {
                 // One level a frame, so that frames stay quick.
                 let levels = if last { 0..sigmas.len() } else { frame % sigmas.len()..frame % sigmas.len() + 1 };
                 for level in levels {
@@ -180,15 +185,15 @@ mod work {
                     let known = sigmas.iter().zip(&losses).filter(|(_, l)| l[which].is_finite());
                     known.flat_map(|(&sigma, l)| [sigma, l[which]]).collect()
                 };
-                desk.draw("by-level", "training-loss", curve(0));
-                desk.draw("by-level", "held-out-loss", curve(1));
-                draw_denoised(desk, &net, &shown, sigmas).await?;
+                context.draw("by-level", "training-loss", curve(0));
+                context.draw("by-level", "held-out-loss", curve(1));
+                draw_denoised(context, &net, &shown, sigmas).await?;
             }
             if last {
                 break;
             }
-            desk.turn().await;
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            context.yield_now().await;
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let data: Vec<f32> =
                 (0..batch).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect();
             let noise = rng.normals(data.len());
@@ -202,7 +207,12 @@ mod work {
     }
 
     /// Rows in pairs: digits with noise, and above them what the network makes of them; more noise further up.
-    async fn draw_denoised(desk: &Desk, net: &LevelNet, shown: &Noisy, sigmas: &[f64]) -> Result<(), StudyError> {
+    async fn draw_denoised(
+        context: &StudyContext,
+        net: &LevelNet,
+        shown: &Noisy,
+        sigmas: &[f64],
+    ) -> Result<(), StudyError> {
         let mut rows = Vec::new();
         for pair in 0..ACROSS / 2 {
             // From the last level upwards, half way to the first.
@@ -213,17 +223,18 @@ mod work {
             rows.extend([noisy, clean]);
         }
         let digit = |column: usize, row: usize| rows[row].chunks_exact(PIXELS).nth(column);
-        desk.draw("denoised", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        context.draw("denoised", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
         Ok(())
     }
 
     /// Annealed Langevin dynamics, with the noise of the last level taken out at the end.
-    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, StudyError> {
-        let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
-        let (steps, across) = (desk.whole("fit-steps"), sigmas.len());
-        let mut rng = desk.rng(Stream::Prior, 0);
+    async fn sample(context: &StudyContext, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, StudyError> {
+        let (count, per_level, share) =
+            (context.whole("chains"), context.whole("level-steps"), context.real("level-step"));
+        let (steps, across) = (context.whole("fit-steps"), sigmas.len());
+        let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f32> = rng.normals(count * PIXELS).iter().map(|z| sigmas[0] as f32 * z).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         let step = (sigmas[0] / sigmas[across - 1]).powf(0.5 / (across - 1) as f64);
         let window = [0.5, across as f64 + 0.5, sigmas[across - 1] / step, sigmas[0] * step];
         let mut levels: Vec<Vec<f32>> = Vec::new();
@@ -232,18 +243,18 @@ mod work {
             let scale = (DATA / sigma.hypot(DATA)) as f32;
             levels.push(Vec::new());
             for step in 0..per_level {
-                net.langevin(desk, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
-                desk.progress(steps + level * per_level + step + 1, steps + across * per_level);
+                net.langevin(context, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
+                context.progress(steps + level * per_level + step + 1, steps + across * per_level);
                 let end = step + 1 == per_level;
                 if end && level + 1 == across {
                     net.denoise(&mut x, sigma, true).await?;
                 }
-                if end || desk.due() {
+                if end || context.due() {
                     levels[level] = x.iter().take(across * PIXELS).map(|v| scale * v).collect();
                     let digit = |column: usize, row: usize| {
                         levels.get(across - 1 - row).and_then(|level| level.chunks_exact(PIXELS).nth(column))
                     };
-                    desk.draw("levels", "grey", pictures([across; 2], window, digit));
+                    context.draw("levels", "grey", pictures([across; 2], window, digit));
                 }
             }
         }
@@ -251,10 +262,10 @@ mod work {
     }
 
     /// Precision and recall as Kynkäänniemi et al. 2019 (arXiv 1904.06991) define them, on pixels.
-    async fn judge(desk: &Desk, digits: &Digits, known: usize, samples: &[f32]) {
+    async fn judge(context: &StudyContext, digits: &Digits, known: usize, samples: &[f32]) {
         let mut nearest = Vec::new();
         for sample in samples.chunks_exact(PIXELS).take(ACROSS * ACROSS / 2) {
-            desk.turn().await;
+            context.yield_now().await;
             let distance = |place: &usize| -> f32 {
                 digits.digit(*place).iter().zip(sample).map(|(a, b)| (a - b) * (a - b)).sum()
             };
@@ -266,13 +277,13 @@ mod work {
             let sample = samples.chunks_exact(PIXELS).nth(index);
             if column.is_multiple_of(2) { sample } else { nearest.get(index).map(|&near| digits.digit(near)) }
         };
-        desk.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
-        desk.turn().await;
+        context.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        context.yield_now().await;
         let seen = &digits.pixels[..known * PIXELS];
         let (precision, recall) = precision_recall(samples, seen, PIXELS, NEIGHBOURS).unwrap_or((f64::NAN, f64::NAN));
         let count = samples.len() / PIXELS;
-        desk.conclude("likeness", precision, share_error(precision, count), [0.5, 1.0]);
+        context.conclude("likeness", precision, share_error(precision, count), [0.5, 1.0]);
         // Not of independent trials: the samples' balls are the same for all. So not better than their number tells.
-        desk.conclude("diversity", recall, share_error(recall, count), [0.5, 1.0]);
+        context.conclude("diversity", recall, share_error(recall, count), [0.5, 1.0]);
     }
 }

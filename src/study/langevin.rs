@@ -65,14 +65,14 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
+pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
 
 #[cfg(feature = "engine")]
 mod work {
     use super::HALF;
     use crate::diffusion::langevin::{Place, adjusted, unadjusted};
     use crate::rng::{Rng, Stream};
-    use crate::study::desk::Desk;
+    use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Lambda, LevelNet, Size, geometric};
     use crate::study::tools::{cosine, flat, heat, points, series, share_error};
@@ -112,11 +112,11 @@ mod work {
     }
 
     impl<S> Chains<S> {
-        fn new(desk: &Desk, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
-            let mut rng = desk.rng(Stream::Prior, 0);
+        fn new(context: &StudyContext, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
+            let mut rng = context.rng(Stream::Prior, 0);
             let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
-            let states = (0..desk.whole("chains")).map(|_| make([even(), even()])).collect();
-            Self { states, rng: desk.rng(Stream::Solver, kind), shares: Vec::new() }
+            let states = (0..context.whole("chains")).map(|_| make([even(), even()])).collect();
+            Self { states, rng: context.rng(Stream::Solver, kind), shares: Vec::new() }
         }
 
         /// Notes how many chains are nearer to the heavy mode.
@@ -125,14 +125,14 @@ mod work {
             self.shares.push(heavy as f64 / self.states.len().max(1) as f64);
         }
 
-        fn draw(&self, desk: &Desk, key: &str, at: impl Fn(&S) -> [f64; 2]) {
-            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at));
-            desk.draw("weights", key, series(&self.shares));
+        fn draw(&self, context: &StudyContext, key: &str, at: impl Fn(&S) -> [f64; 2]) {
+            context.draw(key, key, self.states.iter().take(SHOWN).flat_map(at));
+            context.draw("weights", key, series(&self.shares));
         }
 
-        fn measure(&self, desk: &Desk, key: &str, about: f64, settled: bool) {
+        fn measure(&self, context: &StudyContext, key: &str, about: f64, settled: bool) {
             let share = self.shares.last().copied().unwrap_or(f64::NAN);
-            desk.tell(key, (share, share_error(share, self.states.len())), [about - 0.06, about + 0.06], settled);
+            context.tell(key, (share, share_error(share, self.states.len())), [about - 0.06, about + 0.06], settled);
         }
     }
 
@@ -146,7 +146,7 @@ mod work {
         /// A step of every chain at the level of these modes.
         async fn step(
             &self,
-            desk: &Desk,
+            context: &StudyContext,
             modes: Modes,
             epsilon: f64,
             chains: &mut Chains<[f64; 2]>,
@@ -154,14 +154,14 @@ mod work {
             let Chains { states, rng, .. } = chains;
             match self {
                 Self::Exact => {
-                    desk.turn().await;
+                    context.yield_now().await;
                     for x in states {
                         *x = unadjusted(*x, modes.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
                     }
                 }
                 Self::Learned(net) => {
                     let mut x = flat(states);
-                    net.langevin(desk, &mut x, modes.std, epsilon, rng, true).await?;
+                    net.langevin(context, &mut x, modes.std, epsilon, rng, true).await?;
                     *states = points(&x);
                 }
             }
@@ -171,14 +171,14 @@ mod work {
 
     /// Learns the scores of all levels from points with noise: at level `sigma` the modes with noise of that size are
     /// two points, so that the last level is the report's mixture.
-    async fn learn(desk: &Desk, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, StudyError> {
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let size = Size { dimension: 2, width: desk.whole("fit-width"), data: MODE[0] };
-        let mut net = LevelNet::new(desk, size, 0);
+    async fn learn(context: &StudyContext, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, StudyError> {
+        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
+        let size = Size { dimension: 2, width: context.whole("fit-width"), data: MODE[0] };
+        let mut net = LevelNet::new(context, size, 0);
         for step in 0..steps {
-            desk.progress(step, all);
-            desk.turn().await;
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            context.progress(step, all);
+            context.yield_now().await;
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let side = |heavy: bool| if heavy { MODE[0] as f32 } else { -MODE[0] as f32 };
             let data: Vec<f32> = (0..batch).flat_map(|_| [side(rng.uniform() < modes.weight); 2]).collect();
             let noise = rng.normals(2 * batch);
@@ -191,11 +191,11 @@ mod work {
         Ok(Source::Learned(Box::new(net)))
     }
 
-    pub async fn run(desk: Desk) -> Result<(), StudyError> {
-        let modes = Modes { weight: desk.real("weight"), std: 1.0 };
-        let (epsilon, steps) = (desk.real("step-size"), desk.whole("langevin-steps"));
-        let (levels, per_level) = (desk.whole("level-count"), desk.whole("level-steps"));
-        let (first, annealing) = (desk.real("sigma-first"), levels * per_level);
+    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+        let modes = Modes { weight: context.real("weight"), std: 1.0 };
+        let (epsilon, steps) = (context.real("step-size"), context.whole("langevin-steps"));
+        let (levels, per_level) = (context.whole("level-count"), context.whole("level-steps"));
+        let (first, annealing) = (context.real("sigma-first"), levels * per_level);
         let all = steps.max(annealing);
         let sigmas = geometric(first, modes.std, levels);
 
@@ -205,19 +205,19 @@ mod work {
             modes.look([x, y]).0.exp().sqrt()
         });
         for picture in ["plain", "adjusted", "annealed"] {
-            desk.draw(picture, "root-density", density.iter().copied());
+            context.draw(picture, "root-density", density.iter().copied());
         }
-        desk.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
+        context.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
 
-        let (source, before) = if desk.choice("score-source") == "learned" {
-            let before = desk.whole("fit-steps");
-            (learn(&desk, modes, &sigmas, before + all).await?, before)
+        let (source, before) = if context.choice("score-source") == "learned" {
+            let before = context.whole("fit-steps");
+            (learn(&context, modes, &sigmas, before + all).await?, before)
         } else {
             (Source::Exact, 0)
         };
-        let mut plain = Chains::new(&desk, 0, |x| x);
-        let mut annealed = Chains::new(&desk, 1, |x| x);
-        let mut exact = Chains::new(&desk, 2, |x| {
+        let mut plain = Chains::new(&context, 0, |x| x);
+        let mut annealed = Chains::new(&context, 1, |x| x);
+        let mut exact = Chains::new(&context, 2, |x| {
             let (log_density, score) = modes.look(x);
             Place { x, log_density, score }
         });
@@ -231,21 +231,21 @@ mod work {
                 annealed.note(|x| *x);
             }
             let last = step == all;
-            desk.progress(before + step, before + all);
-            if last || desk.due() {
-                plain.draw(&desk, "plain", |x| *x);
-                exact.draw(&desk, "adjusted", |place| place.x);
-                annealed.draw(&desk, "annealed", |x| *x);
-                plain.measure(&desk, "plain", 0.5, last);
-                exact.measure(&desk, "adjusted", 0.5, last);
-                annealed.measure(&desk, "annealed", modes.weight, last);
+            context.progress(before + step, before + all);
+            if last || context.due() {
+                plain.draw(&context, "plain", |x| *x);
+                exact.draw(&context, "adjusted", |place| place.x);
+                annealed.draw(&context, "annealed", |x| *x);
+                plain.measure(&context, "plain", 0.5, last);
+                exact.measure(&context, "adjusted", 0.5, last);
+                annealed.measure(&context, "annealed", modes.weight, last);
             }
             if last {
                 break;
             }
             if step < steps {
-                source.step(&desk, modes, epsilon, &mut plain).await?;
-                desk.turn().await;
+                source.step(&context, modes, epsilon, &mut plain).await?;
+                context.yield_now().await;
                 let Chains { states, rng, .. } = &mut exact;
                 for place in states {
                     let z = [rng.normal(), rng.normal()];
@@ -254,7 +254,7 @@ mod work {
             }
             if step < annealing {
                 let noisy = Modes { std: sigmas[step / per_level], ..modes };
-                source.step(&desk, noisy, epsilon * noisy.std * noisy.std, &mut annealed).await?;
+                source.step(&context, noisy, epsilon * noisy.std * noisy.std, &mut annealed).await?;
             }
         }
         Ok(())

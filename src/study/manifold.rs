@@ -53,7 +53,7 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::desk::Work = |desk| Box::pin(work::run(desk));
+pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
 
 #[cfg(feature = "engine")]
 mod work {
@@ -62,7 +62,7 @@ mod work {
     use crate::diffusion::Level;
     use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::desk::Desk;
+    use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::tools::{arrows, cells, flat, mean_error, points, squares, truths};
 
@@ -107,52 +107,53 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), StudyError> {
-        let (which, sigma) = (desk.choice("curve"), desk.real("noise-std"));
+    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+        let (which, sigma) = (context.choice("curve"), context.real("noise-std"));
         let dots: Vec<[f64; 2]> = (0..FINE).map(|i| curve(which, (i as f64 + 0.5) / FINE as f64)).collect();
         for picture in ["bare", "noisy"] {
-            desk.draw(picture, "curve", dots.iter().flatten().copied());
+            context.draw(picture, "curve", dots.iter().flatten().copied());
         }
         // The least that implicit score matching of the noisy data can reach: minus half their mean square score.
         let mixture = Mixture::even(dots, sigma);
-        let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), 4000);
+        let judged = mixture.draw(&mut context.rng(Stream::Data, 0), 4000);
         let exact = mixture.at(Level { t: 0.0, alpha: 1.0, sigma: 0.0 });
         let (size, size_error) = mean_error(&squares(&truths(&exact, &judged), &vec![[0.0; 2]; judged.len()]));
         let best = -0.5 * size;
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        desk.draw("loss", "best-loss", [0.0, best, steps as f64, best]);
+        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
+        context.draw("loss", "best-loss", [0.0, best, steps as f64, best]);
 
-        let form = Form { dimension: 2, extra: 0, width: desk.whole("fit-width"), depth: 2, scale: 1.0, energy: false };
-        let mut nets = [0, 0].map(|index| ScoreNet::new(form, &desk.opened, desk.seed(), index));
+        let form =
+            Form { dimension: 2, extra: 0, width: context.whole("fit-width"), depth: 2, scale: 1.0, energy: false };
+        let mut nets = [0, 0].map(|index| ScoreNet::new(form, &context.compute, context.seed(), index));
         let mut losses = [Losses::default(), Losses::default()];
         let places = cells(HALF, ARROWS);
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps);
-            if last || desk.due() {
+            context.progress(step, steps);
+            if last || context.due() {
                 for (net, picture) in nets.iter().zip(["bare", "noisy"]) {
                     let scores = points::<2>(&net.scores(&flat(&places), &[]).await?);
-                    desk.draw(picture, "learned-score", arrows(&places, &scores));
+                    context.draw(picture, "learned-score", arrows(&places, &scores));
                 }
                 for ((net, losses), key) in nets.iter_mut().zip(&mut losses).zip(["without-noise", "with-noise"]) {
                     losses.0.extend(net.take_losses().await?.into_iter().map(f64::from));
-                    desk.draw("loss", key, losses.smooth());
+                    context.draw("loss", key, losses.smooth());
                 }
             }
             if last {
                 break;
             }
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let bare: Vec<[f64; 2]> = (0..batch).map(|_| curve(which, rng.uniform())).collect();
-            let mut rng = desk.rng(Stream::Noise, step as u32);
+            let mut rng = context.rng(Stream::Noise, step as u32);
             let noisy: Vec<[f64; 2]> =
                 bare.iter().map(|p| [p[0] + sigma * rng.normal(), p[1] + sigma * rng.normal()]).collect();
-            let directions = desk.rng(Stream::Directions, step as u32).normals(2 * batch);
+            let directions = context.rng(Stream::Directions, step as u32).normals(2 * batch);
             for (net, data) in nets.iter_mut().zip([bare, noisy]) {
-                desk.turn().await;
+                context.yield_now().await;
                 // No fall of the rate: what goes on falling at the end is the loss.
                 let rate = rate * ((step + 1) as f64 / 40.0).min(1.0);
-                let objective = match desk.choice("matching") {
+                let objective = match context.choice("matching") {
                     "sliced" => Objective::Sliced { directions: &directions },
                     _ => Objective::Implicit,
                 };
@@ -167,10 +168,10 @@ mod work {
         // Without noise: how much lower than half way, in units of what the noisy data allow at best.
         let ((end, end_error), (middle, middle_error)) = (losses[0].part(0.8, 1.0), losses[0].part(0.3, 0.5));
         let fall = (middle - end) / best.abs();
-        desk.conclude("undefined", fall, end_error.hypot(middle_error) / best.abs(), [1.0, f64::INFINITY]);
+        context.conclude("undefined", fall, end_error.hypot(middle_error) / best.abs(), [1.0, f64::INFINITY]);
         let (end, end_error) = losses[1].part(0.8, 1.0);
         let share = end / best;
-        desk.conclude("cured", share, share.abs() * (end_error / end).hypot(size_error / size), [0.8, 1.1]);
+        context.conclude("cured", share, share.abs() * (end_error / end).hypot(size_error / size), [0.8, 1.1]);
         Ok(())
     }
 }

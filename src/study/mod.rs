@@ -6,7 +6,7 @@
 //! controls, `figure.<id>.<figure>`, `plot.<axis or layer>`, `claim.<id>.<claim>` and `.measured`, `note.<id>.<note>`.
 
 #[cfg(feature = "engine")]
-mod desk;
+mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
@@ -30,10 +30,10 @@ use crate::lab::StudyName;
 #[cfg(feature = "engine")]
 use crate::lab::{ExperimentId, RunConfig};
 #[cfg(feature = "engine")]
-use crate::nn::device::Opened;
+use crate::nn::device::ComputeDevice;
 
 #[cfg(feature = "engine")]
-pub use desk::{Desk, Running, Work};
+pub use context::{StudyContext, StudyRun, Work};
 #[cfg(feature = "engine")]
 pub use error::StudyError;
 pub use table::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
@@ -86,10 +86,10 @@ pub fn place(study: &Study) -> (usize, usize) {
 /// Begins the study of a configuration, if it is one.
 #[cfg(feature = "engine")]
 #[must_use]
-pub fn begin(config: &RunConfig, opened: &Opened) -> Option<Running> {
+pub fn begin(config: &RunConfig, compute: &ComputeDevice) -> Option<StudyRun> {
     let ExperimentId::Study(name) = config.experiment else { return None };
     let (study, work) = STUDIES.iter().zip(WORKS).find(|(study, _)| study.id == name.as_str())?;
-    Some(Running::new(study, **work, config, opened))
+    Some(StudyRun::new(study, **work, config, compute))
 }
 
 /// Runs a study to its end without a worker and gives all that it drew and measured last; nothing for a configuration of
@@ -100,12 +100,12 @@ pub fn begin(config: &RunConfig, opened: &Opened) -> Option<Running> {
 #[cfg(all(feature = "engine", not(target_arch = "wasm32")))]
 pub async fn complete(
     config: &RunConfig,
-    opened: &Opened,
+    compute: &ComputeDevice,
     web: &std::path::Path,
-) -> Result<crate::protocol::News, StudyError> {
-    let Some(mut running) = begin(config, opened) else { return Ok(crate::protocol::News::default()) };
+) -> Result<crate::protocol::StudyUpdate, StudyError> {
+    let Some(mut running) = begin(config, compute) else { return Ok(crate::protocol::StudyUpdate::default()) };
     let start = std::time::Instant::now();
-    while !running.turn(false, || start.elapsed().as_secs_f64() * 1000.0).await? {
+    while !running.advance(false, || start.elapsed().as_secs_f64() * 1000.0).await? {
         if let Some(name) = running.wanted() {
             running.give(std::fs::read(web.join(name)).map_err(|error| format!("{name}: {error}")));
         }

@@ -3,7 +3,7 @@
 //! The network says `sigma * score`, which is of unit size at every level: the best linear guess for data of a known
 //! size, plus what a perceptron adds to it (Karras et al. 2022, arXiv 2206.00364, table 1).
 
-use super::desk::Desk;
+use super::context::StudyContext;
 use super::error::StudyError;
 use crate::diffusion::langevin::unadjusted;
 use crate::nn::score::{Form, Objective, ScoreNet};
@@ -61,10 +61,10 @@ impl Size {
 
 impl LevelNet {
     /// The `index`-th network of the run.
-    pub fn new(desk: &Desk, size: Size, index: u32) -> Self {
+    pub fn new(context: &StudyContext, size: Size, index: u32) -> Self {
         let Size { dimension, width, .. } = size;
         let form = Form { dimension, extra: EXTRA, width, depth: 2, scale: 1.0, energy: false };
-        Self { net: ScoreNet::new(form, &desk.opened, desk.seed(), index), size }
+        Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size }
     }
 
     /// One step of denoising score matching: `noise` is what is added to each point of `data`, in units of its `sigma`.
@@ -112,7 +112,7 @@ impl LevelNet {
     /// A step of Langevin dynamics of every chain.
     pub async fn langevin(
         &self,
-        desk: &Desk,
+        context: &StudyContext,
         x: &mut [f32],
         sigma: f64,
         epsilon: f64,
@@ -120,7 +120,7 @@ impl LevelNet {
         averaged: bool,
     ) -> Result<(), StudyError> {
         for chunk in x.chunks_mut(self.at_once()) {
-            desk.turn().await;
+            context.yield_now().await;
             let scaled = self.scaled(chunk, sigma, averaged).await?;
             for (x, scaled) in chunk.iter_mut().zip(scaled) {
                 *x = unadjusted(f64::from(*x), f64::from(scaled) / sigma, epsilon, rng.normal()) as f32;

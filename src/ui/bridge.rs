@@ -31,13 +31,13 @@ enum Line {
     /// A running worker and what listens to it.
     Worker { worker: Worker, _heard: Closure<dyn Fn(MessageEvent)>, _broken: Closure<dyn Fn(ErrorEvent)> },
     /// An engine on the machine that serves the page.
-    Remote(remote::Line),
+    Remote(remote::Connection),
 }
 
 thread_local! {
     static LINES: RefCell<[Option<Line>; 3]> = const { RefCell::new([const { None }; 3]) };
     /// Counts launches and terminations of each worker, so that a fetch that was overtaken starts nothing.
-    static TURNS: [Cell<u32>; 3] = const { [const { Cell::new(0) }; 3] };
+    static GENERATIONS: [Cell<u32>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
 const fn stem(slot: Slot) -> &'static str {
@@ -70,14 +70,14 @@ async fn has_adapter() -> bool {
     }
 }
 
-fn turn(slot: Slot) -> u32 {
-    TURNS.with(|turns| turns[slot as usize].get())
+fn generation(slot: Slot) -> u32 {
+    GENERATIONS.with(|generations| generations[slot as usize].get())
 }
 
 fn next_turn(slot: Slot) -> u32 {
-    TURNS.with(|turns| {
-        let next = turns[slot as usize].get() + 1;
-        turns[slot as usize].set(next);
+    GENERATIONS.with(|generations| {
+        let next = generations[slot as usize].get() + 1;
+        generations[slot as usize].set(next);
         next
     })
 }
@@ -90,13 +90,16 @@ fn act(page: Page, action: Action) {
         }),
         Action::Launch(Slot::Remote) => {
             next_turn(Slot::Remote);
-            keep(Slot::Remote, Line::Remote(remote::Line::open(page, |page, event| take(page, Slot::Remote, event))));
+            keep(
+                Slot::Remote,
+                Line::Remote(remote::Connection::open(page, |page, event| take(page, Slot::Remote, event))),
+            );
         }
         Action::Launch(slot) => {
             let mine = next_turn(slot);
             start(async move {
                 let fetched = fetch(page, slot).await;
-                if turn(slot) != mine {
+                if generation(slot) != mine {
                     return;
                 }
                 if let Err(error) = fetched.and_then(|()| launch(page, slot)) {
@@ -266,9 +269,9 @@ fn show(page: Page, event: Event) {
             page.scene.update_value(|scene| scene.field = Some(Field { side, score }));
             page.paint();
         }
-        Event::Study { news, .. } => {
-            page.progress.set(Progress { step: news.step, of: news.of, rate: 0.0 });
-            page.told.take(news);
+        Event::Study { update, .. } => {
+            page.progress.set(Progress { step: update.step, of: update.of, rate: 0.0 });
+            page.told.take(update);
         }
         Event::Images(event) => images::show(page, event),
         Event::Failed { failure: Failure { kind: FailureKind::BadFile, .. }, .. } => page.file_notice.set(""),

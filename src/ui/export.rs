@@ -80,7 +80,7 @@ fn take_settings(page: Page, bytes: &[u8]) {
     let Some((config, corrected)) = from_values(value) else { return page.file_notice.set("file.foreign") };
     let device = config.device;
     page.config.set(config);
-    page.tell(|session| session.wish(device));
+    page.tell(|session| session.choose_device(device));
     page.file_notice.set(if corrected { "file.settings-corrected" } else { "file.settings-taken" });
 }
 

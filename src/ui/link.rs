@@ -42,7 +42,7 @@ pub fn follow(page: Page) {
         page.config.set(opened.config);
         page.tell(|session| {
             session.start_afresh();
-            session.wish(device);
+            session.choose_device(device);
         });
         page.forget(true);
         page.images.compared.set(opened.compare);

@@ -7,7 +7,7 @@ use super::parts::{button, quiet};
 use super::state::{memo, page};
 use super::{images, runs};
 use crate::experiments;
-use crate::lab::{Correction, DeviceWish, planned_evaluations};
+use crate::lab::{Correction, DeviceChoice, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::Benchmark;
 use crate::session::{Phase, Work};
@@ -257,14 +257,14 @@ pub fn device() -> Element {
             return images::device(page);
         }
         let (wish, adapter, comparing, phase) =
-            page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
+            page.session.with(|s| (s.chosen_device(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
         let values = timings.get();
-        if wish == DeviceWish::Remote {
+        if wish == DeviceChoice::Remote {
             return page.text("device.remote");
         }
         let [Some(cpu), Some(gpu), _] = values else {
             let key = match (wish, adapter) {
-                (DeviceWish::Cpu | DeviceWish::Gpu, _) => "device.chosen",
+                (DeviceChoice::Cpu | DeviceChoice::Gpu, _) => "device.chosen",
                 (_, None) => "device.looking",
                 (_, Some(false)) => "device.alone",
                 _ if comparing => "device.comparing",
@@ -275,7 +275,7 @@ pub fn device() -> Element {
             return page.text(key);
         };
         let (cpu, gpu) = (number(cpu.training_step_ms, 3), number(gpu.training_step_ms, 3));
-        let key = if wish == DeviceWish::Auto { "device.measured" } else { "device.chosen-measured" };
+        let key = if wish == DeviceChoice::Auto { "device.measured" } else { "device.chosen-measured" };
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
     let measured = move || {

@@ -206,7 +206,7 @@ impl Page {
             let device = config.device;
             self.config.set(config);
             if key == "device" {
-                self.tell(|session| session.wish(device));
+                self.tell(|session| session.choose_device(device));
             }
         }
     }

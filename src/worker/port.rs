@@ -10,23 +10,23 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance};
 
 use super::files;
-use super::hired::Hired;
-use super::mailbox::{Mailbox, deliver, take};
+use super::queue::{Queue, deliver, take};
 use super::scope::scope;
-use crate::engine::inbox::{Member, Waiting};
+use super::spawned::SpawnedWorker;
+use crate::engine::inbox::{Waiting, WorkerHandle};
 use crate::engine::{Fetching, Port};
 use crate::protocol::{Command, Event};
 use crate::wire;
 
 /// The port of a dedicated worker to its page. There is one per worker.
 pub struct BrowserPort {
-    inbox: Rc<RefCell<Mailbox<Command>>>,
-    turns: Rc<RefCell<Mailbox<()>>>,
+    inbox: Rc<RefCell<Queue<Command>>>,
+    wakes: Rc<RefCell<Queue<()>>>,
     /// Where a message to ourselves goes out, to let the browser take its turn.
-    bell: MessagePort,
+    wake: MessagePort,
     clock: Performance,
     _on_command: Closure<dyn FnMut(MessageEvent)>,
-    _on_turn: Closure<dyn FnMut(MessageEvent)>,
+    _on_wake: Closure<dyn FnMut(MessageEvent)>,
 }
 
 impl BrowserPort {
@@ -36,7 +36,7 @@ impl BrowserPort {
         let scope = scope()?;
         let clock = scope.performance()?;
 
-        let inbox = Mailbox::new();
+        let inbox = Queue::new();
         let on_command = Closure::new({
             let inbox = Rc::clone(&inbox);
             move |message: MessageEvent| {
@@ -50,15 +50,15 @@ impl BrowserPort {
         });
         scope.set_onmessage(Some(on_command.as_ref().unchecked_ref()));
 
-        let turns = Mailbox::new();
+        let wakes = Queue::new();
         let channel = MessageChannel::new().ok()?;
-        let on_turn = Closure::new({
-            let turns = Rc::clone(&turns);
-            move |_: MessageEvent| deliver(&turns, ())
+        let on_wake = Closure::new({
+            let wakes = Rc::clone(&wakes);
+            move |_: MessageEvent| deliver(&wakes, ())
         });
-        channel.port2().set_onmessage(Some(on_turn.as_ref().unchecked_ref()));
+        channel.port2().set_onmessage(Some(on_wake.as_ref().unchecked_ref()));
 
-        Some(Self { inbox, turns, bell: channel.port1(), clock, _on_command: on_command, _on_turn: on_turn })
+        Some(Self { inbox, wakes, wake: channel.port1(), clock, _on_command: on_command, _on_wake: on_wake })
     }
 }
 
@@ -78,8 +78,8 @@ impl Port for BrowserPort {
     /// A message to ourselves comes back as a task of its own, after the messages that are waiting: a promise would not
     /// let those in, and a timer is held back for 4 ms.
     async fn yield_now(&self) {
-        if self.bell.post_message(&JsValue::NULL).is_ok() {
-            take(&self.turns).await;
+        if self.wake.post_message(&JsValue::NULL).is_ok() {
+            take(&self.wakes).await;
         }
     }
 
@@ -105,8 +105,8 @@ impl Port for BrowserPort {
         Some((memory.as_f64()? * f64::from(1 << 30)) as u64)
     }
 
-    fn hire(&self) -> Option<Box<dyn Member>> {
-        Some(Box::new(Hired::start()?))
+    fn spawn(&self) -> Option<Box<dyn WorkerHandle>> {
+        Some(Box::new(SpawnedWorker::start()?))
     }
 
     fn after(&self, ms: u32) -> Waiting<'static, ()> {

@@ -84,7 +84,7 @@ struct Torch {
 /// When there is no such network or device.
 pub fn run(args: &BenchArgs) -> Outcome {
     let BenchArgs { channels, layers, batch, piece, .. } = *args;
-    let opened = args.device.open()?;
+    let compute = args.device.open()?;
     let classes = (0..10).map(|class| class.to_string()).collect();
     let mut rng = Rng::new(0, Stream::Data, 0);
     let pixels = (0..64 * 3072).map(|_| rng.below(256) as u8).collect();
@@ -92,10 +92,10 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let base = Recipe::default();
     let network = UNetConfig { channels, layers, dropout: 0.0, ..base.network.clone() };
     let recipe = Recipe { network, batch, piece, precision: args.compute.into(), ..base };
-    supports(recipe.precision, std::slice::from_ref(&opened))?;
+    supports(recipe.precision, std::slice::from_ref(&compute))?;
     recipe.validate(&set).map_err(Failure::usage)?;
     let threads = args.device.threads();
-    let mut trainer = ImageTrainer::new(recipe, &opened, threads).map_err(Failure::usage)?;
+    let mut trainer = ImageTrainer::new(recipe, &compute, threads).map_err(Failure::usage)?;
     let step_ms = median(args.seconds, || {
         trainer.advance(&set, 0.0).map_err(Failure::other)?;
         trainer.take_losses().map(drop).map_err(Failure::device)
@@ -103,7 +103,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let evaluation_ms = median(args.seconds, || trainer.evaluate(&set).map_err(Failure::device))?;
     let torch = args.torch.then(|| torch(args, threads)).transpose()?;
     let report = Report {
-        device: opened.info.name.clone(),
+        device: compute.info.name.clone(),
         threads,
         compute: trainer.recipe().precision.id(),
         channels,

@@ -44,9 +44,9 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
     };
     let config = args.config.config_of(default)?;
     let set = images::open(&args.reference, args.reference_half)?.first(args.count.unwrap_or(16));
-    let opened = args.device.open()?;
+    let compute = args.device.open()?;
     interrupt::listen();
-    let model = load(weights, args.objective, &opened, method == BitsArg::Flow)?;
+    let model = load(weights, args.objective, &compute, method == BitsArg::Flow)?;
     if (model.side, model.config().image_channels) != (set.size(), set.channels()) {
         return Err(Failure::usage("the network is of images of another size than the reference has"));
     }
@@ -57,8 +57,8 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
         let seed = seed.wrapping_add(u32::try_from(index * TOGETHER).unwrap_or_default());
         let asked = Asked { pixels, images, seed };
         let Bits { mean, evaluations } = match method {
-            BitsArg::Bound => wait(asked.bound(&model, &schedule, steps as usize, &opened, &mut Guard)),
-            BitsArg::Flow => wait(asked.flow(&model, &schedule, tolerance, &opened, &mut Guard)),
+            BitsArg::Bound => wait(asked.bound(&model, &schedule, steps as usize, &compute, &mut Guard)),
+            BitsArg::Flow => wait(asked.flow(&model, &schedule, tolerance, &compute, &mut Guard)),
         }
         .map_err(|error| match interrupt::asked() {
             true => Failure::new(Kind::Interrupted, "ended before its time"),
@@ -67,7 +67,7 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
         Ok((mean * images as f64, images, evaluations))
     };
     let parts: Vec<(usize, &[u8])> = set.pixels().chunks(TOGETHER * set.numbers()).enumerate().collect();
-    let threads = if opened.info.gpu { 1 } else { args.device.threads() };
+    let threads = if compute.info.gpu { 1 } else { args.device.threads() };
     let share = parts.len().div_ceil(threads);
     let results: Vec<Outcome<(f64, usize, u32)>> = std::thread::scope(|scope| {
         let work = |parts: Vec<(usize, &[u8])>| parts.into_iter().map(ask).collect::<Vec<_>>();
@@ -99,7 +99,7 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
         seed,
         ema: "the weights of the file (sets of this program hold moving averages)",
         seconds: start.elapsed().as_secs_f64(),
-        device: opened.info.name.clone(),
+        device: compute.info.name.clone(),
     };
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;

@@ -58,7 +58,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         return bits::run(args, method, weights);
     }
     let start = Instant::now();
-    let opened = args.device.open()?;
+    let compute = args.device.open()?;
     interrupt::listen();
     let extractor = match (args.features, &args.inception) {
         (FeaturesArg::Pixels, _) => Extractor::Pixels,
@@ -69,7 +69,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
             ));
         }
         (FeaturesArg::Inception, Some(path)) => {
-            let network = Inception::from_bytes(&files::read(path)?, &opened.device);
+            let network = Inception::from_bytes(&files::read(path)?, &compute.device);
             Extractor::Inception(Box::new(network.map_err(|error| Failure::input(path.display(), error))?))
         }
     };
@@ -81,7 +81,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
                 weights,
                 args.objective,
                 args.config.config_of("experiment=images")?,
-                &opened,
+                &compute,
                 args.device.threads(),
             )?;
             let drawn = generator.draw(args.count.unwrap_or(50_000))?;
@@ -138,7 +138,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         rows: args.rows.min(set.len()).min(reference.len()),
         neighbours: args.neighbours,
         seconds: start.elapsed().as_secs_f64(),
-        device: opened.info.name.clone(),
+        device: compute.info.name.clone(),
         fid,
     };
     if args.json {

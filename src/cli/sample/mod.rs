@@ -48,13 +48,13 @@ pub fn run(args: &SampleArgs) -> Outcome {
     let start = Instant::now();
     let mut config = args.config.config_of("experiment=images")?;
     config.precision = args.precision.unwrap_or(config.precision);
-    let opened = args.device.open()?;
+    let compute = args.device.open()?;
     interrupt::listen();
     let count = args.count.unwrap_or(config.images as usize);
-    let generator = Generator::new(weights, args.objective, config, &opened, args.device.threads())?;
+    let generator = Generator::new(weights, args.objective, config, &compute, args.device.threads())?;
     let Drawn { set, facts } = generator.draw(count)?;
     write(args, &set)?;
-    let (device, precision) = (opened.info.name.clone(), generator.precision().id());
+    let (device, precision) = (compute.info.name.clone(), generator.precision().id());
     let summary = Summary { images: set.len(), facts, precision, seconds: start.elapsed().as_secs_f64(), device };
     if args.json {
         say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;

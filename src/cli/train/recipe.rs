@@ -6,7 +6,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::objective::objective;
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{FOREVER, Optimiser, Recipe, TrainingPrecision};
-use crate::nn::device::Opened;
+use crate::nn::device::ComputeDevice;
 use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
 
@@ -53,12 +53,12 @@ impl From<OptimiserArg> for Optimiser {
 ///
 /// # Errors
 /// When one of them does not.
-pub fn supports(precision: TrainingPrecision, opened: &[Opened]) -> Outcome {
-    let lacking = |opened: &&Opened| {
-        precision != TrainingPrecision::F32 && (!opened.info.gpu || !opened.device.supports_dtype(precision.kind()))
+pub fn supports(precision: TrainingPrecision, compute: &[ComputeDevice]) -> Outcome {
+    let lacking = |compute: &&ComputeDevice| {
+        precision != TrainingPrecision::F32 && (!compute.info.gpu || !compute.device.supports_dtype(precision.kind()))
     };
-    opened.iter().find(lacking).map_or(Ok(()), |opened| {
-        let (name, precision) = (&opened.info.name, precision.id());
+    compute.iter().find(lacking).map_or(Ok(()), |compute| {
+        let (name, precision) = (&compute.info.name, precision.id());
         Err(Failure::usage(format!("{name} does not train in {precision}: leave --compute {precision} out")))
     })
 }

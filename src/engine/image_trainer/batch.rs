@@ -3,7 +3,7 @@
 use crate::data::ImageSet;
 use crate::data::image_set::to_unit;
 use crate::diffusion::{Level, Prediction};
-use crate::nn::objective::{Convention, LevelLaw, TrainingLevel};
+use crate::nn::objective::{Convention, NoiseDistribution, TrainingLevel};
 use crate::rng::{Rng, Stream};
 
 use super::Recipe;
@@ -86,7 +86,7 @@ impl ImageBatch {
 /// Makes batches.
 #[derive(Clone, Debug)]
 pub struct ImageBatches {
-    law: LevelLaw,
+    law: NoiseDistribution,
     convention: Convention,
     recipe: Recipe,
 }
@@ -96,7 +96,7 @@ impl ImageBatches {
     #[must_use]
     pub fn new(recipe: &Recipe) -> Self {
         let convention = recipe.objective.convention();
-        Self { law: LevelLaw::new(recipe.objective), convention, recipe: recipe.clone() }
+        Self { law: NoiseDistribution::new(recipe.objective), convention, recipe: recipe.clone() }
     }
 
     /// The batch of this step.

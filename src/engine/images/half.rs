@@ -7,8 +7,8 @@ use super::model::ImageModel;
 use super::pictures::Pictures;
 use crate::engine::error::EngineError;
 use crate::lab::PrecisionId;
-use crate::nn::device::{DeviceError, Opened};
-use crate::nn::host;
+use crate::nn::cpu;
+use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::UNet;
 use crate::protocol::images::Notice;
 use crate::rng::{Rng, Stream};
@@ -19,8 +19,8 @@ pub const TOLERANCE: f64 = 0.05;
 
 /// Whether the device computes in half precision; the CPU could only convert.
 #[must_use]
-pub fn has_half(opened: &Opened) -> bool {
-    opened.info.gpu && !host::is_host(&opened.device) && opened.device.supports_dtype(FloatDType::F16)
+pub fn has_half(compute: &ComputeDevice) -> bool {
+    compute.info.gpu && !cpu::is_cpu(&compute.device) && compute.device.supports_dtype(FloatDType::F16)
 }
 
 impl ImageModel {
@@ -29,18 +29,22 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub async fn prepare(&mut self, precision: PrecisionId, opened: &Opened) -> Result<Option<Notice>, EngineError> {
+    pub async fn prepare(
+        &mut self,
+        precision: PrecisionId,
+        compute: &ComputeDevice,
+    ) -> Result<Option<Notice>, EngineError> {
         if precision == PrecisionId::Full {
             self.single();
             return Ok(None);
         }
-        if !has_half(opened) {
+        if !has_half(compute) {
             return Ok(Some(Notice::NoHalf));
         }
         if self.network.is_half() {
             return Ok(None);
         }
-        let Some(half) = self.half_network(opened).await? else { return Ok(Some(Notice::HalfRefused)) };
+        let Some(half) = self.half_network(compute).await? else { return Ok(Some(Notice::HalfRefused)) };
         let full = std::mem::replace(&mut self.network, half);
         self.half.full = (!self.half.exact).then_some(full);
         Ok(None)
@@ -59,15 +63,15 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub(super) async fn half_network(&mut self, opened: &Opened) -> Result<Option<UNet>, EngineError> {
-        if !has_half(opened) || self.half.works == Some(false) {
+    pub(super) async fn half_network(&mut self, compute: &ComputeDevice) -> Result<Option<UNet>, EngineError> {
+        if !has_half(compute) || self.half.works == Some(false) {
             return Ok(None);
         }
         self.single();
         let half = self.network.clone().in_half(true);
         let works = match self.half.works {
             Some(works) => works,
-            None => self.difference(&half, opened).await? <= TOLERANCE,
+            None => self.difference(&half, compute).await? <= TOLERANCE,
         };
         self.half.works = Some(works);
         Ok(works.then_some(half))
@@ -78,9 +82,9 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub async fn difference(&self, other: &UNet, opened: &Opened) -> Result<f64, EngineError> {
+    pub async fn difference(&self, other: &UNet, compute: &ComputeDevice) -> Result<f64, EngineError> {
         let shape = [1, self.config().image_channels, self.side, self.side];
-        let noise = Pictures::new(Rng::new(1, Stream::Test, 0).normals(shape.iter().product()), shape, &opened.device);
+        let noise = Pictures::new(Rng::new(1, Stream::Test, 0).normals(shape.iter().product()), shape, &compute.device);
         let ask = |network: &UNet| -> Result<Pictures, EngineError> {
             // The network in its own units, as for timings.
             let condition = network.condition(&[400.0], &[]);

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 
-use super::host;
+use super::cpu;
 use super::unet::UNet;
 use tensors::Stored;
 
@@ -198,7 +198,7 @@ impl<'a> Checkpoint<'a> {
         }
         // Where an allocation that fails ends the program, it is asked first.
         let bytes = parameters.iter().map(|parameter| 4 * parameter.count() as u64).sum();
-        if host::is_host(device) && !host::has_room(bytes) {
+        if cpu::is_cpu(device) && !cpu::has_room(bytes) {
             return Err(CheckpointError::NoRoom { megabytes: bytes >> 20 });
         }
         network.load(|name, _| match places.get(name) {

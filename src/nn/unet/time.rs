@@ -1,4 +1,4 @@
-//! How a network is told the time.
+//! How a network is scale_shift the time.
 
 use super::Style;
 

@@ -12,7 +12,7 @@ use web_sys::{AbortController, Headers, RequestInit, Response, UrlSearchParams};
 
 use super::error::words;
 use crate::protocol::images::{ImageCommand, ImageEvent, Refusal, WeightsSource};
-use crate::protocol::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
+use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, messages};
 use crate::protocol::{Bytes, Command, Event, Failure, FailureKind, RunId};
 use crate::session::Slot;
 use crate::ui::state::{Page, start};
@@ -28,7 +28,7 @@ pub fn is_offered() -> bool {
 pub type Take = fn(Page, Event);
 
 /// A line. The engine at its other end ends when this is dropped.
-pub struct Line(Rc<Shared>);
+pub struct Connection(Rc<Shared>);
 
 struct Shared {
     page: Page,
@@ -52,7 +52,7 @@ enum Letter {
     },
 }
 
-impl Line {
+impl Connection {
     /// A line to a new engine, whose events `take` gets from now on.
     #[must_use]
     pub fn open(page: Page, take: Take) -> Self {
@@ -94,7 +94,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(control) = &self.0.control {
             control.abort();
@@ -148,7 +148,7 @@ impl Shared {
         let name = self.ask(OPEN, None).await?;
         *self.name.borrow_mut() = String::from_utf8_lossy(&name.to_vec()).into_owned();
         loop {
-            let frame = self.ask(HEAR, None).await?.to_vec();
+            let frame = self.ask(POLL, None).await?.to_vec();
             for message in messages(&frame) {
                 let event = wire::decode(message);
                 let event = event.unwrap_or_else(|error| Event::Failed { run: None, failure: error.into() });
@@ -171,7 +171,7 @@ impl Shared {
                     None => continue,
                 },
             };
-            self.ask(SAY, Some(&bytes)).await?;
+            self.ask(SEND, Some(&bytes)).await?;
         }
     }
 

@@ -47,7 +47,7 @@ pub fn prepare(page: Page) {
             page.forget(true);
         }
     });
-    examine::obey_the_link(page);
+    examine::follow_the_link(page);
     let [chosen, _] = memory::cores();
     // Nothing follows from it before the first run.
     page.session.update(|session| session.use_cores(chosen));
@@ -76,7 +76,7 @@ pub fn show(page: Page, event: ImageEvent) {
             });
         }
         ImageEvent::Progress { progress, .. } => images.progress.set(progress),
-        ImageEvent::Crew { workers, .. } => images.workers.set(workers),
+        ImageEvent::Pool { workers, .. } => images.workers.set(workers),
         // One of a kind: a batch may be halved several times.
         ImageEvent::Notice { notice, .. } => images.notices.update(|all| {
             all.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&notice));

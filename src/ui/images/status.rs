@@ -1,7 +1,7 @@
 //! What the page says of a run of images.
 
 use super::weights;
-use crate::lab::{DeviceWish, ExperimentId};
+use crate::lab::{DeviceChoice, ExperimentId};
 use crate::plot::label::number;
 use crate::session::image_state::ImageWeights;
 use crate::session::{Phase, Slot};
@@ -54,7 +54,7 @@ pub fn device(page: Page) -> String {
             (Slot::Remote, ..) => "device.remote",
             (Slot::Gpu, ..) if software => "images.device-software",
             (Slot::Gpu, ..) => "images.device-gpu",
-            (_, None, _) if session.wished() != DeviceWish::Cpu => "device.looking",
+            (_, None, _) if session.chosen_device() != DeviceChoice::Cpu => "device.looking",
             (_, Some(true), Phase::Fetching(_)) => "device.fetching",
             (_, _, Phase::Dead) => "device.gpu-failed",
             _ => "images.device-cpu",

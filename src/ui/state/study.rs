@@ -1,6 +1,6 @@
 //! What a study has told the page.
 
-use crate::protocol::{Floats, Measured, News};
+use crate::protocol::{Floats, Measured, StudyUpdate};
 use crate::study::{Figure, Study};
 use crate::ui::signal::{Kept, Signal};
 
@@ -24,9 +24,9 @@ impl Told {
         self.tick.update(|n| *n += 1);
     }
 
-    /// Takes news.
-    pub fn take(&self, report: News) {
-        let News { drawings, measured, .. } = report;
+    /// Takes in an update.
+    pub fn take(&self, report: StudyUpdate) {
+        let StudyUpdate { layers: drawings, measured, .. } = report;
         self.layers.update_value(|layers| {
             for drawing in drawings {
                 let figure = layers.get_mut(usize::from(drawing.figure));

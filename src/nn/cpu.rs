@@ -12,29 +12,29 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::elementwise;
 pub use convolution::{convolve, linear_pixels};
-pub use loops::add_scaled;
+pub use kernels::add_scaled;
 #[cfg(feature = "cpu")]
-pub use memory::Lent;
+pub use memory::Borrowed;
 /// Numbers that may belong to others too.
 #[cfg(not(feature = "cpu"))]
-pub type Lent = Vec<f32>;
+pub type Borrowed = Vec<f32>;
 
 /// Whether there is no other device in this program: what the others need is then left out, a third of its size.
 pub const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "gpu")));
 
 /// Whether tensors of this device are worked on here.
 #[must_use]
-pub fn is_host(device: &Device) -> bool {
-    ONLY || is_cpu(device)
+pub fn is_cpu(device: &Device) -> bool {
+    ONLY || is_flex(device)
 }
 
 #[cfg(feature = "cpu")]
-fn is_cpu(device: &Device) -> bool {
+fn is_flex(device: &Device) -> bool {
     !device.is_autodiff() && *device == Device::flex()
 }
 
 #[cfg(not(feature = "cpu"))]
-fn is_cpu(_: &Device) -> bool {
+fn is_flex(_: &Device) -> bool {
     false
 }
 
@@ -48,7 +48,7 @@ pub fn has_room(bytes: u64) -> bool {
 #[must_use]
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     #[cfg(feature = "cpu")]
-    if is_host(&tensor.device()) {
+    if is_cpu(&tensor.device()) {
         return memory::take(tensor);
     }
     tensor.into_data().try_into_vec().unwrap_or_default()
@@ -56,9 +56,9 @@ pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// The numbers of a tensor to look at, last dimension first: not copied, whoever else has them.
 #[must_use]
-pub fn lend<const D: usize>(tensor: Tensor<D>) -> Lent {
+pub fn lend<const D: usize>(tensor: Tensor<D>) -> Borrowed {
     #[cfg(feature = "cpu")]
-    return if is_host(&tensor.device()) { memory::lend(tensor) } else { Lent::Numbers(numbers(tensor)) };
+    return if is_cpu(&tensor.device()) { memory::lend(tensor) } else { Borrowed::Numbers(numbers(tensor)) };
     #[cfg(not(feature = "cpu"))]
     numbers(tensor)
 }
@@ -67,7 +67,7 @@ pub fn lend<const D: usize>(tensor: Tensor<D>) -> Lent {
 #[must_use]
 pub fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     #[cfg(feature = "cpu")]
-    if is_host(device) {
+    if is_cpu(device) {
         return memory::tensor(TensorData::new(values, shape));
     }
     Tensor::from_data(TensorData::new(values, shape), device)
@@ -157,7 +157,7 @@ pub fn double(x: Tensor<4>) -> Tensor<4> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Then<'a> {
     /// A scale and then a shift of each channel, for each image or the same for all.
-    pub told: Option<&'a [f32]>,
+    pub scale_shift: Option<&'a [f32]>,
     /// Whether SiLU follows.
     pub silu: bool,
 }
@@ -176,24 +176,24 @@ pub fn group_norm(
     let (pixels, share) = (height * width, channels / groups.max(1));
     edit(x, |values| {
         for (image, values) in values.chunks_exact_mut(channels * pixels).enumerate() {
-            let told = then.told.map(|told| {
-                let row = if told.len() > 2 * channels { image } else { 0 };
-                &told[2 * channels * row..2 * channels * (row + 1)]
+            let scale_shift = then.scale_shift.map(|scale_shift| {
+                let row = if scale_shift.len() > 2 * channels { image } else { 0 };
+                &scale_shift[2 * channels * row..2 * channels * (row + 1)]
             });
             for (group, values) in values.chunks_exact_mut(share * pixels).enumerate() {
-                let (mean, variance) = loops::mean_and_variance(values);
+                let (mean, variance) = kernels::mean_and_variance(values);
                 let inverse = 1.0 / (variance + epsilon as f32).sqrt();
                 for (index, plane) in values.chunks_exact_mut(pixels).enumerate() {
                     let channel = group * share + index;
                     let (mut scale, mut shift) = (weight[channel] * inverse, bias[channel]);
-                    if let Some(told) = told {
-                        scale *= 1.0 + told[channel];
-                        shift = shift * (1.0 + told[channel]) + told[channels + channel];
+                    if let Some(scale_shift) = scale_shift {
+                        scale *= 1.0 + scale_shift[channel];
+                        shift = shift * (1.0 + scale_shift[channel]) + scale_shift[channels + channel];
                     }
                     if then.silu {
-                        loops::normalise_silu(plane, mean, scale, shift);
+                        kernels::normalise_silu(plane, mean, scale, shift);
                     } else {
-                        loops::normalise(plane, mean, scale, shift);
+                        kernels::normalise(plane, mean, scale, shift);
                     }
                 }
             }
@@ -207,7 +207,7 @@ pub fn add_to_channels(x: Tensor<4>, shifts: &[f32]) -> Tensor<4> {
     let [_, channels, height, width] = x.dims();
     edit(x, |values| {
         for (index, plane) in values.chunks_exact_mut(height * width).enumerate() {
-            loops::shift(plane, shifts[index % shifts.len().max(channels)]);
+            kernels::shift(plane, shifts[index % shifts.len().max(channels)]);
         }
     })
 }

@@ -21,7 +21,7 @@ fn wait_for_others(page: &Page) {
 
 #[test]
 fn several_cores_make_the_picture_that_one_makes_and_the_page_says_how_many() {
-    let page = Page::open("crew", LONG);
+    let page = Page::open("pool", LONG);
     page.wait_for(&["idle"], SOON);
     if cores(&page) < 2 {
         return println!("a machine of one core: nothing to see");
@@ -51,7 +51,7 @@ fn several_cores_make_the_picture_that_one_makes_and_the_page_says_how_many() {
 
 #[test]
 fn a_run_of_several_cores_is_held_and_stopped_in_the_middle() {
-    let page = Page::open("crew-stop", "#experiment=images&device=cpu&images=16&steps=900");
+    let page = Page::open("pool-stop", "#experiment=images&device=cpu&images=16&steps=900");
     page.wait_for(&["idle"], SOON);
     if cores(&page) < 2 {
         return println!("a machine of one core: nothing to see");
@@ -76,7 +76,7 @@ fn a_run_of_several_cores_is_held_and_stopped_in_the_middle() {
 #[test]
 fn workers_that_die_and_a_browser_that_has_none_change_nothing_in_the_picture() {
     let expected = {
-        let page = Page::open("crew-none", LONG);
+        let page = Page::open("pool-none", LONG);
         page.wait_for(&["idle"], SOON);
         page.press("sample");
         images(&page)
@@ -88,7 +88,7 @@ fn workers_that_die_and_a_browser_that_has_none_change_nothing_in_the_picture() 
         if (location.search) setTimeout(() => { throw new Error('it dies'); }, 1500 + 1500 * Math.random());";
     let absent = "import init from './worker_cpu.js'; self.Worker = undefined; await init();";
     for loader in [dying, absent] {
-        let page = Page::open_changed("crew-dies", LONG, |served| replace(served, LOADER, loader));
+        let page = Page::open_changed("pool-dies", LONG, |served| replace(served, LOADER, loader));
         page.wait_for(&["idle"], SOON);
         page.press("sample");
         assert!(images(&page) == expected, "another picture");
@@ -99,7 +99,7 @@ fn workers_that_die_and_a_browser_that_has_none_change_nothing_in_the_picture() 
 
 #[test]
 fn a_benchmark_says_what_the_cores_take_together() {
-    let page = Page::open("crew-benchmark", &format!("{SHORT}&benchmark=1"));
+    let page = Page::open("pool-benchmark", &format!("{SHORT}&benchmark=1"));
     let timings = page.until("the timings are complete", LATE, || {
         let timings: serde_json::Value = serde_json::from_str(&page.text("benchmark")).ok()?;
         (timings[0]["rows"].as_array()?.len() == 3).then_some(timings)

@@ -4,7 +4,7 @@
 /// How many numbers go together.
 pub const LANES: usize = 16;
 /// As they lie in memory.
-pub type Numbers = [f32; LANES];
+pub type F32x16 = [f32; LANES];
 
 /// Instructions for sixteen numbers. A value of such a type exists only where the processor has them.
 pub trait Lanes: Copy {
@@ -16,9 +16,9 @@ pub trait Lanes: Copy {
     /// One number sixteen times.
     fn splat(self, x: f32) -> Self::Of;
     /// From memory.
-    fn load(self, x: &Numbers) -> Self::Of;
+    fn load(self, x: &F32x16) -> Self::Of;
     /// Into memory.
-    fn store(self, x: Self::Of, place: &mut Numbers);
+    fn store(self, x: Self::Of, place: &mut F32x16);
     /// `a + b`
     fn add(self, a: Self::Of, b: Self::Of) -> Self::Of;
     /// `a - b`
@@ -121,7 +121,7 @@ pub struct Plain;
 
 impl Plain {
     #[inline(always)]
-    fn of(a: Numbers, b: Numbers, f: impl Fn(f32, f32) -> f32) -> Numbers {
+    fn of(a: F32x16, b: F32x16, f: impl Fn(f32, f32) -> f32) -> F32x16 {
         let mut found = a;
         found.iter_mut().zip(b).for_each(|(a, b)| *a = f(*a, b));
         found
@@ -129,61 +129,61 @@ impl Plain {
 }
 
 impl Lanes for Plain {
-    type Of = Numbers;
+    type Of = F32x16;
     const BLOCK: [usize; 2] = [2, 1];
 
     #[inline(always)]
-    fn splat(self, x: f32) -> Numbers {
+    fn splat(self, x: f32) -> F32x16 {
         [x; LANES]
     }
 
     #[inline(always)]
-    fn load(self, x: &Numbers) -> Numbers {
+    fn load(self, x: &F32x16) -> F32x16 {
         *x
     }
 
     #[inline(always)]
-    fn store(self, x: Numbers, place: &mut Numbers) {
+    fn store(self, x: F32x16, place: &mut F32x16) {
         *place = x;
     }
 
     #[inline(always)]
-    fn add(self, a: Numbers, b: Numbers) -> Numbers {
+    fn add(self, a: F32x16, b: F32x16) -> F32x16 {
         Self::of(a, b, |a, b| a + b)
     }
 
     #[inline(always)]
-    fn subtract(self, a: Numbers, b: Numbers) -> Numbers {
+    fn subtract(self, a: F32x16, b: F32x16) -> F32x16 {
         Self::of(a, b, |a, b| a - b)
     }
 
     #[inline(always)]
-    fn multiply(self, a: Numbers, b: Numbers) -> Numbers {
+    fn multiply(self, a: F32x16, b: F32x16) -> F32x16 {
         Self::of(a, b, |a, b| a * b)
     }
 
     #[inline(always)]
-    fn divide(self, a: Numbers, b: Numbers) -> Numbers {
+    fn divide(self, a: F32x16, b: F32x16) -> F32x16 {
         Self::of(a, b, |a, b| a / b)
     }
 
     #[inline(always)]
-    fn fused(self, a: Numbers, b: Numbers, c: Numbers) -> Numbers {
+    fn fused(self, a: F32x16, b: F32x16, c: F32x16) -> F32x16 {
         self.add(self.multiply(a, b), c)
     }
 
     #[inline(always)]
-    fn least(self, a: Numbers, b: Numbers) -> Numbers {
+    fn least(self, a: F32x16, b: F32x16) -> F32x16 {
         Self::of(a, b, |a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
-    fn most(self, a: Numbers, b: Numbers) -> Numbers {
+    fn most(self, a: F32x16, b: F32x16) -> F32x16 {
         Self::of(a, b, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]
-    fn power_of_two(self, x: Numbers) -> Numbers {
+    fn power_of_two(self, x: F32x16) -> F32x16 {
         x.map(|x| f32::from_bits(x.to_bits().wrapping_add(127) << 23))
     }
 }
@@ -204,7 +204,7 @@ mod x86 {
         _mm512_sub_ps,
     };
 
-    use super::{Lanes, Numbers};
+    use super::{F32x16, Lanes};
 
     /// AVX-512.
     #[derive(Clone, Copy, Debug)]
@@ -224,12 +224,12 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn load(self, x: &Numbers) -> __m512 {
+        fn load(self, x: &F32x16) -> __m512 {
             unsafe { _mm512_loadu_ps(x.as_ptr()) }
         }
 
         #[inline(always)]
-        fn store(self, x: __m512, place: &mut Numbers) {
+        fn store(self, x: __m512, place: &mut F32x16) {
             unsafe { _mm512_storeu_ps(place.as_mut_ptr(), x) }
         }
 
@@ -287,12 +287,12 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn load(self, x: &Numbers) -> [__m256; 2] {
+        fn load(self, x: &F32x16) -> [__m256; 2] {
             unsafe { [_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(8))] }
         }
 
         #[inline(always)]
-        fn store(self, [low, high]: [__m256; 2], place: &mut Numbers) {
+        fn store(self, [low, high]: [__m256; 2], place: &mut F32x16) {
             unsafe {
                 _mm256_storeu_ps(place.as_mut_ptr(), low);
                 _mm256_storeu_ps(place.as_mut_ptr().add(8), high);

@@ -74,29 +74,29 @@ struct Forward<'a> {
     norm: Norm<'a>,
     x: &'a [f32],
     out: &'a mut [f32],
-    told: &'a mut [f32],
+    statistics: &'a mut [f32],
 }
 
-/// Normalises: `told` gets the mean of each channel of each image, `[images, 2, channels]`, and what it was divided by,
+/// Normalises: `statistics` gets the mean of each channel of each image, `[images, 2, channels]`, and what it was divided by,
 /// inverted.
 ///
 /// # Panics
 /// When a slice is shorter than it should be.
 #[inline(never)]
-pub fn normalise(norm: &Norm<'_>, x: &[f32], out: &mut [f32], told: &mut [f32]) {
-    run(Forward { norm: *norm, x, out, told });
+pub fn normalise(norm: &Norm<'_>, x: &[f32], out: &mut [f32], statistics: &mut [f32]) {
+    run(Forward { norm: *norm, x, out, statistics });
 }
 
 impl Task for Forward<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self { norm, x, out, told } = self;
+        let Self { norm, x, out, statistics } = self;
         let (channels, pixels) = (norm.channels(), norm.pixels);
         let size = (channels * pixels).max(1);
         let images =
-            x.chunks_exact(size).zip(out.chunks_exact_mut(size)).zip(told.chunks_exact_mut(2 * channels.max(1)));
-        for ((x, out), told) in images {
-            let (means, inverses) = told.split_at_mut(channels);
+            x.chunks_exact(size).zip(out.chunks_exact_mut(size)).zip(statistics.chunks_exact_mut(2 * channels.max(1)));
+        for ((x, out), statistics) in images {
+            let (means, inverses) = statistics.split_at_mut(channels);
             for first in (0..channels).step_by(LANES) {
                 let end = channels.min(first + LANES);
                 let [sum, _] = sums!(l, pixels, pixel => {
@@ -139,7 +139,7 @@ impl Task for Forward<'_> {
 struct Backward<'a> {
     norm: Norm<'a>,
     x: &'a [f32],
-    told: &'a [f32],
+    statistics: &'a [f32],
     gradient: &'a mut [f32],
     of_weight: &'a mut [f32],
     of_bias: &'a mut [f32],
@@ -153,26 +153,26 @@ struct Backward<'a> {
 pub fn normalise_back(
     norm: &Norm<'_>,
     x: &[f32],
-    told: &[f32],
+    statistics: &[f32],
     gradient: &mut [f32],
     of_weight: &mut [f32],
     of_bias: &mut [f32],
 ) {
-    run(Backward { norm: *norm, x, told, gradient, of_weight, of_bias });
+    run(Backward { norm: *norm, x, statistics, gradient, of_weight, of_bias });
 }
 
 impl Task for Backward<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self { norm, x, told, gradient, of_weight, of_bias } = self;
+        let Self { norm, x, statistics, gradient, of_weight, of_bias } = self;
         let (channels, pixels) = (norm.channels(), norm.pixels);
         let size = (channels * pixels).max(1);
         let images =
-            x.chunks_exact(size).zip(gradient.chunks_exact_mut(size)).zip(told.chunks_exact(2 * channels.max(1)));
+            x.chunks_exact(size).zip(gradient.chunks_exact_mut(size)).zip(statistics.chunks_exact(2 * channels.max(1)));
         // Of each channel the gradient's part along nothing and along what was normalised.
         let (mut plain, mut along) = (vec![0.0; channels], vec![0.0; channels]);
-        for ((x, gradient), told) in images {
-            let (means, inverses) = told.split_at(channels);
+        for ((x, gradient), statistics) in images {
+            let (means, inverses) = statistics.split_at(channels);
             for first in (0..channels).step_by(LANES) {
                 let end = channels.min(first + LANES);
                 let (mean, inverse) = (l.read(&means[first..end]), l.read(&inverses[first..end]));

@@ -5,26 +5,26 @@ use burn::tensor::Device;
 use super::error::ImageError;
 use super::pictures::{Pictures, read};
 use crate::engine::error::EngineError;
-use crate::nn::device::Opened;
+use crate::nn::device::ComputeDevice;
 use crate::nn::unet::{UNet, UNetConfig};
-use crate::protocol::{Event, Floats, Order};
+use crate::protocol::{Event, Floats, PoolRequest};
 
 /// Longest side of an image that is evaluated for others.
 const LONGEST_SIDE: u32 = 4096;
 
 /// A network of another worker's.
-pub enum Lent {
+pub enum RemoteModel {
     /// Not all numbers are there yet.
-    Arriving {
+    Loading {
         /// Without its numbers.
         network: UNet,
         /// How many numbers each parameter has.
         counts: Vec<usize>,
         /// The numbers of the first ones.
-        arrived: Vec<Vec<f32>>,
+        received: Vec<Vec<f32>>,
     },
     /// It can be evaluated.
-    Whole(UNet),
+    Ready(UNet),
 }
 
 fn internal(words: &str) -> ImageError {
@@ -35,46 +35,50 @@ fn internal(words: &str) -> ImageError {
 ///
 /// # Errors
 /// [`ImageError::Internal`] for what makes no sense, and what the device says.
-pub async fn obey(lent: &mut Option<Lent>, order: Order, opened: &Opened) -> Result<Option<Event>, EngineError> {
-    match (order, lent.take()) {
-        (Order::Lend { network }, _) => *lent = Some(Lent::new(&network, &opened.device)?),
-        (Order::Numbers { numbers }, Some(Lent::Arriving { network, counts, arrived })) => {
-            *lent = Some(filled(network, counts, arrived, numbers.0)?);
+pub async fn handle(
+    remote_model: &mut Option<RemoteModel>,
+    request: PoolRequest,
+    compute: &ComputeDevice,
+) -> Result<Option<Event>, EngineError> {
+    match (request, remote_model.take()) {
+        (PoolRequest::Begin { network }, _) => *remote_model = Some(RemoteModel::new(&network, &compute.device)?),
+        (PoolRequest::Parameter { numbers }, Some(RemoteModel::Loading { network, counts, received })) => {
+            *remote_model = Some(filled(network, counts, received, numbers.0)?);
         }
-        (Order::Evaluate { ask, image, side, time, class }, Some(Lent::Whole(network))) => {
-            let output = evaluate(&network, image.0, side, time, class, &opened.device).await;
-            *lent = Some(Lent::Whole(network));
-            return Ok(Some(Event::Evaluated { ask, output: Floats(output?) }));
+        (PoolRequest::Evaluate { id, image, side, time, class }, Some(RemoteModel::Ready(network))) => {
+            let output = evaluate(&network, image.0, side, time, class, &compute.device).await;
+            *remote_model = Some(RemoteModel::Ready(network));
+            return Ok(Some(Event::Evaluated { id, output: Floats(output?) }));
         }
         _ => return Err(internal("no network is there for this").into()),
     }
     Ok(None)
 }
 
-impl Lent {
+impl RemoteModel {
     fn new(network: &str, device: &Device) -> Result<Self, ImageError> {
         let config: UNetConfig = serde_json::from_str(network).map_err(|error| internal(&error.to_string()))?;
         let network = config.init(0, device).map_err(|error| internal(&error.to_string()))?;
         let counts = network.parameters().iter().map(|parameter| parameter.count()).collect();
-        Ok(Self::Arriving { network, counts, arrived: Vec::new() })
+        Ok(Self::Loading { network, counts, received: Vec::new() })
     }
 }
 
 fn filled(
     network: UNet,
     counts: Vec<usize>,
-    mut arrived: Vec<Vec<f32>>,
+    mut received: Vec<Vec<f32>>,
     numbers: Vec<f32>,
-) -> Result<Lent, ImageError> {
-    if counts.get(arrived.len()) != Some(&numbers.len()) {
+) -> Result<RemoteModel, ImageError> {
+    if counts.get(received.len()) != Some(&numbers.len()) {
         return Err(internal("these are not the numbers of a parameter"));
     }
-    arrived.push(numbers);
-    if arrived.len() < counts.len() {
-        return Ok(Lent::Arriving { network, counts, arrived });
+    received.push(numbers);
+    if received.len() < counts.len() {
+        return Ok(RemoteModel::Loading { network, counts, received });
     }
-    let mut arrived = arrived.into_iter();
-    network.load(|_, _| arrived.next().ok_or_else(|| internal("a parameter is missing"))).map(Lent::Whole)
+    let mut received = received.into_iter();
+    network.load(|_, _| received.next().ok_or_else(|| internal("a parameter is missing"))).map(RemoteModel::Ready)
 }
 
 async fn evaluate(

@@ -12,60 +12,60 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::mailbox::{Mailbox, deliver, poll_letter};
+use super::queue::{Queue, deliver, poll_message};
 use super::scope::scope;
-use crate::engine::inbox::Member;
-use crate::protocol::crew::Heard;
+use crate::engine::inbox::WorkerHandle;
+use crate::protocol::pool::PoolEvent;
 use crate::wire;
 
 /// A worker of ours. It ends when dropped.
-pub struct Hired {
+pub struct SpawnedWorker {
     worker: Worker,
     /// What it reported; nothing where it could not be understood, or died.
-    letters: Rc<RefCell<Mailbox<Option<Heard>>>>,
-    heard: Closure<dyn FnMut(MessageEvent)>,
+    messages: Rc<RefCell<Queue<Option<PoolEvent>>>>,
+    event: Closure<dyn FnMut(MessageEvent)>,
 }
 
-impl Hired {
+impl SpawnedWorker {
     /// Starts it. `None` where a worker may start no others.
     pub fn start() -> Option<Self> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options(&scope()?.location().href(), &options).ok()?;
-        let letters = Mailbox::new();
-        let heard = Closure::new({
-            let letters = Rc::clone(&letters);
+        let messages = Queue::new();
+        let event = Closure::new({
+            let messages = Rc::clone(&messages);
             // Errors are events too, without data, and would go on to the page.
             move |message: MessageEvent| {
                 message.prevent_default();
                 let bytes = message.data().dyn_into::<Uint8Array>().map(|b| b.to_vec()).unwrap_or_default();
-                deliver(&letters, wire::decode(&bytes).ok());
+                deliver(&messages, wire::decode(&bytes).ok());
             }
         });
-        let hired = Self { worker, letters, heard };
-        hired.listen(Some(hired.heard.as_ref().unchecked_ref()));
-        Some(hired)
+        let spawned = Self { worker, messages, event };
+        spawned.listen(Some(spawned.event.as_ref().unchecked_ref()));
+        Some(spawned)
     }
 
-    fn listen(&self, heard: Option<&Function>) {
-        self.worker.set_onmessage(heard);
-        self.worker.set_onmessageerror(heard);
-        self.worker.set_onerror(heard);
+    fn listen(&self, event: Option<&Function>) {
+        self.worker.set_onmessage(event);
+        self.worker.set_onmessageerror(event);
+        self.worker.set_onerror(event);
     }
 }
 
-impl Member for Hired {
+impl WorkerHandle for SpawnedWorker {
     fn post(&mut self, message: &[u8]) -> bool {
         let message = Uint8Array::from(message);
         self.worker.post_message_with_transfer(&message, &Array::of1(&message.buffer())).is_ok()
     }
 
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
-        poll_letter(&self.letters, context)
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<PoolEvent>> {
+        poll_message(&self.messages, context)
     }
 }
 
-impl Drop for Hired {
+impl Drop for SpawnedWorker {
     fn drop(&mut self) {
         self.listen(None);
         self.worker.terminate();

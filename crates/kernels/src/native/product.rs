@@ -1,7 +1,7 @@
 //! Matrix products: blocks of the result in registers, one of the factors read number by number where it lies, in
 //! whatever order, the other in rows of sixteen.
 
-use super::lanes::{LANES, Lanes, Numbers, Task, run};
+use super::lanes::{F32x16, LANES, Lanes, Task, run};
 
 /// Sums that are worked on together: sixteen or thirty-two columns of as many rows stay in the nearest cache.
 const TOGETHER: usize = 256;
@@ -146,7 +146,7 @@ impl Block<'_> {
                 // SAFETY: within `b`, by the contract.
                 *factor = unsafe {
                     if tail == LANES {
-                        lanes.load(&*b.add(index * LANES).cast::<Numbers>())
+                        lanes.load(&*b.add(index * LANES).cast::<F32x16>())
                     } else {
                         lanes.read(std::slice::from_raw_parts(b, tail))
                     }
@@ -196,9 +196,9 @@ mod tests {
     fn products_are_products_however_the_factors_lie() {
         with_each(|kind| {
             for [rows, inner, columns] in SIZES {
-                for (turned, add) in [(false, false), (true, false), (false, true), (true, true)] {
+                for (transposed, add) in [(false, false), (true, false), (false, true), (true, true)] {
                     // With gaps between rows.
-                    let a_steps = if turned { [1, rows + 2] } else { [inner + 3, 1] };
+                    let a_steps = if transposed { [1, rows + 2] } else { [inner + 3, 1] };
                     let (b_step, c_step) = (columns + 1, columns + 5);
                     let a = noise(1, (rows + 2) * (inner + 3));
                     let b = noise(2, (inner + 1) * b_step);
@@ -219,7 +219,7 @@ mod tests {
                     // A sum of 513 products is off by 6e-8 times the root of their number; the largest of many errors is
                     // some four times an average one.
                     let error = error(&c, &expected);
-                    assert!(error < 1e-5, "{kind:?} {rows} {inner} {columns} {turned} {add}: {error:e}");
+                    assert!(error < 1e-5, "{kind:?} {rows} {inner} {columns} {transposed} {add}: {error:e}");
                 }
             }
         });

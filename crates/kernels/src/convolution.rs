@@ -1,4 +1,4 @@
-//! Convolutions without a matrix of unfolded images: one product with shifted rows of a padded image.
+//! Convolutions without a matrix of im2col images: one product with shifted rows of a padded image.
 
 use crate::four;
 
@@ -32,22 +32,22 @@ pub fn pack(weights: &[f32], taps: usize) -> Vec<f32> {
     packed
 }
 
-/// `out[c][p] = bias[c] + sum over taps of weight[c][tap] input[places[tap] + p]`, for positions up to `positions`, in
+/// `out[c][p] = bias[c] + sum over taps of weight[c][tap] input[offsets[tap] + p]`, for positions up to `positions`, in
 /// rows of [`row_length`]. `weights` are packed, `bias` and `out` are filled up to a multiple of [`CHANNELS`].
 ///
 /// # Panics
 /// When `input` ends before the last place and a row's length.
 #[inline(never)]
-pub fn convolve(input: &[f32], places: &[usize], weights: &[f32], bias: &[f32], positions: usize, out: &mut [f32]) {
+pub fn convolve(input: &[f32], offsets: &[usize], weights: &[f32], bias: &[f32], positions: usize, out: &mut [f32]) {
     let length = row_length(positions);
-    let blocks = weights.chunks_exact(CHANNELS * places.len().max(1)).zip(bias.chunks_exact(CHANNELS));
+    let blocks = weights.chunks_exact(CHANNELS * offsets.len().max(1)).zip(bias.chunks_exact(CHANNELS));
     for ((weights, bias), rows) in blocks.zip(out.chunks_exact_mut(CHANNELS * length.max(1))) {
         for start in (0..length).step_by(POSITIONS) {
             let mut sums = [[four::splat(0.0); GROUPS]; CHANNELS];
             for (sums, bias) in sums.iter_mut().zip(bias) {
                 *sums = [four::splat(*bias); GROUPS];
             }
-            for (place, weights) in places.iter().zip(weights.as_chunks::<CHANNELS>().0) {
+            for (place, weights) in offsets.iter().zip(weights.as_chunks::<CHANNELS>().0) {
                 let input = &input[place + start..][..POSITIONS];
                 let mut x = [four::splat(0.0); GROUPS];
                 for (x, input) in x.iter_mut().zip(input.as_chunks().0) {
@@ -124,8 +124,8 @@ fn multiply_groups<const G: usize, const FULL: bool>(
         }
     }
     for (line, sums) in out.chunks_exact_mut(pixels).zip(sums) {
-        for (places, sum) in line[start..pixels.min(start + 4 * G)].chunks_mut(4).zip(sums) {
-            four::store_into(places, sum);
+        for (outputs, sum) in line[start..pixels.min(start + 4 * G)].chunks_mut(4).zip(sums) {
+            four::store_into(outputs, sum);
         }
     }
     G

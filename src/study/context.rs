@@ -1,6 +1,6 @@
 //! Where a study works: it reads its settings, draws, measures, and lets others take their turn.
 //!
-//! A study is one `async` function that knows nothing of ports, pauses or browsers. It calls [`Desk::turn`] after every
+//! A study is one `async` function that knows nothing of ports, pauses or browsers. It calls [`StudyContext::yield_now`] after every
 //! little piece of work; whoever runs it may then hold it, drop it, or go on. So a run is paused by not being polled and
 //! stopped by being dropped.
 
@@ -13,20 +13,20 @@ use std::task::Poll;
 use super::error::StudyError;
 use super::table::Study;
 use crate::lab::{RunConfig, Value};
-use crate::nn::device::Opened;
-use crate::protocol::{Drawing, Floats, Measured, News};
+use crate::nn::device::ComputeDevice;
+use crate::protocol::{Floats, LayerData, Measured, StudyUpdate};
 use crate::rng::{Rng, Stream};
 
 type Step = Pin<Box<dyn Future<Output = Result<(), StudyError>>>>;
 /// The work of a study.
-pub type Work = fn(Desk) -> Step;
+pub type Work = fn(StudyContext) -> Step;
 
-/// What has been put on the desk since someone looked.
+/// What has been put on the context since someone looked.
 #[derive(Default)]
-struct Board {
-    report: News,
+struct Shared {
+    report: StudyUpdate,
     due: bool,
-    turned: bool,
+    yielded: bool,
     lasted: f64,
     wanted: Option<&'static str>,
     given: Option<Result<Vec<u8>, String>>,
@@ -34,15 +34,15 @@ struct Board {
 
 /// A study's place of work.
 #[derive(Clone)]
-pub struct Desk {
+pub struct StudyContext {
     study: &'static Study,
     config: Rc<RunConfig>,
     /// The device.
-    pub opened: Opened,
-    board: Rc<RefCell<Board>>,
+    pub compute: ComputeDevice,
+    shared: Rc<RefCell<Shared>>,
 }
 
-impl Desk {
+impl StudyContext {
     #[inline(never)]
     fn value(&self, key: &str) -> Option<Value> {
         let control = self.study.controls.iter().find(|control| control.field.key == key);
@@ -85,11 +85,11 @@ impl Desk {
     }
 
     /// Lets others take their turn: to be called after every few milliseconds of work.
-    pub async fn turn(&self) {
+    pub async fn yield_now(&self) {
         let mut first = true;
         poll_fn(|_| {
             if std::mem::replace(&mut first, false) {
-                self.board.borrow_mut().turned = true;
+                self.shared.borrow_mut().yielded = true;
                 Poll::Pending
             } else {
                 Poll::Ready(())
@@ -103,10 +103,10 @@ impl Desk {
     /// # Errors
     /// [`StudyError::Unreachable`] when it cannot be had.
     pub async fn file(&self, name: &'static str) -> Result<Vec<u8>, StudyError> {
-        self.board.borrow_mut().wanted = Some(name);
+        self.shared.borrow_mut().wanted = Some(name);
         loop {
-            self.turn().await;
-            let given = self.board.borrow_mut().given.take();
+            self.yield_now().await;
+            let given = self.shared.borrow_mut().given.take();
             if let Some(file) = given {
                 return file.map_err(StudyError::Unreachable);
             }
@@ -116,18 +116,18 @@ impl Desk {
     /// Whether it is time to draw again. What is drawn last is drawn in any case.
     #[must_use]
     pub fn due(&self) -> bool {
-        self.board.borrow().due
+        self.shared.borrow().due
     }
 
     /// How long the work between the last two turns took, in milliseconds.
     #[must_use]
     pub fn lasted(&self) -> f64 {
-        self.board.borrow().lasted
+        self.shared.borrow().lasted
     }
 
     /// How far the work is.
     pub fn progress(&self, step: usize, of: usize) {
-        let report = &mut self.board.borrow_mut().report;
+        let report = &mut self.shared.borrow_mut().report;
         (report.step, report.of) = (step as u32, of as u32);
     }
 
@@ -146,13 +146,13 @@ impl Desk {
         debug_assert!(place.is_some(), "{} has no layer {layer} in a figure {figure}", self.study.id);
         let Some((figure, layer)) = place else { return };
         let (figure, layer, data) = (figure as u8, layer as u8, Floats(data));
-        self.news(News { drawings: vec![Drawing { figure, layer, data }], ..News::default() });
+        self.update(StudyUpdate { layers: vec![LayerData { figure, layer, data }], ..StudyUpdate::default() });
     }
 
     #[inline(never)]
-    fn news(&self, report: News) {
-        let kept = &mut self.board.borrow_mut().report;
-        kept.merge(News { step: kept.step, of: kept.of, ..report });
+    fn update(&self, report: StudyUpdate) {
+        let kept = &mut self.shared.borrow_mut().report;
+        kept.merge(StudyUpdate { step: kept.step, of: kept.of, ..report });
     }
 
     #[inline(never)]
@@ -161,7 +161,7 @@ impl Desk {
         debug_assert!(place.is_some(), "{} has no claim {claim}", self.study.id);
         let Some(place) = place else { return };
         let measured = Measured { claim: place as u8, value, error, low, high, settled };
-        self.news(News { measured: vec![measured], ..News::default() });
+        self.update(StudyUpdate { measured: vec![measured], ..StudyUpdate::default() });
     }
 
     /// The number of a claim so far, or in the end where it is `settled`.
@@ -182,18 +182,19 @@ fn push(numbers: &mut Vec<f32>, value: f64) {
 }
 
 /// A study at work.
-pub struct Running {
+pub struct StudyRun {
     work: Step,
-    board: Rc<RefCell<Board>>,
+    shared: Rc<RefCell<Shared>>,
 }
 
-impl Running {
+impl StudyRun {
     /// Begins the work of a study.
     #[must_use]
-    pub fn new(study: &'static Study, work: Work, config: &RunConfig, opened: &Opened) -> Self {
-        let board = Rc::<RefCell<Board>>::default();
-        let desk = Desk { study, config: Rc::new(config.clone()), opened: opened.clone(), board: board.clone() };
-        Self { work: work(desk), board }
+    pub fn new(study: &'static Study, work: Work, config: &RunConfig, compute: &ComputeDevice) -> Self {
+        let shared = Rc::<RefCell<Shared>>::default();
+        let context =
+            StudyContext { study, config: Rc::new(config.clone()), compute: compute.clone(), shared: shared.clone() };
+        Self { work: work(context), shared }
     }
 
     /// Works until the study lets others take their turn, and says whether it is over. `due` asks it to draw; `now` is a
@@ -201,36 +202,36 @@ impl Running {
     ///
     /// # Errors
     /// What the study could not go on from.
-    pub async fn turn(&mut self, due: bool, now: impl Fn() -> f64) -> Result<bool, StudyError> {
-        self.board.borrow_mut().due = due;
+    pub async fn advance(&mut self, due: bool, now: impl Fn() -> f64) -> Result<bool, StudyError> {
+        self.shared.borrow_mut().due = due;
         let start = now();
         let finished = poll_fn(|context| match self.work.as_mut().poll(context) {
             Poll::Ready(result) => Poll::Ready(result.map(|()| true)),
             // It waits either for us or for its device, which wakes whoever waits here.
-            Poll::Pending if std::mem::take(&mut self.board.borrow_mut().turned) => Poll::Ready(Ok(false)),
+            Poll::Pending if std::mem::take(&mut self.shared.borrow_mut().yielded) => Poll::Ready(Ok(false)),
             Poll::Pending => Poll::Pending,
         })
         .await;
-        self.board.borrow_mut().lasted = now() - start;
+        self.shared.borrow_mut().lasted = now() - start;
         finished
     }
 
     /// The file that the study waits for, until it is given.
     #[must_use]
     pub fn wanted(&self) -> Option<&'static str> {
-        self.board.borrow().wanted
+        self.shared.borrow().wanted
     }
 
     /// The file that it waits for, or why it cannot be had.
     pub fn give(&mut self, file: Result<Vec<u8>, String>) {
-        let mut board = self.board.borrow_mut();
-        (board.wanted, board.given) = (None, Some(file));
+        let mut shared = self.shared.borrow_mut();
+        (shared.wanted, shared.given) = (None, Some(file));
     }
 
-    /// The news since the last call.
-    pub fn take(&mut self) -> News {
-        let mut board = self.board.borrow_mut();
-        let (step, of) = (board.report.step, board.report.of);
-        std::mem::replace(&mut board.report, News { step, of, ..News::default() })
+    /// The update since the last call.
+    pub fn take(&mut self) -> StudyUpdate {
+        let mut shared = self.shared.borrow_mut();
+        let (step, of) = (shared.report.step, shared.report.of);
+        std::mem::replace(&mut shared.report, StudyUpdate { step, of, ..StudyUpdate::default() })
     }
 }

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 
 use burn::tensor::Tensor;
-use loops::convolution as direct;
-use loops::winograd;
+use kernels::convolution as direct;
+use kernels::winograd;
 
 use super::{lend, numbers, tensor};
 
-/// Numbers of an unfolded piece of an image: as many as stay in the caches.
+/// Numbers of an im2col piece of an image: as many as stay in the caches.
 const PIECE: usize = 1 << 17;
 /// Whether convolutions are direct: in WebAssembly, where every kernel has the same instructions.
 const DIRECT: bool = cfg!(target_arch = "wasm32");
@@ -26,7 +26,7 @@ pub fn convolve(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, p
         (3, 1, (1, 1)) => convolve_winograd(x, weight, bias),
         (1, 1, (0, 0)) if DIRECT => multiply_pixels(x, weight, bias),
         _ if DIRECT => convolve_direct(x, weight, bias, stride, pad),
-        _ => unfolded(x, weight, bias, stride, pad),
+        _ => im2col(x, weight, bias, stride, pad),
     }
 }
 
@@ -51,8 +51,8 @@ fn multiply_pixels(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32]) -> Tensor<4> 
     shifts.resize(outputs.next_multiple_of(direct::CHANNELS), 0.0);
     let pixels = height * width;
     let mut found = vec![0.0; images * outputs * pixels];
-    let places = found.chunks_exact_mut((outputs * pixels).max(1));
-    for (image, place) in lend(x).chunks_exact((inputs * pixels).max(1)).zip(places) {
+    let offsets = found.chunks_exact_mut((outputs * pixels).max(1));
+    for (image, place) in lend(x).chunks_exact((inputs * pixels).max(1)).zip(offsets) {
         direct::multiply(image, inputs, &packed, &shifts, pixels, place);
     }
     tensor(found, [images, outputs, height, width], &device)
@@ -95,7 +95,7 @@ impl Layout {
     }
 
     /// Where each tap begins, channel by channel, row by row.
-    fn places(&self, channels: usize) -> Vec<usize> {
+    fn offsets(&self, channels: usize) -> Vec<usize> {
         let (kernel, stride) = (self.kernel, self.stride);
         (0..channels * kernel * kernel)
             .map(|tap| {
@@ -106,7 +106,7 @@ impl Layout {
             .collect()
     }
 
-    /// Puts an image into its places. What lies around it is zero and stays so.
+    /// Puts an image into its offsets. What lies around it is zero and stays so.
     fn fill(&self, image: &[f32], padded: &mut [f32]) {
         let (stride, size) = (self.stride, self.size());
         for (index, line) in image.chunks_exact(self.width).enumerate() {
@@ -129,8 +129,8 @@ fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize
     let ([images, inputs, height, width], device) = (x.dims(), x.device());
     let [outputs, _, kernel, _] = weight.dims();
     let layout = Layout::new([height, width], kernel, stride, pad);
-    let places = layout.places(inputs);
-    let packed = direct::pack(&lend(weight.clone()), places.len());
+    let offsets = layout.offsets(inputs);
+    let packed = direct::pack(&lend(weight.clone()), offsets.len());
     let channels = outputs.next_multiple_of(direct::CHANNELS);
     let mut shifts = bias.to_vec();
     shifts.resize(channels, 0.0);
@@ -142,7 +142,7 @@ fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize
     let mut found = Vec::with_capacity(images * outputs * rows * columns);
     for image in lend(x).chunks_exact(inputs * height * width) {
         layout.fill(image, &mut padded);
-        direct::convolve(&padded, &places, &packed, &shifts, positions, &mut lines);
+        direct::convolve(&padded, &offsets, &packed, &shifts, positions, &mut lines);
         for line in lines.chunks_exact(length).take(outputs) {
             for row in line.chunks(layout.plane[1]).take(rows) {
                 found.extend_from_slice(&row[..columns]);
@@ -152,14 +152,8 @@ fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize
     tensor(found, [images, outputs, rows, columns], &device)
 }
 
-/// As Burn's matrix product with unfolded images: its products are the quickest where they may choose their instructions.
-fn unfolded(
-    x: Tensor<4>,
-    weight: &Tensor<4>,
-    bias: &[f32],
-    stride: usize,
-    (before, after): (usize, usize),
-) -> Tensor<4> {
+/// As Burn's matrix product with im2col images: its products are the quickest where they may choose their instructions.
+fn im2col(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, (before, after): (usize, usize)) -> Tensor<4> {
     let ([images, inputs, height, width], device) = (x.dims(), x.device());
     let [outputs, _, kernel, _] = weight.dims();
     let matrix = weight.clone().reshape([outputs as i32, -1]);
@@ -174,9 +168,9 @@ fn unfolded(
         let mut first = 0;
         while first < rows {
             let count = at_once.min(rows - first);
-            let mut unfolded = vec![0.0; taps * count * columns];
-            let places = unfolded.chunks_exact_mut(count * columns).enumerate();
-            for (tap, place) in places {
+            let mut im2col = vec![0.0; taps * count * columns];
+            let offsets = im2col.chunks_exact_mut(count * columns).enumerate();
+            for (tap, place) in offsets {
                 let (channel, down, right) = (tap / (kernel * kernel), tap / kernel % kernel, tap % kernel);
                 let plane = &image[channel * height * width..(channel + 1) * height * width];
                 for (row, line) in place.chunks_exact_mut(columns).enumerate() {
@@ -199,7 +193,7 @@ fn unfolded(
                     }
                 }
             }
-            let product = matrix.clone().matmul(tensor(unfolded, [taps, count * columns], &device));
+            let product = matrix.clone().matmul(tensor(im2col, [taps, count * columns], &device));
             let product = numbers(product);
             for (output, line) in product.chunks_exact(count * columns).enumerate() {
                 let start = (output * rows + first) * columns;
@@ -221,7 +215,7 @@ pub fn linear_pixels(x: Tensor<3>, weight: &Tensor<2>, bias: &[f32], k: f32) -> 
     let outputs = bias.len();
     let weight = weight.clone().reshape([outputs, inputs, 1, 1]);
     let found = convolve(x.reshape([images, inputs, 1, pixels]), &weight, bias, 1, (0, 0));
-    let found = if k == 1.0 { found } else { super::edit(found, |values| loops::scale_and_shift(values, k, 0.0)) };
+    let found = if k == 1.0 { found } else { super::edit(found, |values| kernels::scale_and_shift(values, k, 0.0)) };
     found.reshape([images, outputs, pixels])
 }
 
@@ -312,7 +306,7 @@ mod tests {
                 let expected = case.plain(stride, pad);
                 let (x, weight, bias) = (case.x.clone(), &case.weight, &case.bias);
                 let direct = error(convolve_direct(x.clone(), weight, bias, stride, pad), &expected);
-                let product = error(unfolded(x.clone(), weight, bias, stride, pad), &expected);
+                let product = error(im2col(x.clone(), weight, bias, stride, pad), &expected);
                 let pixels = if kernel == 1 { error(multiply_pixels(x, weight, bias), &expected) } else { 0.0 };
                 // The same with no points.
                 let found = [direct, product, pixels];

@@ -22,12 +22,12 @@ const OUTPUTS: usize = 4 * HALVES;
 /// Transformed tiles kept at a time, in fours of numbers: as many as stay in the caches.
 const PIECE: usize = 1 << 16;
 
-/// Numbers of four channels.
-type Numbers = [f32; 4];
+/// F32x4 of four channels.
+type F32x4 = [f32; 4];
 /// Four input channels of some tiles at the points.
-type Tiles<const T: usize> = [[Numbers; T]; POINTS];
+type Tiles<const T: usize> = [[F32x4; T]; POINTS];
 /// Four input channels of the kernels of [`OUTPUTS`] outputs at the points.
-type Kernels = [[[Numbers; HALVES]; 4]; POINTS];
+type Kernels = [[[F32x4; HALVES]; 4]; POINTS];
 
 /// The points beside 0 and infinity are plus and minus these.
 pub(crate) const A: f32 = 0.75;
@@ -112,7 +112,7 @@ fn output([m0, m1, m2, m3, m4, m5]: [Four; SIDE]) -> [Four; TILE] {
 /// `image` has `[channels, height, width]` and up to four channels. `columns` gets what it is at the points of the rows of
 /// a line of tiles, `[points, columns, 4 channels]`, with a column of zeros before and after.
 #[inline(never)]
-fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Numbers]) {
+fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [F32x4]) {
     let mut rows = [[[].as_slice(); SIDE]; 4];
     for (plane, rows) in image.chunks_exact(sizes.height * sizes.width).zip(&mut rows) {
         let lines = plane.chunks_exact(sizes.width).skip(first.saturating_sub(1));
@@ -139,7 +139,7 @@ fn transform_rows(image: &[f32], sizes: &Sizes, first: usize, columns: &mut [Num
 
 /// Transforms one of `T` tiles of four channels.
 #[inline(never)]
-fn transform_columns<const T: usize>(columns: &[Numbers], start: usize, found: &mut Tiles<T>, tile: usize) {
+fn transform_columns<const T: usize>(columns: &[F32x4], start: usize, found: &mut Tiles<T>, tile: usize) {
     let rows = found.as_chunks_mut::<SIDE>().0.iter_mut().zip(columns.chunks_exact(columns.len() / SIDE));
     for (places, columns) in rows {
         let Some(x) = columns[start..].first_chunk::<SIDE>() else { return };
@@ -236,7 +236,7 @@ impl Place {
 /// Multiplies `T` tiles that lie together and puts the results of [`OUTPUTS`] outputs into their places.
 #[inline(never)]
 fn block<const T: usize>(
-    tiles: &[Numbers],
+    tiles: &[F32x4],
     kernels: &[Kernels],
     places: &[Place],
     sizes: &Sizes,

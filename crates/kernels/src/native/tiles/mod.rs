@@ -16,11 +16,11 @@ use super::lanes::{LANES, Lanes, Task, run};
 use super::product::{Product, multiply};
 use crate::winograd::{POINTS, SIDE, TILE};
 
-/// Numbers at the points that are worked on together: with the kernels, what a core has of the second cache.
+/// F32x16 at the points that are worked on together: with the kernels, what a core has of the second cache.
 const ROOM: usize = 1 << 18;
 /// Fewest tiles that are worked on together, however many their channels: each reads all kernels.
 const FEWEST: usize = 24;
-/// Numbers between the points of a buffer beside its own: without, those of a tile would all fall into one place of
+/// F32x16 between the points of a buffer beside its own: without, those of a tile would all fall into one place of
 /// the nearest cache.
 const GAP: usize = LANES;
 
@@ -124,7 +124,7 @@ impl Images {
     }
 }
 
-/// Numbers of tiles at the points, `[points, rows, columns]` with a gap between points.
+/// F32x16 of tiles at the points, `[points, rows, columns]` with a gap between points.
 #[derive(Clone, Copy)]
 struct Points {
     columns: usize,

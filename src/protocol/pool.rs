@@ -1,6 +1,6 @@
-//! What one worker says to another that it has hired to evaluate images for it.
+//! What one worker says to another that it has spawned to evaluate images for it.
 //!
-//! A worker that is hired is like any other: it reads every command and reports every event. The one that hires it writes
+//! A worker that is spawned is like any other: it reads every command and reports every event. The one that spawns it writes
 //! a single kind of command and cares for two kinds of events, and the types for that are here: as messages they are
 //! those of [`Command`](super::Command) and [`Event`](super::Event), and the code that reads and writes all of these
 //! need not be there.
@@ -12,22 +12,22 @@ use crate::lab::DeviceInfo;
 
 /// What a worker is asked to do for another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Order {
-    /// Takes the shape of a network; [`Order::Numbers`] follow. What was taken before is forgotten. There is no answer but
+pub enum PoolRequest {
+    /// Takes the shape of a network; [`PoolRequest::Parameter`] follow. What was taken before is forgotten. There is no answer but
     /// [`Event::Failed`](super::Event::Failed).
-    Lend {
+    Begin {
         /// The shape as JSON.
         network: String,
     },
     /// Takes the numbers of the next parameter of that network, last dimension first.
-    Numbers {
+    Parameter {
         /// The numbers.
         numbers: Floats,
     },
     /// Evaluates that network, once all its numbers are there: [`Event::Evaluated`](super::Event::Evaluated).
     Evaluate {
         /// Repeated in the answer.
-        ask: u32,
+        id: u32,
         /// One image as the network wants it, channels before pixels.
         image: Floats,
         /// Its height and width.
@@ -41,14 +41,14 @@ pub enum Order {
 
 /// The first kind of [`Command`](super::Command).
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub enum Said {
+pub enum PoolCommand {
     /// As there.
-    Crew(Order),
+    Pool(PoolRequest),
 }
 
 /// The first kinds of [`Event`](super::Event).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub enum Heard {
+pub enum PoolEvent {
     /// As there.
     Ready {
         /// What it computes on.
@@ -57,7 +57,7 @@ pub enum Heard {
     /// As there.
     Evaluated {
         /// As asked.
-        ask: u32,
+        id: u32,
         /// The network's output, channels before pixels.
         output: Floats,
     },

@@ -9,14 +9,14 @@ use burn::tensor::{Tensor, TensorData};
 
 /// Numbers that may belong to others too.
 #[derive(Debug)]
-pub enum Lent {
+pub enum Borrowed {
     /// Those of a tensor whose numbers follow each other.
     Tensor(FlexTensor),
     /// Others.
     Numbers(Vec<f32>),
 }
 
-impl Deref for Lent {
+impl Deref for Borrowed {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -39,11 +39,11 @@ pub fn take<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 /// The numbers of a tensor of this device, not copied.
-pub fn lend<const D: usize>(tensor: Tensor<D>) -> Lent {
+pub fn lend<const D: usize>(tensor: Tensor<D>) -> Borrowed {
     match tensor.try_into_primitive::<Flex>() {
-        Ok(tensor) if tensor.is_contiguous() => Lent::Tensor(tensor),
-        Ok(tensor) => Lent::Numbers(tensor.into_data().try_into_vec().unwrap_or_default()),
-        Err(_) => Lent::Numbers(Vec::new()),
+        Ok(tensor) if tensor.is_contiguous() => Borrowed::Tensor(tensor),
+        Ok(tensor) => Borrowed::Numbers(tensor.into_data().try_into_vec().unwrap_or_default()),
+        Err(_) => Borrowed::Numbers(Vec::new()),
     }
 }
 

@@ -14,17 +14,16 @@ use std::task::{Context, Poll, Waker};
 use common::{Habit, Page, Queues, Staff};
 use scorefield::diffusion::now;
 use scorefield::engine::Port as _;
-use scorefield::engine::images::crew::room;
-use scorefield::engine::images::{Asks, Conventions, Crew, ImageModel, Watch, sample};
+use scorefield::engine::images::pool::room;
+use scorefield::engine::images::{Conventions, EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
 use scorefield::engine::inbox::Inbox;
-use scorefield::experiments::Experiment;
-use scorefield::lab::{ClassId, DeviceWish, ExperimentId, RunConfig, SolverId, SpacingId, TaskId};
+use scorefield::lab::{ClassId, DeviceChoice, RunConfig, SolverId, SpacingId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
 use scorefield::nn::checkpoint::Precision;
-use scorefield::nn::device::{Opened, open};
+use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::{Cost, UNetConfig};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, ImageFrame, WeightsSource};
-use scorefield::protocol::{Command, Event, FailureKind, Floats, Order, RunId};
+use scorefield::protocol::{Command, Event, FailureKind, Floats, PoolRequest, RunId};
 use unet_weights::network;
 
 const LOAD: RunId = RunId(1);
@@ -35,12 +34,12 @@ const RUN: RunId = RunId(2);
 /// A run that others evaluate for.
 struct Shared<'a, 'p> {
     inbox: &'a mut Inbox<'p, Queues>,
-    crew: &'a mut Crew,
+    pool: &'a mut WorkerPool,
     /// Most workers at a time.
     workers: usize,
 }
 
-impl Watch for Shared<'_, '_> {
+impl ProgressListener for Shared<'_, '_> {
     async fn go_on(&mut self, _: u64) -> bool {
         // As a browser would, it lets the others say that they are there.
         self.inbox.port.yield_now().await;
@@ -51,12 +50,12 @@ impl Watch for Shared<'_, '_> {
         0.0
     }
     fn has_others(&mut self, model: &ImageModel, evaluations: usize) -> bool {
-        self.crew.hire(evaluations, model, self.inbox.port);
-        self.crew.is_there()
+        self.pool.spawn(evaluations, model, self.inbox.port);
+        self.pool.is_there()
     }
-    async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, _: u64) -> Option<Vec<Option<Vec<f32>>>> {
+    async fn elsewhere(&mut self, model: &ImageModel, asks: &EvaluationBatch, _: u64) -> Option<Vec<Option<Vec<f32>>>> {
         let most = &mut self.workers;
-        self.crew.evaluate(model, asks, self.inbox, &mut |_, _, workers| *most = workers.max(*most)).await
+        self.pool.evaluate(model, asks, self.inbox, &mut |_, _, workers| *most = workers.max(*most)).await
     }
 }
 
@@ -69,20 +68,20 @@ fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn cpu() -> Opened {
-    now(open(DeviceWish::Cpu)).expect("this build has the CPU device")
+fn cpu() -> ComputeDevice {
+    now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
 }
 
-fn model(config: &UNetConfig, side: usize, opened: &Opened) -> ImageModel {
-    ImageModel::new(network(config, &opened.device), Conventions::ddpm(), side)
+fn model(config: &UNetConfig, side: usize, compute: &ComputeDevice) -> ImageModel {
+    ImageModel::new(network(config, &compute.device), Conventions::ddpm(), side)
 }
 
 fn config() -> RunConfig {
     RunConfig { images: 5, steps: 4, seed: 5, ..RunConfig::of_images() }
 }
 
-fn alone(config: &RunConfig, model: &ImageModel, opened: &Opened) -> Vec<f32> {
-    now(now(sample(config, model, opened, &mut ())).unwrap().expect("nobody ends it").values()).unwrap()
+fn alone(config: &RunConfig, model: &ImageModel, compute: &ComputeDevice) -> Vec<f32> {
+    now(now(sample(config, model, compute, &mut ())).unwrap().expect("nobody ends it").values()).unwrap()
 }
 
 /// The images, the most workers that there were at a time, and what became of them.
@@ -92,26 +91,26 @@ fn together(config: &RunConfig, model: &ImageModel, cores: usize, habits: &[Habi
     staff.cores.set(cores);
     staff.late.set(habits.iter().any(|habit| matches!(habit, Habit::FallsSilent(_))));
     staff.habits.borrow_mut().extend(habits);
-    let (mut crew, opened) = (Crew::default(), cpu());
+    let (mut pool, compute) = (WorkerPool::default(), cpu());
     let mut inbox = Inbox::new(&mut queues);
-    let mut watch = Shared { inbox: &mut inbox, crew: &mut crew, workers: 0 };
-    let pictures = run(sample(config, model, &opened, &mut watch)).unwrap().expect("nobody ends it");
-    (now(pictures.values()).unwrap(), watch.workers, staff)
+    let mut progress = Shared { inbox: &mut inbox, pool: &mut pool, workers: 0 };
+    let pictures = run(sample(config, model, &compute, &mut progress)).unwrap().expect("nobody ends it");
+    (now(pictures.values()).unwrap(), progress.workers, staff)
 }
 
 #[test]
 fn several_workers_make_the_same_bits_as_one() {
-    let opened = cpu();
+    let compute = cpu();
     let networks = [
         set::tiny(),
         UNetConfig { classes: 0, learned_variance: true, ..set::tiny() },
         UNetConfig { layers: 2, heads: 2, attention_levels: vec![0, 1], ..set::tiny() },
     ];
     for network in networks {
-        let model = model(&network, 8, &opened);
+        let model = model(&network, 8, &compute);
         for solver in [SolverId::Heun, SolverId::Ddpm, SolverId::DpmPp2m] {
             let config = RunConfig { solver, ..config() };
-            let one = alone(&config, &model, &opened);
+            let one = alone(&config, &model, &compute);
             for cores in [1, 2, 5] {
                 let (found, workers, staff) = together(&config, &model, cores, &[]);
                 assert_eq!(found, one, "{solver:?}, {cores}");
@@ -124,15 +123,15 @@ fn several_workers_make_the_same_bits_as_one() {
 
 #[test]
 fn with_guidance_each_half_of_a_pair_goes_to_whoever_is_free_and_the_bits_stay() {
-    let opened = cpu();
-    let model = model(&set::tiny(), 8, &opened);
+    let compute = cpu();
+    let model = model(&set::tiny(), 8, &compute);
     for (image_class, guidance) in
         [(ClassId::Each, 1.5), (ClassId::Cat, 1.0), (ClassId::Cat, 0.0), (ClassId::Any, 3.0), (ClassId::Dog, 4.0)]
     {
         for images in [1, 3] {
             let config = RunConfig { images, image_class, guidance, ..config() };
             let (found, workers, _) = together(&config, &model, 8, &[]);
-            assert_eq!(found, alone(&config, &model, &opened), "{image_class:?} {guidance} {images}");
+            assert_eq!(found, alone(&config, &model, &compute), "{image_class:?} {guidance} {images}");
             let pairs = image_class != ClassId::Any && guidance != 0.0 && guidance != 1.0;
             let evaluations = images as usize * if pairs { 2 } else { 1 };
             assert_eq!(workers, if evaluations == 1 { 0 } else { evaluations });
@@ -142,25 +141,25 @@ fn with_guidance_each_half_of_a_pair_goes_to_whoever_is_free_and_the_bits_stay()
 
 #[test]
 fn inpainting_and_colouring_are_what_they_are_with_one_worker() {
-    let opened = cpu();
+    let compute = cpu();
     let network = UNetConfig { channels: 8, multipliers: vec![1], attention_levels: vec![], ..set::tiny() };
-    let model = model(&network, SIDE, &opened);
+    let model = model(&network, SIDE, &compute);
     let colours: Vec<u8> = (0..3 * PIXELS).map(|i| (i * 7 % 256) as u8).collect();
     let known: Vec<bool> = (0..PIXELS).map(|i| i % SIDE < SIDE / 2).collect();
     let picture = Picture::new(colours, known).expect("of the right size");
     for task in [TaskId::Inpaint, TaskId::Colourise] {
         let config = RunConfig { task, picture: picture.clone(), images: 3, steps: 2, ..config() };
         let (found, workers, _) = together(&config, &model, 3, &[]);
-        assert_eq!((found, workers), (alone(&config, &model, &opened), 3));
+        assert_eq!((found, workers), (alone(&config, &model, &compute), 3));
     }
 }
 
 #[test]
 fn whoever_dies_falls_silent_or_makes_no_sense_is_let_go_and_the_bits_stay() {
-    let opened = cpu();
-    let model = model(&set::tiny(), 8, &opened);
+    let compute = cpu();
+    let model = model(&set::tiny(), 8, &compute);
     let config = config();
-    let one = alone(&config, &model, &opened);
+    let one = alone(&config, &model, &compute);
     for habit in [Habit::Dies, Habit::FallsSilent, Habit::Rambles, Habit::Deaf] {
         for after in [0, 1, 3] {
             // One of three, and all of them.
@@ -177,10 +176,10 @@ fn whoever_dies_falls_silent_or_makes_no_sense_is_let_go_and_the_bits_stay() {
 
 #[test]
 fn whoever_cannot_be_had_or_does_not_come_is_not_waited_for() {
-    let opened = cpu();
-    let model = model(&set::tiny(), 8, &opened);
+    let compute = cpu();
+    let model = model(&set::tiny(), 8, &compute);
     let config = config();
-    let one = alone(&config, &model, &opened);
+    let one = alone(&config, &model, &compute);
     for (habits, workers) in [
         (vec![Habit::Absent], 0),
         (vec![Habit::Good, Habit::Good, Habit::Absent], 2),
@@ -245,11 +244,11 @@ fn frames(events: &[Event]) -> Vec<ImageFrame> {
 }
 
 fn crews(events: &[Event]) -> Vec<u32> {
-    let crew = |e: &Event| match e {
-        Event::Images(ImageEvent::Crew { run: RUN, workers }) => Some(*workers),
+    let pool = |e: &Event| match e {
+        Event::Images(ImageEvent::Pool { run: RUN, workers }) => Some(*workers),
         _ => None,
     };
-    events.iter().filter_map(crew).collect()
+    events.iter().filter_map(pool).collect()
 }
 
 fn ended(events: &[Event]) -> Option<bool> {
@@ -329,7 +328,7 @@ fn a_stop_and_a_pause_are_obeyed_at_once_while_others_evaluate_or_never_answer()
     for habits in [vec![], vec![Habit::FallsSilent(20), Habit::FallsSilent(30)]] {
         let mut page = page(2, &habits);
         begin(&mut page, &long());
-        page.until(|e| matches!(e, Event::Images(ImageEvent::Crew { workers: 2, .. })));
+        page.until(|e| matches!(e, Event::Images(ImageEvent::Pool { workers: 2, .. })));
         page.beat(200);
         page.post(Command::Pause);
         let events = page.settle();
@@ -352,7 +351,7 @@ fn a_stop_and_a_pause_are_obeyed_at_once_while_others_evaluate_or_never_answer()
 fn a_step_of_a_run_that_is_held_is_done_whole() {
     let mut page = page(3, &[]);
     begin(&mut page, &long());
-    page.until(|e| matches!(e, Event::Images(ImageEvent::Crew { workers: 3, .. })));
+    page.until(|e| matches!(e, Event::Images(ImageEvent::Pool { workers: 3, .. })));
     page.post(Command::Pause);
     let held = frames(&page.settle()).last().expect("a held run shows where it is").step;
     // Two quick presses of the button: the second hold is none.
@@ -405,39 +404,39 @@ fn a_benchmark_times_batches_by_those_who_are_there_too() {
 fn what_makes_no_sense_is_refused_and_the_worker_goes_on() {
     let mut page = Page::open();
     page.settle();
-    let refused = |page: &mut Page, command: Order| {
-        page.post(Command::Crew(command));
+    let refused = |page: &mut Page, command: PoolRequest| {
+        page.post(Command::Pool(command));
         let events = page.settle();
         matches!(&events[..], [Event::Failed { run: None, failure }] if failure.kind == FailureKind::Internal)
     };
-    let evaluate = |numbers: usize, side: u32, class| Order::Evaluate {
-        ask: 7,
+    let evaluate = |numbers: usize, side: u32, class| PoolRequest::Evaluate {
+        id: 7,
         image: Floats(vec![0.5; numbers]),
         side,
         time: 400.0,
         class,
     };
-    let numbers = |count: usize| Order::Numbers { numbers: Floats(vec![0.1; count]) };
+    let numbers = |count: usize| PoolRequest::Parameter { numbers: Floats(vec![0.1; count]) };
     assert!(refused(&mut page, evaluate(192, 8, None)));
     assert!(refused(&mut page, numbers(3)));
-    assert!(refused(&mut page, Order::Lend { network: "{".into() }));
-    assert!(refused(&mut page, Order::Lend { network: r#"{"channels": 0}"#.into() }));
+    assert!(refused(&mut page, PoolRequest::Begin { network: "{".into() }));
+    assert!(refused(&mut page, PoolRequest::Begin { network: r#"{"channels": 0}"#.into() }));
     let network = set::tiny();
-    let lend = || Order::Lend { network: serde_json::to_string(&network).unwrap() };
-    page.post(Command::Crew(lend()));
+    let lend = || PoolRequest::Begin { network: serde_json::to_string(&network).unwrap() };
+    page.post(Command::Pool(lend()));
     assert!(refused(&mut page, numbers(3)), "the first parameter has more");
-    page.post(Command::Crew(lend()));
+    page.post(Command::Pool(lend()));
     for parameter in network.init(0, &cpu().device).unwrap().parameters() {
         assert_eq!(page.settle(), []);
-        page.post(Command::Crew(numbers(parameter.count())));
+        page.post(Command::Pool(numbers(parameter.count())));
     }
     for (count, side, class) in
         [(192, 0, None), (191, 8, None), (27, 3, None), (192, 8, Some(10)), (192, u32::MAX, None)]
     {
         assert!(refused(&mut page, evaluate(count, side, class)), "{count} {side} {class:?}");
     }
-    page.post(Command::Crew(evaluate(192, 8, Some(9))));
+    page.post(Command::Pool(evaluate(192, 8, Some(9))));
     let events = page.settle();
-    let [Event::Evaluated { ask: 7, output }] = &events[..] else { panic!("{events:?}") };
+    let [Event::Evaluated { id: 7, output }] = &events[..] else { panic!("{events:?}") };
     assert!(output.0.len() == 192 && output.0.iter().all(|number| number.is_finite()));
 }

@@ -45,8 +45,8 @@ fn normalisation_and_its_gradients_are_those_of_the_definition() {
             let x: Vec<f32> = noise(1, images * channels * pixels).iter().map(|x| 0.3 * x + 2.0).collect();
             let (weight, bias) = (noise(2, channels), noise(3, channels));
             let norm = Norm { pixels, groups, epsilon: 1e-6, silu, weight: &weight, bias: &bias };
-            let (mut found, mut told) = (vec![0.0; x.len()], vec![0.0; 2 * images * channels]);
-            normalise(&norm, &x, &mut found, &mut told);
+            let (mut found, mut statistics) = (vec![0.0; x.len()], vec![0.0; 2 * images * channels]);
+            normalise(&norm, &x, &mut found, &mut statistics);
             let (x_, weight_, bias_) = (double(&x), double(&weight), double(&bias));
             let expected = normalised(&norm, &x_, &weight_, &bias_);
             if share * pixels == 1 {
@@ -58,7 +58,7 @@ fn normalisation_and_its_gradients_are_those_of_the_definition() {
             let seen = noise(4, x.len());
             let mut of_x = seen.clone();
             let (mut of_weight, mut of_bias) = (vec![1.0; channels], vec![2.0; channels]);
-            normalise_back(&norm, &x, &told, &mut of_x, &mut of_weight, &mut of_bias);
+            normalise_back(&norm, &x, &statistics, &mut of_x, &mut of_weight, &mut of_bias);
             // By differences of what the gradient is of.
             let value = |x: &[f64], weight: &[f64], bias: &[f64]| -> f64 {
                 normalised(&norm, x, weight, bias).iter().zip(&seen).map(|(y, g)| y * f64::from(*g)).sum()
