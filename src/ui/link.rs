@@ -19,7 +19,7 @@ fn fragment(page: Page, run: bool) -> String {
     to_fragment(&Link { config, run, compare, language, examine: Examination::default() })
 }
 
-/// The link to what is on the page, that trains and samples when it is compute.
+/// The link to what is on the page, that trains and samples when it is opened.
 fn whole(page: Page) -> String {
     let address = window().location().href().unwrap_or_default();
     // What follows a question mark is not about the run, and may be a secret of this machine's.

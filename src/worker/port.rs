@@ -40,7 +40,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Puts a message in and wakes who waits. The box is free again before anything else runs.
+/// Puts a message into a queue and wakes the waiting task. The queue is free again before anything else runs.
 pub(super) fn deliver<T>(queue: &RefCell<Queue<T>>, message: T) {
     let waiting = {
         let mut queue = queue.borrow_mut();

@@ -46,7 +46,7 @@ impl Told {
         self.tick.update(|n| *n += 1);
     }
 
-    /// Takes update.
+    /// Takes in an update.
     pub fn take(&self, report: StudyUpdate) {
         let StudyUpdate { layers, measured, .. } = report;
         self.layers.update_value(|layers| {
