@@ -5,6 +5,9 @@
 //! one.
 #![cfg(feature = "cpu")]
 
+#[cfg(feature = "gpu")]
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
@@ -126,8 +129,8 @@ fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
 
     let compute = match now_or_later(open_adapter(Adapter::Software)) {
         Ok(compute) if has_half(&compute) => compute,
-        Ok(compute) => return println!("skipped: {} has no half precision", compute.info.name),
-        Err(error) => return println!("skipped: no software adapter ({error})"),
+        Ok(compute) => return skip::left_out(&format!("{} has no half precision", compute.info.name)),
+        Err(error) => return skip::left_out(&format!("no software adapter: {error}")),
     };
     for config in networks() {
         let full = network(&config, &compute.device);

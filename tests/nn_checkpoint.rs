@@ -514,7 +514,7 @@ fn times_are_those_the_networks_were_trained_with() {
         }
     }
     assert_eq!(ddpm.times(&[level(1.0, 1e-6), level(1e-6, 1.0)]), [0.0, 999.0]);
-    // Nichol and Dhariwal: alpha^2 = cos^2 / cos^2 after n + 1 of 4000 steps, scale_shift in thousandths of the chain.
+    // Nichol and Dhariwal: alpha^2 = cos^2 / cos^2 after n + 1 of 4000 steps, told in thousandths of the chain.
     let f = |t: f64| ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
     let kept = f(1001.0 / 4000.0) / f(0.0);
     let cosine = TimeConvention::CosineSteps { count: 4000 };

@@ -431,7 +431,7 @@ impl Session {
         }
     }
 
-    /// Another link was compute: what went on ends, and nothing has been asked for yet. Weights stay.
+    /// Another link was opened: what went on ends, and nothing has been asked for yet. Weights stay.
     pub fn start_afresh(&mut self) {
         self.stop();
         self.run = None;

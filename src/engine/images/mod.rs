@@ -4,7 +4,7 @@
 //! load -> ImageModel (weights and the conventions they were trained with)
 //!   -> ImageDenoiser (every schedule, guidance, learned variance, memory)
 //!   -> ImageRun (a sampler over Pictures) -> job (frames, progress), or `sample` without a page
-//! WorkerPool (other workers) -> remote_model (the network that they evaluate)
+//! pool (other workers) -> remote_model (the network that they evaluate)
 //! ```
 
 pub mod benchmark;
