@@ -64,9 +64,10 @@ pub(super) async fn deis<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         // Integrated over ln rho, in which time is smooth up to either end of every schedule.
         weights(
             places,
-            panels(schedule, from, to).into_iter().flat_map(|(first, last)| gauss(first, last)).map(
-                |(log_rho, width)| (schedule.time_at_log_snr(-2.0 * log_rho), width * libm::exp(log_rho)),
-            ),
+            panels(schedule, from, to)
+                .into_iter()
+                .flat_map(|(first, last)| gauss(first, last))
+                .map(|(log_rho, width)| (schedule.time_at_log_snr(-2.0 * log_rho), width * libm::exp(log_rho))),
         )
     })
     .await
@@ -114,9 +115,9 @@ fn weights(places: &[f64], rule: impl IntoIterator<Item = (f64, f64)>) -> Vec<f6
 /// Gauss and Legendre's rule on an interval: exact for polynomials up to degree 15.
 fn gauss(first: f64, last: f64) -> impl Iterator<Item = (f64, f64)> {
     let (middle, half) = (0.5 * (first + last), 0.5 * (last - first));
-    GAUSS.into_iter().flat_map(move |(at, weight)| {
-        [(middle - half * at, half * weight), (middle + half * at, half * weight)]
-    })
+    GAUSS
+        .into_iter()
+        .flat_map(move |(at, weight)| [(middle - half * at, half * weight), (middle + half * at, half * weight)])
 }
 
 /// A step in `ln rho`, cut where time as a function of it has a kink and then into pieces of length 1 at most: its
@@ -127,9 +128,8 @@ fn panels(schedule: &Schedule, from: Level, to: Level) -> Vec<(f64, f64)> {
     let cut = |pair: &[f64]| {
         let (first, length) = (pair[0], pair[1] - pair[0]);
         let pieces = length.abs().ceil().max(1.0);
-        (0..pieces as usize).map(move |i| {
-            (first + length * i as f64 / pieces, first + length * (i + 1) as f64 / pieces)
-        })
+        (0..pieces as usize)
+            .map(move |i| (first + length * i as f64 / pieces, first + length * (i + 1) as f64 / pieces))
     };
     ends.windows(2).flat_map(cut).collect()
 }
