@@ -122,7 +122,7 @@ fn a_run_on_two_devices_goes_on_on_one_and_arrives_where_one_alone_does() {
         second.share(&vec![cpu(); devices - 1]).unwrap();
         advance(&mut second, 3);
         let losses = second.take_losses().unwrap();
-        let [found, wanted] = [&second, &alone].map(|trainer| trainer.averaged().unwrap().concat());
+        let [found, wanted] = [&second, &alone].map(|trainer| trainer.averaged(0).unwrap().concat());
         let parameters = error(&found, &wanted);
         let losses = error(&losses, &wanted_losses[3..]);
         println!("three steps on two devices, three on {devices}: parameters {parameters:.1e}, losses {losses:.1e}");
@@ -181,7 +181,7 @@ fn a_run_in_half_precision_stops_goes_on_and_arrives_near_one_in_single_precisio
     advance(&mut first, 3);
     let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &cpu(), 2).unwrap();
     advance(&mut second, 3);
-    assert!(second.averaged().unwrap() == whole.averaged().unwrap(), "bit for bit, the scale of the loss included");
+    assert!(second.averaged(0).unwrap() == whole.averaged(0).unwrap(), "bit for bit, the scale of the loss included");
 }
 
 #[test]
