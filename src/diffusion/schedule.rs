@@ -229,6 +229,19 @@ impl Schedule {
         }
     }
 
+    /// Times strictly between these two, in their order, at which the levels as a function of time have a kink: the
+    /// steps of a table.
+    #[must_use]
+    pub fn knots(&self, from: f64, to: f64) -> Vec<f64> {
+        let Self::Betas(table) = self else { return Vec::new() };
+        let inside = |t: &f64| *t > from.min(to) && *t < from.max(to);
+        let mut knots: Vec<f64> = (0..table.len()).map(|i| table.time(i)).filter(inside).collect();
+        if from > to {
+            knots.reverse();
+        }
+        knots
+    }
+
     /// `(largest, smallest)` time of a noisy level in sampling and training: `1` and `0.001`, or later and earlier
     /// where there would be less than 0.1 % signal or noise. Schedules with `sigma > 0` at `t = 0` go down to it; tables
     /// to their first step.

@@ -18,7 +18,7 @@ use crate::share::Rejected;
 pub fn introduction() -> Element {
     let page = page();
     let part = move |end: &'static str| {
-        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id())))
+        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id().to_owned())))
     };
     element("section").class("introduction").test_id("introduction").holds(&[
         element("h2").words(part("title")),

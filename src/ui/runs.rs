@@ -7,7 +7,7 @@ use super::state::Page;
 use super::state::images::Row;
 use crate::experiments;
 use crate::lab::comparison::with_solver;
-use crate::lab::{ExperimentId, planned_evaluations};
+use crate::lab::{ExperimentId, RunConfig, planned_evaluations};
 use crate::protocol::Event;
 use crate::protocol::images::ImageProgress;
 use crate::session::film::Film;
