@@ -2,13 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use super::pool::EvaluationBatch;
 use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::Cost;

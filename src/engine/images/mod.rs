@@ -9,7 +9,6 @@
 
 pub mod benchmark;
 mod denoiser;
-mod error;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod half;
 pub mod job;
@@ -22,8 +21,8 @@ pub(in crate::engine) mod remote_model;
 mod run;
 pub mod self_test;
 
+pub use super::error::ImageError;
 pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
-pub use error::ImageError;
 pub use model::{Conventions, ImageModel};
 pub use noise::{starting_noise, step_noise};
 pub use pictures::Pictures;

@@ -3,13 +3,12 @@
 use burn::tensor::Device;
 
 use crate::diffusion::Level;
+use crate::engine::error::ImageError;
 use crate::nn::checkpoint::{
     Architecture, Checkpoint, Container, Input, Manifest, ManifestPrediction, Names, Number, Recognised, TimeConvention,
 };
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::images::WeightsSummary;
-
-use super::error::ImageError;
 
 /// Height and width of the images of published CIFAR-10 networks.
 const PUBLISHED_SIDE: usize = 32;

@@ -2,9 +2,8 @@
 
 use burn::tensor::Device;
 
-use super::error::ImageError;
 use super::pictures::{Pictures, read};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::{Event, Floats, PoolRequest};
