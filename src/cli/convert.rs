@@ -10,10 +10,10 @@ use super::failure::{Failure, Outcome};
 use super::images::CIFAR10;
 use super::objective::objective;
 use super::{files, index};
-use crate::diffusion::now;
+use crate::diffusion::{Convention, now};
 use crate::lab::DeviceChoice;
-use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, TimeConvention, pack};
-use crate::nn::objective::{Convention, Objective};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, pack};
+use crate::nn::objective::Objective;
 use crate::nn::unet::{Parameter, UNetConfig};
 
 /// How exactly weights are written.
@@ -186,12 +186,8 @@ impl Source {
                     *config = manifest.architecture.clone();
                 }
                 let published = match names {
-                    // Nichol and Dhariwal's networks for CIFAR-10: the noise, 4000 steps of the cosine schedule.
-                    Names::Improved => Convention {
-                        time: TimeConvention::CosineSteps { count: 4000 },
-                        ..Objective::Cosine.convention()
-                    },
-                    Names::Diffusers | Names::Ddim => Objective::Ddpm.convention(),
+                    Names::Improved => Convention::improved(),
+                    Names::Diffusers | Names::Ddim => Convention::ddpm(),
                 };
                 (config.clone(), wanted.map_or(published, Objective::convention))
             }
