@@ -9,56 +9,10 @@ use super::choices::{
 };
 use super::config::RunConfig;
 use super::experiment::ExperimentId;
-use super::picture::Picture;
+use super::value::{Correction, Kind, Setting, Value};
 use super::word::Word;
 use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
-
-/// What values a field takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// One of these ids.
-    Choice(&'static [&'static str]),
-    /// A whole number from `min` to `max`.
-    Whole {
-        /// Smallest value.
-        min: u32,
-        /// Largest value.
-        max: u32,
-    },
-    /// A number from `min` to `max`.
-    Real {
-        /// Smallest value.
-        min: f64,
-        /// Largest value.
-        max: f64,
-        /// Whether a slider should move on a logarithmic scale.
-        logarithmic: bool,
-    },
-    /// The visitor's drawing.
-    Drawing,
-    /// A name of letters, digits, `.`, `-` and `_`.
-    Word,
-    /// A known image.
-    Picture,
-}
-
-/// The value of a field.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// The id of a choice.
-    Choice(&'static str),
-    /// A whole number.
-    Whole(u32),
-    /// A number.
-    Real(f64),
-    /// A drawing.
-    Drawing(Drawing),
-    /// A name.
-    Word(Word),
-    /// An image.
-    Picture(Picture),
-}
 
 /// One field of a [`RunConfig`].
 pub struct Field {
@@ -77,41 +31,32 @@ enum Place {
     Study(Preset),
 }
 
-/// What a control of a study starts from.
-enum Preset {
+/// What a setting of a study is when nobody has changed it.
+#[derive(Clone, Copy, Debug)]
+pub enum Preset {
+    /// The id of a choice.
     Choice(&'static str),
+    /// A whole number.
     Whole(u32),
+    /// A number.
     Real(f64),
 }
 
-/// What had to be done to a value to make it fit its field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Correction {
-    /// It was out of range and moved to the nearest end.
-    Clamped,
-    /// It could not be read at all; the field keeps what it had.
-    Unreadable,
-    /// Part of it was damaged and left out.
-    Trimmed,
+impl From<Preset> for Value {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Choice(id) => Self::Choice(id),
+            Preset::Whole(value) => Self::Whole(value),
+            Preset::Real(value) => Self::Real(value),
+        }
+    }
 }
 
 impl Field {
-    /// A control of a study: one of these ids.
+    /// A setting of a study.
     #[must_use]
-    pub const fn choice_of_study(key: &'static str, ids: &'static [&'static str], preset: &'static str) -> Self {
-        Self { key, kind: Kind::Choice(ids), place: Place::Study(Preset::Choice(preset)) }
-    }
-
-    /// A control of a study: a whole number.
-    #[must_use]
-    pub const fn whole_of_study(key: &'static str, min: u32, max: u32, preset: u32) -> Self {
-        Self { key, kind: Kind::Whole { min, max }, place: Place::Study(Preset::Whole(preset)) }
-    }
-
-    /// A control of a study: a number.
-    #[must_use]
-    pub const fn real_of_study(key: &'static str, min: f64, max: f64, logarithmic: bool, preset: f64) -> Self {
-        Self { key, kind: Kind::Real { min, max, logarithmic }, place: Place::Study(Preset::Real(preset)) }
+    pub const fn of_study(key: &'static str, kind: Kind, preset: Preset) -> Self {
+        Self { key, kind, place: Place::Study(preset) }
     }
 
     /// Reads the field.
@@ -121,50 +66,19 @@ impl Field {
             Place::Own { get, .. } => return get(config),
             Place::Study(preset) => preset,
         };
-        let kept = config.study.get(self.key).and_then(|text| self.read(text)).and_then(|value| self.fit(value).0);
-        kept.unwrap_or(match *preset {
-            Preset::Choice(id) => Value::Choice(id),
-            Preset::Whole(value) => Value::Whole(value),
-            Preset::Real(value) => Value::Real(value),
-        })
+        let kept = config.study.get(self.key).and_then(|text| self.kind.read(text));
+        kept.and_then(|value| self.kind.fit(value).0).unwrap_or_else(|| (*preset).into())
     }
 
-    /// The value moved into range, and what had to be corrected; nothing if it is of another kind.
-    fn fit(&self, value: Value) -> (Option<Value>, Option<Correction>) {
-        match (self.kind, value) {
-            (Kind::Choice(ids), Value::Choice(id)) => match ids.iter().find(|&&known| known == id) {
-                Some(known) => (Some(Value::Choice(known)), None),
-                None => (None, Some(Correction::Unreadable)),
-            },
-            (Kind::Whole { min, max }, Value::Whole(v)) => {
-                (Some(Value::Whole(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
-            }
-            (Kind::Real { min, max, .. }, Value::Real(v)) if !v.is_nan() => {
-                (Some(Value::Real(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
-            }
-            (Kind::Drawing, value @ Value::Drawing(_))
-            | (Kind::Word, value @ Value::Word(_))
-            | (Kind::Picture, value @ Value::Picture(_)) => (Some(value), None),
-            _ => (None, Some(Correction::Unreadable)),
-        }
-    }
-
-    /// A choice or a number as it stands in a link or an input, not yet moved into range.
-    fn read(&self, text: &str) -> Option<Value> {
-        match self.kind {
-            Kind::Choice(ids) => ids.iter().find(|&&id| id == text).map(|id| Value::Choice(id)),
-            // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
-            Kind::Whole { .. } => real(text).filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
-            Kind::Real { .. } => real(text).map(Value::Real),
-            Kind::Word => Some(Value::Word(Word::new(text))),
-            Kind::Picture => Picture::from_text(text).map(Value::Picture),
-            Kind::Drawing => None,
-        }
+    /// The field in the type that a structure of settings has for its kind.
+    #[must_use]
+    pub fn read<T: Setting>(&self, config: &RunConfig) -> T {
+        T::from_value(self.get(config)).unwrap_or_else(|| unreachable!("a field of this kind is held in this type"))
     }
 
     /// Writes the field if `value` is of its kind, moved into range. Says what had to be corrected.
     pub fn set(&self, config: &mut RunConfig, value: Value) -> Option<Correction> {
-        let (value, correction) = self.fit(value);
+        let (value, correction) = self.kind.fit(value);
         let Some(value) = value else { return correction };
         match &self.place {
             Place::Own { set, .. } => set(config, value),
@@ -172,7 +86,7 @@ impl Field {
                 config.study.forget(self.key);
                 // Only what differs from the preset is kept, so that equal runs are equal configurations.
                 if self.get(config) != value {
-                    config.study.keep(self.key, written(&value));
+                    config.study.keep(self.key, value.text());
                 }
             }
         }
@@ -187,7 +101,7 @@ impl Field {
             self.set(config, Value::Drawing(drawing));
             return damaged.then_some(Correction::Trimmed);
         }
-        let Some(value) = self.read(text) else { return Some(Correction::Unreadable) };
+        let Some(value) = self.kind.read(text) else { return Some(Correction::Unreadable) };
         if let Value::Word(word) = &value {
             let damaged = word.as_str() != text;
             self.set(config, value);
@@ -201,18 +115,7 @@ impl Field {
     /// The field's value as it stands in a link or an input; [`Self::set_text`] reads it back exactly.
     #[must_use]
     pub fn text(&self, config: &RunConfig) -> String {
-        written(&self.get(config))
-    }
-}
-
-fn written(value: &Value) -> String {
-    match value {
-        Value::Choice(id) => (*id).to_owned(),
-        Value::Whole(v) => v.to_string(),
-        Value::Real(v) => v.to_string(),
-        Value::Drawing(drawing) => drawing.to_text(),
-        Value::Word(word) => word.as_str().to_owned(),
-        Value::Picture(picture) => picture.to_text(),
+        self.get(config).text()
     }
 }
 

@@ -11,7 +11,9 @@ pub mod images;
 pub mod overrides;
 mod picture;
 mod resolve;
+pub(crate) mod settings;
 pub mod texts;
+pub mod value;
 mod word;
 
 pub use choices::{
@@ -22,8 +24,9 @@ pub use config::RunConfig;
 pub use controlled::{Control, Controlled, planned_evaluations};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};
-pub use fields::{Correction, FIELDS, Field, Kind, Value, field};
+pub use fields::{FIELDS, Field, Preset, field};
 pub use overrides::Overrides;
 pub use picture::{PIXELS, Picture, SIDE};
 pub use texts::{Language, Texts};
+pub use value::{Correction, Kind, Setting, Value};
 pub use word::Word;
