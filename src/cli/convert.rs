@@ -2,6 +2,7 @@
 //! reads.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ pub struct ConvertArgs {
     #[arg(long, short)]
     pub out: PathBuf,
     /// How the weights were trained, when the source does not say [default: as those did who published such files]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// Height and width of an image
     #[arg(long, default_value_t = 32)]
@@ -94,17 +95,6 @@ pub struct ConvertArgs {
     /// Prints what was written as JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Reads an objective's name.
-///
-/// # Errors
-/// The names there are.
-pub fn objective(id: &str) -> Result<Objective, String> {
-    Objective::from_id(id).ok_or_else(|| {
-        let known: Vec<&str> = Objective::ALL.into_iter().map(Objective::id).collect();
-        format!("one of {}", known.join(", "))
-    })
 }
 
 /// `config.json` of the training kit.
@@ -222,7 +212,7 @@ impl Source {
             if !same {
                 return Err(bad(&"config.json beside it describes another network"));
             }
-            let objective = objective(&kit.objective)
+            let objective = Objective::from_str(&kit.objective)
                 .map_err(|known| bad(&format!("config.json names the objective {:?}, not {known}", kit.objective)))?;
             convention = wanted.unwrap_or(objective).convention();
             provenance = kit.provenance();

@@ -1,6 +1,9 @@
 //! The ways an image network is trained here, and what a trained one has to be told afterwards.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::checkpoint::{Input, ManifestPrediction, TimeConvention};
 use crate::diffusion::Prediction;
@@ -31,6 +34,19 @@ pub enum Objective {
     Ncsn,
 }
 
+/// A name that is no objective's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("one of {}", Objective::ALL.map(Objective::id).join(", "))]
+pub struct UnknownObjective;
+
+impl FromStr for Objective {
+    type Err = UnknownObjective;
+
+    fn from_str(id: &str) -> Result<Self, UnknownObjective> {
+        Self::ALL.into_iter().find(|objective| objective.id() == id).ok_or(UnknownObjective)
+    }
+}
+
 /// What a trained network has to be told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convention {
@@ -58,12 +74,6 @@ impl Objective {
             Self::Ve => "ve",
             Self::Ncsn => "ncsn",
         }
-    }
-
-    /// The objective of this name.
-    #[must_use]
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|objective| objective.id() == id)
     }
 
     /// What a network trained with it has to be told.

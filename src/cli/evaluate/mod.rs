@@ -11,7 +11,6 @@ use clap::Args;
 use serde::Serialize;
 
 use super::configuration::ConfigArgs;
-use super::convert::objective;
 use super::device::DeviceArgs;
 use super::failure::{Failure, Kind, Outcome};
 use super::images::{self, Half, digest, store::cache_folder};
@@ -38,7 +37,7 @@ pub struct EvaluateArgs {
     #[arg(long, conflicts_with = "images")]
     pub weights: Option<PathBuf>,
     /// How published weights were trained [default: ddpm]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// Images to compare, as for `train --data`
     #[arg(long)]

@@ -10,7 +10,6 @@ use clap::Args;
 use serde::Serialize;
 
 use super::configuration::ConfigArgs;
-use super::convert::objective;
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
 use super::images::png_file::Picture;
@@ -45,7 +44,7 @@ pub struct SampleArgs {
     #[arg(long)]
     pub columns: Option<usize>,
     /// How published weights were trained [default: ddpm]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// How they are drawn
     #[command(flatten)]
