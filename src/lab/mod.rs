@@ -6,7 +6,6 @@ pub mod config;
 pub mod controlled;
 pub mod device;
 mod experiment;
-pub mod fields;
 pub mod images;
 pub mod overrides;
 mod picture;
@@ -20,11 +19,10 @@ pub use choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
-pub use config::RunConfig;
+pub use config::{FIELDS, Field, Preset, RunConfig, field};
 pub use controlled::{Control, Controlled, planned_evaluations};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};
-pub use fields::{FIELDS, Field, Preset, field};
 pub use overrides::Overrides;
 pub use picture::{PIXELS, Picture, SIDE};
 pub use texts::{Language, Texts};

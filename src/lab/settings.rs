@@ -23,6 +23,15 @@ pub const fn hyphenated<const N: usize>(name: &str) -> [u8; N] {
     bytes
 }
 
+/// Whether two keys are the same, for tables that the compiler checks.
+pub const fn same(a: &str, b: &str) -> bool {
+    let (a, b, mut i) = (a.as_bytes(), b.as_bytes(), 0);
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
 /// The kind of a setting, by its type and range.
 macro_rules! kind {
     (f64, $range:expr) => {
@@ -36,6 +45,18 @@ macro_rules! kind {
     };
     (usize, $range:expr) => {
         $crate::lab::Kind::whole($range)
+    };
+    (Drawing) => {
+        $crate::lab::Kind::Drawing
+    };
+    (Picture) => {
+        $crate::lab::Kind::Picture
+    };
+    (Word) => {
+        $crate::lab::Kind::Word
+    };
+    (ExperimentId) => {
+        $crate::lab::Kind::Word
     };
     ($choice:ident) => {
         $crate::lab::Kind::Choice($choice::IDS)

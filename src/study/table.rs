@@ -1,5 +1,6 @@
 //! Tables of studies: what page, workers, links and tests know of a study before it has run.
 
+use crate::lab::settings::same;
 use crate::lab::{Field, Kind, RunConfig};
 
 /// An experiment of the report.
@@ -20,15 +21,6 @@ pub struct Study {
     pub notes: &'static [&'static str],
     /// Settings, as in a link, under which it is over in seconds and its claims can still be decided: for tests.
     pub brief: &'static str,
-}
-
-/// Whether two keys are the same, for tables that the compiler checks.
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b, mut i) = (a.as_bytes(), b.as_bytes(), 0);
-    while i < a.len() && i < b.len() && a[i] == b[i] {
-        i += 1;
-    }
-    i == a.len() && i == b.len()
 }
 
 impl Study {
