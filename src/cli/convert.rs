@@ -2,13 +2,13 @@
 //! reads.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Outcome};
 use super::images::CIFAR10;
-use super::objective::objective;
 use super::{files, index};
 use crate::diffusion::{Convention, now};
 use crate::lab::DeviceChoice;
@@ -77,7 +77,7 @@ pub struct ConvertArgs {
     #[arg(long, short)]
     pub out: PathBuf,
     /// How the weights were trained, when the source does not say [default: as those did who published such files]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// Height and width of an image
     #[arg(long, default_value_t = 32)]
@@ -204,7 +204,7 @@ impl Source {
             if !same {
                 return Err(bad(&"config.json beside it describes another network"));
             }
-            let objective = objective(&kit.objective)
+            let objective = Objective::from_str(&kit.objective)
                 .map_err(|known| bad(&format!("config.json names the objective {:?}, not {known}", kit.objective)))?;
             convention = wanted.unwrap_or(objective).convention();
             provenance = kit.provenance();

@@ -14,7 +14,6 @@ pub mod files;
 pub mod images;
 pub mod index;
 pub mod interrupt;
-pub mod objective;
 pub mod progress;
 pub mod remote;
 pub mod sample;

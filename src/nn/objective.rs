@@ -1,8 +1,10 @@
 //! The ways an image network is trained here, and what a trained one has to be told afterwards.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::diffusion::convention::{InputScale, TimeConvention};
 use crate::diffusion::schedule::{Betas, EDM_LOG_MEAN, EDM_LOG_STD};
@@ -33,6 +35,19 @@ pub enum Objective {
     Ncsn,
 }
 
+/// A name that is no objective's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("one of {}", Objective::ALL.map(Objective::id).join(", "))]
+pub struct UnknownObjective;
+
+impl FromStr for Objective {
+    type Err = UnknownObjective;
+
+    fn from_str(id: &str) -> Result<Self, UnknownObjective> {
+        Self::ALL.into_iter().find(|objective| objective.id() == id).ok_or(UnknownObjective)
+    }
+}
+
 impl Objective {
     /// All of them.
     pub const ALL: [Self; 7] = [Self::Edm, Self::Ddpm, Self::Cosine, Self::Vp, Self::SubVp, Self::Ve, Self::Ncsn];
@@ -52,12 +67,6 @@ impl Objective {
             Self::Ve => "ve",
             Self::Ncsn => "ncsn",
         }
-    }
-
-    /// The objective of this name.
-    #[must_use]
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|objective| objective.id() == id)
     }
 
     /// The schedule whose levels it trains at; that of EDM has the ends that EDM samples between.

@@ -5,6 +5,7 @@
 
 use super::context::StudyContext;
 use super::error::StudyError;
+use super::settings::Lambda;
 use crate::diffusion::langevin::unadjusted;
 use crate::diffusion::{Level, Prediction, Schedule, Spacing};
 use crate::nn::score::{Form, Objective, ScoreNet};
@@ -16,17 +17,6 @@ const AT_ONCE: usize = 4096;
 const INPUT: f64 = 2.0;
 /// Numbers that tell the network its level.
 const EXTRA: usize = 3;
-
-/// The weight `lambda(sigma)` of a level in equation 2-6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lambda {
-    /// `sigma^2`
-    Squared,
-    /// `sigma`
-    Linear,
-    /// `1`
-    One,
-}
 
 /// What a network for all levels is.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,6 @@ use super::features::FeaturesArg;
 use crate::cli::configuration::ConfigArgs;
 use crate::cli::device::DeviceArgs;
 use crate::cli::images::Half;
-use crate::cli::objective::objective;
 use crate::nn::objective::Objective;
 
 /// How likelihoods are measured.
@@ -33,7 +32,7 @@ pub struct EvaluateArgs {
     #[arg(long, conflicts_with = "images")]
     pub weights: Option<PathBuf>,
     /// How published weights were trained [default: ddpm]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// Images to compare, as for `train --data`
     #[arg(long)]

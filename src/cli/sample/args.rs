@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::cli::configuration::ConfigArgs;
 use crate::cli::device::DeviceArgs;
-use crate::cli::objective::objective;
 use crate::lab::PrecisionId;
 use crate::nn::objective::Objective;
 
@@ -32,7 +31,7 @@ pub struct SampleArgs {
     #[arg(long)]
     pub columns: Option<usize>,
     /// How published weights were trained [default: ddpm]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// How they are drawn
     #[command(flatten)]

@@ -59,9 +59,6 @@ pub struct TrainArgs {
     /// A run in the plane
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// How images are trained on
-    #[command(flatten)]
-    pub recipe: RecipeArgs,
     /// Where to compute
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -71,6 +68,9 @@ pub struct TrainArgs {
     /// Prints the result as JSON
     #[arg(long)]
     pub json: bool,
+    /// How images are trained on: last, for what comes after it would be under the same heading
+    #[command(flatten, next_help_heading = "Recipe for images")]
+    pub recipe: RecipeArgs,
 }
 
 /// Time between checkpoints.

@@ -77,8 +77,8 @@ fn wanted(args: &TrainArgs, dataset: Option<DatasetId>, known: Option<&RunConfig
         _ => args.config.config()?,
     };
     config.dataset = dataset.unwrap_or(config.dataset);
-    config.training_steps = args.recipe.steps.unwrap_or(config.training_steps);
-    config.seed = args.recipe.seed.unwrap_or(config.seed);
+    config.training_steps = args.recipe.changes.steps.unwrap_or(config.training_steps);
+    config.seed = args.recipe.changes.seed.unwrap_or(config.seed);
     Ok(config)
 }
 
