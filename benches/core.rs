@@ -2,10 +2,11 @@
 
 use divan::{Bencher, black_box};
 use scorefield::data::{Condition, Dataset, Exact};
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::likelihood::{Probes, flow_likelihood};
 use scorefield::diffusion::solver::Tolerance;
 use scorefield::diffusion::{Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
-use scorefield::lab::{DatasetId, Drawing, RunConfig, ScheduleId, SolverId};
+use scorefield::lab::{RunConfig, ScheduleId, SolverId};
 
 fn main() {
     divan::main();

@@ -9,16 +9,15 @@
 #[allow(dead_code)]
 mod webdriver;
 
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
-use std::{env, fs};
-
-use scorefield::lab::{Experiment, ExperimentId, RunConfig, SolverId};
+use scorefield::lab::{RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::serve::Server;
 use scorefield::wire::{decode, encode};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::{env, fs};
 use webdriver::{Browser, arguments};
 
 /// Version of the peer.
@@ -167,8 +166,7 @@ fn ask<T>(browser: &Browser, command: Command, wanted: impl Fn(Event) -> Option<
 fn run_on(browser: &Browser, most: u32) -> f64 {
     let cores = encode(&Command::Images(ImageCommand::Cores { most })).expect("bytes");
     browser.script("worker.postMessage(Uint8Array.from(arguments[0]));", &[json!(cores)]);
-    let defaults = Experiment::find(ExperimentId::Images).defaults;
-    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..defaults() };
+    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..RunConfig::of_images() };
     ask(browser, Command::Sample { run: RunId(3), config }, |event| match event {
         Event::Done { millis, .. } => Some(millis),
         _ => None,
@@ -228,7 +226,7 @@ fn main() {
     println!(
         "\n{SET}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
     );
-    println!("| images | scorefield | with a crew | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
+    println!("| images | scorefield | with a pool | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
     for (index, batch) in BATCHES.iter().enumerate() {
         let medians: Vec<String> = times.iter().map(|all| format!("{:.1}", median(&all[index]))).collect();
         println!("| {batch} | {} |", medians.join(" | "));

@@ -10,12 +10,13 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use scorefield::diffusion::Schedule;
 use scorefield::diffusion::now;
+use scorefield::engine::Trainer;
 use scorefield::engine::batch::Batches;
 use scorefield::engine::learned::Learned;
 use scorefield::engine::preview::prior;
-use scorefield::engine::{Trainer, open};
-use scorefield::lab::{DeviceWish, RunConfig};
+use scorefield::lab::{DeviceChoice, RunConfig};
 use scorefield::nn::adam::{Moments, Update};
+use scorefield::nn::device::open;
 use scorefield::nn::kernels::CpuMlp;
 use scorefield::nn::{Architecture, Mlp, features};
 
@@ -41,7 +42,7 @@ fn main() {
 }
 
 fn measure(name: &str, config: &RunConfig) {
-    let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
+    let compute = now(open(DeviceChoice::Cpu)).expect("this build has the CPU device");
     let architecture = Architecture::from(config);
     let parameters = architecture.initial(config.seed);
     println!("{name}: {} parameters, batch {}", parameters.len(), config.batch);
@@ -51,7 +52,7 @@ fn measure(name: &str, config: &RunConfig) {
     let batch = batches.batch(0);
     report("making a batch", time(|| drop(black_box(batches.batch(black_box(3))))));
 
-    let cpu = CpuMlp::new(architecture, &parameters, &opened.device);
+    let cpu = CpuMlp::new(architecture, &parameters, &compute.device);
     let inputs = || batch.inputs.clone();
     report("forward and backward", time(|| drop(black_box(cpu.gradient(inputs(), &batch.targets, &batch.weights)))));
     let rows = config.batch as usize;
@@ -66,7 +67,7 @@ fn measure(name: &str, config: &RunConfig) {
     let tensors: Vec<(Tensor<2>, Tensor<2>)> = architecture
         .layers()
         .iter()
-        .map(|l| (filled(rows, l.inputs, &opened.device), filled(l.inputs, l.outputs, &opened.device)))
+        .map(|l| (filled(rows, l.inputs, &compute.device), filled(l.inputs, l.outputs, &compute.device)))
         .collect();
     report(
         "matrix products alone",
@@ -81,9 +82,9 @@ fn measure(name: &str, config: &RunConfig) {
         }),
     );
 
-    let mlp = Mlp::new(architecture, &parameters, &opened.device);
+    let mlp = Mlp::new(architecture, &parameters, &compute.device);
     let matrix =
-        |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &opened.device);
+        |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &compute.device);
     report(
         "the same in plain Burn operations",
         time(|| {
@@ -91,16 +92,16 @@ fn measure(name: &str, config: &RunConfig) {
             drop(black_box(mlp.gradient(x, matrix(&batch.targets, 2), matrix(&batch.weights, 1))));
         }),
     );
-    report("the same with Burn's autodiff", automatic(&mlp, &batch, &opened.device));
+    report("the same with Burn's autodiff", automatic(&mlp, &batch, &compute.device));
 
-    let mut trainer = Trainer::new(config.clone(), &opened).expect("the default run has data");
+    let mut trainer = Trainer::new(config.clone(), &compute).expect("the default run has data");
     let step = time(|| {
         trainer.advance();
     });
     report("a training step in all", step);
     println!("  {:<44} {:8.0}", "training steps a second", 1e3 / step);
 
-    let learned = Learned::new(&now(trainer.weights()).expect("the CPU answers"), &opened);
+    let learned = Learned::new(&now(trainer.weights()).expect("the CPU answers"), &compute);
     let points = prior(1, config.samples as usize);
     let level = Schedule::from_config(config).level(0.5);
     let evaluation = time(|| {

@@ -4,62 +4,26 @@
 //! announces itself with [`Event::Ready`]; what is posted before that is lost, so the page keeps its commands until then.
 //! [`crate::wire`] makes bytes of the messages.
 
-pub mod crew;
 pub mod images;
+pub mod pool;
+pub mod remote;
+pub mod study;
+mod units;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lab::RunConfig;
-use crate::study::News;
-pub use crew::Order;
+use crate::data::metrics::{Measure, Quality};
+use crate::lab::{DeviceInfo, RunConfig};
 pub use images::{ImageCommand, ImageEvent};
-
-/// Names a run. The page counts up; the worker repeats it in every event of the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RunId(pub u32);
-
-/// Bytes that cross as one buffer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Bytes(#[serde(with = "serde_bytes")] pub Vec<u8>);
-
-/// `f32` numbers that cross as one buffer, little-endian.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Floats(pub Vec<f32>);
-
-impl Serialize for Floats {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|v| v.to_le_bytes()).collect();
-        serializer.serialize_bytes(&bytes)
-    }
-}
-
-impl<'de> Deserialize<'de> for Floats {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
-        let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        Ok(Self(floats))
-    }
-}
-
-impl Floats {
-    /// Points in the plane as `x, y, x, y, …`.
-    #[must_use]
-    pub fn from_points(points: &[[f64; 2]]) -> Self {
-        Self(points.iter().flat_map(|p| [p[0] as f32, p[1] as f32]).collect())
-    }
-
-    /// The points, if these are points.
-    pub fn points(&self) -> impl ExactSizeIterator<Item = [f32; 2]> + '_ {
-        self.0.chunks_exact(2).map(|p| [p[0], p[1]])
-    }
-}
+pub use pool::PoolRequest;
+pub use study::{LayerData, Measured, StudyUpdate, Verdict};
+pub use units::{Bytes, Floats, RunId};
 
 /// What the page asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// What one worker asks of another; first, as [`crew::Said`] has it.
-    Crew(Order),
+    /// What one worker asks of another; first, as [`pool::PoolCommand`] has it.
+    Pool(PoolRequest),
     /// Makes new weights from the seed and trains them. Ends the current run.
     Train {
         /// Name of the new run.
@@ -100,7 +64,7 @@ pub enum Command {
     Step,
     /// Ends the current run; what it made so far stays.
     Stop,
-    /// Asks for the weights as a file: [`Event::Weights`].
+    /// EvaluationBatch for the weights as a file: [`Event::Weights`].
     Save,
     /// Takes a file of weights: safetensors with the configuration inside, as [`Event::Weights`] gives it.
     Load {
@@ -126,7 +90,7 @@ pub enum Command {
         /// The samples, in the data's own coordinates.
         points: Floats,
     },
-    /// Asks for the score field of the weights at hand (or of the closed form): [`Event::Field`].
+    /// EvaluationBatch for the score field of the weights at hand (or of the closed form): [`Event::Field`].
     Field {
         /// Repeated in the answer; the page keeps only the newest.
         request: u32,
@@ -156,10 +120,10 @@ pub enum Event {
         /// What it computes on.
         device: DeviceInfo,
     },
-    /// What a network says of an image, as [`Order::Evaluate`] asks. The first two are those of [`crew::Heard`].
+    /// What a network says of an image, as [`PoolRequest::Evaluate`] asks. The first two are those of [`pool::PoolEvent`].
     Evaluated {
         /// As asked.
-        ask: u32,
+        id: u32,
         /// Its output, channels before pixels.
         output: Floats,
     },
@@ -211,12 +175,12 @@ pub enum Event {
         /// The numbers.
         quality: Quality,
     },
-    /// News of a study. Sent about 30 times a second.
+    /// StudyUpdate of a study. Sent about 30 times a second.
     Study {
         /// The run.
         run: RunId,
-        /// The news.
-        news: News,
+        /// What has changed.
+        update: StudyUpdate,
     },
     /// Numbers about a model or its samples, so far.
     Report {
@@ -297,36 +261,6 @@ pub enum Event {
     },
 }
 
-/// What a worker computes on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct DeviceInfo {
-    /// Whether it is a GPU.
-    pub gpu: bool,
-    /// What the adapter calls itself, or the CPU kernels in use.
-    pub name: String,
-    /// Whether the adapter is a software renderer.
-    pub software: bool,
-}
-
-/// Distances between samples and data, each beside the value that as many fresh data would have on average.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quality {
-    /// Kullback-Leibler divergence of the samples' histogram from the data's exact cell probabilities, in nats.
-    pub kl: f64,
-    /// The same for data in place of samples: the floor set by the number of samples.
-    pub kl_floor: f64,
-    /// Standard deviation of the floor.
-    pub kl_spread: f64,
-    /// Sliced Wasserstein-1 distance, in units of the data's standard deviation.
-    pub sliced: f64,
-    /// The same between two draws of data.
-    pub sliced_floor: f64,
-    /// Standard deviation of the floor.
-    pub sliced_spread: f64,
-    /// Samples behind the numbers.
-    pub samples: u32,
-}
-
 /// What a [`Report`] is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
@@ -337,71 +271,6 @@ pub enum Subject {
     Samples,
     /// Samples against what was known beforehand.
     Control,
-}
-
-/// A measured number beside what it should be. What there is not is NaN.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measure {
-    /// What was measured, one of [`MEASURES`].
-    pub id: String,
-    /// Of which one, if there are several; counted from 1, 0 for none.
-    pub number: u32,
-    /// The number.
-    pub value: f64,
-    /// Its standard error.
-    pub error: f64,
-    /// What it would be of perfect samples, as many of them, or exactly.
-    pub reference: f64,
-    /// How much that would vary.
-    pub spread: f64,
-}
-
-/// Everything that is measured; the keys of the texts are `measure.<id>`.
-pub const MEASURES: &[&str] = &[
-    "flow",
-    "bits",
-    "gap",
-    "bound",
-    "prior",
-    "reconstruction",
-    "back",
-    "latent",
-    "evaluations",
-    "kl",
-    "js",
-    "sliced",
-    "energy",
-    "mmd",
-    "frechet",
-    "precision",
-    "recall",
-    "near",
-    "covered",
-    "class",
-    "conditional",
-    "unconditional",
-    "residual",
-    "within",
-];
-
-impl Measure {
-    /// A number without anything beside it.
-    #[must_use]
-    pub fn new(id: &str, value: f64) -> Self {
-        Self { id: id.to_owned(), number: 0, value, error: f64::NAN, reference: f64::NAN, spread: f64::NAN }
-    }
-
-    /// With its standard error.
-    #[must_use]
-    pub fn with_error(self, error: f64) -> Self {
-        Self { error, ..self }
-    }
-
-    /// With what it should be, and how much that varies.
-    #[must_use]
-    pub fn against(self, reference: f64, spread: f64) -> Self {
-        Self { reference, spread, ..self }
-    }
 }
 
 /// Numbers about a model or its samples.

@@ -5,7 +5,8 @@
 //!
 //! Reading is total: whatever the fragment holds, a valid configuration comes out, with a list of what was corrected.
 
-use crate::lab::{Correction, ExperimentId, RunConfig, SolverId, defaults, field_of, fields_of};
+use crate::experiments::{defaults, field_of, fields_of, find};
+use crate::lab::{Correction, ExperimentId, RunConfig, SolverId};
 
 /// Version of the link format. A link without `v` is of version 1; a larger one is read as far as it is understood.
 pub const VERSION: u32 = 1;
@@ -105,7 +106,7 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
         .iter()
         .rev()
         .filter(|(key, _)| key == "experiment")
-        .find_map(|(_, value)| ExperimentId::from_id(value.trim()))
+        .find_map(|(_, value)| find(value.trim()))
         .unwrap_or(ExperimentId::Plane);
     let mut link = Link { config: defaults(experiment), ..Link::default() };
 
@@ -135,7 +136,7 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
             },
             _ => match field_of(experiment, key) {
                 Some(field) if field.key == "experiment" => {
-                    if ExperimentId::from_id(value.trim()).is_none() {
+                    if find(value.trim()).is_none() {
                         let (key, correction) = (field.key, Correction::Unreadable);
                         rejected.push(Rejected::Value { key, text: short(value), correction });
                     }

@@ -83,15 +83,19 @@ mod tests {
 
     #[test]
     fn what_workers_say_to_each_other_are_commands_and_events() {
-        use crate::protocol::crew::{Heard, Order, Said};
-        use crate::protocol::{DeviceInfo, Failure, FailureKind};
-        let (ask, image, time) = (8, Floats(vec![1.0, -2.5]), 400.0);
-        let order = Order::Evaluate { ask, image: image.clone(), side: 1, time, class: Some(3) };
-        assert_eq!(decode(&encode(&Said::Crew(order.clone())).expect("bytes")), Ok(Command::Crew(order)));
-        let heard = |event: Event| decode::<Heard>(&encode(&event).expect("bytes"));
-        assert_eq!(heard(Event::Evaluated { ask, output: image.clone() }), Ok(Heard::Evaluated { ask, output: image }));
+        use crate::lab::DeviceInfo;
+        use crate::protocol::pool::{PoolCommand, PoolEvent, PoolRequest};
+        use crate::protocol::{Failure, FailureKind};
+        let (id, image, time) = (8, Floats(vec![1.0, -2.5]), 400.0);
+        let request = PoolRequest::Evaluate { id, image: image.clone(), side: 1, time, class: Some(3) };
+        assert_eq!(decode(&encode(&PoolCommand::Pool(request.clone())).expect("bytes")), Ok(Command::Pool(request)));
+        let heard = |event: Event| decode::<PoolEvent>(&encode(&event).expect("bytes"));
+        assert_eq!(
+            heard(Event::Evaluated { id, output: image.clone() }),
+            Ok(PoolEvent::Evaluated { id, output: image })
+        );
         let device = DeviceInfo { name: "CPU".into(), ..DeviceInfo::default() };
-        assert_eq!(heard(Event::Ready { device: device.clone() }), Ok(Heard::Ready { device }));
+        assert_eq!(heard(Event::Ready { device: device.clone() }), Ok(PoolEvent::Ready { device }));
         let failure = Failure { kind: FailureKind::Internal, detail: String::new() };
         assert_eq!(heard(Event::Failed { run: None, failure }), Err(WireError::Damaged));
     }

@@ -4,6 +4,9 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[cfg(feature = "gpu")]
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
@@ -13,8 +16,8 @@ use program::{Folder, failure, images, scorefield, success};
 use scorefield::data::ImageSet;
 use scorefield::diffusion::now;
 use scorefield::engine::image_trainer::{Gradient, ImageBatches, ImageTrainer, Recipe, TrainingPrecision};
-use scorefield::engine::{Opened, open};
-use scorefield::lab::DeviceWish;
+use scorefield::lab::DeviceChoice;
+use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::objective::Objective;
 use scorefield::nn::unet::{Style, UNetConfig};
 use unet_weights::{error, hashed, parameter};
@@ -26,8 +29,8 @@ const TOLERANCE: f32 = 1e-5;
 /// where it is nothing but rounding, as before a normalisation that takes it out again, its sign is a step.
 const STEPS_TOLERANCE: f64 = 2e-4;
 
-fn cpu() -> Opened {
-    now(open(DeviceWish::Cpu)).unwrap()
+fn cpu() -> ComputeDevice {
+    now(open(DeviceChoice::Cpu)).unwrap()
 }
 
 fn recipe(network: UNetConfig, batch: usize) -> Recipe {
@@ -129,7 +132,7 @@ fn a_run_on_two_devices_goes_on_on_one_and_arrives_where_one_alone_does() {
 
 /// How far the gradient in a mixed precision is from that in single precision, for a device that has the precision:
 /// root mean square, relative, in units of the precision's rounding.
-fn mixed_error(precision: TrainingPrecision, device: &Opened) -> f64 {
+fn mixed_error(precision: TrainingPrecision, device: &ComputeDevice) -> f64 {
     let full = recipe(tiny(), 6);
     let batch = ImageBatches::new(&full).batch(&set(), 0);
     let (loss, parts) = numbers(trainer(&full, 1).gradient(&batch).unwrap());
@@ -216,12 +219,12 @@ fn what_a_device_cannot_do_is_said() {
 
 /// The software adapter and the fastest one, if there are any. A program opens each once.
 #[cfg(feature = "gpu")]
-fn gpus() -> Option<[Opened; 2]> {
+fn gpus() -> Option<[ComputeDevice; 2]> {
     use scorefield::cli::device::wait;
-    use scorefield::engine::device::{Adapter, open_adapter};
+    use scorefield::nn::device::{Adapter, open_adapter};
     use std::sync::OnceLock;
 
-    static GPUS: OnceLock<Option<[Opened; 2]>> = OnceLock::new();
+    static GPUS: OnceLock<Option<[ComputeDevice; 2]>> = OnceLock::new();
     let open = || {
         let [first, second] = [Adapter::Software, Adapter::Best].map(|adapter| wait(open_adapter(adapter)).ok());
         Some([first?, second?])
@@ -235,12 +238,12 @@ fn gpus() -> Option<[Opened; 2]> {
 fn a_gpu_trains_in_half_precision() {
     use burn::tensor::FloatDType;
 
-    let Some([opened, _]) = gpus() else { return println!("skipped: no software adapter") };
-    if !opened.device.supports_dtype(FloatDType::F16) {
-        return println!("skipped: {} has no half precision", opened.info.name);
+    let Some([compute, _]) = gpus() else { return skip::left_out("no software adapter") };
+    if !compute.device.supports_dtype(FloatDType::F16) {
+        return skip::left_out(&format!("{} has no half precision", compute.info.name));
     }
     // Products may be summed in half precision there.
-    let error = mixed_error(TrainingPrecision::F16, &opened);
+    let error = mixed_error(TrainingPrecision::F16, &compute);
     assert!((0.1..4.0 * MIXED_UNITS).contains(&error), "{error} units");
 }
 
@@ -249,7 +252,7 @@ fn a_gpu_trains_in_half_precision() {
 #[cfg(feature = "gpu")]
 #[test]
 fn two_gpus_find_the_gradient_of_the_processor() {
-    let Some([first, second]) = gpus() else { return println!("skipped: no software adapter") };
+    let Some([first, second]) = gpus() else { return skip::left_out("no software adapter") };
     let recipe = recipe(tiny(), 6);
     let batch = ImageBatches::new(&recipe).batch(&set(), 0);
     let (loss, parts) = numbers(trainer(&recipe, 1).gradient(&batch).unwrap());
@@ -259,7 +262,7 @@ fn two_gpus_find_the_gradient_of_the_processor() {
     shared.share(&[second.clone(), cpu()]).unwrap();
     let (shared_loss, shared) = numbers(shared.gradient(&batch).unwrap());
     let error = difference(&shared, &parts);
-    let names = [first, second].map(|opened| format!("{} {:?}", opened.info.name, opened.device));
+    let names = [first, second].map(|compute| format!("{} {:?}", compute.info.name, compute.device));
     println!("{}: loss {shared_loss} of {loss}, gradients differ by {error:.1e}", names.join(" and "));
     // A GPU may compute roots, exponentials and quotients to a few units in the last place.
     assert!((shared_loss - loss).abs() <= 10.0 * TOLERANCE * loss && error <= 10.0 * TOLERANCE, "{error:e}");

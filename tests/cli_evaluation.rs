@@ -15,9 +15,9 @@ use scorefield::cli::images::png_file::Picture;
 use scorefield::data::ImageSet;
 use scorefield::data::metrics::gaussian::Moments;
 use scorefield::diffusion::now;
-use scorefield::engine::open;
-use scorefield::lab::DeviceWish;
+use scorefield::lab::DeviceChoice;
 use scorefield::nn::checkpoint::Manifest;
+use scorefield::nn::device::open;
 use scorefield::nn::inception::{FEATURES, Inception};
 use serde_json::Value;
 use unet_weights::hashed;
@@ -75,9 +75,9 @@ fn blocks(count: usize) -> ImageSet {
 #[ignore = "needs the Inception weights, 87 MB: SCOREFIELD_INCEPTION=default_1.pt"]
 fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     let path = std::env::var("SCOREFIELD_INCEPTION").expect("where default_1.pt is");
-    let opened = now(open(DeviceWish::Cpu)).unwrap();
+    let compute = now(open(DeviceChoice::Cpu)).unwrap();
     let file = fs::read(path).unwrap();
-    let network = Inception::from_bytes(&file, &opened.device).unwrap();
+    let network = Inception::from_bytes(&file, &compute.device).unwrap();
     let found = network.features_of(&blocks(64), 4, 2, |_| true).unwrap();
     assert_eq!(found.len(), 64 * FEATURES);
     let expected = reference("features");
@@ -93,7 +93,7 @@ fn inception_features_of_64_images_equal_torchs_within_a_thousandth() {
     let few = network.features_of(&blocks(64).first(5), 1, 1, |_| true).unwrap();
     assert!(few == found[..5 * FEATURES]);
     // By tensor operations, as on a GPU; a device with automatic differentiation uses them.
-    let tensors = Inception::from_bytes(&file, &opened.device.autodiff()).unwrap();
+    let tensors = Inception::from_bytes(&file, &compute.device.autodiff()).unwrap();
     let other = tensors.features_of(&blocks(64).first(2), 2, 1, |_| true).unwrap();
     let worst = other.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     println!("{worst:e} from tensor operations");

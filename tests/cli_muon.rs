@@ -132,16 +132,16 @@ fn muon_has_the_matrices_within_the_network_and_adam_the_rest() {
 
 #[test]
 fn a_run_with_muon_in_two_parts_and_with_any_threads_is_the_run_in_one_bit_for_bit() {
-    let (set, opened) = (set(20), cpu());
-    let mut whole = ImageTrainer::new(with_muon(), &opened, 1).unwrap();
+    let (set, compute) = (set(20), cpu());
+    let mut whole = ImageTrainer::new(with_muon(), &compute, 1).unwrap();
     advance(&mut whole, &set, 6);
-    let mut first = ImageTrainer::new(with_muon(), &opened, 2).unwrap();
+    let mut first = ImageTrainer::new(with_muon(), &compute, 2).unwrap();
     advance(&mut first, &set, 3);
-    let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &opened, 3).unwrap();
+    let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &compute, 3).unwrap();
     assert!(tensors(&second) != tensors(&whole));
     advance(&mut second, &set, 3);
     assert!(tensors(&second) == tensors(&whole));
-    let mut adam = ImageTrainer::new(tiny(), &opened, 2).unwrap();
+    let mut adam = ImageTrainer::new(tiny(), &compute, 2).unwrap();
     advance(&mut adam, &set, 6);
     assert!(adam.averaged(1).unwrap() != whole.averaged(1).unwrap());
 }
@@ -188,9 +188,9 @@ fn every_moving_average_has_the_half_life_that_is_its() {
 
 #[test]
 fn a_state_of_before_there_was_a_choice_is_a_run_of_adam_with_one_average() {
-    let (set, opened) = (set(20), cpu());
+    let (set, compute) = (set(20), cpu());
     let recipe = Recipe { averages: vec![5.0], ema_images: 500_000.0, ..tiny() };
-    let mut trainer = ImageTrainer::new(recipe.clone(), &opened, 1).unwrap();
+    let mut trainer = ImageTrainer::new(recipe.clone(), &compute, 1).unwrap();
     advance(&mut trainer, &set, 2);
     let bytes = trainer.to_bytes().unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -203,7 +203,7 @@ fn a_state_of_before_there_was_a_choice_is_a_run_of_adam_with_one_average() {
     metadata.insert("scorefield.recipe".to_owned(), serde_json::to_string(&old).unwrap());
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let bytes = serialize(file.iter(), Some(metadata)).unwrap();
-    let mut resumed = ImageTrainer::from_bytes(&bytes, &opened, 1).unwrap();
+    let mut resumed = ImageTrainer::from_bytes(&bytes, &compute, 1).unwrap();
     assert_eq!(*resumed.recipe(), recipe);
     advance(&mut trainer, &set, 2);
     advance(&mut resumed, &set, 2);
@@ -212,9 +212,9 @@ fn a_state_of_before_there_was_a_choice_is_a_run_of_adam_with_one_average() {
 
 #[test]
 fn an_end_takes_the_rate_to_0_and_goes_on_bit_for_bit() {
-    let (set, opened) = (set(20), cpu());
+    let (set, compute) = (set(20), cpu());
     let recipe = Recipe { steps: 1000, decay: 0.0, ..with_muon() };
-    let mut whole = ImageTrainer::new(recipe, &opened, 2).unwrap();
+    let mut whole = ImageTrainer::new(recipe, &compute, 2).unwrap();
     advance(&mut whole, &set, 4);
     assert_eq!(whole.finish(0, 0.0), Err(FinishError::Steps(0)));
     assert_eq!(whole.finish(u32::MAX, 0.0), Err(FinishError::Steps(u32::MAX)));
@@ -224,7 +224,7 @@ fn an_end_takes_the_rate_to_0_and_goes_on_bit_for_bit() {
     assert_eq!(rates, [1.0, 0.75, 0.5, 0.25, 0.0]);
     advance(&mut whole, &set, 1);
     assert_eq!(whole.finish(9, whole.done()), Err(FinishError::Finishing { done: 1, steps: 4 }));
-    let mut second = ImageTrainer::from_bytes(&whole.to_bytes().unwrap(), &opened, 1).unwrap();
+    let mut second = ImageTrainer::from_bytes(&whole.to_bytes().unwrap(), &compute, 1).unwrap();
     assert_eq!((second.done(), second.finishing()), (0.25, whole.finishing()));
     advance(&mut whole, &set, 3);
     advance(&mut second, &set, 3);
@@ -232,7 +232,7 @@ fn an_end_takes_the_rate_to_0_and_goes_on_bit_for_bit() {
     assert_eq!(second.done(), 1.0);
     assert_eq!(second.finish(4, 1.0), Err(FinishError::Finished(8)));
     // A run whose rate is falling already falls on from there.
-    let mut falling = ImageTrainer::new(Recipe { steps: 8, decay: 1.0, warm_up: 1, ..tiny() }, &opened, 2).unwrap();
+    let mut falling = ImageTrainer::new(Recipe { steps: 8, decay: 1.0, warm_up: 1, ..tiny() }, &compute, 2).unwrap();
     advance(&mut falling, &set, 4);
     falling.finish(2, falling.done()).unwrap();
     assert_eq!([4, 5].map(|step| falling.rate_at(step, falling.done()) / rate), [0.5, 0.25]);

@@ -13,10 +13,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use program::{Folder, failure, scorefield};
-use scorefield::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
-use scorefield::lab::{Experiment, ExperimentId, RunConfig};
+use scorefield::lab::RunConfig;
 use scorefield::nn::WeightsFile;
 use scorefield::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
+use scorefield::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, messages};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::wire;
 use serving::Serving;
@@ -44,7 +44,7 @@ impl Served {
         Self { serving, token, _folder: folder }
     }
 
-    /// Asks with these headers; the status and what was answered.
+    /// EvaluationBatch with these headers; the status and what was answered.
     fn ask_as(&self, method: &str, what: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.serving.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -95,13 +95,13 @@ struct Engine<'s> {
 }
 
 impl Engine<'_> {
-    fn say(&self, command: &Command) {
-        let (status, _) = self.served.ask(&format!("{SAY}?{}", self.name), &wire::encode(command).unwrap());
+    fn send(&self, command: &Command) {
+        let (status, _) = self.served.ask(&format!("{SEND}?{}", self.name), &wire::encode(command).unwrap());
         assert_eq!(status, 200);
     }
 
-    fn hear(&self) -> (u16, Vec<Event>) {
-        let (status, frame) = self.served.ask(&format!("{HEAR}?{}", self.name), &[]);
+    fn poll(&self) -> (u16, Vec<Event>) {
+        let (status, frame) = self.served.ask(&format!("{POLL}?{}", self.name), &[]);
         let events = if status == 200 { messages(&frame).map(|m| wire::decode(m).unwrap()).collect() } else { vec![] };
         (status, events)
     }
@@ -110,7 +110,7 @@ impl Engine<'_> {
     fn until(&self, enough: impl Fn(&Event) -> bool) -> Vec<Event> {
         let (start, mut all) = (Instant::now(), Vec::new());
         while !all.iter().any(&enough) {
-            let (status, events) = self.hear();
+            let (status, events) = self.poll();
             assert_eq!(status, 200);
             all.extend(events);
             assert!(start.elapsed().as_secs() < 120, "nothing like it came: {all:?}");
@@ -142,9 +142,9 @@ fn what_is_trained_here_for_a_page_is_what_a_worker_of_the_page_would_train() {
     let is_weights = |e: &Event| matches!(e, Event::Weights { .. });
     let engine = served.open();
     assert!(matches!(&engine.until(|_| true)[..], [Event::Ready { device }, ..] if !device.gpu));
-    engine.say(&Command::Train { run: RUN, config: config.clone() });
+    engine.send(&Command::Train { run: RUN, config: config.clone() });
     let mut there = engine.until(is_done);
-    engine.say(&Command::Save);
+    engine.send(&Command::Save);
     there.extend(engine.until(is_weights));
 
     let mut page = common::Page::open();
@@ -162,25 +162,25 @@ fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
     let served = Served::start("remote-images", &["--remote", "--threads", "2"]);
     let engine = served.open();
     let source = WeightsSource::Set { id: String::new() };
-    engine.say(&Command::Images(ImageCommand::Load { run: RunId(9), source }));
+    engine.send(&Command::Images(ImageCommand::Load { run: RunId(9), source }));
     let loaded = |e: &Event| matches!(e, Event::Images(ImageEvent::Loaded { .. }));
     let events = engine.until(|e| loaded(e) || matches!(e, Event::Images(ImageEvent::Refused { .. })));
     assert!(events.iter().any(loaded), "{events:?}");
     let notices = events.iter().filter(|e| matches!(e, Event::Images(ImageEvent::Notice { .. })));
     assert_eq!(notices.count(), 0, "{events:?}");
-    let config = RunConfig { images: 3, steps: 2, ..(Experiment::find(ExperimentId::Images).defaults)() };
+    let config = RunConfig { images: 3, steps: 2, ..RunConfig::of_images() };
     let mut pictures = Vec::new();
     // With as many workers as cores, and with one.
     for most in [2, 1] {
-        engine.say(&Command::Images(ImageCommand::Cores { most }));
-        engine.say(&Command::Sample { run: RUN, config: config.clone() });
+        engine.send(&Command::Images(ImageCommand::Cores { most }));
+        engine.send(&Command::Sample { run: RUN, config: config.clone() });
         let events = engine.until(is_done);
         let mut frames = events.iter().filter_map(|e| match e {
             Event::Images(ImageEvent::Frame { frame, .. }) => Some(frame.clone()),
             _ => None,
         });
-        let crew = events.iter().any(|e| matches!(e, Event::Images(ImageEvent::Crew { .. })));
-        assert_eq!(crew, most == 2, "{most}");
+        let pool = events.iter().any(|e| matches!(e, Event::Images(ImageEvent::Pool { .. })));
+        assert_eq!(pool, most == 2, "{most}");
         pictures.push(frames.next_back().expect("a frame"));
     }
     assert_eq!(pictures[0], pictures[1]);
@@ -197,17 +197,17 @@ fn only_pages_that_come_from_here_are_answered() {
     assert_eq!(served.ask_as("POST", OPEN, &[(ASK, "1"), ("Host", "evil.example")], &[]).0, 403);
     assert_eq!(served.ask_as("GET", OPEN, &[(ASK, "1")], &[]).0, 405);
     assert_eq!(served.ask_as("OPTIONS", OPEN, &[("Origin", "http://evil.example")], &[]).0, 405);
-    assert_eq!(served.ask(&format!("{SAY}?nobody"), &[]).0, 410);
+    assert_eq!(served.ask(&format!("{SEND}?nobody"), &[]).0, 410);
 
     let engine = served.open();
-    assert_eq!(served.ask(&format!("{SAY}?{}", engine.name), b"what no page of this build says").0, 409);
+    assert_eq!(served.ask(&format!("{SEND}?{}", engine.name), b"what no page of this build says").0, 409);
     let (status, _) = served.ask(&format!("{END}?{}", engine.name), &[]);
     assert_eq!(status, 200);
     let start = Instant::now();
-    while engine.hear().0 == 200 {
+    while engine.poll().0 == 200 {
         assert!(start.elapsed().as_secs() < 60, "the engine goes on");
     }
-    assert_eq!(engine.hear().0, 410);
+    assert_eq!(engine.poll().0, 410);
 }
 
 #[test]
@@ -219,9 +219,9 @@ fn a_token_is_asked_for_where_other_machines_reach() {
     let (status, _) = served.ask_as("POST", OPEN, &[(ASK, &served.token), ("Host", "my.machine")], &[]);
     assert_eq!(status, 200);
     // No more pages than there is room for.
-    let opened: Vec<u16> = (0..9).map(|_| served.ask(OPEN, &[]).0).collect();
-    assert_eq!(opened.iter().filter(|status| **status == 200).count(), 7);
-    assert_eq!(opened.last(), Some(&503));
+    let compute: Vec<u16> = (0..9).map(|_| served.ask(OPEN, &[]).0).collect();
+    assert_eq!(compute.iter().filter(|status| **status == 200).count(), 7);
+    assert_eq!(compute.last(), Some(&503));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::fs;
 use program::{Folder, failure, images, records, scorefield, success};
 use safetensors::SafeTensors;
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
-use scorefield::nn::objective::{LevelLaw, Objective, TrainingLevel};
+use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
 use training::{advance, cpu, set, tensors, tiny};
@@ -99,7 +99,7 @@ fn the_hybrid_loss_with_learned_variance_equals_its_formulas() {
 fn levels_are_drawn_from_the_published_distributions() {
     let count = 20_000;
     let logs = |objective| -> Vec<f64> {
-        let law = LevelLaw::new(objective);
+        let law = NoiseDistribution::new(objective);
         let mut rng = Rng::new(5, Stream::Test, 0);
         let mut logs: Vec<f64> = (0..count).map(|_| law.draw(&mut rng).sigma.ln()).collect();
         logs.sort_by(f64::total_cmp);
@@ -129,14 +129,14 @@ fn levels_are_drawn_from_the_published_distributions() {
 
 #[test]
 fn a_run_in_two_parts_and_with_any_threads_is_the_run_in_one_bit_for_bit() {
-    let (set, opened) = (set(20), cpu());
+    let (set, compute) = (set(20), cpu());
     for dropout in [0.0, 0.2] {
         let recipe = Recipe { network: UNetConfig { dropout, ..tiny().network }, ..tiny() };
-        let mut whole = ImageTrainer::new(recipe.clone(), &opened, 1).unwrap();
+        let mut whole = ImageTrainer::new(recipe.clone(), &compute, 1).unwrap();
         advance(&mut whole, &set, 6);
-        let mut first = ImageTrainer::new(recipe, &opened, 2).unwrap();
+        let mut first = ImageTrainer::new(recipe, &compute, 2).unwrap();
         advance(&mut first, &set, 3);
-        let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &opened, 3).unwrap();
+        let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &compute, 3).unwrap();
         assert!(tensors(&second) != tensors(&whole));
         advance(&mut second, &set, 3);
         assert!(tensors(&second) == tensors(&whole), "dropout {dropout}");

@@ -4,10 +4,9 @@ mod support;
 
 use scorefield::data::metrics::{Floor, Slices};
 use scorefield::data::{Condition, Dataset, Exact, Mixture};
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::{Level, NoiseUse, Schedule, now};
-use scorefield::lab::{
-    ControlId, Controlled, DatasetId, Drawing, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations,
-};
+use scorefield::lab::{ControlId, Controlled, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations};
 use scorefield::rng::{Rng, Stream};
 use support::anything;
 

@@ -1,13 +1,13 @@
 //! Metrics against NumPy and SciPy, and against what is known of perfect and of wrong samples.
 
+use scorefield::data::metrics::Measure;
 use scorefield::data::metrics::{
     Floor, Inspection, Judge, Slices, bootstrap, divergences, energy_distance, floor, frechet, gaussian_fit,
     histogram_side, maximum_mean_discrepancy, modes, precision_recall, quality, sliced::wasserstein,
 };
 use scorefield::data::{Dataset, Mixture, SquareGrid};
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::Level;
-use scorefield::lab::{DatasetId, Drawing};
-use scorefield::protocol::Measure;
 use scorefield::rng::{Rng, Stream};
 
 #[derive(serde::Deserialize)]

@@ -1,7 +1,7 @@
 //! The data sets of the plane: frames, smoothness, and that their points are the same everywhere.
 
 use scorefield::data::{DataError, Dataset, SquareGrid};
-use scorefield::lab::{DatasetId, Drawing};
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::rng::{Rng, Stream};
 
 fn scribble() -> Drawing {

@@ -1,7 +1,5 @@
 //! The page end to end, in headless Chromium, from the files that visitors get. Needs dist/ (`make dist`).
 
-#[path = "e2e/crew.rs"]
-mod crew;
 #[path = "e2e/devices.rs"]
 mod devices;
 #[path = "e2e/drawing.rs"]
@@ -18,12 +16,16 @@ mod likelihood;
 mod network;
 #[path = "e2e/page.rs"]
 mod page;
+#[path = "e2e/pool.rs"]
+mod pool;
 #[path = "e2e/recovery.rs"]
 mod recovery;
 #[path = "e2e/remote.rs"]
 mod remote;
 #[path = "e2e/samples.rs"]
 mod samples;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "e2e/study.rs"]
 mod study;
 #[path = "e2e/trained.rs"]

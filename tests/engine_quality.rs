@@ -6,8 +6,10 @@
 mod common;
 
 use common::Page;
-use scorefield::lab::{DatasetId, Drawing, RunConfig};
-use scorefield::protocol::{Command, Event, Quality, RunId};
+use scorefield::data::metrics::Quality;
+use scorefield::data::{DatasetId, Drawing};
+use scorefield::lab::RunConfig;
+use scorefield::protocol::{Command, Event, RunId};
 
 /// Largest Kullback-Leibler divergence over what data themselves have, in nats: twice the largest measured.
 fn allowed(dataset: DatasetId) -> f64 {

@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Page, tiny};
-use scorefield::lab::{DatasetId, DenoiserId, Drawing, ExperimentId, FIELDS, RunConfig, SolverId, Value};
+use scorefield::data::{DatasetId, Drawing};
+use scorefield::lab::{DenoiserId, ExperimentId, FIELDS, RunConfig, SolverId, Value};
 use scorefield::protocol::{Bytes, Command, Event, FailureKind, RunId};
 
 const RUN: RunId = RunId(1);
@@ -337,7 +338,7 @@ fn reports(events: &[Event]) -> Vec<&scorefield::protocol::Report> {
     events.iter().filter_map(|e| if let Event::Report { report, .. } = e { Some(report) } else { None }).collect()
 }
 
-fn row<'r>(report: &'r scorefield::protocol::Report, id: &str) -> &'r scorefield::protocol::Measure {
+fn row<'r>(report: &'r scorefield::protocol::Report, id: &str) -> &'r scorefield::data::metrics::Measure {
     report.rows.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{id} is measured"))
 }
 
@@ -415,7 +416,7 @@ fn samples_are_inspected_in_every_way_with_their_errors() {
     let last = *reports(&events).last().expect("a report");
     assert_eq!(last.done, last.of);
     for row in &last.rows {
-        assert!(scorefield::protocol::MEASURES.contains(&row.id.as_str()), "{row:?}");
+        assert!(scorefield::data::metrics::MEASURES.contains(&row.id.as_str()), "{row:?}");
         assert!(row.value.is_finite() && row.reference.is_finite(), "{row:?}");
         assert!(row.id == "covered" || row.error.is_finite() && row.spread.is_finite(), "{row:?}");
     }

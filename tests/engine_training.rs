@@ -3,13 +3,15 @@
 
 use scorefield::data::Dataset;
 use scorefield::data::marginal::Exact;
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::{Denoiser as _, Level, Schedule, now};
 use scorefield::engine::preview::prior;
-use scorefield::engine::{Learned, Opened, Trainer, open};
-use scorefield::lab::{DatasetId, DeviceWish, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::engine::{Learned, Trainer};
+use scorefield::lab::{DeviceChoice, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::nn::device::{ComputeDevice, open};
 
-fn cpu() -> Opened {
-    now(open(DeviceWish::Cpu)).expect("this build has the CPU device")
+fn cpu() -> ComputeDevice {
+    now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
 }
 
 fn drawing() -> Drawing {
@@ -106,12 +108,12 @@ fn two_runs_of_one_configuration_are_the_same_bit_for_bit() {
 #[test]
 fn one_network_serves_a_schedule_it_was_not_trained_with() {
     let config = RunConfig { dataset: DatasetId::Mixture, training_steps: 800, width: 64, ..RunConfig::default() };
-    let opened = cpu();
-    let mut trainer = Trainer::new(config.clone(), &opened).expect("a run with data");
+    let compute = cpu();
+    let mut trainer = Trainer::new(config.clone(), &compute).expect("a run with data");
     while !trainer.is_finished() {
         trainer.advance();
     }
-    let learned = Learned::new(&now(trainer.weights()).expect("the CPU answers"), &opened);
+    let learned = Learned::new(&now(trainer.weights()).expect("the CPU answers"), &compute);
     let dataset = Dataset::new(config.dataset, &config.drawing).expect("data");
     for schedule in [ScheduleId::Cosine, ScheduleId::Exploding, ScheduleId::Flow, ScheduleId::Linear] {
         let schedule = Schedule::from_config(&RunConfig { schedule, ..config.clone() });

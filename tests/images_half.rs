@@ -5,27 +5,30 @@
 //! one.
 #![cfg(feature = "cpu")]
 
+#[cfg(feature = "gpu")]
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
 use burn::tensor::Device;
-use scorefield::diffusion::now;
+use scorefield::diffusion::{Convention, now};
 use scorefield::engine::images::half::TOLERANCE;
-use scorefield::engine::images::{Conventions, ImageModel, sample};
-use scorefield::engine::{Opened, open};
-use scorefield::lab::{DeviceWish, Experiment, ExperimentId, PrecisionId, RunConfig};
+use scorefield::engine::images::{ImageModel, sample};
+use scorefield::lab::{DeviceChoice, PrecisionId, RunConfig};
+use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::{UNet, UNetConfig};
 use scorefield::protocol::images::Notice;
 use unet_weights::{error, image, improved, network, plain};
 
 const SIDE: usize = 8;
 
-fn cpu() -> Opened {
-    now(open(DeviceWish::Cpu)).expect("this build has the CPU device")
+fn cpu() -> ComputeDevice {
+    now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
 }
 
 fn config() -> RunConfig {
-    RunConfig { images: 2, steps: 5, seed: 5, ..(Experiment::find(ExperimentId::Images).defaults)() }
+    RunConfig { images: 2, steps: 5, seed: 5, ..RunConfig::of_images() }
 }
 
 /// Networks with every kind of layer, in both styles.
@@ -85,29 +88,29 @@ fn numbers_that_were_half_come_back_exactly_and_what_sums_stays_single() {
 
 #[test]
 fn without_half_precision_a_run_goes_on_in_single_and_says_so() {
-    let opened = cpu();
-    let mut model = ImageModel::new(network(&networks()[0], &opened.device), Conventions::ddpm(), SIDE);
+    let compute = cpu();
+    let mut model = ImageModel::new(network(&networks()[0], &compute.device), Convention::ddpm(), SIDE);
     let drawn = |model: &ImageModel| {
-        let pictures = now(sample(&config(), model, &opened, &mut ())).unwrap().expect("nobody ends it");
+        let pictures = now(sample(&config(), model, &compute, &mut ())).unwrap().expect("nobody ends it");
         now(pictures.values()).unwrap()
     };
     let before = drawn(&model);
-    assert_eq!(now(model.prepare(PrecisionId::Half, &opened)).unwrap(), Some(Notice::NoHalf));
+    assert_eq!(now(model.prepare(PrecisionId::Half, &compute)).unwrap(), Some(Notice::NoHalf));
     assert!(!model.network.is_half());
     assert_eq!(drawn(&model), before);
-    assert_eq!(now(model.prepare(PrecisionId::Full, &opened)).unwrap(), None);
+    assert_eq!(now(model.prepare(PrecisionId::Full, &compute)).unwrap(), None);
     const { assert!(TOLERANCE > ROUNDING) };
 }
 
 /// Images in bytes from 0 to 255 by this precision.
 #[cfg(feature = "gpu")]
-fn drawn(precision: PrecisionId, model: &mut ImageModel, opened: &Opened) -> Vec<f32> {
+fn drawn(precision: PrecisionId, model: &mut ImageModel, compute: &ComputeDevice) -> Vec<f32> {
     use unet_weights::now_or_later;
 
-    assert_eq!(now_or_later(model.prepare(precision, opened)).unwrap(), None);
+    assert_eq!(now_or_later(model.prepare(precision, compute)).unwrap(), None);
     assert_eq!(model.network.is_half(), precision == PrecisionId::Half);
     let config = RunConfig { precision, ..config() };
-    let pictures = now_or_later(sample(&config, model, opened, &mut ())).unwrap().expect("nobody ends it");
+    let pictures = now_or_later(sample(&config, model, compute, &mut ())).unwrap().expect("nobody ends it");
     now_or_later(pictures.values()).unwrap()
 }
 
@@ -120,42 +123,42 @@ const SUMMING: f64 = 0.01;
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
-    use scorefield::engine::device::{Adapter, open_adapter};
     use scorefield::engine::images::half::has_half;
+    use scorefield::nn::device::{Adapter, open_adapter};
     use unet_weights::{now_or_later, parameter};
 
-    let opened = match now_or_later(open_adapter(Adapter::Software)) {
-        Ok(opened) if has_half(&opened) => opened,
-        Ok(opened) => return println!("skipped: {} has no half precision", opened.info.name),
-        Err(error) => return println!("skipped: no software adapter ({error})"),
+    let compute = match now_or_later(open_adapter(Adapter::Software)) {
+        Ok(compute) if has_half(&compute) => compute,
+        Ok(compute) => return skip::left_out(&format!("{} has no half precision", compute.info.name)),
+        Err(error) => return skip::left_out(&format!("no software adapter: {error}")),
     };
     for config in networks() {
-        let full = network(&config, &opened.device);
+        let full = network(&config, &compute.device);
         let half = full.clone().in_half(true);
-        let (wanted, found) = (output(&full, &opened.device), output(&half, &opened.device));
+        let (wanted, found) = (output(&full, &compute.device), output(&half, &compute.device));
         let error = error(&found, &wanted);
-        println!("{}, {:?}: {error:.1e}", opened.info.name, config.style);
+        println!("{}, {:?}: {error:.1e}", compute.info.name, config.style);
         assert!(error < SUMMING && error > 1e-5, "{error}");
     }
 
-    let conventions = Conventions::ddpm();
-    let mut model = ImageModel::new(network(&networks()[0], &opened.device), conventions, SIDE);
-    let full = drawn(PrecisionId::Full, &mut model, &opened);
-    let half = drawn(PrecisionId::Half, &mut model, &opened);
+    let conventions = Convention::ddpm();
+    let mut model = ImageModel::new(network(&networks()[0], &compute.device), conventions, SIDE);
+    let full = drawn(PrecisionId::Full, &mut model, &compute);
+    let half = drawn(PrecisionId::Half, &mut model, &compute);
     println!("final images: {:.1e}", error(&half, &full));
     assert!(half != full && error(&half, &full) < SUMMING);
     // Back again, and nothing of the rounding stays.
-    assert_eq!(drawn(PrecisionId::Full, &mut model, &opened), full);
+    assert_eq!(drawn(PrecisionId::Full, &mut model, &compute), full);
 
     // Weights beyond what half precision can tell.
-    let large = networks()[0].init(0, &opened.device).unwrap();
+    let large = networks()[0].init(0, &compute.device).unwrap();
     let large = large.load(|name, shape| {
         let k = if name == "conv_in.weight" { 1e6 } else { 1.0 };
         Ok::<_, std::convert::Infallible>(parameter(name, shape).into_iter().map(|value| value * k).collect())
     });
     let mut model = ImageModel::new(large.unwrap(), conventions, SIDE);
     for _ in 0..2 {
-        assert_eq!(now_or_later(model.prepare(PrecisionId::Half, &opened)).unwrap(), Some(Notice::HalfRefused));
+        assert_eq!(now_or_later(model.prepare(PrecisionId::Half, &compute)).unwrap(), Some(Notice::HalfRefused));
         assert!(!model.network.is_half());
     }
 }

@@ -4,30 +4,31 @@
 mod common;
 
 use common::Page;
-use scorefield::diffusion::now;
-use scorefield::engine::images::{Conventions, ImageModel, ImageRun, self_test};
-use scorefield::engine::{Opened, open};
-use scorefield::lab::session::Action;
-use scorefield::lab::{DeviceWish, Experiment, ExperimentId, RunConfig, Session, Slot, Status, Word};
+use scorefield::diffusion::{Convention, now};
+use scorefield::engine::images::{ImageModel, ImageRun, self_test};
+use scorefield::lab::{DeviceChoice, RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode};
+use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{ImageEvent, ImageFrame, Notice, WeightsSource};
 use scorefield::protocol::{Bytes, Command, Event, Failure, FailureKind};
+use scorefield::session::Action;
+use scorefield::session::{Session, Slot, Status};
 
 const GIB: u64 = 1 << 30;
 
 /// The processor in the part of a GPU whose buffers hold so many bytes.
-fn as_gpu(most_bytes: u64) -> Opened {
-    let mut opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
-    opened.info.gpu = true;
-    opened.most_bytes = most_bytes;
-    opened
+fn as_gpu(most_bytes: u64) -> ComputeDevice {
+    let mut compute = now(open(DeviceChoice::Cpu)).expect("this build has the CPU device");
+    compute.info.gpu = true;
+    compute.most_bytes = most_bytes;
+    compute
 }
 
-fn batch(config: &UNetConfig, side: usize, images: u32, opened: &Opened) -> usize {
-    let model = ImageModel::new(config.init(0, &opened.device).unwrap(), Conventions::ddpm(), side);
-    let config = RunConfig { images, ..(Experiment::find(ExperimentId::Images).defaults)() };
-    ImageRun::new(config, &model, opened).unwrap().pace().batch()
+fn batch(config: &UNetConfig, side: usize, images: u32, compute: &ComputeDevice) -> usize {
+    let model = ImageModel::new(config.init(0, &compute.device).unwrap(), Convention::ddpm(), side);
+    let config = RunConfig { images, ..RunConfig::of_images() };
+    ImageRun::new(config, &model, compute).unwrap().policy().batch()
 }
 
 #[test]
@@ -73,7 +74,7 @@ enum Death {
 
 impl Play {
     fn new(most: u32) -> Self {
-        let mut session = Session::new(DeviceWish::Gpu);
+        let mut session = Session::new(DeviceChoice::Gpu);
         session.adapter(true);
         Self { session, slot: Slot::Gpu, worker: None, most, died: 0, frames: Vec::new(), notices: Vec::new() }
     }
@@ -150,7 +151,7 @@ fn own() -> WeightsSource {
 }
 
 fn config() -> RunConfig {
-    let defaults = (Experiment::find(ExperimentId::Images).defaults)();
+    let defaults = RunConfig::of_images();
     RunConfig { images: 8, steps: 2, seed: 5, weights: Word::new("own"), ..defaults }
 }
 

@@ -6,30 +6,29 @@ mod counting;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
-use scorefield::diffusion::{Denoiser as _, Level, now};
+use scorefield::diffusion::convention::{InputScale, TimeConvention};
+use scorefield::diffusion::{Convention, Denoiser as _, Level, Prediction, now};
+use scorefield::engine::EngineError;
 use scorefield::engine::images::self_test;
-use scorefield::engine::images::{Conventions, ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
-use scorefield::engine::images::{Pace, Watch, sample};
-use scorefield::engine::{EngineError, Opened, open};
-use scorefield::lab::images::{PIXELS, Picture, SIDE};
-use scorefield::lab::{
-    ArrangementId, ClassId, ClipId, DeviceWish, Experiment, ExperimentId, RunConfig, ScheduleId, SolverId, TaskId,
-};
-use scorefield::nn::checkpoint::{Input, ManifestPrediction, TimeConvention};
+use scorefield::engine::images::{BatchPolicy, ProgressListener, sample};
+use scorefield::engine::images::{ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
+use scorefield::lab::{ArrangementId, ClassId, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, TaskId};
+use scorefield::lab::{PIXELS, Picture, SIDE};
+use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
 use unet_weights::network;
 
-fn cpu() -> Opened {
-    now(open(DeviceWish::Cpu)).expect("this build has the CPU device")
+fn cpu() -> ComputeDevice {
+    now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
 }
 
 /// The network of the self-test: 16 channels, images of 8 by 8.
-fn tiny(opened: &Opened) -> ImageModel {
-    self_test::model(opened).unwrap()
+fn tiny(compute: &ComputeDevice) -> ImageModel {
+    self_test::model(compute).unwrap()
 }
 
-fn with_classes(opened: &Opened, side: usize) -> ImageModel {
+fn with_classes(compute: &ComputeDevice, side: usize) -> ImageModel {
     let config = UNetConfig {
         channels: 16,
         multipliers: vec![1, 2],
@@ -39,15 +38,15 @@ fn with_classes(opened: &Opened, side: usize) -> ImageModel {
         groups: 8,
         ..UNetConfig::cifar10()
     };
-    ImageModel::new(network(&config, &opened.device), Conventions::ddpm(), side)
+    ImageModel::new(network(&config, &compute.device), Convention::ddpm(), side)
 }
 
 fn config() -> RunConfig {
-    RunConfig { images: 3, steps: 4, seed: 5, ..(Experiment::find(ExperimentId::Images).defaults)() }
+    RunConfig { images: 3, steps: 4, seed: 5, ..RunConfig::of_images() }
 }
 
-fn images(config: &RunConfig, model: &ImageModel, opened: &Opened) -> Vec<f32> {
-    let pictures = now(sample(config, model, opened, &mut ())).unwrap().expect("nobody ends it");
+fn images(config: &RunConfig, model: &ImageModel, compute: &ComputeDevice) -> Vec<f32> {
+    let pictures = now(sample(config, model, compute, &mut ())).unwrap().expect("nobody ends it");
     now(pictures.values()).unwrap()
 }
 
@@ -62,29 +61,29 @@ fn size(values: &[f32]) -> f32 {
 
 #[test]
 fn the_same_seed_gives_the_same_images_and_another_seed_others() {
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     for solver in [SolverId::DpmPp2m, SolverId::Ddpm] {
         let config = RunConfig { solver, ..config() };
-        let first = images(&config, &model, &opened);
-        assert_eq!(first, images(&config, &model, &opened), "{solver:?}");
-        assert_ne!(first, images(&RunConfig { seed: 50, ..config }, &model, &opened), "{solver:?}");
+        let first = images(&config, &model, &compute);
+        assert_eq!(first, images(&config, &model, &compute), "{solver:?}");
+        assert_ne!(first, images(&RunConfig { seed: 50, ..config }, &model, &compute), "{solver:?}");
     }
 }
 
 #[test]
 fn an_image_does_not_depend_on_what_else_is_made_and_comes_again_alone() {
-    let opened = cpu();
-    let model = with_classes(&opened, 8);
+    let compute = cpu();
+    let model = with_classes(&compute, 8);
     let count = 3 * 8 * 8;
     // The two whose steps follow a norm averaged over the batch are left out: their papers define them so.
     let alone = |solver: &&SolverId| !matches!(solver, SolverId::PredictorCorrector | SolverId::Rk45);
     for &solver in SolverId::ALL.iter().filter(alone) {
         let config = RunConfig { solver, eta: 0.7, churn: 4.0, image_class: ClassId::Dog, guidance: 2.0, ..config() };
-        let all = images(&config, &model, &opened);
+        let all = images(&config, &model, &compute);
         for image in 0..3 {
             let one = RunConfig { images: 1, seed: config.seed + image as u32, ..config.clone() };
-            let one = images(&one, &model, &opened);
+            let one = images(&one, &model, &compute);
             assert_eq!(one, all[image * count..(image + 1) * count], "{solver:?}, image {image}");
         }
     }
@@ -92,11 +91,11 @@ fn an_image_does_not_depend_on_what_else_is_made_and_comes_again_alone() {
 
 #[test]
 fn however_many_images_are_evaluated_at_a_time_the_result_is_the_same() {
-    let opened = cpu();
-    let model = with_classes(&opened, 8);
+    let compute = cpu();
+    let model = with_classes(&compute, 8);
     let config = RunConfig { images: 5, image_class: ClassId::Each, guidance: 1.5, ..config() };
     let with_batch = |batch| {
-        let mut run = ImageRun::new(config.clone(), &model, &opened).unwrap().with_batch(batch);
+        let mut run = ImageRun::new(config.clone(), &model, &compute).unwrap().with_batch(batch);
         while now(run.step(&mut ())).unwrap() == Outcome::Stepped {}
         assert_eq!(run.evaluated(), 5 * u64::from(run.sampler().evaluations()));
         now(run.sampler().x().values()).unwrap()
@@ -111,13 +110,13 @@ fn however_many_images_are_evaluated_at_a_time_the_result_is_the_same() {
 
 #[test]
 fn every_solver_runs_on_every_schedule_and_ends_with_finite_images() {
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     for &schedule in ScheduleId::ALL {
         for &solver in SolverId::ALL {
             let config = RunConfig { schedule, solver, images: 1, steps: 3, levels: 5, corrections: 1, ..config() };
             let config = RunConfig { sigma_min: 0.01, tolerance: 0.5, ..config };
-            let values = images(&config, &model, &opened);
+            let values = images(&config, &model, &compute);
             assert!(values.iter().all(|v| v.is_finite()), "{schedule:?} {solver:?}");
         }
     }
@@ -125,8 +124,8 @@ fn every_solver_runs_on_every_schedule_and_ends_with_finite_images() {
 
 #[test]
 fn one_network_makes_the_same_image_on_every_scale_of_the_noise() {
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     let noise = Rng::new(2, Stream::Test, 6).normals(3 * 8 * 8);
     // The same ratios of sigma to alpha: on the way the images differ by their scale alone, at the end not at all.
     let ratios = [20.0_f64, 5.0, 1.5, 0.5, 0.1, 0.02];
@@ -134,7 +133,7 @@ fn one_network_makes_the_same_image_on_every_scale_of_the_noise() {
         let mut x: Vec<f32> = noise.iter().map(|v| (f64::from(*v) * level(ratios[0]).sigma) as f32).collect();
         for step in ratios.windows(2) {
             let (from, to) = (level(step[0]), level(step[1]));
-            let [data, noise] = estimate(&model, &opened, &x, from, &[], 1.0);
+            let [data, noise] = estimate(&model, &compute, &x, from, &[], 1.0);
             let pairs = data.iter().zip(&noise);
             x = pairs.map(|(d, n)| (to.alpha * f64::from(*d) + to.sigma * f64::from(*n)) as f32).collect();
         }
@@ -158,18 +157,26 @@ fn one_network_makes_the_same_image_on_every_scale_of_the_noise() {
 /// One estimate of a model.
 fn estimate(
     model: &ImageModel,
-    opened: &Opened,
+    compute: &ComputeDevice,
     x: &[f32],
     level: Level,
     labels: &[Option<usize>],
     guidance: f64,
 ) -> [Vec<f32>; 2] {
-    let mut pace = Pace::new(model, opened);
+    let mut policy = BatchPolicy::new(model, compute);
     let shape = [x.len() / (3 * model.side * model.side), 3, model.side, model.side];
-    let x = Pictures::new(x.to_vec(), shape, &opened.device);
-    let watch = &mut ();
-    let mut denoiser =
-        ImageDenoiser { model, labels, guidance, clip: false, pace: &mut pace, watch, variance: None, stopped: None };
+    let x = Pictures::new(x.to_vec(), shape, &compute.device);
+    let progress = &mut ();
+    let mut denoiser = ImageDenoiser {
+        model,
+        labels,
+        guidance,
+        clip: false,
+        policy: &mut policy,
+        progress,
+        variance: None,
+        stopped: None,
+    };
     let estimate = now(denoiser.estimate(&x, level));
     assert!(denoiser.stopped.is_none());
     [estimate.data, estimate.noise].map(|part| now(part.values()).unwrap())
@@ -177,23 +184,23 @@ fn estimate(
 
 #[test]
 fn estimates_are_the_same_in_every_scale_of_the_noisy_image_and_make_it_up_again() {
-    let opened = cpu();
+    let compute = cpu();
     let x = Rng::new(1, Stream::Test, 0).normals(3 * 8 * 8);
     for prediction in [
-        ManifestPrediction::Data,
-        ManifestPrediction::Noise,
-        ManifestPrediction::Velocity,
-        ManifestPrediction::Score,
-        ManifestPrediction::Karras { data_std: 0.5 },
+        Prediction::Data,
+        Prediction::Noise,
+        Prediction::Velocity,
+        Prediction::Score,
+        Prediction::Karras { data_std: 0.5 },
     ] {
-        for input in [Input::Preserving, Input::Exploding, Input::Karras { data_std: 0.5 }] {
-            let mut model = tiny(&opened);
-            model.conventions = Conventions { prediction, input, time: TimeConvention::LogSigma { factor: 100.0 } };
+        for input in [InputScale::Preserving, InputScale::Exploding, InputScale::Karras { data_std: 0.5 }] {
+            let mut model = tiny(&compute);
+            model.convention = Convention { prediction, input, time: TimeConvention::LogSigma { factor: 100.0 } };
             for (alpha, sigma) in [(0.9, 0.43), (0.3, 0.95)] {
                 let at = |scale: f64| {
                     let level = Level { t: 0.5, alpha: scale * alpha, sigma: scale * sigma };
                     let x: Vec<f32> = x.iter().map(|v| (f64::from(*v) * scale) as f32).collect();
-                    estimate(&model, &opened, &x, level, &[], 1.0)
+                    estimate(&model, &compute, &x, level, &[], 1.0)
                 };
                 let [data, noise] = at(1.0);
                 let again: Vec<f32> =
@@ -210,29 +217,29 @@ fn estimates_are_the_same_in_every_scale_of_the_noisy_image_and_make_it_up_again
 
 #[test]
 fn a_score_times_sigma_is_minus_the_noise() {
-    let opened = cpu();
+    let compute = cpu();
     let x = Rng::new(1, Stream::Test, 1).normals(3 * 8 * 8);
-    let mut model = tiny(&opened);
+    let mut model = tiny(&compute);
     for (alpha, sigma) in [(1.0, 30.0), (1.0, 0.05), (0.6, 0.8), (0.06, 0.1)] {
         let level = Level { t: 0.5, alpha, sigma };
         let mut noise = |prediction| {
-            model.conventions.prediction = prediction;
-            let [_, noise] = estimate(&model, &opened, &x, level, &[], 1.0);
+            model.convention.prediction = prediction;
+            let [_, noise] = estimate(&model, &compute, &x, level, &[], 1.0);
             noise
         };
-        let plain = noise(ManifestPrediction::Noise);
-        let minus: Vec<f32> = noise(ManifestPrediction::Score).iter().map(|v| -v).collect();
+        let plain = noise(Prediction::Noise);
+        let minus: Vec<f32> = noise(Prediction::Score).iter().map(|v| -v).collect();
         assert!(largest_difference(&plain, &minus) < 1e-5 * size(&plain), "{level:?}");
     }
 }
 
 #[test]
 fn guidance_mixes_the_conditional_and_the_unconditional_network() {
-    let opened = cpu();
-    let model = with_classes(&opened, 8);
+    let compute = cpu();
+    let model = with_classes(&compute, 8);
     let x = Rng::new(1, Stream::Test, 2).normals(2 * 3 * 8 * 8);
     let level = Level { t: 0.5, alpha: 0.7, sigma: 0.7 };
-    let data = |labels: &[Option<usize>], guidance| estimate(&model, &opened, &x, level, labels, guidance)[0].clone();
+    let data = |labels: &[Option<usize>], guidance| estimate(&model, &compute, &x, level, labels, guidance)[0].clone();
     let (with, without) = (data(&[Some(1), Some(4)], 1.0), data(&[], 1.0));
     assert!(largest_difference(&with, &without) > 1e-2 * size(&with));
     assert_eq!(data(&[Some(1), Some(4)], 0.0), without);
@@ -244,26 +251,26 @@ fn guidance_mixes_the_conditional_and_the_unconditional_network() {
 
 #[test]
 fn the_learned_variance_lies_between_the_two_of_ddpm() {
-    let opened = cpu();
-    let network = network(&UNetConfig { learned_variance: true, ..model_config() }, &opened.device);
-    let model = ImageModel::new(network, Conventions::ddpm(), 8);
-    let mut pace = Pace::new(&model, &opened);
-    let (labels, watch) = (&[][..], &mut ());
+    let compute = cpu();
+    let network = network(&UNetConfig { learned_variance: true, ..model_config() }, &compute.device);
+    let model = ImageModel::new(network, Convention::ddpm(), 8);
+    let mut policy = BatchPolicy::new(&model, &compute);
+    let (labels, progress) = (&[][..], &mut ());
     let mut denoiser = ImageDenoiser {
         model: &model,
         labels,
         guidance: 1.0,
         clip: false,
-        pace: &mut pace,
-        watch,
+        policy: &mut policy,
+        progress,
         variance: None,
         stopped: None,
     };
     let values = Rng::new(1, Stream::Test, 3).normals(3 * 8 * 8);
-    let x = Pictures::new(values, [1, 3, 8, 8], &opened.device);
+    let x = Pictures::new(values, [1, 3, 8, 8], &compute.device);
     now(denoiser.estimate(&x, Level { t: 0.5, alpha: 0.7, sigma: 0.7 }));
     let said = now(Pictures(denoiser.variance.clone().expect("it was learned")).values()).unwrap();
-    let ones = Pictures::new(vec![1.0; said.len()], [1, 3, 8, 8], &opened.device);
+    let ones = Pictures::new(vec![1.0; said.len()], [1, 3, 8, 8], &compute.device);
     let (smallest, largest) = (0.01_f64, 0.02_f64);
     let spread = now(denoiser.learned_noise(ones, smallest, largest).values()).unwrap();
     for (v, spread) in said.iter().zip(spread) {
@@ -273,7 +280,7 @@ fn the_learned_variance_lies_between_the_two_of_ddpm() {
     }
     // The whole chain runs.
     let config = RunConfig { solver: SolverId::Ddpm, ..config() };
-    assert!(images(&config, &model, &opened).iter().all(|v| v.is_finite()));
+    assert!(images(&config, &model, &compute).iter().all(|v| v.is_finite()));
 }
 
 fn model_config() -> UNetConfig {
@@ -295,13 +302,13 @@ fn picture() -> Picture {
 
 #[test]
 fn inpainting_leaves_the_known_pixels_exactly_and_fills_the_others() {
-    let opened = cpu();
-    let model = with_classes(&opened, SIDE);
+    let compute = cpu();
+    let model = with_classes(&compute, SIDE);
     let picture = picture();
     for solver in [SolverId::DpmPp2m, SolverId::Ddpm, SolverId::EdmHeun] {
         let config =
             RunConfig { task: TaskId::Inpaint, picture: picture.clone(), solver, images: 2, steps: 3, ..config() };
-        let mut run = ImageRun::new(config, &model, &opened).unwrap();
+        let mut run = ImageRun::new(config, &model, &compute).unwrap();
         while now(run.step(&mut ())).unwrap() == Outcome::Stepped {}
         let frame = now(run.frame()).unwrap();
         assert_eq!((frame.t, frame.images, frame.side), (0.0, 2, 32));
@@ -317,11 +324,11 @@ fn inpainting_leaves_the_known_pixels_exactly_and_fills_the_others() {
 
 #[test]
 fn colourisation_keeps_the_grey_of_every_pixel() {
-    let opened = cpu();
-    let model = with_classes(&opened, SIDE);
+    let compute = cpu();
+    let model = with_classes(&compute, SIDE);
     let picture = picture();
     let config = RunConfig { task: TaskId::Colourise, picture: picture.clone(), images: 2, steps: 3, ..config() };
-    let values = images(&config, &model, &opened);
+    let values = images(&config, &model, &compute);
     for (image, values) in values.chunks(3 * PIXELS).enumerate() {
         for pixel in 0..PIXELS {
             let mean = |value: &dyn Fn(usize) -> f32| (value(0) + value(1) + value(2)) / 3.0;
@@ -337,11 +344,11 @@ fn colourisation_keeps_the_grey_of_every_pixel() {
 
 #[test]
 fn a_task_without_its_image_or_with_one_of_another_size_is_refused() {
-    let opened = cpu();
+    let compute = cpu();
     let refused = |side, picture| {
-        let model = with_classes(&opened, side);
+        let model = with_classes(&compute, side);
         let config = RunConfig { task: TaskId::Inpaint, picture, ..config() };
-        ImageRun::new(config, &model, &opened).err()
+        ImageRun::new(config, &model, &compute).err()
     };
     assert_eq!(refused(32, Picture::default()), Some(ImageError::NoPicture));
     assert_eq!(refused(8, picture()), Some(ImageError::Side { side: 8, channels: 3 }));
@@ -350,26 +357,26 @@ fn a_task_without_its_image_or_with_one_of_another_size_is_refused() {
 
 #[test]
 fn clipped_estimates_stay_within_the_range_of_pixels() {
-    let opened = cpu();
-    let model = tiny(&opened);
-    let most = |clip| size(&images(&RunConfig { clip, ..config() }, &model, &opened));
+    let compute = cpu();
+    let model = tiny(&compute);
+    let most = |clip| size(&images(&RunConfig { clip, ..config() }, &model, &compute));
     assert!(most(ClipId::Never) > 1.0);
     assert!(most(ClipId::Always) <= 1.0);
 }
 
 #[test]
 fn variations_begin_with_the_image_and_an_interpolation_ends_at_the_other_seed() {
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     let count = 3 * 8 * 8;
-    let alone = |seed| images(&RunConfig { images: 1, seed, ..config() }, &model, &opened);
+    let alone = |seed| images(&RunConfig { images: 1, seed, ..config() }, &model, &compute);
     let config = RunConfig { images: 4, seed: 7, seed_to: 90, variation: 0.2, ..config() };
-    let near = images(&RunConfig { arrangement: ArrangementId::Variations, ..config.clone() }, &model, &opened);
+    let near = images(&RunConfig { arrangement: ArrangementId::Variations, ..config.clone() }, &model, &compute);
     assert_eq!(near[..count], alone(7));
     let far = images(
         &RunConfig { arrangement: ArrangementId::Variations, variation: 1.0, ..config.clone() },
         &model,
-        &opened,
+        &compute,
     );
     let distance = |all: &[f32], image: usize| -> f64 {
         let pairs = all[image * count..].iter().zip(&all[..count]);
@@ -378,7 +385,7 @@ fn variations_begin_with_the_image_and_an_interpolation_ends_at_the_other_seed()
     for image in 1..4 {
         assert!(distance(&near, image) > 0.0 && distance(&near, image) < distance(&far, image), "{image}");
     }
-    let way = images(&RunConfig { arrangement: ArrangementId::Interpolation, ..config }, &model, &opened);
+    let way = images(&RunConfig { arrangement: ArrangementId::Interpolation, ..config }, &model, &compute);
     assert_eq!(way[..count], alone(7));
     assert_eq!(way[3 * count..], alone(90));
 }
@@ -386,7 +393,7 @@ fn variations_begin_with_the_image_and_an_interpolation_ends_at_the_other_seed()
 /// Ends a run after so many parts of evaluations.
 struct Impatient(u64);
 
-impl Watch for Impatient {
+impl ProgressListener for Impatient {
     async fn go_on(&mut self, _: u64) -> bool {
         self.0 = self.0.saturating_sub(1);
         self.0 > 0
@@ -399,12 +406,12 @@ impl Watch for Impatient {
 
 #[test]
 fn a_run_ends_before_the_next_evaluation_and_goes_on_as_if_nothing_had_happened() {
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     let config = config();
-    let whole = images(&config, &model, &opened);
-    assert!(now(sample(&config, &model, &opened, &mut Impatient(2))).unwrap().is_none());
-    let mut run = ImageRun::new(config, &model, &opened).unwrap();
+    let whole = images(&config, &model, &compute);
+    assert!(now(sample(&config, &model, &compute, &mut Impatient(2))).unwrap().is_none());
+    let mut run = ImageRun::new(config, &model, &compute).unwrap();
     assert_eq!(now(run.step(&mut ())).unwrap(), Outcome::Stepped);
     let before = now(run.sampler().x().values()).unwrap();
     assert_eq!(now(run.step(&mut Impatient(2))).unwrap(), Outcome::GivenUp);
@@ -417,7 +424,7 @@ fn a_run_ends_before_the_next_evaluation_and_goes_on_as_if_nothing_had_happened(
 #[test]
 fn want_of_memory_halves_the_batch_and_is_said_and_without_room_for_one_it_is_an_error() {
     struct Told(Vec<usize>);
-    impl Watch for Told {
+    impl ProgressListener for Told {
         async fn go_on(&mut self, _: u64) -> bool {
             true
         }
@@ -428,16 +435,16 @@ fn want_of_memory_halves_the_batch_and_is_said_and_without_room_for_one_it_is_an
             0.0
         }
     }
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     let needs = model.config().cost(8).bytes;
     let mut told = Told(Vec::new());
     // Room for two images, and a little.
-    let mut run = ImageRun::new(RunConfig { images: 8, ..config() }, &model, &opened).unwrap().with_batch(8);
+    let mut run = ImageRun::new(RunConfig { images: 8, ..config() }, &model, &compute).unwrap().with_batch(8);
     run.pace_mut().limit_memory(2 * needs + needs / 2);
     assert_eq!(now(run.step(&mut told)).unwrap(), Outcome::Stepped);
     assert_eq!(told.0, [4, 2]);
-    let mut run = ImageRun::new(config(), &model, &opened).unwrap();
+    let mut run = ImageRun::new(config(), &model, &compute).unwrap();
     run.pace_mut().limit_memory(needs / 2);
     let error = now(run.step(&mut told)).unwrap_err();
     assert!(matches!(error, EngineError::Images(ImageError::OutOfMemory { .. })), "{error}");
@@ -445,10 +452,10 @@ fn want_of_memory_halves_the_batch_and_is_said_and_without_room_for_one_it_is_an
 
 #[test]
 fn nothing_is_held_after_two_hundred_runs_that_was_not_held_after_ten() {
-    let opened = cpu();
-    let model = tiny(&opened);
+    let compute = cpu();
+    let model = tiny(&compute);
     let config = RunConfig { images: 1, steps: 2, ..config() };
-    let run = || assert!(!images(&config, &model, &opened).is_empty());
+    let run = || assert!(!images(&config, &model, &compute).is_empty());
     (0..10).for_each(|_| run());
     let before = counting::held();
     (0..200).for_each(|_| run());
@@ -457,10 +464,10 @@ fn nothing_is_held_after_two_hundred_runs_that_was_not_held_after_ten() {
 
 #[test]
 fn the_estimate_of_memory_is_not_below_what_an_evaluation_takes() {
-    let opened = cpu();
-    for (name, model) in [("tiny", tiny(&opened)), ("32 pixels", with_classes(&opened, SIDE))] {
+    let compute = cpu();
+    for (name, model) in [("tiny", tiny(&compute)), ("32 pixels", with_classes(&compute, SIDE))] {
         let values = Rng::new(1, Stream::Test, 5).normals(3 * model.side * model.side);
-        let x = Pictures::new(values, [1, 3, model.side, model.side], &opened.device);
+        let x = Pictures::new(values, [1, 3, model.side, model.side], &compute.device);
         let ask = || model.network.forward(x.0.clone(), &model.network.condition(&[400.0], &[]).unwrap());
         // Parameters are made when they are first used.
         ask();

@@ -3,6 +3,8 @@
 //! the browser the same shaders are compared with diffusers' numbers by the self-test (`tests/e2e/images.rs`).
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
@@ -14,8 +16,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use cubecl::launched::LaunchedKernels;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
-use scorefield::engine::device::{Adapter, open_adapter};
 use scorefield::engine::images::half::has_half;
+use scorefield::nn::device::{Adapter, open_adapter};
 use scorefield::nn::unet::{UNet, UNetConfig};
 use unet_weights::{error, image, improved, network, now_or_later, plain};
 
@@ -84,11 +86,11 @@ fn observed(network: &UNet, images: [usize; 2], device: &Device) -> (Vec<f32>, [
 /// One test, for a program can start WebGPU once.
 #[test]
 fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
-    let opened = match now_or_later(open_adapter(Adapter::Software)) {
-        Ok(opened) => opened,
-        Err(error) => return println!("skipped: no software adapter ({error})"),
+    let compute = match now_or_later(open_adapter(Adapter::Software)) {
+        Ok(compute) => compute,
+        Err(error) => return skip::left_out(&format!("no software adapter: {error}")),
     };
-    let (cpu, gpu) = (Device::flex(), opened.device.clone());
+    let (cpu, gpu) = (Device::flex(), compute.device.clone());
     for (name, config, images, side) in cases() {
         let images = [images, side];
         let network = network(&config, &cpu);
@@ -107,7 +109,7 @@ fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
         assert!(5 * passes < many, "{name}: {passes} of {many}");
         assert!(kinds < more, "{name}: {kinds} of {more}");
 
-        if has_half(&opened) {
+        if has_half(&compute) {
             let half = shaders.in_half(true);
             let (found, [passes, kinds], seconds) = observed(&half, images, &gpu);
             let error = error(&found, &wanted);

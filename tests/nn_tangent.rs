@@ -3,9 +3,9 @@
 
 use burn::tensor::Device;
 use scorefield::diffusion::now;
-use scorefield::engine::open;
-use scorefield::engine::score::{Form, Objective, ScoreNet};
-use scorefield::lab::DeviceWish;
+use scorefield::lab::DeviceChoice;
+use scorefield::nn::device::open;
+use scorefield::nn::score::{Form, Objective, ScoreNet};
 use scorefield::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;
@@ -37,7 +37,7 @@ const ROUNDING: f32 = 2e-5;
 fn losses_and_gradients_of_score_matching_are_those_of_pytorchs_double_backward() {
     let golden: Value = serde_json::from_str(include_str!("golden/tangent.json")).expect("the golden file is JSON");
     let size = |key: &str| golden[key].as_u64().expect("a size") as usize;
-    let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
+    let compute = now(open(DeviceChoice::Cpu)).expect("this build has the CPU device");
     for case in golden["cases"].as_array().expect("cases") {
         let energy = case["energy"].as_bool().expect("a flag");
         let form = Form {
@@ -48,7 +48,7 @@ fn losses_and_gradients_of_score_matching_are_those_of_pytorchs_double_backward(
             scale: golden["scale"].as_f64().expect("a scale"),
             energy,
         };
-        let net = ScoreNet::from_parameters(form, &opened, &numbers(&case["parameters"]));
+        let net = ScoreNet::from_parameters(form, &compute, &numbers(&case["parameters"]));
         let [x, extra, target, weight, direction, second, negatives] =
             ["x", "extra", "target", "weight", "direction", "second", "negatives"].map(|key| numbers(&case[key]));
         let score = now(net.scores(&x, &extra)).expect("scores");

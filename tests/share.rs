@@ -1,7 +1,9 @@
 //! Links survive a round trip, and nothing in a fragment can break the page.
 
-use scorefield::lab::images::{PIXELS, Picture};
-use scorefield::lab::{Correction, DatasetId, ExperimentId, FIELDS, Kind, RunConfig, SolverId, defaults, fields_of};
+use scorefield::data::DatasetId;
+use scorefield::experiments::{all, defaults, fields_of};
+use scorefield::lab::{Correction, FIELDS, Kind, RunConfig, SolverId};
+use scorefield::lab::{PIXELS, Picture};
 use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
 use scorefield::study::STUDIES;
@@ -12,7 +14,7 @@ fn link(config: RunConfig) -> Link {
 
 /// A configuration of a random experiment with every field drawn at random from its range.
 fn random_config(rng: &mut Rng) -> RunConfig {
-    let all: Vec<ExperimentId> = ExperimentId::all().collect();
+    let all: Vec<_> = all().collect();
     let mut config = defaults(all[rng.below(all.len() as u32) as usize]);
     for field in fields_of(config.experiment).filter(|f| f.key != "experiment") {
         let text = match field.kind {
@@ -48,7 +50,7 @@ fn assert_valid(config: &RunConfig) {
 
 #[test]
 fn the_defaults_of_every_experiment_make_the_shortest_link() {
-    for experiment in ExperimentId::all() {
+    for experiment in all() {
         let fragment = to_fragment(&link(defaults(experiment)));
         assert_eq!(fragment, format!("#experiment={}", experiment.id()));
         assert_eq!(from_fragment(&fragment), (link(defaults(experiment)), vec![]));
@@ -122,7 +124,8 @@ fn ten_thousand_hostile_fragments_give_valid_configurations() {
             let key = keys[rng.below(keys.len() as u32) as usize];
             let value = match rng.below(4) {
                 2 if key == "experiment" => {
-                    ExperimentId::IDS[rng.below(ExperimentId::IDS.len() as u32) as usize].to_owned()
+                    let ids: Vec<_> = all().collect();
+                    ids[rng.below(ids.len() as u32) as usize].id().to_owned()
                 }
                 0 => (rng.normal() * 10f64.powi(rng.below(20) as i32 - 5)).to_string(),
                 1 => (0..rng.below(30)).filter_map(|_| char::from_u32(rng.below(0x3000))).collect(),

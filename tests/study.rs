@@ -4,54 +4,56 @@
 use std::path::Path;
 
 use scorefield::diffusion::now;
-use scorefield::engine::open;
-use scorefield::lab::{DeviceWish, ExperimentId, FIELDS};
+use scorefield::experiments;
+use scorefield::lab::{DeviceChoice, ExperimentId, FIELDS};
+use scorefield::nn::device::open;
+use scorefield::protocol::{Measured, StudyUpdate, Verdict};
 use scorefield::share::from_fragment;
-use scorefield::study::{Mark, Measured, News, STUDIES, Study, Verdict, complete};
+use scorefield::study::{Mark, STUDIES, Study, complete, neighbours};
 
 /// Runs a study with these settings.
-fn run(study: &Study, settings: &str) -> News {
+fn run(study: &Study, settings: &str) -> StudyUpdate {
     let (link, rejected) = from_fragment(&format!("#experiment={}&{settings}", study.id));
     assert_eq!(rejected, [], "{}", study.id);
-    let opened = now(open(DeviceWish::Cpu)).expect("this build has the CPU device");
-    let news = now(complete(&link.config, &opened, Path::new(env!("CARGO_MANIFEST_DIR")).join("web").as_path()))
+    let compute = now(open(DeviceChoice::Cpu)).expect("this build has the CPU device");
+    let update = now(complete(&link.config, &compute, Path::new(env!("CARGO_MANIFEST_DIR")).join("web").as_path()))
         .expect("the study goes through");
-    for m in &news.measured {
+    for m in &update.measured {
         let claim = study.claims[usize::from(m.claim)].key;
         println!("{} {settings} {claim}: {:.4} ± {:.2e} in [{}, {}]", study.id, m.value, m.error, m.low, m.high);
     }
-    news
+    update
 }
 
 fn find(id: &str) -> &'static Study {
-    ExperimentId::from_id(id).and_then(ExperimentId::study).expect("a study")
+    ExperimentId::named(id).and_then(experiments::study).expect("a study")
 }
 
-fn claim(study: &Study, news: &News, key: &str) -> Measured {
+fn claim(study: &Study, update: &StudyUpdate, key: &str) -> Measured {
     let place = study.claims.iter().position(|claim| claim.key == key).expect("a claim of the table");
-    *news.measured.iter().find(|m| usize::from(m.claim) == place).expect("it was measured")
+    *update.measured.iter().find(|m| usize::from(m.claim) == place).expect("it was measured")
 }
 
-fn layer<'n>(study: &Study, news: &'n News, figure: &str, layer: &str) -> &'n [f32] {
+fn layer<'n>(study: &Study, update: &'n StudyUpdate, figure: &str, layer: &str) -> &'n [f32] {
     let f = study.figures.iter().position(|f| f.key == figure).expect("a figure of the table");
     let l = study.figures[f].layers.iter().position(|l| l.key == layer).expect("a layer of the table");
-    let drawing = news.drawings.iter().find(|d| (usize::from(d.figure), usize::from(d.layer)) == (f, l));
+    let drawing = update.layers.iter().find(|d| (usize::from(d.figure), usize::from(d.layer)) == (f, l));
     &drawing.expect("it was drawn").data.0
 }
 
 /// Runs a study briefly: every claim is measured, settled and holds, every layer is drawn, of finite numbers in whole
 /// items.
-fn whole(id: &str) -> News {
+fn whole(id: &str) -> StudyUpdate {
     let study = find(id);
-    let news = run(study, &format!("{}&seed=1", study.brief));
+    let update = run(study, &format!("{}&seed=1", study.brief));
     for (place, expected) in study.claims.iter().enumerate() {
-        let measured = news.measured.iter().find(|m| usize::from(m.claim) == place);
+        let measured = update.measured.iter().find(|m| usize::from(m.claim) == place);
         let measured = measured.unwrap_or_else(|| panic!("{id}: {} was not measured", expected.key));
         assert_eq!(measured.verdict(), Verdict::Holds, "{id}: {} {measured:?}", expected.key);
     }
     for figure in study.figures {
         for drawn in figure.layers {
-            let data = layer(study, &news, figure.key, drawn.key);
+            let data = layer(study, &update, figure.key, drawn.key);
             let what = format!("{id}: {} of {}", drawn.key, figure.key);
             assert!(!data.is_empty() && data.iter().all(|v| v.is_finite()), "{what}");
             if drawn.mark.stride() > 0 {
@@ -63,7 +65,7 @@ fn whole(id: &str) -> News {
             }
         }
     }
-    news
+    update
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn the_tables_are_sound() {
         assert_eq!(STUDIES.iter().filter(|other| other.id == study.id).count(), 1);
     }
     let walked: Vec<&str> =
-        std::iter::successors(Some(STUDIES[0]), |study| study.neighbours()[1]).map(|s| s.id).collect();
+        std::iter::successors(Some(STUDIES[0]), |study| neighbours(study)[1]).map(|s| s.id).collect();
     let chapter: Vec<&str> = STUDIES.iter().filter(|s| s.chapter == STUDIES[0].chapter).map(|s| s.id).collect();
     assert_eq!(walked, chapter, "the tour passes every study of its chapter once");
 }
@@ -94,12 +96,12 @@ fn the_tables_are_sound() {
 #[test]
 fn score_of_a_density_on_the_line() {
     let study = find("score-1d");
-    let news = whole(study.id);
+    let update = whole(study.id);
     // The same numbers again, whoever runs it.
-    assert_eq!(run(study, &format!("{}&seed=1", study.brief)), news);
+    assert_eq!(run(study, &format!("{}&seed=1", study.brief)), update);
     // One Gaussian: the score is a straight line through its mean.
-    let news = run(study, "weight-2=0&weight-3=0&mean-1=1&width-1=0.5&langevin-steps=1&chains=100");
-    for pair in layer(study, &news, "score", "exact-score").chunks_exact(2).filter(|p| (p[0] - 1.0).abs() < 1.5) {
+    let update = run(study, "weight-2=0&weight-3=0&mean-1=1&width-1=0.5&langevin-steps=1&chains=100");
+    for pair in layer(study, &update, "score", "exact-score").chunks_exact(2).filter(|p| (p[0] - 1.0).abs() < 1.5) {
         assert!((pair[1] + (pair[0] - 1.0) / 0.25).abs() < 2e-3, "{pair:?}");
     }
 }
@@ -107,13 +109,13 @@ fn score_of_a_density_on_the_line() {
 #[test]
 fn score_matching_of_a_gaussian() {
     let study = find("gaussian-1d");
-    let news = whole(study.id);
-    let closed = layer(study, &news, "surface", "closed-form");
-    let path = layer(study, &news, "surface", "descent");
+    let update = whole(study.id);
+    let closed = layer(study, &update, "surface", "closed-form");
+    let path = layer(study, &update, "surface", "descent");
     let end = &path[path.len() - 2..];
     assert!((end[0] - closed[0]).abs() < 1e-4 && (end[1] / closed[1] - 1.0).abs() < 1e-4, "{end:?} {closed:?}");
     // The printed loss: the variance rises at every step, and ends far above that of the data.
-    let runaway = layer(study, &news, "runaway", "printed-loss");
+    let runaway = layer(study, &update, "runaway", "printed-loss");
     assert!(runaway.chunks_exact(2).zip(runaway.chunks_exact(2).skip(1)).all(|(a, b)| b[1] > a[1]));
     assert!(runaway[runaway.len() - 1] > 20.0 * closed[1], "{}", runaway[runaway.len() - 1]);
 }
@@ -123,9 +125,9 @@ fn energy_models_by_three_ways() {
     let study = find("energy");
     whole(study.id);
     for training in ["denoising", "contrast"] {
-        let news = run(study, &format!("fit-steps=500&energy-training={training}&seed=1"));
-        assert!(claim(study, &news, "learned").value < 0.25, "{training}");
-        assert_eq!(claim(study, &news, "constant-free").verdict(), Verdict::Holds, "{training}");
+        let update = run(study, &format!("fit-steps=500&energy-training={training}&seed=1"));
+        assert!(claim(study, &update, "learned").value < 0.25, "{training}");
+        assert_eq!(claim(study, &update, "constant-free").verdict(), Verdict::Holds, "{training}");
     }
 }
 
@@ -142,29 +144,29 @@ fn data_on_a_curve() {
 #[test]
 fn low_density_regions() {
     let study = find("low-density");
-    let news = whole(study.id);
+    let update = whole(study.id);
     // The error falls from the rarest bins to the densest by far more than an order of magnitude.
-    let bins = layer(study, &news, "error-by-density", "mean-error");
+    let bins = layer(study, &update, "error-by-density", "mean-error");
     assert!(bins[1] > 10.0 * bins[bins.len() - 1], "{bins:?}");
 }
 
 #[test]
 fn langevin_dynamics_misses_the_weights_and_annealing_finds_them() {
     let study = find("langevin-weights");
-    let news = whole(study.id);
-    assert_eq!(run(study, &format!("{}&seed=1", study.brief)), news);
+    let update = whole(study.id);
+    assert_eq!(run(study, &format!("{}&seed=1", study.brief)), update);
     // A chain goes where its start belongs: beyond the line on which both modes pull alike, x + y = -ln(4) / 10. The sum
     // of two numbers even in [-8, 8] is above -s with probability 1/2 + s / 16 - s^2 / 512.
     let s = 4f64.ln() / 10.0;
     let basin = 0.5 + s / 16.0 - s * s / 512.0;
     for key in ["plain", "adjusted"] {
-        let m = claim(study, &news, key);
+        let m = claim(study, &update, key);
         // Noise takes as many across one way as the other, to within a hundredth.
         assert!((m.value - basin).abs() < 4.0 * m.error + 0.01, "{key}: {} and {basin}", m.value);
     }
     // More steps a level bring the annealed share nearer to the truth.
     let slow = run(study, "level-steps=400&langevin-steps=10&seed=1");
-    let (quick, slow) = (claim(study, &news, "annealed"), claim(study, &slow, "annealed"));
+    let (quick, slow) = (claim(study, &update, "annealed"), claim(study, &slow, "annealed"));
     assert!((slow.value - 0.8).abs() < 4.0 * slow.error, "{slow:?}");
     assert!((quick.value - 0.8).abs() < 0.05, "{quick:?}");
 }
@@ -177,11 +179,11 @@ fn a_network_for_all_noise_levels() {
 #[test]
 fn a_network_for_all_noise_levels_of_digits() {
     let study = find("ncsn-digits");
-    let news = whole(study.id);
+    let update = whole(study.id);
     // The network knows more of digits than their size, at every level but the noisiest few, and as much of digits that
     // it has not seen.
     let [blind, held_out] =
-        ["no-network", "held-out-loss"].map(|key| layer(study, &news, "by-level", key).chunks_exact(2));
+        ["no-network", "held-out-loss"].map(|key| layer(study, &update, "by-level", key).chunks_exact(2));
     for (blind, held_out) in blind.zip(held_out).filter(|(blind, _)| blind[0] < 2.0) {
         assert!(held_out[1] < 0.9 * blind[1], "{blind:?} {held_out:?}");
     }
@@ -190,27 +192,27 @@ fn a_network_for_all_noise_levels_of_digits() {
 #[test]
 fn a_learned_score_misses_the_weights_as_the_exact_one_does() {
     let study = find("langevin-weights");
-    let news = run(study, "score-source=learned&seed=1");
+    let update = run(study, "score-source=learned&seed=1");
     for key in ["plain", "adjusted", "annealed"] {
-        assert_eq!(claim(study, &news, key).verdict(), Verdict::Holds, "{key}");
+        assert_eq!(claim(study, &update, key).verdict(), Verdict::Holds, "{key}");
     }
 }
 
 #[test]
 fn the_choices_of_ncsnv2() {
     let study = find("ncsnv2");
-    let news = whole(study.id);
+    let update = whole(study.id);
     // Nothing is changed: what was chosen is what NCSNv2 chooses, chain by chain.
     for (figure, key) in [("shares", "share"), ("widths", "excess"), ("quality", "frechet")] {
-        let bars = layer(study, &news, figure, key);
+        let bars = layer(study, &update, figure, key);
         assert_eq!(bars[1..3], bars[4..6], "{figure}");
     }
     // Each switch by itself does what its spoiled variant says: worse than all choices together.
     for switch in
         ["sigma-choice=own&sigma-first=1", "ratio-choice=own", "step-choice=own&step-share=0.002", "last-denoising=off"]
     {
-        let news = run(study, &format!("chains=400&{switch}&seed=1"));
-        let bars = layer(study, &news, "quality", "frechet");
+        let update = run(study, &format!("chains=400&{switch}&seed=1"));
+        let bars = layer(study, &update, "quality", "frechet");
         assert!(bars[1] > 1.2 * bars[4], "{switch}: {bars:?}");
     }
 }

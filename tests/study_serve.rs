@@ -17,14 +17,14 @@ fn study(link: &str) -> Command {
 }
 
 fn last_step(events: &[Event]) -> Option<u32> {
-    events.iter().rev().find_map(|e| if let Event::Study { news, .. } = e { Some(news.step) } else { None })
+    events.iter().rev().find_map(|e| if let Event::Study { update, .. } = e { Some(update.step) } else { None })
 }
 
 #[test]
 fn a_study_can_be_held_stepped_resumed_and_stopped() {
     let mut page = Page::open();
     page.post(study("#experiment=langevin-weights&chains=500&langevin-steps=5000"));
-    page.until(|e| matches!(e, Event::Study { news, .. } if news.step > 5 && !news.drawings.is_empty()));
+    page.until(|e| matches!(e, Event::Study { update, .. } if update.step > 5 && !update.layers.is_empty()));
     page.post(Command::Pause);
     let events = page.settle();
     assert!(events.contains(&Event::Paused { run: RUN }), "{events:?}");
@@ -37,7 +37,7 @@ fn a_study_can_be_held_stepped_resumed_and_stopped() {
     let stepped = last_step(&page.settle()).expect("a report");
     assert!((held + 1..=held + 3).contains(&stepped), "{held} and then {stepped}");
     page.post(Command::Resume);
-    page.until(|e| matches!(e, Event::Study { news, .. } if news.step > stepped + 3));
+    page.until(|e| matches!(e, Event::Study { update, .. } if update.step > stepped + 3));
     page.post(Command::Stop);
     let events = page.settle();
     assert!(matches!(events.last(), Some(Event::Done { run: RUN, stopped: true, .. })), "{events:?}");
@@ -48,7 +48,7 @@ fn a_study_can_be_held_stepped_resumed_and_stopped() {
 fn another_run_ends_a_study_and_a_study_of_a_network_is_no_different() {
     let mut page = Page::open();
     page.post(study("#experiment=low-density&fit-steps=20000&fit-width=8&fit-batch=16"));
-    page.until(|e| matches!(e, Event::Study { news, .. } if news.step > 3));
+    page.until(|e| matches!(e, Event::Study { update, .. } if update.step > 3));
     let (link, _) = from_fragment("#experiment=gaussian-1d");
     page.post(Command::Study { run: RunId(2), config: link.config });
     let events = page.until(|e| matches!(e, Event::Done { run: RunId(2), .. }));

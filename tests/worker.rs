@@ -8,8 +8,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use scorefield::engine::inbox::Inbox;
-use scorefield::engine::{Port, images, open};
-use scorefield::lab::{DeviceWish, Experiment, ExperimentId, RunConfig};
+use scorefield::engine::{Port, images};
+use scorefield::lab::{DeviceChoice, RunConfig};
+use scorefield::nn::device::open;
 use scorefield::protocol::Command;
 use scorefield::wire;
 use scorefield::worker::BrowserPort;
@@ -70,8 +71,8 @@ async fn yielding_lets_other_tasks_run_and_time_does_not_go_back() {
 #[wasm_bindgen_test]
 async fn this_device_computes_what_diffusers_computed() {
     let mut port = BrowserPort::open().expect("this is a worker");
-    let opened = open(DeviceWish::Cpu).await.expect("this worker has the CPU");
-    let report = images::self_test::self_test(&opened, &mut Inbox::new(&mut port)).await.expect("it computes");
+    let compute = open(DeviceChoice::Cpu).await.expect("this worker has the CPU");
+    let report = images::self_test::self_test(&compute, &mut Inbox::new(&mut port)).await.expect("it computes");
     let report = report.expect("nobody ends it");
     assert_eq!(report.cases.len(), 3);
     assert!(report.passed(), "{report:?}");
@@ -84,12 +85,12 @@ fn memory() -> usize {
 
 #[wasm_bindgen_test]
 async fn two_hundred_runs_of_images_take_no_more_memory_than_ten() {
-    let opened = open(DeviceWish::Cpu).await.expect("this worker has the CPU");
-    let model = images::self_test::model(&opened).expect("a network");
-    let config = (Experiment::find(ExperimentId::Images).defaults)();
+    let compute = open(DeviceChoice::Cpu).await.expect("this worker has the CPU");
+    let model = images::self_test::model(&compute).expect("a network");
+    let config = RunConfig::of_images();
     let run = async |seed| {
         let config = RunConfig { images: 1, steps: 2, seed, ..config.clone() };
-        let pictures = images::sample(&config, &model, &opened, &mut ()).await.expect("it computes");
+        let pictures = images::sample(&config, &model, &compute, &mut ()).await.expect("it computes");
         pictures.expect("nobody ends it").values().await.expect("numbers");
     };
     for seed in 0..10 {

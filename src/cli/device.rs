@@ -9,9 +9,9 @@ use std::thread::{self, Thread};
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
-use crate::engine::device::{Adapter, open_adapter, open_cuda};
-use crate::engine::{Opened, open};
-use crate::lab::DeviceWish;
+use crate::lab::DeviceChoice;
+use crate::nn::device::{Adapter, open_adapter, open_cuda};
+use crate::nn::device::{ComputeDevice, open};
 
 /// A device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl DeviceArgs {
     ///
     /// # Errors
     /// When it is not there, was not built in, or is not the only one.
-    pub fn open(&self) -> Outcome<Opened> {
+    pub fn open(&self) -> Outcome<ComputeDevice> {
         match &self.device[..] {
             [device] => device.open(),
             _ => Err(Failure::usage("only training on images takes several devices: name one with --device")),
@@ -77,16 +77,16 @@ impl DeviceArgs {
     ///
     /// # Errors
     /// When one is not there, or was not built in.
-    pub fn open_all(&self) -> Outcome<Vec<Opened>> {
-        let mut opened: Vec<Opened> = Vec::with_capacity(self.device.len());
+    pub fn open_all(&self) -> Outcome<Vec<ComputeDevice>> {
+        let mut compute: Vec<ComputeDevice> = Vec::with_capacity(self.device.len());
         for (index, device) in self.device.iter().enumerate() {
             let known = self.device[..index].iter().position(|other| other == device);
-            opened.push(match known {
-                Some(known) => opened[known].clone(),
+            compute.push(match known {
+                Some(known) => compute[known].clone(),
                 None => device.open()?,
             });
         }
-        Ok(opened)
+        Ok(compute)
     }
 
     /// How many threads.
@@ -97,21 +97,21 @@ impl DeviceArgs {
 }
 
 impl DeviceArg {
-    fn open(self) -> Outcome<Opened> {
+    fn open(self) -> Outcome<ComputeDevice> {
         let without = |what: &str, feature: &str| {
             let build = format!("build it with --features cli,{feature}, or say --device cpu");
             Failure::device(format!("this program was built without {what}: {build}"))
         };
-        let opened = match self {
+        let compute = match self {
             Self::Auto if cfg!(all(feature = "cuda", not(feature = "gpu"))) => open_cuda(0),
-            Self::Auto => wait(open(DeviceWish::Auto)),
-            Self::Cpu => wait(open(DeviceWish::Cpu)),
+            Self::Auto => wait(open(DeviceChoice::Auto)),
+            Self::Cpu => wait(open(DeviceChoice::Cpu)),
             Self::Gpu(_) if cfg!(not(feature = "gpu")) => return Err(without("a GPU", "gpu")),
             Self::Gpu(adapter) => wait(open_adapter(adapter)),
             Self::Cuda(_) if cfg!(not(feature = "cuda")) => return Err(without("CUDA", "cuda")),
             Self::Cuda(index) => open_cuda(index),
         };
-        opened.map_err(Failure::device)
+        compute.map_err(Failure::device)
     }
 }
 

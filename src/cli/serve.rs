@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
-use super::remote::{Hub, Place, secret};
+use super::remote::{Place, RemoteServer, secret};
 use crate::serve::{Server, Site};
 
 /// Serves the built page, until Ctrl-C. With --remote the page can choose to compute on this machine instead of in the
@@ -50,17 +50,17 @@ pub fn run(args: &ServeArgs) -> Outcome {
     let mut query = String::new();
     let mut device = None;
     if args.remote {
-        let opened = args.device.open()?;
-        device = Some(opened.info.name.clone());
+        let compute = args.device.open()?;
+        device = Some(compute.info.name.clone());
         let token = if args.listen.is_loopback() {
             None
         } else {
             Some(secret().ok_or_else(|| Failure::other("this machine has no random numbers for a token"))?)
         };
         query = token.as_ref().map_or_else(String::new, |token| format!("?token={token}"));
-        let place = Place { opened, folder: args.folder.clone(), threads: args.device.threads() };
-        let hub = Hub::new(place, token);
-        site.head = Hub::head();
+        let place = Place { compute, folder: args.folder.clone(), threads: args.device.threads() };
+        let hub = RemoteServer::new(place, token);
+        site.head = RemoteServer::head();
         site.beside = Some(Arc::new(move |request| hub.answer(request)));
     }
     let taken = |error| Failure::other(format!("port {} of {} cannot be had: {error}", args.port, args.listen));

@@ -245,6 +245,38 @@ impl<'a> Marginal<'a> {
     }
 }
 
+impl Mixture {
+    /// The distribution of `alpha * data + sigma * noise`. For more than one point at a level this is the thing to keep.
+    #[must_use]
+    pub fn at(&self, level: Level) -> Marginal<'_> {
+        Marginal::new(self, level)
+    }
+
+    /// Log-density at `level`, in nats.
+    #[must_use]
+    pub fn log_density(&self, x: [f64; 2], level: Level) -> f64 {
+        self.at(level).log_density(x)
+    }
+
+    /// Score at `level`: the gradient of the log-density.
+    #[must_use]
+    pub fn score(&self, x: [f64; 2], level: Level) -> [f64; 2] {
+        self.at(level).score(x)
+    }
+
+    /// Posterior means of data and noise given `x` at `level`.
+    #[must_use]
+    pub fn estimate(&self, x: [f64; 2], level: Level) -> Estimate<[f64; 2]> {
+        self.at(level).estimate(x)
+    }
+
+    /// The density at a clean point.
+    #[must_use]
+    pub fn density(&self, x: [f64; 2]) -> f64 {
+        libm::exp(self.log_density(x, Level { t: 0.0, alpha: 1.0, sigma: 0.0 }))
+    }
+}
+
 /// The denoiser that perfect training would give: a mixture's posterior means.
 #[derive(Clone, Debug)]
 pub struct Exact<'a> {

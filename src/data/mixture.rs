@@ -1,10 +1,8 @@
 //! Mixtures of round Gaussians in the plane: everything about them is known in closed form, at every level of noise.
 
-use crate::diffusion::{Estimate, Level};
 use crate::rng::Rng;
 
 use super::grid::SquareGrid;
-use super::marginal::Marginal;
 
 /// A mixture of round Gaussians in the plane.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,36 +108,6 @@ impl Mixture {
             means: self.means.iter().map(|m| [(m[0] - centre[0]) / scale, (m[1] - centre[1]) / scale]).collect(),
             stds: self.stds.iter().map(|std| std / scale).collect(),
         }
-    }
-
-    /// The distribution of `alpha * data + sigma * noise`. For more than one point at a level this is the thing to keep.
-    #[must_use]
-    pub fn at(&self, level: Level) -> Marginal<'_> {
-        Marginal::new(self, level)
-    }
-
-    /// Log-density at `level`, in nats.
-    #[must_use]
-    pub fn log_density(&self, x: [f64; 2], level: Level) -> f64 {
-        self.at(level).log_density(x)
-    }
-
-    /// Score at `level`: the gradient of the log-density.
-    #[must_use]
-    pub fn score(&self, x: [f64; 2], level: Level) -> [f64; 2] {
-        self.at(level).score(x)
-    }
-
-    /// Posterior means of data and noise given `x` at `level`.
-    #[must_use]
-    pub fn estimate(&self, x: [f64; 2], level: Level) -> Estimate<[f64; 2]> {
-        self.at(level).estimate(x)
-    }
-
-    /// The density at a clean point.
-    #[must_use]
-    pub fn density(&self, x: [f64; 2]) -> f64 {
-        libm::exp(self.log_density(x, Level { t: 0.0, alpha: 1.0, sigma: 0.0 }))
     }
 
     /// Exact probabilities of the cells of a grid, rows from the bottom, and last the probability of being outside:

@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod digits;
+pub mod drawing;
 pub mod grid;
 pub mod image_set;
 pub mod marginal;
@@ -10,8 +11,9 @@ pub mod mixture;
 pub mod toy;
 
 pub use condition::Condition;
+pub use drawing::Drawing;
 pub use grid::SquareGrid;
 pub use image_set::{ImageSet, ImageSetError};
 pub use marginal::{Exact, Marginal};
 pub use mixture::Mixture;
-pub use toy::{DataError, Dataset};
+pub use toy::{DataError, Dataset, DatasetId};

@@ -7,9 +7,33 @@ use core::f64::consts::{PI, TAU};
 
 use thiserror::Error;
 
-use crate::lab::{DatasetId, Drawing};
-
+use super::drawing::Drawing;
 use super::mixture::Mixture;
+use crate::choice::choices;
+
+choices! {
+    /// A distribution of points in the plane.
+    DatasetId {
+        /// The report's mixture: weight 0.8 at (5, 5), 0.2 at (-5, -5), standard deviation 1.
+        Mixture = "mixture",
+        /// Eight Gaussians on a circle.
+        EightGaussians = "eight-gaussians",
+        /// Twenty-five Gaussians on a square grid.
+        Grid = "grid",
+        /// Two interleaved half circles.
+        Moons = "moons",
+        /// A spiral.
+        SwissRoll = "swiss-roll",
+        /// Concentric rings.
+        Rings = "rings",
+        /// The dark squares of a checkerboard.
+        Checkerboard = "checkerboard",
+        /// Five curved blades.
+        Pinwheel = "pinwheel",
+        /// What the visitor drew.
+        Drawing = "drawing",
+    }
+}
 
 /// Standard deviation of the Gaussian around a drawn point, in the drawing's coordinates: a little more than a cell.
 pub const DRAWN_STD: f64 = 0.04;

@@ -1,102 +1,90 @@
 //! The worker: takes commands, runs one job at a time, and stays reachable while it does.
 
 use super::benchmark;
-use super::device::Opened;
 use super::error::EngineError;
 use super::field;
-use super::images::crew::Crew;
 use super::images::job::ImageSampling;
-use super::images::lent::{self, Lent};
-use super::images::load::{Held, LoadError, load};
+use super::images::load::{LoadError, LoadedModel, load};
+use super::images::pool::WorkerPool;
+use super::images::remote_model::{self, RemoteModel};
 use super::images::{ImageError, benchmark as image_benchmark, self_test};
 use super::inbox::{Inbox, Port, ends_a_run};
 use super::inspect::Inspecting;
+use super::job::Job;
 use super::likelihood::Likelihood;
 use super::sample::{Sampled, Sampling};
 use super::study::Studying;
 use super::train::Training;
 use crate::lab::{ExperimentId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::nn::device::ComputeDevice;
 use crate::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use crate::protocol::{Bytes, Command, Event, Failure, RunId};
-use crate::study::Running;
-
-/// A run in steps. One type per kind of run.
-#[allow(async_fn_in_trait)]
-pub trait Job {
-    /// Its name.
-    fn run(&self) -> RunId;
-    /// One step and whatever reports are due. Says whether the run is over.
-    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError>;
-    /// Reports what has not been reported yet, because the run is held or was stepped by hand.
-    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError>;
-    /// The weights at hand, if the job makes any.
-    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError>;
-}
+use crate::study;
 
 /// What stays between runs.
 pub struct Engine {
     /// The device.
-    pub opened: Opened,
+    pub compute: ComputeDevice,
     /// The weights at hand.
     pub weights: Option<WeightsFile>,
     /// The network of images at hand.
-    pub images: Option<Held>,
+    pub images: Option<LoadedModel>,
     /// Most images evaluated at a time, if the page limits them.
     pub most_images: Option<u32>,
     /// Those who evaluate images for this worker.
-    pub crew: Crew,
+    pub pool: WorkerPool,
     /// The network that this worker evaluates for another one.
-    pub lent: Option<Lent>,
+    pub remote_model: Option<RemoteModel>,
 }
 
 /// Serves a port for ever: the whole worker. Announces itself with [`Event::Ready`].
-pub async fn serve(port: &mut impl Port, opened: Opened) {
-    port.send(Event::Ready { device: opened.info.clone() });
-    let crew = Crew::default();
-    let mut engine = Engine { opened, weights: None, images: None, most_images: None, crew, lent: None };
+pub async fn serve(port: &mut impl Port, compute: ComputeDevice) {
+    port.send(Event::Ready { device: compute.info.clone() });
+    let pool = WorkerPool::default();
+    let mut engine = Engine { compute, weights: None, images: None, most_images: None, pool, remote_model: None };
     let mut inbox = Inbox::new(port);
     loop {
         let command = inbox.wait().await;
-        obey(&mut engine, &mut inbox, command).await;
+        handle(&mut engine, &mut inbox, command).await;
     }
 }
 
-async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: Command) {
+async fn handle<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: Command) {
     let images = matches!(&command, Command::Sample { config, .. } if config.experiment == ExperimentId::Images);
-    if ends_a_run(&command) && !images && !matches!(command, Command::Images(_) | Command::Crew(_) | Command::Stop) {
+    if ends_a_run(&command) && !images && !matches!(command, Command::Images(_) | Command::Pool(_) | Command::Stop) {
         // The visitor has turned to something else: nobody waits for images in memory meanwhile.
-        engine.crew.dismiss();
+        engine.pool.dismiss();
     }
     match command {
         Command::Train { run, config } => {
-            let job = Training::new(run, config, None, &engine.opened, inbox.port.now_ms());
+            let job = Training::new(run, config, None, &engine.compute, inbox.port.now_ms());
             train(engine, inbox, run, job).await;
         }
         Command::Continue { run, config, checkpoint } => {
             let job = WeightsFile::from_bytes(&checkpoint.0)
                 .map_err(EngineError::from)
-                .and_then(|weights| Training::new(run, config, Some(&weights), &engine.opened, inbox.port.now_ms()));
+                .and_then(|weights| Training::new(run, config, Some(&weights), &engine.compute, inbox.port.now_ms()));
             train(engine, inbox, run, job).await;
         }
         Command::Sample { run, config } if config.experiment == ExperimentId::Images => {
             sample_images(engine, inbox, run, config).await;
         }
-        Command::Images(command) => obey_images(engine, inbox, command).await,
-        Command::Crew(order) => match lent::obey(&mut engine.lent, order, &engine.opened).await {
+        Command::Images(command) => handle_images(engine, inbox, command).await,
+        Command::Pool(order) => match remote_model::handle(&mut engine.remote_model, order, &engine.compute).await {
             Ok(answer) => answer.into_iter().for_each(|answer| inbox.port.send(answer)),
             Err(error) => fail(inbox, None, &error),
         },
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
-            Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.opened)).await,
+            Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.compute)).await,
             Err(error) => fail(inbox, Some(run), &error),
         },
-        Command::Study { run, config } => match Running::new(&config, &engine.opened) {
+        Command::Study { run, config } => match study::begin(&config, &engine.compute) {
             Some(running) => drive(engine, inbox, &mut Studying::new(run, running)).await,
             None => fail(inbox, Some(run), &EngineError::NoStudy),
         },
         Command::Likelihood { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
-            Ok(sampled) => drive(engine, inbox, &mut Likelihood::new(run, &sampled, &engine.opened)).await,
+            Ok(sampled) => drive(engine, inbox, &mut Likelihood::new(run, &sampled, &engine.compute)).await,
             Err(error) => fail(inbox, Some(run), &error),
         },
         Command::Inspect { run, config, points } => match Inspecting::new(run, &config, &points) {
@@ -111,7 +99,7 @@ async fn obey<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: C
             }
             Err(error) => fail(inbox, Some(run), &error.into()),
         },
-        other => aside(engine, inbox, None, other).await,
+        other => handle_during_run(engine, inbox, None, other).await,
     }
 }
 
@@ -119,7 +107,7 @@ async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, r
     let wanted = config.weights.as_str();
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     if let Some(held) = engine.images.as_mut().filter(|held| held.is(wanted)) {
-        match held.model.prepare(config.precision, &engine.opened).await {
+        match held.model.prepare(config.precision, &engine.compute).await {
             Ok(None) => {}
             Ok(Some(notice)) => inbox.port.send(Event::Images(ImageEvent::Notice { run, notice })),
             Err(error) => return fail(inbox, Some(run), &error),
@@ -131,10 +119,10 @@ async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, r
         let notice = crate::protocol::images::Notice::NoHalf;
         inbox.port.send(Event::Images(ImageEvent::Notice { run, notice }));
     }
-    let mut crew = std::mem::take(&mut engine.crew);
+    let mut pool = std::mem::take(&mut engine.pool);
     let job = match &engine.images {
         Some(held) if held.is(wanted) => {
-            ImageSampling::new(run, config, &held.model, &engine.opened, engine.most_images, &mut crew)
+            ImageSampling::new(run, config, &held.model, &engine.compute, engine.most_images, &mut pool)
         }
         other => {
             let held = other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
@@ -145,17 +133,17 @@ async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, r
         Ok(mut job) => drive(engine, inbox, &mut job).await,
         Err(error) => fail(inbox, Some(run), &error),
     }
-    engine.crew = crew;
+    engine.pool = pool;
 }
 
-async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: ImageCommand) {
+async fn handle_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command: ImageCommand) {
     let start = inbox.port.now_ms();
     let (run, result) = match command {
         ImageCommand::Load { run, source } => return load_images(engine, inbox, run, source).await,
         ImageCommand::Limit { images } => return engine.most_images = Some(images),
-        ImageCommand::Cores { most } => return engine.crew.cores = Some(most),
+        ImageCommand::Cores { most } => return engine.pool.cores = Some(most),
         ImageCommand::SelfTest { run } => {
-            let report = self_test::self_test(&engine.opened, inbox).await;
+            let report = self_test::self_test(&engine.compute, inbox).await;
             let told = report.map(|report| {
                 report.map(|report| inbox.port.send(Event::Images(ImageEvent::SelfTest { run, report }))).is_some()
             });
@@ -166,8 +154,8 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
                 let (wanted, held) = (String::new(), String::new());
                 return fail(inbox, Some(run), &ImageError::NoWeights { wanted, held }.into());
             };
-            let (opened, crew) = (&engine.opened, &mut engine.crew);
-            (run, image_benchmark::benchmark(run, &batches, budget_ms, &mut held.model, opened, crew, inbox).await)
+            let (compute, pool) = (&engine.compute, &mut engine.pool);
+            (run, image_benchmark::benchmark(run, &batches, budget_ms, &mut held.model, compute, pool, inbox).await)
         }
     };
     match result {
@@ -181,8 +169,8 @@ async fn obey_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, com
 async fn load_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunId, source: WeightsSource) {
     let start = inbox.port.now_ms();
     // They know the weights that go.
-    engine.crew.dismiss();
-    match load(run, source, &engine.opened, inbox).await {
+    engine.pool.dismiss();
+    match load(run, source, &engine.compute, inbox).await {
         Ok(held) => {
             let weights = held.model.summary.clone();
             engine.images = Some(held);
@@ -222,7 +210,12 @@ async fn train<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, run: RunI
 }
 
 /// Commands that leave the current run alone.
-async fn aside<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, current: Option<&WeightsFile>, command: Command) {
+async fn handle_during_run<P: Port>(
+    engine: &Engine,
+    inbox: &mut Inbox<'_, P>,
+    current: Option<&WeightsFile>,
+    command: Command,
+) {
     let weights = current.or(engine.weights.as_ref());
     match command {
         Command::Save => {
@@ -233,7 +226,7 @@ async fn aside<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, current: Opti
             }
         }
         Command::Field { request, config, t, side } => {
-            match field::field(&config, t, side, weights, &engine.opened, inbox).await {
+            match field::field(&config, t, side, weights, &engine.compute, inbox).await {
                 Ok(Some(score)) => inbox.port.send(Event::Field { request, t, side, score }),
                 // Given up for a command that matters more.
                 Ok(None) => {}
@@ -241,7 +234,7 @@ async fn aside<P: Port>(engine: &Engine, inbox: &mut Inbox<'_, P>, current: Opti
             }
         }
         Command::Benchmark { config, budget_ms } => {
-            match benchmark::benchmark(&config, budget_ms, &engine.opened, inbox).await {
+            match benchmark::benchmark(&config, budget_ms, &engine.compute, inbox).await {
                 Ok(Some(benchmark)) => inbox.port.send(Event::Benchmark { benchmark }),
                 Ok(None) => {}
                 Err(error) => fail(inbox, None, &error),
@@ -291,7 +284,7 @@ async fn drive<P: Port, J: Job>(engine: &Engine, inbox: &mut Inbox<'_, P>, job: 
             }
             Some(command @ (Command::Save | Command::Field { .. } | Command::Benchmark { .. })) => {
                 match job.weights().await {
-                    Ok(weights) => aside(engine, inbox, weights.as_ref(), command).await,
+                    Ok(weights) => handle_during_run(engine, inbox, weights.as_ref(), command).await,
                     Err(error) => fail(inbox, None, &error),
                 }
                 continue;

@@ -1,6 +1,5 @@
 //! Timing a device.
 
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::Learned;
@@ -9,6 +8,7 @@ use super::trainer::Trainer;
 use crate::diffusion::Sampler;
 use crate::lab::RunConfig;
 use crate::nn::Architecture;
+use crate::nn::device::ComputeDevice;
 use crate::protocol::Benchmark;
 
 /// Longest that is measured, in milliseconds.
@@ -29,17 +29,17 @@ const FEWEST: usize = 3;
 pub async fn benchmark<P: Port>(
     config: &RunConfig,
     budget_ms: f64,
-    opened: &Opened,
+    compute: &ComputeDevice,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<Benchmark>, EngineError> {
     let budget = if budget_ms.is_nan() { 0.0 } else { budget_ms.clamp(0.0, LONGEST) } / 2.0;
-    let mut trainer = Trainer::new(config.clone(), opened)?;
+    let mut trainer = Trainer::new(config.clone(), compute)?;
     let start = inbox.port.now_ms();
     trainer.advance();
     trainer.take_losses().await?;
     let warm_up_ms = inbox.port.now_ms() - start;
 
-    let mut group = if opened.info.gpu { GPU_STEPS } else { 1 };
+    let mut group = if compute.info.gpu { GPU_STEPS } else { 1 };
     let mut steps = Vec::new();
     let start = inbox.port.now_ms();
     while steps.len() < FEWEST || inbox.port.now_ms() - start < budget {
@@ -60,7 +60,7 @@ pub async fn benchmark<P: Port>(
         }
     }
 
-    let learned = Learned::new(&trainer.weights().await?, opened);
+    let learned = Learned::new(&trainer.weights().await?, compute);
     let sampler = Sampler::from_config(config, prior(config.seed, config.samples as usize));
     let level = sampler.level();
     // An adaptive solver's number is not known before; 100 is usual.
@@ -88,7 +88,7 @@ pub async fn benchmark<P: Port>(
     let (training_step_ms, evaluation_ms) = (median(&mut steps), median(&mut evaluations));
     let rate = |each: f64| 1000.0 / each.max(1e-6);
     Ok(Some(Benchmark {
-        device: opened.info.clone(),
+        device: compute.info.clone(),
         parameters: u32::try_from(Architecture::from(config).parameters()).unwrap_or(u32::MAX),
         warm_up_ms,
         training_step_ms,

@@ -1,12 +1,16 @@
 //! What can go wrong in the engine, and what the page is told of it.
 
+mod images;
+
 use thiserror::Error;
 
-use super::device::DeviceError;
-use super::images::ImageError;
 use crate::data::toy::DataError;
 use crate::nn::WeightsError;
+use crate::nn::device::DeviceError;
 use crate::protocol::{Failure, FailureKind};
+use crate::study::StudyError;
+
+pub use images::ImageError;
 
 /// Why a job ended without its result.
 #[derive(Debug, Error)]
@@ -37,12 +41,9 @@ pub enum EngineError {
     /// The configuration is not one of a study.
     #[error("this configuration is no study's")]
     NoStudy,
-    /// A file that a study needs cannot be had.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It is not what it should be.
-    #[error("{0} is not what it should be")]
-    File(&'static str),
+    /// A study.
+    #[error(transparent)]
+    Study(#[from] StudyError),
     /// Images.
     #[error(transparent)]
     Images(#[from] ImageError),
@@ -62,15 +63,21 @@ pub fn last_words(detail: String) -> Failure {
 impl From<&EngineError> for Failure {
     fn from(error: &EngineError) -> Self {
         let kind = match error {
-            EngineError::Device(DeviceError::Lost(_)) => FailureKind::DeviceLost,
-            EngineError::Device(_) => FailureKind::NoDevice,
-            EngineError::Weights(_) | EngineError::File(_) => FailureKind::BadFile,
-            EngineError::Unreachable(_) => FailureKind::Unreachable,
+            EngineError::Device(error) | EngineError::Study(StudyError::Device(error)) => Self::from(error).kind,
+            EngineError::Weights(_) | EngineError::Study(StudyError::File(_)) => FailureKind::BadFile,
+            EngineError::Study(StudyError::Unreachable(_)) => FailureKind::Unreachable,
             EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
             EngineError::Images(error) => error.kind(),
             EngineError::Untrained => FailureKind::Untrained,
         };
         Failure { kind, detail: error.to_string() }
+    }
+}
+
+impl From<&DeviceError> for Failure {
+    fn from(error: &DeviceError) -> Self {
+        let kind = if matches!(error, DeviceError::Lost(_)) { FailureKind::DeviceLost } else { FailureKind::NoDevice };
+        Self { kind, detail: error.to_string() }
     }
 }

@@ -1,13 +1,13 @@
 //! The score field.
 
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
-use super::learned::{Patient, Points};
+use super::learned::{Interruptible, Points};
 use super::sample::Sampled;
 use crate::diffusion::{Denoiser as _, Schedule};
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;
+use crate::nn::device::ComputeDevice;
 use crate::protocol::Floats;
 
 /// Most points along a side.
@@ -24,7 +24,7 @@ pub async fn field<P: Port>(
     t: f64,
     side: u32,
     weights: Option<&WeightsFile>,
-    opened: &Opened,
+    compute: &ComputeDevice,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<Floats>, EngineError> {
     let sampled = Sampled::new(config.clone(), weights)?;
@@ -42,8 +42,8 @@ pub async fn field<P: Port>(
             dataset.to_standard([x + dataset.window * column, y + dataset.window * row])
         })
         .collect();
-    let mut source = sampled.source(opened);
-    let mut patient = Patient::new(&mut source, inbox);
+    let mut source = sampled.source(compute);
+    let mut patient = Interruptible::new(&mut source, inbox);
     let noise = patient.estimate(&points, level).await.noise;
     if let Some(error) = patient.lost() {
         return Err(error.into());

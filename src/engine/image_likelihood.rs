@@ -3,15 +3,16 @@
 
 use burn::tensor::Tensor;
 
-use super::device::Opened;
 use super::error::EngineError;
-use super::images::{ImageDenoiser, ImageError, ImageModel, Pace, Pictures, Stopped, Watch};
+use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures, ProgressListener, Stopped};
 use crate::diffusion::likelihood::{
-    Batched, Bound, FlowLikelihood, Hutchinson, JacobianProduct, bits_per_dimension, flow_likelihood, variational_bound,
+    Batched, Bound, FlowLikelihood, Hutchinson, JacobianProduct, bits_per_dimension, dequantise, flow_likelihood,
+    variational_bound,
 };
 use crate::diffusion::objective::exact_discretised_log_probability;
 use crate::diffusion::solver::Tolerance;
 use crate::diffusion::{Denoiser as _, Estimate, Level, Schedule, Solver, Spacing};
+use crate::nn::device::ComputeDevice;
 use crate::rng::{Rng, Stream};
 
 /// Images with their grey values as numbers in `[-1, 1]`, and how the likelihood's noise is drawn.
@@ -58,18 +59,18 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// When the device no longer answers, memory is short, or who watches ended it.
-    pub async fn bound<W: Watch>(
+    pub async fn bound<W: ProgressListener>(
         &self,
         model: &ImageModel,
         schedule: &Schedule,
         steps: usize,
-        opened: &Opened,
-        watch: &mut W,
+        compute: &ComputeDevice,
+        progress: &mut W,
     ) -> Result<Bits, EngineError> {
         let shape = self.shape(model);
         let count = shape[1..].iter().product();
         let values: Vec<f32> = self.pixels.iter().map(|value| crate::data::image_set::to_unit(*value)).collect();
-        let data = Pictures::new(values.clone(), shape, &opened.device);
+        let data = Pictures::new(values.clone(), shape, &compute.device);
         let levels = Solver::Ddpm(crate::diffusion::solver::Variance::Small).grid(schedule, Spacing::Uniform, steps);
         let mut noise = |number: usize| {
             let mut drawn = Vec::with_capacity(self.images * count);
@@ -77,18 +78,18 @@ impl Asked<'_> {
                 let seed = self.seed.wrapping_add(image);
                 drawn.extend(Rng::new(seed, Stream::Noise, number as u32).normals(count));
             }
-            Pictures::new(drawn, shape, &opened.device)
+            Pictures::new(drawn, shape, &compute.device)
         };
         // The mean of the last step has to be read back: whoever decodes cannot wait, so it is kept and decoded after.
         let last = std::cell::RefCell::new(None);
-        let mut pace = Pace::new(model, opened);
+        let mut policy = BatchPolicy::new(model, compute);
         let mut denoiser = ImageDenoiser {
             model,
             labels: &[],
             guidance: 1.0,
             clip: true,
-            pace: &mut pace,
-            watch,
+            policy: &mut policy,
+            progress,
             variance: None,
             stopped: None,
         };
@@ -117,13 +118,13 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// When the device no longer answers, memory is short, or who watches ended it.
-    pub async fn flow<W: Watch>(
+    pub async fn flow<W: ProgressListener>(
         &self,
         model: &ImageModel,
         schedule: &Schedule,
         tolerance: f64,
-        opened: &Opened,
-        watch: &mut W,
+        compute: &ComputeDevice,
+        progress: &mut W,
     ) -> Result<Bits, EngineError> {
         let shape = self.shape(model);
         let count = shape[1..].iter().product::<usize>();
@@ -132,23 +133,23 @@ impl Asked<'_> {
             let seed = self.seed.wrapping_add(image as u32);
             let mut uniform = Rng::new(seed, Stream::Data, 0);
             let mut probe = Rng::new(seed, Stream::Directions, 0);
-            // [0, 256) onto [-1, 1): neighbouring grey values are 1 / 128 apart.
-            values.extend(pixels.iter().map(|v| ((f64::from(*v) + uniform.uniform()) / 128.0 - 1.0) as f32));
+            // [0, 1) onto [-1, 1).
+            values.extend(pixels.iter().map(|v| (2.0 * dequantise(*v, uniform.uniform()) - 1.0) as f32));
             signs.extend(pixels.iter().map(|_| probe.sign() as f32));
         }
-        let x = Pictures::new(values, shape, &opened.device);
-        let mut pace = Pace::new(model, opened).with_batch(self.images);
+        let x = Pictures::new(values, shape, &compute.device);
+        let mut policy = BatchPolicy::new(model, compute).with_batch(self.images);
         let mut tracked = Tracked(ImageDenoiser {
             model,
             labels: &[],
             guidance: 1.0,
             clip: false,
-            pace: &mut pace,
-            watch,
+            policy: &mut policy,
+            progress,
             variance: None,
             stopped: None,
         });
-        let mut hutchinson = Hutchinson { model: &mut tracked, probe: Pictures::new(signs, shape, &opened.device) };
+        let mut hutchinson = Hutchinson { model: &mut tracked, probe: Pictures::new(signs, shape, &compute.device) };
         let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
         let found: FlowLikelihood<Pictures> = flow_likelihood(schedule, tolerance, &mut hutchinson, x).await;
         ended(tracked.0.stopped)?;
@@ -168,7 +169,7 @@ fn ended(stopped: Option<Stopped>) -> Result<(), EngineError> {
 /// A denoiser whose network is differentiated with respect to what it sees.
 struct Tracked<'a, W>(ImageDenoiser<'a, W>);
 
-impl<W: Watch> JacobianProduct<Pictures> for Tracked<'_, W> {
+impl<W: ProgressListener> JacobianProduct<Pictures> for Tracked<'_, W> {
     async fn estimate_with_product(
         &mut self,
         x: &Pictures,
@@ -187,15 +188,14 @@ impl<W: Watch> JacobianProduct<Pictures> for Tracked<'_, W> {
 mod tests {
     use super::*;
     use crate::diffusion::{State as _, now};
-    use crate::engine::images::Conventions;
-    use crate::engine::open;
-    use crate::lab::DeviceWish;
-    use crate::nn::objective::{Convention, Objective};
+    use crate::lab::DeviceChoice;
+    use crate::nn::device::open;
+    use crate::nn::objective::Objective;
     use crate::nn::unet::UNetConfig;
 
     #[test]
     fn the_product_with_the_jacobian_is_that_of_differences() {
-        let opened = now(open(DeviceWish::Cpu)).unwrap();
+        let compute = now(open(DeviceChoice::Cpu)).unwrap();
         let config = UNetConfig {
             channels: 8,
             multipliers: vec![1, 2],
@@ -206,28 +206,27 @@ mod tests {
             ..UNetConfig::cifar10()
         };
         let mut stream = 0;
-        let network = config.init(0, &opened.device.clone().autodiff()).unwrap();
+        let network = config.init(0, &compute.device.clone().autodiff()).unwrap();
         let network = network.load(|_, shape| {
             stream += 1;
             let fan = shape[1..].iter().product::<usize>().max(1) as f32;
             let draws = Rng::new(3, Stream::Test, stream).normals(shape.iter().product());
             Ok::<_, ()>(draws.into_iter().map(|z| z / fan.sqrt()).collect())
         });
-        let Convention { prediction, input, time } = Objective::Edm.convention();
-        let model = ImageModel::new(network.unwrap(), Conventions { prediction, input, time }, 8);
+        let model = ImageModel::new(network.unwrap(), Objective::Edm.convention(), 8);
         let shape = [2, 3, 8, 8];
-        let draw = |index| Pictures::new(Rng::new(4, Stream::Test, index).normals(384), shape, &opened.device);
+        let draw = |index| Pictures::new(Rng::new(4, Stream::Test, index).normals(384), shape, &compute.device);
         let (x, v, u) = (draw(0), draw(1), draw(2));
         let level = Level { t: 0.5, alpha: 1.0, sigma: 0.7 };
-        let mut pace = Pace::new(&model, &opened).with_batch(2);
-        let mut watch = ();
+        let mut policy = BatchPolicy::new(&model, &compute).with_batch(2);
+        let mut progress = ();
         let mut tracked = Tracked(ImageDenoiser {
             model: &model,
             labels: &[],
             guidance: 1.0,
             clip: false,
-            pace: &mut pace,
-            watch: &mut watch,
+            policy: &mut policy,
+            progress: &mut progress,
             variance: None,
             stopped: None,
         });

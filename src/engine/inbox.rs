@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use crate::protocol::crew::Heard;
+use crate::protocol::pool::PoolEvent;
 use crate::protocol::{Command, Event, ImageCommand};
 
 /// How long work goes on without looking at the port, in milliseconds.
@@ -27,11 +27,11 @@ pub trait Download {
 }
 
 /// Another worker of this program, hired to work for this one. Dropping it dismisses it.
-pub trait Member {
-    /// Posts a [`crate::protocol::crew::Said`], as [`crate::wire`] writes it. Says whether it could be sent.
+pub trait WorkerHandle {
+    /// Posts a [`crate::protocol::pool::PoolCommand`], as [`crate::wire`] writes it. Says whether it could be sent.
     fn post(&mut self, message: &[u8]) -> bool;
     /// What it reports next; `None` when it died or is not understood. One that never answers is pending for ever.
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>>;
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<PoolEvent>>;
 }
 
 /// What the engine needs of the outside: messages, time, and a way to let the outside run.
@@ -47,7 +47,7 @@ pub trait Port {
     async fn yield_now(&self);
     /// Milliseconds since some moment; never falls.
     fn now_ms(&self) -> f64;
-    /// Asks for a file. One that was kept under `key` is not fetched again.
+    /// EvaluationBatch for a file. One that was kept under `key` is not fetched again.
     fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
         let (refusal, _) = (format!("{address}: there is nothing to fetch with here"), key);
         Box::pin(async move { Err(refusal) })
@@ -67,7 +67,7 @@ pub trait Port {
     }
     /// Hires another worker of this program, which reports [`Event::Ready`] when it can be talked to. `None` where that
     /// cannot be done.
-    fn hire(&self) -> Option<Box<dyn Member>> {
+    fn spawn(&self) -> Option<Box<dyn WorkerHandle>> {
         None
     }
     /// Waits so many milliseconds, where there is a clock to wait for; else for ever.
@@ -195,7 +195,7 @@ pub fn ends_a_run(command: &Command) -> bool {
             | Command::Inspect { .. }
             | Command::Load { .. }
             | Command::Images(_)
-            | Command::Crew(_)
+            | Command::Pool(_)
     )
 }
 

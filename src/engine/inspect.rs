@@ -1,8 +1,8 @@
 //! The job that compares samples with data in every way there is.
 
-use super::actor::Job;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
+use super::job::Job;
 use crate::data::Dataset;
 use crate::data::metrics::Inspection;
 use crate::lab::RunConfig;

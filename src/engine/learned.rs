@@ -1,6 +1,5 @@
 //! Denoisers over batches of points: the trained network, the closed form, and either of them made patient.
 
-use super::device::{DeviceError, Opened};
 use super::inbox::{Inbox, Port};
 use super::network::Evaluator;
 use crate::data::Dataset;
@@ -8,6 +7,7 @@ use crate::data::marginal::Exact;
 use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::{Denoiser, Estimate, Level, Prediction};
+use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::{Architecture, WeightsFile, features};
 
 /// Points of the closed form evaluated at once.
@@ -26,8 +26,8 @@ pub struct Learned {
 impl Learned {
     /// The denoiser with these weights.
     #[must_use]
-    pub fn new(weights: &WeightsFile, opened: &Opened) -> Self {
-        let evaluator = Evaluator::new(Architecture::from(&weights.config), &weights.parameters, opened);
+    pub fn new(weights: &WeightsFile, compute: &ComputeDevice) -> Self {
+        let evaluator = Evaluator::new(Architecture::from(&weights.config), &weights.parameters, compute);
         Self { evaluator, prediction: weights.config.prediction.into() }
     }
 
@@ -134,13 +134,13 @@ impl<'a> Source<'a> {
 
 /// A denoiser that looks at the port between chunks of points, so that a step of any size can be given up: from then on
 /// it answers with zeros, and whoever asked throws the step away.
-pub struct Patient<'a, 's, 'p, P: Port> {
+pub struct Interruptible<'a, 's, 'p, P: Port> {
     source: &'a mut Source<'s>,
     inbox: &'a mut Inbox<'p, P>,
     lost: Option<DeviceError>,
 }
 
-impl<'a, 's, 'p, P: Port> Patient<'a, 's, 'p, P> {
+impl<'a, 's, 'p, P: Port> Interruptible<'a, 's, 'p, P> {
     /// `source`, made patient.
     pub fn new(source: &'a mut Source<'s>, inbox: &'a mut Inbox<'p, P>) -> Self {
         Self { source, inbox, lost: None }
@@ -152,7 +152,7 @@ impl<'a, 's, 'p, P: Port> Patient<'a, 's, 'p, P> {
     }
 }
 
-impl<P: Port> Denoiser<Points> for Patient<'_, '_, '_, P> {
+impl<P: Port> Denoiser<Points> for Interruptible<'_, '_, '_, P> {
     async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
         let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
         for chunk in x.chunks(self.source.chunk()) {
@@ -174,7 +174,7 @@ impl<P: Port> Denoiser<Points> for Patient<'_, '_, '_, P> {
     }
 }
 
-impl<P: Port> JacobianProduct<Points> for Patient<'_, '_, '_, P> {
+impl<P: Port> JacobianProduct<Points> for Interruptible<'_, '_, '_, P> {
     async fn estimate_with_product(&mut self, x: &Points, level: Level, v: &Points) -> (Estimate<Points>, Points) {
         let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
         let mut product = Vec::with_capacity(x.len());

@@ -1,19 +1,20 @@
 //! The job that computes likelihoods of fresh data: by the probability flow, and by the variational bound of a chain.
 
-use super::actor::Job;
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
-use super::learned::{Patient, Points, Source};
+use super::job::Job;
+use super::learned::{Interruptible, Points, Source};
 use super::preview::in_data;
 use super::sample::Sampled;
 use crate::data::metrics::Floor;
+use crate::data::metrics::Measure;
 use crate::diffusion::likelihood::{Probes, flow_likelihood, variational_bound};
 use crate::diffusion::solver::{Tolerance, follow};
 use crate::diffusion::{Level, Schedule, State as _};
 use crate::lab::DivergenceId;
 use crate::nn::WeightsFile;
-use crate::protocol::{Event, Floats, Measure, Report, RunId, Subject};
+use crate::nn::device::ComputeDevice;
+use crate::protocol::{Event, Floats, Report, RunId, Subject};
 use crate::rng::{Rng, Stream};
 
 /// Points whose flow is followed together.
@@ -72,13 +73,13 @@ fn error(values: &[f64]) -> f64 {
 impl<'s> Likelihood<'s> {
     /// The computation.
     #[must_use]
-    pub fn new(run: RunId, sampled: &'s Sampled, opened: &Opened) -> Self {
+    pub fn new(run: RunId, sampled: &'s Sampled, compute: &ComputeDevice) -> Self {
         let config = sampled.config();
         let schedule = Schedule::from_config(config);
         let levels = schedule.grid(config.spacing.into(), config.steps as usize);
         let mut rng = Rng::new(config.seed, Stream::Data, FIRST);
         let data = sampled.dataset().standard.draw(&mut rng, config.points as usize);
-        Self { run, sampled, source: sampled.source(opened), schedule, levels, data, found: Found::default() }
+        Self { run, sampled, source: sampled.source(compute), schedule, levels, data, found: Found::default() }
     }
 
     fn probes(&self, count: usize, chunk: u32) -> (Vec<Points>, f64) {
@@ -164,7 +165,7 @@ impl Job for Likelihood<'_> {
         let (probes, weight) = self.probes(x.len(), chunk);
         let (last, first) = self.schedule.time_range();
         let (noisiest, cleanest) = (self.schedule.level(last), self.schedule.level(first));
-        let mut patient = Patient::new(&mut self.source, inbox);
+        let mut patient = Interruptible::new(&mut self.source, inbox);
 
         let mut traced = Probes { model: &mut patient, probes: &probes, weight };
         let flow = flow_likelihood(&self.schedule, tolerance, &mut traced, x.clone()).await;

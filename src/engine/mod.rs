@@ -6,7 +6,6 @@
 pub mod actor;
 pub mod batch;
 pub mod benchmark;
-pub mod device;
 pub mod error;
 pub mod field;
 #[cfg(feature = "cli")]
@@ -16,18 +15,17 @@ pub mod image_trainer;
 pub mod images;
 pub mod inbox;
 pub mod inspect;
+pub mod job;
 pub mod learned;
 pub mod likelihood;
 pub mod network;
 pub mod preview;
 pub mod sample;
-pub mod score;
 pub mod study;
 pub mod train;
 pub mod trainer;
 
 pub use actor::serve;
-pub use device::{DeviceError, Opened, open};
 pub use error::{EngineError, last_words};
 pub use inbox::{Download, Fetching, Port};
 pub use learned::Learned;

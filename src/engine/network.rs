@@ -3,9 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::batch::Batch;
-use super::device::{DeviceError, Opened};
 use crate::nn::adam::{Moments, TensorMoments, Update};
-use crate::nn::host::ONLY as CPU_ONLY;
+use crate::nn::cpu::ONLY as CPU_ONLY;
+use crate::nn::device::{ComputeDevice, DeviceError, read};
 use crate::nn::kernels::{CpuMlp, Gradient, rows_at_once};
 use crate::nn::mlp::OUTPUTS;
 use crate::nn::{Architecture, Mlp, features};
@@ -15,7 +15,7 @@ const GPU_CHUNK: usize = 1 << 15;
 
 /// All numbers of a network in training, each list of as many as there are parameters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Numbers {
+pub struct TrainerState {
     /// The parameters.
     pub parameters: Vec<f32>,
     /// Their moving average.
@@ -59,19 +59,19 @@ struct DeviceForm {
 impl Network {
     /// A network that starts from these parameters.
     #[must_use]
-    pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
+    pub fn new(architecture: Architecture, parameters: &[f32], compute: &ComputeDevice) -> Self {
         let nothing = vec![0.0; parameters.len()];
         let parameters = parameters.to_vec();
-        let numbers = Numbers { average: parameters.clone(), parameters, mean: nothing.clone(), square: nothing };
-        Self::of(architecture, numbers, opened)
+        let numbers = TrainerState { average: parameters.clone(), parameters, mean: nothing.clone(), square: nothing };
+        Self::of(architecture, numbers, compute)
     }
 
     /// A network that goes on from these numbers.
     #[must_use]
-    pub fn of(architecture: Architecture, numbers: Numbers, opened: &Opened) -> Self {
-        let Numbers { parameters, average, mean, square } = numbers;
-        let form = if opened.info.gpu && !CPU_ONLY {
-            let device = opened.device.clone();
+    pub fn of(architecture: Architecture, numbers: TrainerState, compute: &ComputeDevice) -> Self {
+        let TrainerState { parameters, average, mean, square } = numbers;
+        let form = if compute.info.gpu && !CPU_ONLY {
+            let device = compute.device.clone();
             let mlp = Mlp::new(architecture, &parameters, &device);
             let tensor = |values: Vec<f32>| Tensor::<1>::from_floats(values.as_slice(), &device);
             let moments = TensorMoments::of(tensor(mean), tensor(square));
@@ -79,7 +79,7 @@ impl Network {
             Form::Device(Box::new(DeviceForm { mlp, moments, average, losses: Vec::new(), device }))
         } else {
             Form::Cpu(Box::new(CpuForm {
-                mlp: CpuMlp::new(architecture, &parameters, &opened.device),
+                mlp: CpuMlp::new(architecture, &parameters, &compute.device),
                 moments: Moments::of(mean, square),
                 average,
                 losses: Vec::new(),
@@ -144,15 +144,15 @@ impl Network {
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn numbers(&self) -> Result<Numbers, DeviceError> {
+    pub async fn numbers(&self) -> Result<TrainerState, DeviceError> {
         match &self.form {
             Form::Cpu(form) => {
                 let [mean, square] = form.moments.parts().map(<[f32]>::to_vec);
-                Ok(Numbers { parameters: form.mlp.parameters(), average: form.average.clone(), mean, square })
+                Ok(TrainerState { parameters: form.mlp.parameters(), average: form.average.clone(), mean, square })
             }
             Form::Device(form) => {
                 let [mean, square] = form.moments.parts().map(Tensor::clone);
-                Ok(Numbers {
+                Ok(TrainerState {
                     parameters: read(form.mlp.parameters().clone()).await?,
                     average: read(form.average.clone()).await?,
                     mean: read(mean).await?,
@@ -205,13 +205,13 @@ enum Still {
 impl Evaluator {
     /// The network with these parameters.
     #[must_use]
-    pub fn new(architecture: Architecture, parameters: &[f32], opened: &Opened) -> Self {
-        let chunk = if opened.info.gpu { GPU_CHUNK } else { rows_at_once(architecture) };
-        let form = if opened.info.gpu && !CPU_ONLY {
-            let mlp = Mlp::new(architecture, parameters, &opened.device);
-            Still::Device(Box::new((mlp, opened.device.clone())))
+    pub fn new(architecture: Architecture, parameters: &[f32], compute: &ComputeDevice) -> Self {
+        let chunk = if compute.info.gpu { GPU_CHUNK } else { rows_at_once(architecture) };
+        let form = if compute.info.gpu && !CPU_ONLY {
+            let mlp = Mlp::new(architecture, parameters, &compute.device);
+            Still::Device(Box::new((mlp, compute.device.clone())))
         } else {
-            Still::Cpu(CpuMlp::new(architecture, parameters, &opened.device))
+            Still::Cpu(CpuMlp::new(architecture, parameters, &compute.device))
         };
         Self { form, chunk }
     }
@@ -261,13 +261,4 @@ impl Evaluator {
             }
         }
     }
-}
-
-/// Reads a tensor back.
-///
-/// # Errors
-/// [`DeviceError::Lost`] when the device no longer answers.
-pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
-    let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
-    data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
 }

@@ -1,13 +1,13 @@
 //! Cheap samples and their quality while training goes on.
 
-use super::device::DeviceError;
 use super::inbox::{Inbox, Port};
-use super::learned::{Patient, Points, Source};
+use super::learned::{Interruptible, Points, Source};
 use crate::data::Dataset;
 use crate::data::metrics::Judge;
+use crate::data::metrics::Quality;
 use crate::diffusion::NoiseUse;
 use crate::lab::{ControlId, Controlled, RunConfig, SolverId, SpacingId};
-use crate::protocol::Quality;
+use crate::nn::device::DeviceError;
 use crate::rng::{Rng, Stream};
 
 /// Most samples of a preview.
@@ -80,7 +80,7 @@ pub async fn preview<P: Port>(
     let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
     let mut draw: Draw<'_> = &mut draw;
     loop {
-        let mut patient = Patient::new(source, inbox);
+        let mut patient = Interruptible::new(source, inbox);
         let report = run.step(&mut patient, &mut draw).await;
         if let Some(error) = patient.lost() {
             return Err(error);

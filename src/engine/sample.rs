@@ -1,15 +1,15 @@
 //! The job that samples.
 
-use super::actor::Job;
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
-use super::learned::{Learned, Patient, Points, Source};
+use super::job::Job;
+use super::learned::{Interruptible, Learned, Points, Source};
 use super::preview::{Draw, Quantities, in_data, noise, prior};
 use crate::data::Dataset;
 use crate::data::metrics::against_condition;
 use crate::lab::{Controlled, DenoiserId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::nn::device::ComputeDevice;
 use crate::protocol::{Event, Floats, Report, RunId, Subject};
 
 /// Most frames of a run: what a slider can show.
@@ -54,9 +54,9 @@ impl Sampled {
 
     /// Who answers.
     #[must_use]
-    pub fn source(&self, opened: &Opened) -> Source<'_> {
+    pub fn source(&self, compute: &ComputeDevice) -> Source<'_> {
         match &self.weights {
-            Some(weights) => Source::Learned(Box::new(Learned::new(weights, opened))),
+            Some(weights) => Source::Learned(Box::new(Learned::new(weights, compute))),
             None => Source::exact(&self.dataset),
         }
     }
@@ -76,11 +76,11 @@ pub struct Sampling<'s> {
 impl<'s> Sampling<'s> {
     /// The run.
     #[must_use]
-    pub fn new(run: RunId, sampled: &'s Sampled, opened: &Opened) -> Self {
+    pub fn new(run: RunId, sampled: &'s Sampled, compute: &ComputeDevice) -> Self {
         let config = &sampled.config;
         let start = prior(config.seed, config.samples as usize);
         let sampling = Controlled::new(config, sampled.dataset(), start);
-        Self { run, sampled, source: sampled.source(opened), sampling, steps: 0, frames: 0, shown: None }
+        Self { run, sampled, source: sampled.source(compute), sampling, steps: 0, frames: 0, shown: None }
     }
 
     fn of(&self) -> u32 {
@@ -128,7 +128,7 @@ impl Job for Sampling<'_> {
         let config = &self.sampled.config;
         let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
         let mut draw: Draw<'_> = &mut draw;
-        let mut patient = Patient::new(&mut self.source, inbox);
+        let mut patient = Interruptible::new(&mut self.source, inbox);
         let before = self.sampling.clone();
         let report = self.sampling.step(&mut patient, &mut draw).await;
         if let Some(error) = patient.lost() {

@@ -1,11 +1,11 @@
 //! The job that works on a study.
 
-use super::actor::Job;
 use super::error::EngineError;
 use super::inbox::{Fetching, Inbox, Port, ends_a_run};
+use super::job::Job;
 use crate::nn::WeightsFile;
 use crate::protocol::{Event, RunId};
-use crate::study::Running;
+use crate::study::StudyRun;
 
 /// Between reports, in milliseconds: somewhat more than 30 a second, for a piece of work has to end before each.
 const REPORT_MS: f64 = 28.0;
@@ -28,7 +28,7 @@ async fn whole(asked: Fetching) -> Result<Vec<u8>, String> {
 /// A study with its reports.
 pub struct Studying {
     run: RunId,
-    running: Running,
+    running: StudyRun,
     /// When the next report is due.
     next: f64,
 }
@@ -36,12 +36,12 @@ pub struct Studying {
 impl Studying {
     /// A study that begins.
     #[must_use]
-    pub fn new(run: RunId, running: Running) -> Self {
+    pub fn new(run: RunId, running: StudyRun) -> Self {
         Self { run, running, next: f64::NEG_INFINITY }
     }
 
     fn tell<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) {
-        inbox.port.send(Event::Study { run: self.run, news: self.running.take() });
+        inbox.port.send(Event::Study { run: self.run, update: self.running.take() });
     }
 }
 
@@ -59,7 +59,7 @@ impl Job for Studying {
             let Some(file) = inbox.unless(ends_a_run, whole(asked)).await else { return Ok(false) };
             self.running.give(file);
         }
-        let finished = self.running.turn(due, || inbox.port.now_ms()).await?;
+        let finished = self.running.advance(due, || inbox.port.now_ms()).await?;
         if due || finished {
             self.tell(inbox);
             // From one to the next, but half of the time is for the work itself.

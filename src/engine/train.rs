@@ -1,14 +1,14 @@
 //! The job that trains.
 
-use super::actor::Job;
-use super::device::Opened;
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
+use super::job::Job;
 use super::learned::{Learned, Source};
 use super::preview::{Quantities, preview};
 use super::trainer::Trainer;
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;
+use crate::nn::device::ComputeDevice;
 use crate::protocol::{Bytes, Event, Floats, RunId};
 
 /// Between reports of progress, in milliseconds: 30 a second.
@@ -35,7 +35,7 @@ struct Since {
 pub struct Training {
     run: RunId,
     trainer: Trainer,
-    opened: Opened,
+    compute: ComputeDevice,
     /// The newest weights that are known to be finite.
     good: WeightsFile,
     diverged: bool,
@@ -58,12 +58,12 @@ impl Training {
         run: RunId,
         config: RunConfig,
         from: Option<&WeightsFile>,
-        opened: &Opened,
+        compute: &ComputeDevice,
         now: f64,
     ) -> Result<Self, EngineError> {
         let trainer = match from {
-            Some(weights) => Trainer::resume(config, weights, opened)?,
-            None => Trainer::new(config, opened)?,
+            Some(weights) => Trainer::resume(config, weights, compute)?,
+            None => Trainer::new(config, compute)?,
         };
         let architecture = crate::nn::Architecture::from(trainer.config());
         let parameters =
@@ -74,7 +74,7 @@ impl Training {
         Ok(Self {
             run,
             trainer,
-            opened: opened.clone(),
+            compute: compute.clone(),
             good,
             diverged: false,
             losses: Vec::new(),
@@ -148,7 +148,7 @@ impl Training {
         let start = inbox.port.now_ms();
         self.snapshot().await?;
         let (config, dataset) = (self.trainer.config(), self.trainer.dataset());
-        let mut source = Source::Learned(Box::new(Learned::new(&self.good, &self.opened)));
+        let mut source = Source::Learned(Box::new(Learned::new(&self.good, &self.compute)));
         if let Some(points) = preview(config, dataset, &mut source, inbox).await? {
             let quality = self.quantities.of(&points, dataset, config.seed);
             let (run, step) = (self.run, self.trainer.step());
@@ -191,7 +191,7 @@ impl Job for Training {
         let finished = self.trainer.is_finished();
         let mut now = inbox.port.now_ms();
         let due = now - self.since.report >= REPORT_MS;
-        if due || finished || (self.opened.info.gpu && self.unread >= self.unread_limit) {
+        if due || finished || (self.compute.info.gpu && self.unread >= self.unread_limit) {
             let steps = f64::from(self.unread.max(1));
             self.read().await?;
             now = inbox.port.now_ms();

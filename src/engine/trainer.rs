@@ -1,11 +1,11 @@
 //! Training, a step at a time.
 
 use super::batch::{Batch, Batches};
-use super::device::{DeviceError, Opened};
-use super::network::{Network, Numbers};
+use super::network::{Network, TrainerState};
 use crate::data::{Dataset, toy::DataError};
 use crate::lab::RunConfig;
 use crate::nn::adam::Update;
+use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::{Architecture, WeightsFile};
 
 /// Steps over which the learning rate rises, as a share of all.
@@ -30,28 +30,28 @@ impl Trainer {
     ///
     /// # Errors
     /// When the configuration has no data to train on.
-    pub fn new(config: RunConfig, opened: &Opened) -> Result<Self, DataError> {
+    pub fn new(config: RunConfig, compute: &ComputeDevice) -> Result<Self, DataError> {
         let parameters = Architecture::from(&config).initial(config.seed);
-        Self::start(config, &parameters, 0, opened)
+        Self::start(config, &parameters, 0, compute)
     }
 
     /// A run that goes on from weights of the same architecture; Adam's moments start anew.
     ///
     /// # Errors
     /// When the configuration has no data to train on.
-    pub fn resume(mut config: RunConfig, weights: &WeightsFile, opened: &Opened) -> Result<Self, DataError> {
+    pub fn resume(mut config: RunConfig, weights: &WeightsFile, compute: &ComputeDevice) -> Result<Self, DataError> {
         // The network is what the file says it is; the rest of the run may differ.
         config.width = weights.config.width;
         config.depth = weights.config.depth;
         config.activation = weights.config.activation;
         config.prediction = weights.config.prediction;
-        Self::start(config, &weights.parameters, weights.step, opened)
+        Self::start(config, &weights.parameters, weights.step, compute)
     }
 
-    fn start(config: RunConfig, parameters: &[f32], step: u32, opened: &Opened) -> Result<Self, DataError> {
+    fn start(config: RunConfig, parameters: &[f32], step: u32, compute: &ComputeDevice) -> Result<Self, DataError> {
         let batches = Batches::new(&config)?;
         let architecture = Architecture::from(&config);
-        let network = Network::new(architecture, parameters, opened);
+        let network = Network::new(architecture, parameters, compute);
         Ok(Self { config, architecture, batches, network, batch: None, first: step, step })
     }
 
@@ -62,13 +62,13 @@ impl Trainer {
     /// When the configuration has no data to train on.
     pub fn restore(
         config: RunConfig,
-        numbers: Numbers,
+        numbers: TrainerState,
         [first, step]: [u32; 2],
-        opened: &Opened,
+        compute: &ComputeDevice,
     ) -> Result<Self, DataError> {
         let batches = Batches::new(&config)?;
         let architecture = Architecture::from(&config);
-        let network = Network::of(architecture, numbers, opened);
+        let network = Network::of(architecture, numbers, compute);
         Ok(Self { config, architecture, batches, network, batch: None, first, step })
     }
 
@@ -77,7 +77,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn state(&self) -> Result<(Numbers, [u32; 2]), DeviceError> {
+    pub async fn state(&self) -> Result<(TrainerState, [u32; 2]), DeviceError> {
         Ok((self.network.numbers().await?, [self.first, self.step]))
     }
 

@@ -1,175 +1,6 @@
 //! The named choices of a run. Each has a stable id: the option value on the page and the word in a link.
 
-use crate::study::{STUDIES, Study};
-use serde::de::{Error, Unexpected, Visitor};
-
-/// Finds an id among those of a choice. One visitor for all of them: derived ones would be a tenth of the page's code.
-struct Place(&'static [&'static str]);
-
-impl Visitor<'_> for Place {
-    type Value = usize;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(formatter, "one of {}", self.0.join(", "))
-    }
-
-    fn visit_str<E: Error>(self, id: &str) -> Result<usize, E> {
-        let place = self.0.iter().position(|&known| known == id);
-        place.ok_or_else(|| E::invalid_value(Unexpected::Str(id), &self))
-    }
-}
-
-/// Declares a fieldless enum whose variants have ids, with `ALL`, `id`, `from_id` and serde by id.
-macro_rules! choices {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $id:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.id())
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(Place(Self::IDS)).map(|place| Self::ALL[place])
-            }
-        }
-
-        impl $name {
-            /// Every choice, in the order of the page's menu.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
-            /// The ids of [`Self::ALL`].
-            pub const IDS: &'static [&'static str] = &[$($id,)+];
-
-            /// The stable id: option value and word in a link.
-            #[must_use]
-            pub const fn id(self) -> &'static str {
-                Self::IDS[self as usize]
-            }
-
-            /// The choice with this id.
-            #[must_use]
-            pub fn from_id(id: &str) -> Option<Self> {
-                Self::IDS.iter().position(|&known| known == id).map(|place| Self::ALL[place])
-            }
-        }
-    };
-}
-
-/// Which experiment a run belongs to: one with a stage of its own, see the table in [`crate::lab::EXPERIMENTS`], or a
-/// study, see the table in [`crate::study::STUDIES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ExperimentId {
-    /// A diffusion model of points in the plane.
-    Plane,
-    /// Images of CIFAR-10 by a U-Net.
-    Images,
-    /// A study: its place in [`STUDIES`].
-    Study(u8),
-}
-
-/// The experiments with a stage of their own, with their ids.
-const STAGED: &[(ExperimentId, &str)] = &[(ExperimentId::Plane, "plane"), (ExperimentId::Images, "images")];
-const EXPERIMENT_COUNT: usize = STAGED.len() + STUDIES.len();
-
-const fn experiments() -> [(ExperimentId, &'static str); EXPERIMENT_COUNT] {
-    let mut all = [STAGED[0]; EXPERIMENT_COUNT];
-    let mut i = 0;
-    while i < EXPERIMENT_COUNT {
-        all[i] = if i < STAGED.len() {
-            STAGED[i]
-        } else {
-            let study = i - STAGED.len();
-            (ExperimentId::Study(study as u8), STUDIES[study].id)
-        };
-        i += 1;
-    }
-    all
-}
-
-const fn experiment_ids() -> [&'static str; EXPERIMENT_COUNT] {
-    let (all, mut ids, mut i) = (experiments(), [""; EXPERIMENT_COUNT], 0);
-    while i < EXPERIMENT_COUNT {
-        ids[i] = all[i].1;
-        i += 1;
-    }
-    ids
-}
-
-impl ExperimentId {
-    /// The ids of all of them, in the order of the page's menu.
-    pub const IDS: &'static [&'static str] = &experiment_ids();
-
-    /// Every experiment, in the same order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        const ALL: [(ExperimentId, &str); EXPERIMENT_COUNT] = experiments();
-        ALL.into_iter().map(|(id, _)| id)
-    }
-
-    /// The stable id: option value and word in a link.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        match self.study() {
-            Some(study) => study.id,
-            None => STAGED.iter().find(|(own, _)| *own == self).map_or("plane", |(_, id)| id),
-        }
-    }
-
-    /// The experiment with this id.
-    #[must_use]
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::all().find(|known| known.id() == id)
-    }
-
-    /// The study, if it is one.
-    #[must_use]
-    pub fn study(self) -> Option<&'static Study> {
-        match self {
-            Self::Study(index) => STUDIES.get(usize::from(index)).copied(),
-            Self::Plane | Self::Images => None,
-        }
-    }
-}
-
-impl serde::Serialize for ExperimentId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.id())
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for ExperimentId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let id = String::deserialize(deserializer)?;
-        Self::from_id(&id).ok_or_else(|| serde::de::Error::custom("no such experiment"))
-    }
-}
-
-choices! {
-    /// A distribution of points in the plane.
-    DatasetId {
-        /// The report's mixture: weight 0.8 at (5, 5), 0.2 at (-5, -5), standard deviation 1.
-        Mixture = "mixture",
-        /// Eight Gaussians on a circle.
-        EightGaussians = "eight-gaussians",
-        /// Twenty-five Gaussians on a square grid.
-        Grid = "grid",
-        /// Two interleaved half circles.
-        Moons = "moons",
-        /// A spiral.
-        SwissRoll = "swiss-roll",
-        /// Concentric rings.
-        Rings = "rings",
-        /// The dark squares of a checkerboard.
-        Checkerboard = "checkerboard",
-        /// Five curved blades.
-        Pinwheel = "pinwheel",
-        /// What the visitor drew.
-        Drawing = "drawing",
-    }
-}
+use crate::choice::choices;
 
 choices! {
     /// Who estimates data and noise when sampling.
@@ -298,6 +129,18 @@ choices! {
         UniPc2 = "unipc-2",
         /// UniPC of order 3.
         UniPc3 = "unipc-3",
+        /// iPNDM of order 2, fixed coefficients (Zhang and Chen 2023).
+        Ipndm2 = "ipndm-2",
+        /// iPNDM of order 3.
+        Ipndm3 = "ipndm-3",
+        /// iPNDM of order 4.
+        Ipndm4 = "ipndm-4",
+        /// iPNDM of order 4 with coefficients for the steps of the grid (Zhou et al. 2024).
+        IpndmV4 = "ipndm-v-4",
+        /// DEIS, tAB2: a polynomial of degree 2 in time (Zhang and Chen 2023).
+        Deis2 = "deis-2",
+        /// DEIS, tAB3.
+        Deis3 = "deis-3",
     }
 }
 
@@ -353,7 +196,7 @@ choices! {
 
 choices! {
     /// Where a run should be computed.
-    DeviceWish {
+    DeviceChoice {
         /// Whatever was measured to be faster.
         Auto = "auto",
         /// The CPU, or an error.

@@ -1,31 +1,30 @@
-//! What a run is: its configuration, the ranges of its fields, and the table of experiments.
+//! What a run is: its configuration and the ranges of its fields.
 
 pub mod choices;
 pub mod comparison;
 pub mod config;
 pub mod controlled;
-pub mod drawing;
-pub mod experiments;
-pub mod fields;
-pub mod film;
+pub mod device;
+mod experiment;
 pub mod images;
 pub mod overrides;
-pub mod remote;
+mod picture;
 mod resolve;
-pub mod session;
-pub mod settings;
+pub(crate) mod settings;
 pub mod texts;
+pub mod value;
+mod word;
 
 pub use choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DatasetId, DenoiserId, DeviceWish, DivergenceId,
-    ExperimentId, PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
+    PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
-pub use config::RunConfig;
+pub use config::{FIELDS, Field, Preset, RunConfig, field};
 pub use controlled::{Control, Controlled, planned_evaluations};
-pub use drawing::Drawing;
-pub use experiments::{EXPERIMENTS, Experiment, defaults};
-pub use fields::{Correction, FIELDS, Field, Kind, Value, field, field_of, fields_of};
-pub use images::{Picture, Word};
+pub use device::DeviceInfo;
+pub use experiment::{ExperimentId, StudyName};
 pub use overrides::Overrides;
-pub use session::{Action, Session, Slot, Status};
+pub use picture::{PIXELS, Picture, SIDE};
 pub use texts::{Language, Texts};
+pub use value::{Correction, Kind, Setting, Value};
+pub use word::Word;

@@ -1,79 +1,82 @@
-//! A run as a file: a flat JSON object of the fields, as serde would write a [`RunConfig`]. Written and read through the
-//! table of fields, so that the page needs no JSON library for it.
+//! The parts of a row of settings, `name: type = preset, range, log`, for the macros that declare structures of settings.
 
-use super::choices::ExperimentId;
-use super::config::RunConfig;
-use super::experiments::defaults;
-use super::fields::{Value, fields_of};
-
-/// The name of a field in a file: that of the configuration's own field.
-fn name(key: &str) -> String {
-    key.replace('-', "_")
-}
-
-/// The configuration as JSON, one field a line.
-#[must_use]
-pub fn to_json(config: &RunConfig) -> String {
-    let lines: Vec<String> = fields_of(config.experiment)
-        .map(|field| {
-            // Ids, names, drawings and images are letters, digits and signs that JSON leaves alone.
-            let quote = if matches!(field.get(config), Value::Whole(_) | Value::Real(_)) { "" } else { "\"" };
-            format!("  \"{}\": {quote}{}{quote}", name(field.key), field.text(config))
-        })
-        .collect();
-    format!("{{\n{}\n}}\n", lines.join(",\n"))
-}
-
-/// Builds a configuration from what `value` knows of each name, a text or a number as text, over the defaults of its
-/// experiment. `None` when it knows no field at all; the flag says whether anything had to be corrected.
-#[must_use]
-pub fn from_values(value: impl Fn(&str) -> Option<String>) -> Option<(RunConfig, bool)> {
-    let experiment = value("experiment").and_then(|id| ExperimentId::from_id(&id)).unwrap_or(ExperimentId::Plane);
-    let (mut config, mut known, mut corrected) = (defaults(experiment), false, false);
-    for field in fields_of(experiment) {
-        if let Some(text) = value(&name(field.key)) {
-            known = true;
-            corrected |= field.set_text(&mut config, &text).is_some();
-        }
-    }
-    known.then_some((config, corrected))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lab::{DatasetId, FIELDS, SolverId};
-
-    fn example() -> RunConfig {
-        let mut config = RunConfig {
-            dataset: DatasetId::Drawing,
-            solver: SolverId::Ddim,
-            tolerance: 1e-8,
-            seed: u32::MAX,
-            ..RunConfig::default()
+/// The key of a setting: its name with hyphens.
+macro_rules! key {
+    ($name:ident) => {{
+        const BYTES: [u8; stringify!($name).len()] = $crate::lab::settings::hyphenated(stringify!($name));
+        const KEY: &str = match std::str::from_utf8(&BYTES) {
+            Ok(key) => key,
+            Err(_) => panic!("names are text"),
         };
-        config.drawing.push(0.3, -0.7);
-        config
-    }
-
-    #[test]
-    fn a_file_is_what_serde_would_write_and_reads_back() {
-        let text = to_json(&example());
-        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(serde_json::from_str::<RunConfig>(&text).expect("a configuration"), example());
-        assert_eq!(json.as_object().map(serde_json::Map::len), Some(FIELDS.len()));
-        let value = |name: &str| match &json[name] {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        };
-        assert_eq!(from_values(value), Some((example(), false)));
-    }
-
-    #[test]
-    fn what_a_file_lacks_keeps_its_default_and_what_is_wrong_is_corrected() {
-        let one = |name: &str| (name == "steps").then(|| "99999".to_owned());
-        assert_eq!(from_values(one), Some((RunConfig { steps: 1000, ..RunConfig::default() }, true)));
-        assert_eq!(from_values(|_| None), None);
-    }
+        KEY
+    }};
 }
+pub(crate) use key;
+
+/// The bytes of a name with hyphens instead of underscores.
+pub const fn hyphenated<const N: usize>(name: &str) -> [u8; N] {
+    let (name, mut bytes, mut i) = (name.as_bytes(), [0; N], 0);
+    while i < N {
+        bytes[i] = if name[i] == b'_' { b'-' } else { name[i] };
+        i += 1;
+    }
+    bytes
+}
+
+/// Whether two keys are the same, for tables that the compiler checks.
+pub const fn same(a: &str, b: &str) -> bool {
+    let (a, b, mut i) = (a.as_bytes(), b.as_bytes(), 0);
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
+/// The kind of a setting, by its type and range.
+macro_rules! kind {
+    (f64, $range:expr) => {
+        $crate::lab::Kind::real($range, false)
+    };
+    (f64, $range:expr, log) => {
+        $crate::lab::Kind::real($range, true)
+    };
+    (u32, $range:expr) => {
+        $crate::lab::Kind::whole($range)
+    };
+    (usize, $range:expr) => {
+        $crate::lab::Kind::whole($range)
+    };
+    (Drawing) => {
+        $crate::lab::Kind::Drawing
+    };
+    (Picture) => {
+        $crate::lab::Kind::Picture
+    };
+    (Word) => {
+        $crate::lab::Kind::Word
+    };
+    (ExperimentId) => {
+        $crate::lab::Kind::Word
+    };
+    ($choice:ident) => {
+        $crate::lab::Kind::Choice($choice::IDS)
+    };
+}
+pub(crate) use kind;
+
+/// What a setting of a study starts from, by its type.
+macro_rules! preset {
+    (f64, $preset:expr) => {
+        $crate::lab::Preset::Real($preset)
+    };
+    (u32, $preset:expr) => {
+        $crate::lab::Preset::Whole($preset)
+    };
+    (usize, $preset:expr) => {
+        $crate::lab::Preset::Whole($preset)
+    };
+    ($choice:ident, $preset:expr) => {
+        $crate::lab::Preset::Choice($preset.id())
+    };
+}
+pub(crate) use preset;

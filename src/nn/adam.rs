@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::host;
+use super::cpu;
 use super::matrix::Matrix;
 
 /// Decay of the mean of gradients.
@@ -198,7 +198,7 @@ pub struct Average {
 
 #[derive(Clone, Debug)]
 enum Both {
-    Host(Moments),
+    Cpu(Moments),
     Device(Box<TensorMoments>),
 }
 
@@ -207,8 +207,8 @@ impl Average {
     #[must_use]
     pub fn new(parameters: &Matrix, device: &Device) -> Self {
         let count = parameters.rows();
-        let moments = if host::is_host(device) {
-            Both::Host(Moments::new(count))
+        let moments = if cpu::is_cpu(device) {
+            Both::Cpu(Moments::new(count))
         } else {
             Both::Device(Box::new(TensorMoments::new(count, device)))
         };
@@ -227,12 +227,12 @@ impl Average {
         let average = std::mem::replace(&mut self.value, Matrix::new(Vec::new(), 1, &self.device));
         let parts = (parameters.into_numbers(), average.into_numbers(), gradient.into_numbers());
         match (&mut self.moments, parts) {
-            (Both::Host(moments), (Ok(mut parameters), Ok(mut average), Ok(gradient))) => {
+            (Both::Cpu(moments), (Ok(mut parameters), Ok(mut average), Ok(gradient))) => {
                 moments.update(0, &mut parameters, &mut average, &gradient, update);
                 self.value = Matrix::new(average, 1, &self.device);
                 Matrix::new(parameters, 1, &self.device)
             }
-            (Both::Device(moments), (Err(parameters), Err(average), Err(gradient))) if !host::ONLY => {
+            (Both::Device(moments), (Err(parameters), Err(average), Err(gradient))) if !cpu::ONLY => {
                 let flat = |tensor: Box<Tensor<2>>| tensor.flatten::<1>(0, 1);
                 let (parameters, average) = moments.update(flat(parameters), flat(average), flat(gradient), update);
                 self.value = average.unsqueeze_dim::<2>(1).into();

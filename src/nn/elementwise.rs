@@ -1,10 +1,10 @@
 //! Activation functions and other loops on slices; the loops themselves are in a crate of their own, `loops`.
 
-pub use loops::{add_bias, column_sums, silu_in_place, softmax_in_place, times_silu_slope};
+pub use kernels::{add_bias, column_sums, silu_in_place, softmax_in_place, times_silu_slope};
 
 use crate::lab::Activation;
 
-impl From<Activation> for loops::Activation {
+impl From<Activation> for kernels::Activation {
     fn from(activation: Activation) -> Self {
         match activation {
             Activation::Silu => Self::Silu,
@@ -17,17 +17,17 @@ impl From<Activation> for loops::Activation {
 
 /// `rows = activation(rows + bias)`, row by row.
 pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
-    loops::activate(rows, bias, activation.into());
+    kernels::activate(rows, bias, activation.into());
 }
 
 /// The same, with the activation's derivatives.
 pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], activation: Activation) {
-    loops::activate_with_slope(rows, slopes, bias, activation.into());
+    kernels::activate_with_slope(rows, slopes, bias, activation.into());
 }
 
 #[cfg(test)]
 mod tests {
-    use loops::exp;
+    use kernels::exp;
 
     use super::*;
 

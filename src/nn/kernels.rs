@@ -7,8 +7,8 @@
 use burn::tensor::{Device, Tensor};
 
 use super::adam::{Moments, Update};
+use super::cpu::{self, numbers};
 use super::elementwise;
-use super::host::{self, numbers};
 use super::mlp::{Architecture, Layer, OUTPUTS};
 
 /// Rows that are worked on at once: as many as fit into the caches, and so few that a network of any size can still be
@@ -23,11 +23,11 @@ fn edit<const D: usize>(tensor: Tensor<D>, device: &Device, change: impl FnOnce(
     let shape = tensor.dims();
     let mut values = numbers(tensor);
     change(&mut values);
-    host::tensor(values, shape, device)
+    cpu::tensor(values, shape, device)
 }
 
 fn matrix(values: Vec<f32>, rows: usize, columns: usize, device: &Device) -> Tensor<2> {
-    host::tensor(values, [rows, columns], device)
+    cpu::tensor(values, [rows, columns], device)
 }
 
 /// A network on the CPU device.
@@ -159,7 +159,7 @@ impl CpuMlp {
     pub fn update(&mut self, gradient: Gradient, moments: &mut Moments, average: &mut [f32], update: Update) {
         let gradients = gradient.weights.into_iter().zip(gradient.biases);
         for ((index, layer), (weight, bias)) in self.layers.iter().copied().enumerate().zip(gradients) {
-            let weight = host::lend(weight);
+            let weight = cpu::lend(weight);
             let taken = std::mem::replace(&mut self.weights[index], Tensor::empty([0, 0], &self.device));
             self.weights[index] = edit(taken, &self.device, |values| {
                 moments.update(layer.start, values, &mut average[layer.start..layer.bias()], &weight, update);
@@ -175,7 +175,7 @@ impl Gradient {
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
         let weights = self.weights.into_iter().zip(other.weights);
-        self.weights = weights.map(|(a, b)| host::add(a, b)).collect();
+        self.weights = weights.map(|(a, b)| cpu::add(a, b)).collect();
         for (sum, other) in self.biases.iter_mut().flatten().zip(other.biases.iter().flatten()) {
             *sum += other;
         }
@@ -206,7 +206,7 @@ fn output_error(rows: &mut [f32], bias: &[f32], target: &[f32], weight: &[f32], 
 fn flatten(weights: &[Tensor<2>], biases: &[Vec<f32>]) -> Vec<f32> {
     let mut flat = Vec::new();
     for (weight, bias) in weights.iter().zip(biases) {
-        flat.extend_from_slice(&host::lend(weight.clone()));
+        flat.extend_from_slice(&cpu::lend(weight.clone()));
         flat.extend_from_slice(bias);
     }
     flat

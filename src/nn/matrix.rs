@@ -1,13 +1,13 @@
 //! Rows of numbers on any device, with the arithmetic that networks with derivatives need: plain numbers on the CPU, one
 //! pass over memory an operation, and tensors elsewhere.
 //!
-//! A worker that knows only the CPU has no tensor operation but the matrix product (see [`super::host`]).
+//! A worker that knows only the CPU has no tensor operation but the matrix product (see [`super::cpu`]).
 
 use std::ops::{Add, Mul, Sub};
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
-use super::host::{self, is_host};
+use super::cpu::{self, is_cpu};
 
 /// A smooth activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +25,18 @@ pub struct Matrix(Form);
 #[allow(clippy::large_enum_variant, reason = "a handful live at a time, and a box would cost every operation")]
 #[derive(Clone, Debug)]
 enum Form {
-    Host(Numbers),
+    Cpu(CpuMatrix),
     Device(Tensor<2>),
 }
 
 #[derive(Clone, Debug)]
-struct Numbers {
+struct CpuMatrix {
     values: Vec<f32>,
     columns: usize,
     device: Device,
 }
 
-impl Numbers {
+impl CpuMatrix {
     fn rows(&self) -> usize {
         self.values.len() / self.columns.max(1)
     }
@@ -47,12 +47,12 @@ impl Numbers {
 
     fn tensor(self) -> Tensor<2> {
         let rows = self.rows();
-        host::tensor(self.values, [rows, self.columns], &self.device)
+        cpu::tensor(self.values, [rows, self.columns], &self.device)
     }
 
     fn of(tensor: Tensor<2>) -> Self {
         let (columns, device) = (tensor.dims()[1], tensor.device());
-        Self { values: host::numbers(tensor), columns, device }
+        Self { values: cpu::numbers(tensor), columns, device }
     }
 
     /// `change` for every row and what stands beside it in `other`.
@@ -75,7 +75,7 @@ impl Numbers {
 
 impl From<Tensor<2>> for Matrix {
     fn from(tensor: Tensor<2>) -> Self {
-        if is_host(&tensor.device()) { Self(Form::Host(Numbers::of(tensor))) } else { Self(Form::Device(tensor)) }
+        if is_cpu(&tensor.device()) { Self(Form::Cpu(CpuMatrix::of(tensor))) } else { Self(Form::Device(tensor)) }
     }
 }
 
@@ -83,8 +83,8 @@ impl Matrix {
     /// These numbers, row by row.
     #[must_use]
     pub fn new(values: Vec<f32>, columns: usize, device: &Device) -> Self {
-        if is_host(device) {
-            return Self(Form::Host(Numbers { values, columns, device: device.clone() }));
+        if is_cpu(device) {
+            return Self(Form::Cpu(CpuMatrix { values, columns, device: device.clone() }));
         }
         let rows = values.len() / columns.max(1);
         Self(Form::Device(Tensor::from_data(TensorData::new(values, [rows, columns]), device)))
@@ -96,7 +96,7 @@ impl Matrix {
     /// The tensor, on every device but the CPU.
     pub fn into_numbers(self) -> Result<Vec<f32>, Box<Tensor<2>>> {
         match self.0 {
-            Form::Host(numbers) => Ok(numbers.values),
+            Form::Cpu(numbers) => Ok(numbers.values),
             Form::Device(tensor) => Err(Box::new(tensor)),
         }
     }
@@ -105,16 +105,16 @@ impl Matrix {
     #[must_use]
     pub fn rows(&self) -> usize {
         match &self.0 {
-            Form::Host(numbers) => numbers.rows(),
+            Form::Cpu(numbers) => numbers.rows(),
             Form::Device(tensor) => tensor.dims()[0],
         }
     }
 
     /// One of two ways to the result. Where there is only the CPU the other is left out of the program.
-    fn map(self, here: impl FnOnce(Numbers) -> Numbers, there: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Self {
+    fn map(self, here: impl FnOnce(CpuMatrix) -> CpuMatrix, there: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Self {
         match self.0 {
-            Form::Host(numbers) => Self(Form::Host(here(numbers))),
-            Form::Device(tensor) if !host::ONLY => Self(Form::Device(there(tensor))),
+            Form::Cpu(numbers) => Self(Form::Cpu(here(numbers))),
+            Form::Device(tensor) if !cpu::ONLY => Self(Form::Device(there(tensor))),
             other => Self(other),
         }
     }
@@ -122,12 +122,12 @@ impl Matrix {
     fn with(
         self,
         other: Self,
-        here: impl FnOnce(Numbers, Numbers) -> Numbers,
+        here: impl FnOnce(CpuMatrix, CpuMatrix) -> CpuMatrix,
         there: impl FnOnce(Tensor<2>, Tensor<2>) -> Tensor<2>,
     ) -> Self {
         match (self.0, other.0) {
-            (Form::Host(a), Form::Host(b)) => Self(Form::Host(here(a, b))),
-            (a, b) if !host::ONLY => Self(Form::Device(there(a.tensor(), b.tensor()))),
+            (Form::Cpu(a), Form::Cpu(b)) => Self(Form::Cpu(here(a, b))),
+            (a, b) if !cpu::ONLY => Self(Form::Device(there(a.tensor(), b.tensor()))),
             (other, _) => Self(other),
         }
     }
@@ -135,32 +135,32 @@ impl Matrix {
     /// The product of matrices.
     #[must_use]
     pub fn matmul(self, other: Self) -> Self {
-        self.with(other, |a, b| Numbers::of(a.tensor().matmul(b.tensor())), Tensor::matmul)
+        self.with(other, |a, b| CpuMatrix::of(a.tensor().matmul(b.tensor())), Tensor::matmul)
     }
 
     /// The product of this matrix, transposed, with another.
     #[must_use]
     pub fn transposed_matmul(self, other: Self) -> Self {
         let product = |a: Tensor<2>, b: Tensor<2>| a.transpose().matmul(b);
-        self.with(other, |a, b| Numbers::of(product(a.tensor(), b.tensor())), product)
+        self.with(other, |a, b| CpuMatrix::of(product(a.tensor(), b.tensor())), product)
     }
 
     /// The product with another matrix, transposed.
     #[must_use]
     pub fn matmul_transposed(self, other: Self) -> Self {
         let product = |a: Tensor<2>, b: Tensor<2>| a.matmul(b.transpose());
-        self.with(other, |a, b| Numbers::of(product(a.tensor(), b.tensor())), product)
+        self.with(other, |a, b| CpuMatrix::of(product(a.tensor(), b.tensor())), product)
     }
 
     /// Some rows.
     #[must_use]
     pub fn part(&self, start: usize, rows: usize) -> Self {
         match &self.0 {
-            Form::Host(numbers) => {
+            Form::Cpu(numbers) => {
                 let (start, end) = (start * numbers.columns, (start + rows) * numbers.columns);
-                Self(Form::Host(numbers.with(numbers.values[start..end].to_vec())))
+                Self(Form::Cpu(numbers.with(numbers.values[start..end].to_vec())))
             }
-            Form::Device(tensor) if !host::ONLY => Self(Form::Device(tensor.clone().narrow(0, start, rows))),
+            Form::Device(tensor) if !cpu::ONLY => Self(Form::Device(tensor.clone().narrow(0, start, rows))),
             Form::Device(tensor) => Self(Form::Device(tensor.clone())),
         }
     }
@@ -168,16 +168,16 @@ impl Matrix {
     /// The same numbers in rows of this length.
     #[must_use]
     pub fn reshaped(self, columns: usize) -> Self {
-        self.map(|numbers| Numbers { columns, ..numbers }, |tensor| tensor.reshape([-1, columns as i32]))
+        self.map(|numbers| CpuMatrix { columns, ..numbers }, |tensor| tensor.reshape([-1, columns as i32]))
     }
 
     /// The first columns.
     #[must_use]
     pub fn first_columns(self, count: usize) -> Self {
-        let here = |numbers: Numbers| {
+        let here = |numbers: CpuMatrix| {
             let rows = numbers.values.chunks_exact(numbers.columns.max(1));
             let values = rows.flat_map(|row| &row[..count]).copied().collect();
-            Numbers { values, columns: count, device: numbers.device }
+            CpuMatrix { values, columns: count, device: numbers.device }
         };
         self.map(here, |tensor| tensor.narrow(1, 0, count))
     }
@@ -189,13 +189,13 @@ impl Matrix {
             return self;
         }
         match self.0 {
-            Form::Host(mut numbers) => {
+            Form::Cpu(mut numbers) => {
                 for other in others {
                     numbers.values.extend(other.into_numbers().unwrap_or_default());
                 }
-                Self(Form::Host(numbers))
+                Self(Form::Cpu(numbers))
             }
-            form if !host::ONLY => {
+            form if !cpu::ONLY => {
                 let all = std::iter::once(form).chain(others.into_iter().map(|other| other.0)).map(Form::tensor);
                 Self(Form::Device(Tensor::cat(all.collect(), 0)))
             }
@@ -215,9 +215,9 @@ impl Matrix {
     /// The sums of the columns.
     #[must_use]
     pub fn column_sums(self) -> Self {
-        let here = |numbers: Numbers| {
+        let here = |numbers: CpuMatrix| {
             let mut sums = vec![0.0; numbers.columns];
-            loops::column_sums(&numbers.values, &mut sums);
+            kernels::column_sums(&numbers.values, &mut sums);
             numbers.with(sums)
         };
         self.map(here, |tensor| tensor.sum_dim(0))
@@ -226,9 +226,9 @@ impl Matrix {
     /// The sum of all numbers, as a matrix of one.
     #[must_use]
     pub fn sum(self) -> Self {
-        let here = |numbers: Numbers| {
+        let here = |numbers: CpuMatrix| {
             let sum: f64 = numbers.values.iter().map(|value| f64::from(*value)).sum();
-            Numbers { values: vec![sum as f32], columns: 1, device: numbers.device }
+            CpuMatrix { values: vec![sum as f32], columns: 1, device: numbers.device }
         };
         self.map(here, |tensor| tensor.sum().reshape([1, 1]))
     }
@@ -238,7 +238,7 @@ impl Matrix {
     pub fn square(self) -> Self {
         self.map(
             |mut numbers| {
-                loops::square(&mut numbers.values);
+                kernels::square(&mut numbers.values);
                 numbers
             },
             |tensor| tensor.square(),
@@ -262,7 +262,7 @@ impl Matrix {
     pub fn scaled(self, k: f64, shift: f64) -> Self {
         self.map(
             |mut numbers| {
-                loops::scale_and_shift(&mut numbers.values, k as f32, shift as f32);
+                kernels::scale_and_shift(&mut numbers.values, k as f32, shift as f32);
                 numbers
             },
             |tensor| tensor * k + shift,
@@ -273,23 +273,23 @@ impl Matrix {
     #[must_use]
     pub fn derivatives(&self, activation: Smooth, order: usize) -> Vec<Self> {
         match &self.0 {
-            Form::Host(z) => {
+            Form::Cpu(z) => {
                 let mut all = vec![vec![0.0; z.values.len()]; order.min(3) + 1];
                 {
                     let mut places: Vec<&mut [f32]> = all.iter_mut().map(Vec::as_mut_slice).collect();
                     match activation {
-                        Smooth::Silu => loops::silu_derivatives(&z.values, &mut places),
+                        Smooth::Silu => kernels::silu_derivatives(&z.values, &mut places),
                         // After the first, the derivatives are those of the sigmoid.
-                        Smooth::Softplus => loops::sigmoid_derivatives(&z.values, &mut places[1..]),
+                        Smooth::Softplus => kernels::sigmoid_derivatives(&z.values, &mut places[1..]),
                     }
                 }
                 if activation == Smooth::Softplus {
-                    let value = |z: &f32| z.max(0.0) + libm::log1pf(loops::exp(-z.abs()));
+                    let value = |z: &f32| z.max(0.0) + libm::log1pf(kernels::exp(-z.abs()));
                     all[0] = z.values.iter().map(value).collect();
                 }
-                all.into_iter().map(|values| Self(Form::Host(z.with(values)))).collect()
+                all.into_iter().map(|values| Self(Form::Cpu(z.with(values)))).collect()
             }
-            Form::Device(z) if !host::ONLY => {
+            Form::Device(z) if !cpu::ONLY => {
                 tensor_derivatives(z.clone(), activation, order).into_iter().map(|t| Self(Form::Device(t))).collect()
             }
             Form::Device(_) => Vec::new(),
@@ -300,7 +300,7 @@ impl Matrix {
 impl Form {
     fn tensor(self) -> Tensor<2> {
         match self {
-            Self::Host(numbers) => numbers.tensor(),
+            Self::Cpu(numbers) => numbers.tensor(),
             Self::Device(tensor) => tensor,
         }
     }
@@ -310,7 +310,7 @@ impl Add for Matrix {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        self.with(other, |a, b| a.beside(&b, loops::add), |a, b| a + b)
+        self.with(other, |a, b| a.beside(&b, kernels::add), |a, b| a + b)
     }
 }
 
@@ -318,7 +318,7 @@ impl Sub for Matrix {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        self.with(other, |a, b| a.beside(&b, loops::subtract), |a, b| a - b)
+        self.with(other, |a, b| a.beside(&b, kernels::subtract), |a, b| a - b)
     }
 }
 
@@ -326,7 +326,7 @@ impl Mul for Matrix {
     type Output = Self;
 
     fn mul(self, other: Self) -> Self {
-        self.with(other, |a, b| a.beside(&b, loops::multiply), |a, b| a * b)
+        self.with(other, |a, b| a.beside(&b, kernels::multiply), |a, b| a * b)
     }
 }
 
@@ -336,7 +336,7 @@ impl Mul<f64> for Matrix {
     fn mul(self, k: f64) -> Self {
         self.map(
             |mut numbers| {
-                loops::scale_and_shift(&mut numbers.values, k as f32, 0.0);
+                kernels::scale_and_shift(&mut numbers.values, k as f32, 0.0);
                 numbers
             },
             |tensor| tensor * k,

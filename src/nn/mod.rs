@@ -2,9 +2,10 @@
 
 pub mod adam;
 pub mod checkpoint;
+pub mod cpu;
+pub mod device;
 pub mod elementwise;
 pub mod features;
-pub mod host;
 #[cfg(feature = "cli")]
 pub mod inception;
 pub mod kernels;
@@ -13,6 +14,7 @@ pub mod mlp;
 #[cfg(feature = "cli")]
 pub mod muon;
 pub mod objective;
+pub mod score;
 #[cfg(feature = "gpu")]
 pub mod shader;
 pub mod tangent;
@@ -22,5 +24,5 @@ pub mod unet;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};
-pub use objective::{Convention, Objective};
+pub use objective::Objective;
 pub use weights::{WeightsError, WeightsFile};

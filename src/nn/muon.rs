@@ -5,7 +5,7 @@
 //! rounds of an odd polynomial bring the singular values to between about 0.7 and 1.2, which is near enough.
 
 use burn::tensor::Tensor;
-use loops::native::product::{Product, multiply};
+use kernels::native::product::{Product, multiply};
 
 /// Decay of the mean of gradients.
 pub const MOMENTUM: f64 = 0.95;

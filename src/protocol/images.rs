@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, DeviceInfo, Floats, RunId};
+use super::units::{Bytes, Floats, RunId};
+use crate::lab::DeviceInfo;
 
 /// Most workers that evaluate images together: beyond that the memory they share is the limit.
 pub const MOST_WORKERS: u32 = 8;
@@ -120,7 +121,7 @@ pub enum ImageEvent {
         images: u32,
     },
     /// How many workers evaluate the images of a run from now on; before the first of these it is one.
-    Crew {
+    Pool {
         /// The run.
         run: RunId,
         /// How many.

@@ -1,26 +1,32 @@
 //! Equations 2-5 and 2-6: one network for the scores of all noise levels, and annealed sampling with it, level by level.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::{Lambda, settings};
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        weight: f64 = 0.8, 0.5..=0.99;
+        level_weighting: Lambda = Lambda::Squared;
+        sigma_first: f64 = 20.0, 1.0..=50.0, log;
+        sigma_last: f64 = 0.3, 0.05..=0.9, log;
+        level_count: usize = 12, 2..=50;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+        level_steps: usize = 40, 1..=500;
+        level_step: f64 = 0.3, 0.005..=0.5, log;
+        chains: usize = 1500, 100..=20_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "ncsn",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::choice("level-weighting", &["sigma-squared", "sigma", "one"], "sigma-squared"),
-        Control::log("sigma-first", 1.0, 50.0, 20.0),
-        Control::log("sigma-last", 0.05, 0.9, 0.3),
-        Control::whole("level-count", 2, 50, 12),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-        Control::whole("level-steps", 1, 500, 40),
-        Control::log("level-step", 0.005, 0.5, 0.3),
-        Control::whole("chains", 100, 20_000, 1500),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("first", 60.0, &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
         Figure::plane(
@@ -58,18 +64,21 @@ pub const STUDY: Study = Study {
     ],
     notes: &["lambda", "network", "step"],
     brief: "",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
+    use super::{Lambda, Settings};
     use crate::data::Mixture;
     use crate::diffusion::Level;
-    use crate::engine::EngineError;
     use crate::rng::Stream;
-    use crate::study::Desk;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
+    use crate::study::network::{LevelNet, Size, geometric};
     use crate::study::tools::{
         at_most, cosine, flat, mean_error, points, series, share_error, squares, truths, two_modes,
     };
@@ -78,15 +87,12 @@ mod work {
     const SHOWN: usize = 700;
     /// Root mean square of the data, number by number.
     const DATA: f64 = 5.1;
-    /// Every weight with its layer; the same initial weights and the same batches for all.
-    const WEIGHTS: [(Lambda, &str, &str); 3] = [
-        (Lambda::Squared, "sigma-squared", "weighted-squared"),
-        (Lambda::Linear, "sigma", "weighted-linear"),
-        (Lambda::One, "one", "weighted-one"),
-    ];
+    /// Every weight with its layer, in the order of the choice; the same initial weights and the same batches for all.
+    const WEIGHTS: [(Lambda, &str); 3] =
+        [(Lambda::Squared, "weighted-squared"), (Lambda::Linear, "weighted-linear"), (Lambda::One, "weighted-one")];
 
-    fn noisy(mixture: &Mixture, desk: &Desk, sigma: f64, level: usize, count: usize) -> Vec<[f64; 2]> {
-        let mut rng = desk.rng(Stream::Data, 100 + level as u32);
+    fn noisy(mixture: &Mixture, context: &StudyContext, sigma: f64, level: usize, count: usize) -> Vec<[f64; 2]> {
+        let mut rng = context.rng(Stream::Data, 100 + level as u32);
         let data = mixture.draw(&mut rng, count);
         data.iter().map(|x| [x[0] + sigma * rng.normal(), x[1] + sigma * rng.normal()]).collect()
     }
@@ -103,37 +109,40 @@ mod work {
     impl Judged {
         /// Half the mean square distance of `sigma * score` to the true one, and its standard error. Half a square of
         /// 2, that of unit noise, is 1: the error is a share of it.
-        async fn error(&self, net: &LevelNet) -> Result<(f64, f64), EngineError> {
+        async fn error(&self, net: &LevelNet) -> Result<(f64, f64), StudyError> {
             let learned: Vec<[f64; 2]> = points(&net.scaled(&flat(&self.x), self.sigma, true).await?);
             let (error, spread) = mean_error(&squares(&learned, &self.truth));
             Ok((0.5 * error, 0.5 * spread))
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let weight = desk.real("weight");
-        let mixture = two_modes(weight);
-        let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let mixture = two_modes(settings.weight);
+        let sigmas = geometric(settings.sigma_first, settings.sigma_last, settings.level_count);
         let middle = sigmas.len() / 2;
         for (picture, level) in [("first", 0), ("middle", middle), ("last", sigmas.len() - 1)] {
-            let data = noisy(&mixture, &desk, sigmas[level], level, SHOWN);
-            desk.draw(picture, "noisy-data", data.into_iter().flatten());
+            let data = noisy(&mixture, &context, sigmas[level], level, SHOWN);
+            context.draw(picture, "noisy-data", data.into_iter().flatten());
         }
-        let net = train(&desk, &mixture, &sigmas).await?;
-        sample(&desk, &net, &sigmas, weight, middle).await
+        let net = train(&context, &settings, &mixture, &sigmas).await?;
+        sample(&context, &settings, &net, &sigmas).await
     }
 
     /// Trains with every weight and gives the network of the one that was chosen.
-    async fn train(desk: &Desk, mixture: &Mixture, sigmas: &[f64]) -> Result<LevelNet, EngineError> {
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let size = Size { dimension: 2, width: desk.whole("fit-width"), data: DATA };
-        let mut nets = WEIGHTS.map(|_| LevelNet::new(desk, size, 0));
-        let chosen = WEIGHTS.iter().position(|(_, id, _)| *id == desk.choice("level-weighting")).unwrap_or(0);
+    async fn train(
+        context: &StudyContext,
+        settings: &Settings,
+        mixture: &Mixture,
+        sigmas: &[f64],
+    ) -> Result<LevelNet, StudyError> {
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let size = Size { dimension: 2, width: settings.fit_width, data: DATA };
+        let mut nets = WEIGHTS.map(|_| LevelNet::new(context, size, 0));
         let judged: Vec<Judged> = sigmas
             .iter()
             .enumerate()
             .map(|(level, &sigma)| {
-                let x = noisy(mixture, desk, sigma, level, JUDGED);
+                let x = noisy(mixture, context, sigma, level, JUDGED);
                 let marginal = mixture.at(Level { t: 0.0, alpha: 1.0, sigma });
                 let truth: Vec<_> = truths(&marginal, &x).iter().map(|s| s.map(|v| sigma * v)).collect();
                 let left = 1.0 - 0.5 * mean_error(&squares(&truth, &vec![[0.0; 2]; JUDGED])).0;
@@ -142,11 +151,11 @@ mod work {
             .collect();
         let mut errors = [const { Vec::new() }; WEIGHTS.len()];
         errors.fill(vec![(f64::NAN, f64::NAN); judged.len()]);
-        let (mut frame, sampling) = (0, sigmas.len() * desk.whole("level-steps"));
+        let (mut frame, sampling) = (0, sigmas.len() * settings.level_steps);
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps + sampling);
-            if last || desk.due() {
+            context.progress(step, steps + sampling);
+            if last || context.due() {
                 // One level a frame, so that frames stay quick; at the end all.
                 let level = frame % judged.len();
                 let levels = if last { 0..judged.len() } else { level..level + 1 };
@@ -156,18 +165,18 @@ mod work {
                     }
                 }
                 frame += 1;
-                draw_errors(desk, &judged, &errors, chosen, last);
+                draw_errors(context, &judged, &errors, settings.level_weighting, last);
             }
             if last {
                 break;
             }
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let data = flat(&mixture.draw(&mut rng, batch));
             let noise = rng.normals(2 * batch);
             // Every batch has every level, in turn.
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
-            for (net, (lambda, ..)) in nets.iter_mut().zip(WEIGHTS) {
-                desk.turn().await;
+            for (net, (lambda, _)) in nets.iter_mut().zip(WEIGHTS) {
+                context.yield_now().await;
                 net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
                 if step % 16 == 15 {
                     net.wait().await?;
@@ -175,44 +184,44 @@ mod work {
             }
         }
         let [squared, linear, one] = nets;
-        Ok(match chosen {
-            1 => linear,
-            2 => one,
-            _ => squared,
+        Ok(match settings.level_weighting {
+            Lambda::Squared => squared,
+            Lambda::Linear => linear,
+            Lambda::One => one,
         })
     }
 
     /// The errors by level, as far as they are known, and the losses that follow from those of the chosen weight.
-    fn draw_errors(desk: &Desk, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: usize, last: bool) {
+    fn draw_errors(context: &StudyContext, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: Lambda, last: bool) {
         let mut worst = [(f64::NAN, f64::NAN); WEIGHTS.len()];
-        for (which, (errors, (_, _, layer))) in errors.iter().zip(WEIGHTS).enumerate() {
+        for ((errors, worst), (lambda, layer)) in errors.iter().zip(&mut worst).zip(WEIGHTS) {
             let known = || judged.iter().zip(errors).filter(|(_, (error, _))| error.is_finite());
-            desk.draw("by-level", layer, known().flat_map(|(level, &(error, _))| [level.sigma, error]));
-            if which == chosen {
+            context.draw("by-level", layer, known().flat_map(|(level, &(error, _))| [level.sigma, error]));
+            if lambda == chosen {
                 let losses = known().flat_map(|(level, &(error, _))| [level.sigma, error + level.left]);
-                desk.draw("by-level", "level-loss", losses);
+                context.draw("by-level", "level-loss", losses);
             }
-            worst[which] = known().map(|(_, &error)| error).fold(worst[which], |a, b| if b.0 < a.0 { a } else { b });
+            *worst = known().map(|(_, &error)| error).fold(*worst, |a, b| if b.0 < a.0 { a } else { b });
         }
-        desk.tell("all-levels", worst[chosen], at_most(0.1), last);
+        context.tell("all-levels", worst[chosen as usize], at_most(0.1), last);
         let [(squared, squared_error), _, (one, one_error)] = worst;
         let spread = (squared_error / squared).hypot(one_error / one);
-        desk.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
+        context.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
     }
 
     async fn sample(
-        desk: &Desk,
+        context: &StudyContext,
+        settings: &Settings,
         net: &LevelNet,
         sigmas: &[f64],
-        weight: f64,
-        middle: usize,
-    ) -> Result<(), EngineError> {
-        let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
-        let (steps, all) = (desk.whole("fit-steps"), sigmas.len() * per_level);
-        desk.draw("weights", "true-weight", [0.0, weight, all as f64, weight]);
-        let mut rng = desk.rng(Stream::Prior, 0);
+    ) -> Result<(), StudyError> {
+        let (count, per_level, share) = (settings.chains, settings.level_steps, settings.level_step);
+        let (weight, middle) = (settings.weight, sigmas.len() / 2);
+        let (steps, all) = (settings.fit_steps, sigmas.len() * per_level);
+        context.draw("weights", "true-weight", [0.0, weight, all as f64, weight]);
+        let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f32> = rng.normals(2 * count).iter().map(|z| sigmas[0] as f32 * z).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         let mut shares = Vec::new();
         for (level, &sigma) in sigmas.iter().enumerate() {
             let picture = if level == 0 {
@@ -223,16 +232,16 @@ mod work {
                 "last"
             };
             for step in 0..per_level {
-                net.langevin(desk, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
+                net.langevin(context, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
                 shares.push(x.chunks_exact(2).filter(|x| x[0] + x[1] > 0.0).count() as f64 / count as f64);
                 let last = level + 1 == sigmas.len() && step + 1 == per_level;
-                desk.progress(steps + level * per_level + step + 1, steps + all);
+                context.progress(steps + level * per_level + step + 1, steps + all);
                 let end_of_picture = step + 1 == per_level && (level == 0 || level == middle);
-                if last || end_of_picture || desk.due() {
-                    desk.draw(picture, "annealed", x.iter().take(2 * SHOWN).map(|v| f64::from(*v)));
-                    desk.draw("weights", "annealed", series(&shares));
+                if last || end_of_picture || context.due() {
+                    context.draw(picture, "annealed", x.iter().take(2 * SHOWN).map(|v| f64::from(*v)));
+                    context.draw("weights", "annealed", series(&shares));
                     let now = shares.last().copied().unwrap_or(f64::NAN);
-                    desk.tell("weights", (now, share_error(now, count)), [weight - 0.06, weight + 0.06], last);
+                    context.tell("weights", (now, share_error(now, count)), [weight - 0.06, weight + 0.06], last);
                 }
             }
         }

@@ -1,29 +1,35 @@
 //! Figure 2-1: density and score of a distribution on the line, and samples that follow the score.
 
-use super::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Handle, Layer, Mark, Source, Study};
 
 /// The window.
 const WINDOW: [f64; 2] = [-6.0, 6.0];
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        mean_1: f64 = -2.0, WINDOW[0]..=WINDOW[1];
+        weight_1: f64 = 0.5, 0.0..=1.0;
+        width_1: f64 = 0.8, 0.1..=3.0, log;
+        mean_2: f64 = 0.6, WINDOW[0]..=WINDOW[1];
+        weight_2: f64 = 0.3, 0.0..=1.0;
+        width_2: f64 = 0.7, 0.1..=3.0, log;
+        mean_3: f64 = 2.6, WINDOW[0]..=WINDOW[1];
+        weight_3: f64 = 0.2, 0.0..=1.0;
+        width_3: f64 = 0.5, 0.1..=3.0, log;
+        step_size: f64 = 0.04, 0.001..=0.5, log;
+        langevin_steps: usize = 1500, 1..=10_000;
+        chains: usize = 3000, 100..=20_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "score-1d",
     chapter: 2,
     live: true,
-    controls: &[
-        Control::real("mean-1", WINDOW[0], WINDOW[1], -2.0),
-        Control::real("weight-1", 0.0, 1.0, 0.5),
-        Control::log("width-1", 0.1, 3.0, 0.8),
-        Control::real("mean-2", WINDOW[0], WINDOW[1], 0.6),
-        Control::real("weight-2", 0.0, 1.0, 0.3),
-        Control::log("width-2", 0.1, 3.0, 0.7),
-        Control::real("mean-3", WINDOW[0], WINDOW[1], 2.6),
-        Control::real("weight-3", 0.0, 1.0, 0.2),
-        Control::log("width-3", 0.1, 3.0, 0.5),
-        Control::log("step-size", 0.001, 0.5, 0.04),
-        Control::whole("langevin-steps", 1, 10_000, 1500),
-        Control::whole("chains", 100, 20_000, 3000),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "density",
@@ -61,18 +67,20 @@ pub const STUDY: Study = Study {
     ],
     notes: &["parameters", "step"],
     brief: "chains=2000",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::WINDOW;
+    use super::{Settings, WINDOW};
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::ncsn::normal_cdf;
-    use crate::engine::EngineError;
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
     use crate::study::tools::{at_most, curve, kolmogorov, span};
 
     /// Bins of the histogram.
@@ -110,40 +118,41 @@ mod work {
         }
     }
 
-    fn line(desk: &Desk) -> Line {
-        let part = |i: u32| {
-            let read = |what: &str| desk.real(&format!("{what}-{i}"));
-            // A density is somewhere: three weights of nothing are three equal ones.
-            (read("weight") + 1e-6, read("mean"), read("width"))
-        };
-        let mut parts: Vec<_> = (1..=3).map(part).collect();
+    fn line(settings: &Settings) -> Line {
+        let mut parts = vec![
+            (settings.weight_1, settings.mean_1, settings.width_1),
+            (settings.weight_2, settings.mean_2, settings.width_2),
+            (settings.weight_3, settings.mean_3, settings.width_3),
+        ];
+        // A density is somewhere: three weights of nothing are three equal ones.
+        parts.iter_mut().for_each(|p| p.0 += 1e-6);
         let total: f64 = parts.iter().map(|p| p.0).sum();
         parts.iter_mut().for_each(|p| p.0 /= total);
         Line(parts)
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let line = line(&desk);
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let line = line(&settings);
         let xs = span(WINDOW[0], WINDOW[1], POINTS);
-        desk.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
-        desk.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
-        desk.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
+        context.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
+        context.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
+        context.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
         let arrows = span(WINDOW[0] + 0.25, WINDOW[1] - 0.25, 24).flat_map(|x| [x, 0.0, line.score(x), 0.0]);
-        desk.draw("score", "direction", arrows);
+        context.draw("score", "direction", arrows);
 
         // A small step along the score, judged by the density itself.
         let judged: Vec<f64> = xs.clone().filter(|&x| line.score(x).abs() > 1e-3).collect();
         let rises = |&&x: &&f64| line.log_density(x + 1e-4 * line.score(x).signum()) > line.log_density(x);
         let share = judged.iter().filter(rises).count() as f64 / judged.len().max(1) as f64;
-        desk.conclude("uphill", share, 0.0, [0.995, 1.0]);
+        context.conclude("uphill", share, 0.0, [0.995, 1.0]);
 
-        recover(&desk, &line);
-        sample(&desk, &line).await;
+        recover(&context, &line);
+        sample(&context, &settings, &line).await;
         Ok(())
     }
 
     /// The density from the score alone: its integral is the logarithm up to a constant, which the total of 1 fixes.
-    fn recover(desk: &Desk, line: &Line) {
+    fn recover(context: &StudyContext, line: &Line) {
         // Three times as wide as the window, so that what lies outside counts.
         let (from, to, count) = (3.0 * WINDOW[0], 3.0 * WINDOW[1], 6001);
         let width = (to - from) / (count - 1) as f64;
@@ -162,26 +171,26 @@ mod work {
         let xs: Vec<f64> = span(from, to, count).collect();
         let distance: f64 =
             xs.iter().enumerate().map(|(i, &x)| 0.5 * width * (density(i) - line.log_density(x).exp()).abs()).sum();
-        desk.conclude("recovers", distance, 0.0, at_most(0.01));
+        context.conclude("recovers", distance, 0.0, at_most(0.01));
         let shown = (0..count).step_by(10).filter(|&i| (WINDOW[0]..=WINDOW[1]).contains(&xs[i]));
-        desk.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]));
+        context.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]));
     }
 
     /// Langevin dynamics from an even start.
-    async fn sample(desk: &Desk, line: &Line) {
-        let (count, steps, epsilon) = (desk.whole("chains"), desk.whole("langevin-steps"), desk.real("step-size"));
-        let mut rng = desk.rng(Stream::Prior, 0);
+    async fn sample(context: &StudyContext, settings: &Settings, line: &Line) {
+        let (count, steps, epsilon) = (settings.chains, settings.langevin_steps, settings.step_size);
+        let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f64> = (0..count).map(|_| WINDOW[0] + (WINDOW[1] - WINDOW[0]) * rng.uniform()).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps);
-            if last || desk.due() {
-                histogram(desk, &x);
-                desk.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
+            context.progress(step, steps);
+            if last || context.due() {
+                histogram(context, &x);
+                context.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
             }
             if !last {
-                desk.turn().await;
+                context.yield_now().await;
                 for x in &mut x {
                     *x = unadjusted(*x, line.score(*x), epsilon, rng.normal());
                 }
@@ -189,7 +198,7 @@ mod work {
         }
     }
 
-    fn histogram(desk: &Desk, x: &[f64]) {
+    fn histogram(context: &StudyContext, x: &[f64]) {
         let width = (WINDOW[1] - WINDOW[0]) / BINS as f64;
         let mut counts = [0.0; BINS];
         for x in x {
@@ -203,6 +212,6 @@ mod work {
             let (left, height) = (WINDOW[0] + i as f64 * width, count * one);
             [left, 0.0, height, left + width, 0.0, height]
         });
-        desk.draw("density", "samples", steps);
+        context.draw("density", "samples", steps);
     }
 }

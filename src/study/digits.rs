@@ -1,7 +1,8 @@
 //! Equations 2-5 and 2-6 on images: one network for all noise levels of small handwritten digits, trained while one
 //! watches, and annealed sampling with it, level by level.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::{Lambda, settings};
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 
 const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
 
@@ -9,24 +10,29 @@ const fn pictures(key: &'static str, x: Axis, y: Axis) -> Figure {
     Figure { key, square: true, x, y, layers: GREY, handles: &[] }
 }
 
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        level_weighting: Lambda = Lambda::Squared;
+        sigma_first: f64 = 8.0, 1.0..=50.0, log;
+        sigma_last: f64 = 0.2, 0.05..=0.9, log;
+        level_count: usize = 12, 2..=50;
+        fit_steps: usize = 2000, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 4e-3, 1e-4..=0.05, log;
+        fit_width: usize = 128, 8..=256;
+        level_steps: usize = 20, 1..=500;
+        level_step: f64 = 0.5, 0.005..=1.0, log;
+        chains: usize = 300, 100..=20_000;
+    }
+}
+
 /// The table.
 pub const STUDY: Study = Study {
     id: "ncsn-digits",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::choice("level-weighting", &["sigma-squared", "sigma", "one"], "sigma-squared"),
-        Control::log("sigma-first", 1.0, 50.0, 8.0),
-        Control::log("sigma-last", 0.05, 0.9, 0.2),
-        Control::whole("level-count", 2, 50, 12),
-        Control::whole("fit-steps", 10, 20_000, 2000),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 4e-3),
-        Control::whole("fit-width", 8, 256, 128),
-        Control::whole("level-steps", 1, 500, 20),
-        Control::log("level-step", 0.005, 1.0, 0.5),
-        Control::whole("chains", 100, 20_000, 300),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         pictures("denoised", Axis::free(""), Axis::free("")),
         pictures("levels", Axis::free("chain"), Axis::log("sigma")),
@@ -50,18 +56,21 @@ pub const STUDY: Study = Study {
     ],
     notes: &["data", "network", "measure"],
     brief: "fit-steps=1500&chains=300",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
+    use super::Settings;
     use crate::data::digits::{Digits, PIXELS};
     use crate::data::metrics::gaussian::precision_recall;
-    use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
-    use crate::study::Desk;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
+    use crate::study::network::{LevelNet, Size, geometric};
     use crate::study::tools::{cosine, share_error};
 
     const FILE: &str = "data/digits.bin";
@@ -78,15 +87,15 @@ mod work {
     /// A digit's neighbourhood reaches to so many others.
     const NEIGHBOURS: usize = 5;
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let file = desk.file(FILE).await?;
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let file = context.file(FILE).await?;
         let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * HELD_OUT);
-        let digits = digits.ok_or(EngineError::File(FILE))?;
-        let sigmas = geometric(desk.real("sigma-first"), desk.real("sigma-last"), desk.whole("level-count"));
+        let digits = digits.ok_or(StudyError::File(FILE))?;
+        let sigmas = geometric(settings.sigma_first, settings.sigma_last, settings.level_count);
         let known = digits.count() - HELD_OUT;
-        let net = train(&desk, &digits, known, &sigmas).await?;
-        let samples = sample(&desk, &net, &sigmas).await?;
-        judge(&desk, &digits, known, &samples).await;
+        let net = train(&context, &settings, &digits, known, &sigmas).await?;
+        let samples = sample(&context, &settings, &net, &sigmas).await?;
+        judge(&context, &digits, known, &samples).await;
         Ok(())
     }
 
@@ -134,23 +143,24 @@ mod work {
         }
 
         /// Half the mean square of `sigma * score + noise`, a pixel.
-        async fn loss(&self, net: &LevelNet, sigma: f64) -> Result<f64, EngineError> {
+        async fn loss(&self, net: &LevelNet, sigma: f64) -> Result<f64, StudyError> {
             let scaled = net.scaled(&self.at(sigma), sigma, true).await?;
             let sum: f64 = scaled.iter().zip(&self.noise).map(|(s, z)| f64::from(s + z).powi(2)).sum();
             Ok(0.5 * sum / scaled.len() as f64)
         }
     }
 
-    async fn train(desk: &Desk, digits: &Digits, known: usize, sigmas: &[f64]) -> Result<LevelNet, EngineError> {
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let size = Size { dimension: PIXELS, width: desk.whole("fit-width"), data: DATA };
-        let mut net = LevelNet::new(desk, size, 0);
-        let lambda = match desk.choice("level-weighting") {
-            "one" => Lambda::One,
-            "sigma" => Lambda::Linear,
-            _ => Lambda::Squared,
-        };
-        let mut rng = desk.rng(Stream::Data, 0);
+    async fn train(
+        context: &StudyContext,
+        settings: &Settings,
+        digits: &Digits,
+        known: usize,
+        sigmas: &[f64],
+    ) -> Result<LevelNet, StudyError> {
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let size = Size { dimension: PIXELS, width: settings.fit_width, data: DATA };
+        let mut net = LevelNet::new(context, size, 0);
+        let mut rng = context.rng(Stream::Data, 0);
         let part = |from: usize, count: usize| &digits.pixels[from * PIXELS..(from + count) * PIXELS];
         let judged = [Noisy::new(part(0, HELD_OUT), &mut rng), Noisy::new(part(known, HELD_OUT), &mut rng)];
         // One of each, of those the network does not see.
@@ -159,13 +169,13 @@ mod work {
         let shown = Noisy::new(&shown, &mut rng);
         // What a guess that knows only the size `d` of the data is left with: `d^2 / (sigma^2 + d^2)` of the noise.
         let blind = |sigma: f64| 0.5 * (DATA / sigma.hypot(DATA)).powi(2);
-        desk.draw("by-level", "no-network", sigmas.iter().flat_map(|&sigma| [sigma, blind(sigma)]));
+        context.draw("by-level", "no-network", sigmas.iter().flat_map(|&sigma| [sigma, blind(sigma)]));
         let mut losses = vec![[f64::NAN; 2]; sigmas.len()];
-        let (mut frame, all) = (0, steps + sigmas.len() * desk.whole("level-steps"));
+        let (mut frame, all) = (0, steps + sigmas.len() * settings.level_steps);
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, all);
-            if last || desk.due() {
+            context.progress(step, all);
+            if last || context.due() {
                 // One level a frame, so that frames stay quick.
                 let levels = if last { 0..sigmas.len() } else { frame % sigmas.len()..frame % sigmas.len() + 1 };
                 for level in levels {
@@ -178,20 +188,20 @@ mod work {
                     let known = sigmas.iter().zip(&losses).filter(|(_, l)| l[which].is_finite());
                     known.flat_map(|(&sigma, l)| [sigma, l[which]]).collect()
                 };
-                desk.draw("by-level", "training-loss", curve(0));
-                desk.draw("by-level", "held-out-loss", curve(1));
-                draw_denoised(desk, &net, &shown, sigmas).await?;
+                context.draw("by-level", "training-loss", curve(0));
+                context.draw("by-level", "held-out-loss", curve(1));
+                draw_denoised(context, &net, &shown, sigmas).await?;
             }
             if last {
                 break;
             }
-            desk.turn().await;
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            context.yield_now().await;
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let data: Vec<f32> =
                 (0..batch).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect();
             let noise = rng.normals(data.len());
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
-            net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
+            net.train(&data, &noise, sigma, settings.level_weighting, rate * cosine(step, steps));
             if step % 16 == 15 {
                 net.wait().await?;
             }
@@ -200,7 +210,12 @@ mod work {
     }
 
     /// Rows in pairs: digits with noise, and above them what the network makes of them; more noise further up.
-    async fn draw_denoised(desk: &Desk, net: &LevelNet, shown: &Noisy, sigmas: &[f64]) -> Result<(), EngineError> {
+    async fn draw_denoised(
+        context: &StudyContext,
+        net: &LevelNet,
+        shown: &Noisy,
+        sigmas: &[f64],
+    ) -> Result<(), StudyError> {
         let mut rows = Vec::new();
         for pair in 0..ACROSS / 2 {
             // From the last level upwards, half way to the first.
@@ -211,17 +226,22 @@ mod work {
             rows.extend([noisy, clean]);
         }
         let digit = |column: usize, row: usize| rows[row].chunks_exact(PIXELS).nth(column);
-        desk.draw("denoised", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        context.draw("denoised", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
         Ok(())
     }
 
     /// Annealed Langevin dynamics, with the noise of the last level taken out at the end.
-    async fn sample(desk: &Desk, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, EngineError> {
-        let (count, per_level, share) = (desk.whole("chains"), desk.whole("level-steps"), desk.real("level-step"));
-        let (steps, across) = (desk.whole("fit-steps"), sigmas.len());
-        let mut rng = desk.rng(Stream::Prior, 0);
+    async fn sample(
+        context: &StudyContext,
+        settings: &Settings,
+        net: &LevelNet,
+        sigmas: &[f64],
+    ) -> Result<Vec<f32>, StudyError> {
+        let (count, per_level, share) = (settings.chains, settings.level_steps, settings.level_step);
+        let (steps, across) = (settings.fit_steps, sigmas.len());
+        let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f32> = rng.normals(count * PIXELS).iter().map(|z| sigmas[0] as f32 * z).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         let step = (sigmas[0] / sigmas[across - 1]).powf(0.5 / (across - 1) as f64);
         let window = [0.5, across as f64 + 0.5, sigmas[across - 1] / step, sigmas[0] * step];
         let mut levels: Vec<Vec<f32>> = Vec::new();
@@ -230,18 +250,18 @@ mod work {
             let scale = (DATA / sigma.hypot(DATA)) as f32;
             levels.push(Vec::new());
             for step in 0..per_level {
-                net.langevin(desk, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
-                desk.progress(steps + level * per_level + step + 1, steps + across * per_level);
+                net.langevin(context, &mut x, sigma, share * sigma * sigma, &mut rng, true).await?;
+                context.progress(steps + level * per_level + step + 1, steps + across * per_level);
                 let end = step + 1 == per_level;
                 if end && level + 1 == across {
                     net.denoise(&mut x, sigma, true).await?;
                 }
-                if end || desk.due() {
+                if end || context.due() {
                     levels[level] = x.iter().take(across * PIXELS).map(|v| scale * v).collect();
                     let digit = |column: usize, row: usize| {
                         levels.get(across - 1 - row).and_then(|level| level.chunks_exact(PIXELS).nth(column))
                     };
-                    desk.draw("levels", "grey", pictures([across; 2], window, digit));
+                    context.draw("levels", "grey", pictures([across; 2], window, digit));
                 }
             }
         }
@@ -249,10 +269,10 @@ mod work {
     }
 
     /// Precision and recall as Kynkäänniemi et al. 2019 (arXiv 1904.06991) define them, on pixels.
-    async fn judge(desk: &Desk, digits: &Digits, known: usize, samples: &[f32]) {
+    async fn judge(context: &StudyContext, digits: &Digits, known: usize, samples: &[f32]) {
         let mut nearest = Vec::new();
         for sample in samples.chunks_exact(PIXELS).take(ACROSS * ACROSS / 2) {
-            desk.turn().await;
+            context.yield_now().await;
             let distance = |place: &usize| -> f32 {
                 digits.digit(*place).iter().zip(sample).map(|(a, b)| (a - b) * (a - b)).sum()
             };
@@ -264,13 +284,13 @@ mod work {
             let sample = samples.chunks_exact(PIXELS).nth(index);
             if column.is_multiple_of(2) { sample } else { nearest.get(index).map(|&near| digits.digit(near)) }
         };
-        desk.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
-        desk.turn().await;
+        context.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        context.yield_now().await;
         let seen = &digits.pixels[..known * PIXELS];
         let (precision, recall) = precision_recall(samples, seen, PIXELS, NEIGHBOURS).unwrap_or((f64::NAN, f64::NAN));
         let count = samples.len() / PIXELS;
-        desk.conclude("likeness", precision, share_error(precision, count), [0.5, 1.0]);
+        context.conclude("likeness", precision, share_error(precision, count), [0.5, 1.0]);
         // Not of independent trials: the samples' balls are the same for all. So not better than their number tells.
-        desk.conclude("diversity", recall, share_error(recall, count), [0.5, 1.0]);
+        context.conclude("diversity", recall, share_error(recall, count), [0.5, 1.0]);
     }
 }

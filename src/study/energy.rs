@@ -1,25 +1,46 @@
 //! The Persian article's energy models: a density known up to its constant, trained without it.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window.
 const HALF: f64 = 4.0;
+
+named_variants! {
+    /// How the energy is trained.
+    EnergyTraining {
+        /// Implicit score matching.
+        Implicit = "implicit",
+        /// Denoising score matching.
+        Denoising = "denoising",
+        /// Contrastive divergence, with negatives by Langevin dynamics.
+        Contrast = "contrast",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        energy_training: EnergyTraining = EnergyTraining::Implicit;
+        #[only(energy_training = EnergyTraining::Denoising)]
+        noise_std: f64 = 0.2, 0.01..=1.0, log;
+        #[only(energy_training = EnergyTraining::Contrast)]
+        negative_steps: usize = 10, 1..=100;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+        constant_points: usize = 20_000, 100..=100_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "energy",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::choice("energy-training", &["implicit", "denoising", "contrast"], "implicit"),
-        Control::log("noise-std", 0.01, 1.0, 0.2).only("energy-training", "denoising"),
-        Control::whole("negative-steps", 1, 100, 10).only("energy-training", "contrast"),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-        Control::whole("constant-points", 100, 100_000, 20_000),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("energy", HALF, &[Layer::new("energy", Mark::Heat, 0)]),
         Figure::plane(
@@ -72,20 +93,22 @@ pub const STUDY: Study = Study {
     ],
     notes: &["gibbs", "parameters", "avoids", "error", "gradients"],
     brief: "fit-steps=800",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{EnergyTraining, HALF, Settings};
     use crate::data::Marginal;
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::clean;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
     use crate::study::tools::{
         arrows, at_most, cells, cosine, curve, denoising, flat, heat_of, mean_error, points, span, squares,
         three_modes, truths,
@@ -106,7 +129,7 @@ mod work {
 
     const CELL: f64 = (2.0 * HALF / SIDE as f64) * (2.0 * HALF / SIDE as f64);
 
-    async fn gibbs(net: &ScoreNet) -> Result<Gibbs, EngineError> {
+    async fn gibbs(net: &ScoreNet) -> Result<Gibbs, StudyError> {
         let raw: Vec<f64> = net.outputs(&flat(&cells(HALF, SIDE)), &[]).await?.into_iter().map(f64::from).collect();
         let least = raw.iter().copied().fold(f64::INFINITY, f64::min);
         let energies: Vec<f64> = raw.iter().map(|e| e - least).collect();
@@ -114,60 +137,58 @@ mod work {
         Ok(Gibbs { energies, constant })
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
         let mixture = three_modes();
         let exact = mixture.at(clean());
         let density: Vec<f64> = cells(HALF, SIDE).iter().map(|&x| exact.log_density(x).exp()).collect();
         let most = density.iter().copied().fold(0.0, f64::max);
         let places = cells(HALF, ARROWS);
-        desk.draw("true", "density", heat_of(HALF, [0.0, most], density.iter().copied()));
-        desk.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
-        let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
+        context.draw("true", "density", heat_of(HALF, [0.0, most], density.iter().copied()));
+        context.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
+        let judged = mixture.draw(&mut context.rng(Stream::Data, 0), JUDGED);
         let truth = truths(&exact, &judged);
 
-        let width = desk.whole("fit-width");
-        let form = Form { dimension: 2, extra: 0, width, depth: 2, scale: 1.5, energy: true };
-        let mut net = ScoreNet::new(form, &desk.opened, desk.seed(), 0);
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let (training, sigma) = (desk.choice("energy-training"), desk.real("noise-std"));
-        let mut negatives = mixture.draw(&mut desk.rng(Stream::Prior, 0), batch);
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 1.5, energy: true };
+        let mut net = ScoreNet::new(form, &context.compute, context.seed(), 0);
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let mut negatives = mixture.draw(&mut context.rng(Stream::Prior, 0), batch);
         let mut divergences = Vec::new();
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps);
-            if last || desk.due() {
+            context.progress(step, steps);
+            if last || context.due() {
                 let learned = points::<2>(&net.scores(&flat(&judged), &[]).await?);
                 divergences.extend([step as f64, 0.5 * mean_error(&squares(&learned, &truth)).0]);
-                desk.draw("divergence", "on-data", divergences.iter().copied());
+                context.draw("divergence", "on-data", divergences.iter().copied());
                 let scores = points::<2>(&net.scores(&flat(&places), &[]).await?);
-                desk.draw("learned", "learned-score", arrows(&places, &scores));
+                context.draw("learned", "learned-score", arrows(&places, &scores));
                 let model = gibbs(&net).await?;
-                draw(&desk, &model, most, &exact);
+                draw(&context, &model, most, &exact);
                 let distance = distance(&model, &density);
-                desk.tell("learned", (distance, 0.0), at_most(0.2), last);
+                context.tell("learned", (distance, 0.0), at_most(0.2), last);
             }
             if last {
                 break;
             }
-            desk.turn().await;
-            let drawn = flat(&mixture.draw(&mut desk.rng(Stream::Batch, step as u32), batch));
+            context.yield_now().await;
+            let drawn = flat(&mixture.draw(&mut context.rng(Stream::Batch, step as u32), batch));
             let rate = rate * cosine(step, steps);
-            match training {
-                "denoising" => {
-                    let noise = desk.rng(Stream::Noise, step as u32).normals(2 * batch);
-                    let [noisy, target, weight] = denoising(&drawn, &noise, sigma, batch);
+            match settings.energy_training {
+                EnergyTraining::Denoising => {
+                    let noise = context.rng(Stream::Noise, step as u32).normals(2 * batch);
+                    let [noisy, target, weight] = denoising(&drawn, &noise, settings.noise_std, batch);
                     net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
                 }
-                "contrast" => {
+                EnergyTraining::Contrast => {
                     // The chains go on from where they are (Tieleman 2008); a few begin anew at data.
-                    let mut rng = desk.rng(Stream::Solver, step as u32);
-                    for _ in 0..desk.whole("negative-steps") {
+                    let mut rng = context.rng(Stream::Solver, step as u32);
+                    for _ in 0..settings.negative_steps {
                         let scores = points::<2>(&net.raw_scores(&flat(&negatives), &[]).await?);
                         for (x, score) in negatives.iter_mut().zip(scores) {
                             *x = unadjusted(*x, score, EPSILON, [rng.normal(), rng.normal()]);
                             *x = x.map(|v| v.clamp(-HALF, HALF));
                         }
-                        desk.turn().await;
+                        context.yield_now().await;
                     }
                     let renewed = (batch / 20).max(1);
                     for (x, fresh) in
@@ -177,13 +198,13 @@ mod work {
                     }
                     net.train(&drawn, &[], Objective::Contrast { negatives: &flat(&negatives), decay: 1e-3 }, rate);
                 }
-                _ => net.train(&drawn, &[], Objective::Implicit, rate),
+                EnergyTraining::Implicit => net.train(&drawn, &[], Objective::Implicit, rate),
             }
             if step % 16 == 15 {
                 net.take_losses().await?;
             }
         }
-        constants(&desk, &net).await
+        constants(&context, &net, settings.constant_points).await
     }
 
     /// Total variation between the model's density and that of the data, within the window.
@@ -192,24 +213,24 @@ mod work {
         0.5 * CELL * pairs.map(|(e, p)| ((-e).exp() / model.constant - p).abs()).sum::<f64>()
     }
 
-    fn draw(desk: &Desk, model: &Gibbs, most: f64, exact: &Marginal<'_>) {
+    fn draw(context: &StudyContext, model: &Gibbs, most: f64, exact: &Marginal<'_>) {
         let shown: Vec<f64> = model.energies.iter().map(|e| e.min(10.0)).collect();
-        desk.draw("energy", "energy", heat_of(HALF, [0.0, 10.0], shown.into_iter()));
+        context.draw("energy", "energy", heat_of(HALF, [0.0, 10.0], shown.into_iter()));
         let density: Vec<f64> = model.energies.iter().map(|e| (-e).exp() / model.constant).collect();
-        desk.draw("learned", "density", heat_of(HALF, [0.0, most], density.iter().copied()));
+        context.draw("learned", "density", heat_of(HALF, [0.0, most], density.iter().copied()));
         // The row of cells through the two lower modes.
         let row = (SIDE as f64 * (0.5 - 0.7 / (2.0 * HALF))) as usize;
         let y = HALF * (2.0 * (row as f64 + 0.5) / SIDE as f64 - 1.0);
         let xs = || span(-HALF + HALF / SIDE as f64, HALF - HALF / SIDE as f64, SIDE);
         let along =
             |f: &dyn Fn(usize) -> f64| xs().enumerate().flat_map(|(i, x)| [x, f(row * SIDE + i)]).collect::<Vec<_>>();
-        desk.draw("cut", "exact-density", curve(xs(), |x| exact.log_density([x, y]).exp()));
-        desk.draw("cut", "normalised", along(&|i| density[i]));
-        desk.draw("cut", "unnormalised", along(&|i| (-model.energies[i]).exp()));
+        context.draw("cut", "exact-density", curve(xs(), |x| exact.log_density([x, y]).exp()));
+        context.draw("cut", "normalised", along(&|i| density[i]));
+        context.draw("cut", "unnormalised", along(&|i| (-model.energies[i]).exp()));
     }
 
     /// What the constant costs, and that the score does not see it.
-    async fn constants(desk: &Desk, net: &ScoreNet) -> Result<(), EngineError> {
+    async fn constants(context: &StudyContext, net: &ScoreNet, count: usize) -> Result<(), StudyError> {
         let model = gibbs(net).await?;
         // The slope of ln(exp(-E) / Z) by differences, against the network's score, where the density is not negligible.
         let log = |i: usize| -model.energies[i] - model.constant.ln();
@@ -229,11 +250,10 @@ mod work {
         let sum = |values: Vec<f64>| values.iter().sum::<f64>();
         let zeros = vec![[0.0; 2]; scores.len()];
         let share = (sum(squares(&slopes, &scores)) / sum(squares(&scores, &zeros))).sqrt();
-        desk.conclude("constant-free", share, 0.0, at_most(0.05));
+        context.conclude("constant-free", share, 0.0, at_most(0.05));
 
         // Z by even points of the window: its estimate after every thousandth part of them.
-        let count = desk.whole("constant-points");
-        let mut rng = desk.rng(Stream::Test, 0);
+        let mut rng = context.rng(Stream::Test, 0);
         let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
         let drawn: Vec<[f64; 2]> = (0..count).map(|_| [even(), even()]).collect();
         let least = {
@@ -256,13 +276,13 @@ mod work {
             line.extend([n, mean]);
             band.extend([n, mean - error, mean + error]);
             if chunk % 10 == 9 {
-                desk.turn().await;
+                context.yield_now().await;
             }
         }
-        desk.draw("constant", "constant-estimate", line.iter().copied());
-        desk.draw("constant", "constant-error", band);
-        desk.draw("constant", "constant-exact", [line[0], 1.0, n, 1.0]);
-        desk.conclude("constant-estimate", result.0, result.1, [0.8, 1.2]);
+        context.draw("constant", "constant-estimate", line.iter().copied());
+        context.draw("constant", "constant-error", band);
+        context.draw("constant", "constant-exact", [line[0], 1.0, n, 1.0]);
+        context.conclude("constant-estimate", result.0, result.1, [0.8, 1.2]);
         Ok(())
     }
 }

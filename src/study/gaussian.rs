@@ -1,21 +1,27 @@
 //! The Chinese article's example: a Gaussian fitted to numbers by score matching, with the right loss and as printed.
 
-use super::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Handle, Layer, Mark, Source, Study};
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        data_mean: f64 = 2.0, -5.0..=5.0;
+        data_std: f64 = 1.5, 0.2..=5.0, log;
+        data_count: usize = 2000, 20..=100_000;
+        mean_start: f64 = -3.0, -10.0..=10.0;
+        variance_start: f64 = 20.0, 0.1..=200.0, log;
+        descent_rate: f64 = 0.2, 0.001..=1.0, log;
+        descent_steps: usize = 400, 10..=5000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "gaussian-1d",
     chapter: 2,
     live: true,
-    controls: &[
-        Control::real("data-mean", -5.0, 5.0, 2.0),
-        Control::log("data-std", 0.2, 5.0, 1.5),
-        Control::whole("data-count", 20, 100_000, 2000),
-        Control::real("mean-start", -10.0, 10.0, -3.0),
-        Control::log("variance-start", 0.1, 200.0, 20.0),
-        Control::log("descent-rate", 0.001, 1.0, 0.2),
-        Control::whole("descent-steps", 10, 5000, 400),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "surface",
@@ -70,16 +76,19 @@ pub const STUDY: Study = Study {
     ],
     notes: &["loss", "sign", "laplacian", "parameters"],
     brief: "",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
+    use super::Settings;
     use crate::diffusion::objective::{gaussian_implicit, gaussian_implicit_misprinted};
-    use crate::engine::EngineError;
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
     use crate::study::tools::{at_most, curve, heat, mean_error, series, span};
 
     /// Longest step of the descent, in the mean's standard deviations and the variance's logarithm: the surface is
@@ -119,70 +128,70 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let (true_mean, true_std) = (desk.real("data-mean"), desk.real("data-std"));
-        let mut rng = desk.rng(Stream::Data, 0);
-        let data: Vec<f64> = (0..desk.whole("data-count")).map(|_| true_mean + true_std * rng.normal()).collect();
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let (true_mean, true_std) = (settings.data_mean, settings.data_std);
+        let mut rng = context.rng(Stream::Data, 0);
+        let data: Vec<f64> = (0..settings.data_count).map(|_| true_mean + true_std * rng.normal()).collect();
         let n = data.len() as f64;
         let mean = data.iter().sum::<f64>() / n;
         let variance = data.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
         let std = variance.sqrt();
 
         // The loss of the data as printed in closed form holds because a Gaussian's loss sees only two moments.
-        desk.draw("surface", "closed-form", [mean, variance]);
+        context.draw("surface", "closed-form", [mean, variance]);
         let window = [mean - 5.0 * std, mean + 5.0 * std, (0.1 * variance).log10(), (30.0 * variance).log10()];
         let mut surface =
             heat([64, 48], window, [-0.5, 0.5], |m, s| variance * gaussian_implicit(m, 10f64.powf(s), mean, variance));
         surface[4] = 0.1 * variance;
         surface[5] = 30.0 * variance;
-        desk.draw("surface", "loss-surface", surface);
+        context.draw("surface", "loss-surface", surface);
         let variances = || span(-1.0, 4.0, 200).map(|e| variance * 10f64.powf(e));
         let shown = |f: fn(f64, f64, f64, f64) -> f64| {
             curve(variances(), |s| (variance * f(mean, s, mean, variance)).clamp(-1.0, 2.0))
         };
-        desk.draw("slice", "right-loss", shown(gaussian_implicit));
-        desk.draw("slice", "printed-loss", shown(gaussian_implicit_misprinted));
-        histogram(&desk, &data, mean, std);
+        context.draw("slice", "right-loss", shown(gaussian_implicit));
+        context.draw("slice", "printed-loss", shown(gaussian_implicit_misprinted));
+        histogram(&context, &data, mean, std);
 
         let ratio = |times: f64| gaussian_implicit_misprinted(mean, times * variance, mean, variance);
-        desk.conclude("no-minimum", ratio(1e6) / ratio(1.0), 0.0, at_most(1e-3));
-        constant(&desk, &data, true_mean, true_std);
+        context.conclude("no-minimum", ratio(1e6) / ratio(1.0), 0.0, at_most(1e-3));
+        constant(&context, &data, true_mean, true_std);
 
         let start = Descent {
             loss: Loss::Right,
-            mean: (desk.real("mean-start") - mean) / std,
-            log: (desk.real("variance-start") / variance).ln(),
+            mean: (settings.mean_start - mean) / std,
+            log: (settings.variance_start / variance).ln(),
         };
         let (mut right, mut printed) = (start.clone(), Descent { loss: Loss::Printed, ..start });
-        let (steps, rate) = (desk.whole("descent-steps"), desk.real("descent-rate"));
+        let (steps, rate) = (settings.descent_steps, settings.descent_rate);
         let (mut path, mut variances, mut runaway) = (Vec::new(), Vec::new(), Vec::new());
         for step in 0..=steps {
             let (m, s) = (mean + std * right.mean, variance * right.log.exp());
             path.extend([m, s]);
             variances.push(s);
             runaway.push(variance * printed.log.exp());
-            desk.progress(step, steps);
+            context.progress(step, steps);
             let last = step == steps;
-            if last || desk.due() {
-                desk.draw("surface", "descent", path.iter().copied());
-                desk.draw("runaway", "right-loss", series(&variances));
-                desk.draw("runaway", "printed-loss", series(&runaway));
-                desk.draw("runaway", "data-variance", [0.0, variance, steps as f64, variance]);
+            if last || context.due() {
+                context.draw("surface", "descent", path.iter().copied());
+                context.draw("runaway", "right-loss", series(&variances));
+                context.draw("runaway", "printed-loss", series(&runaway));
+                context.draw("runaway", "data-variance", [0.0, variance, steps as f64, variance]);
                 let normal = |m: f64, s: f64| {
                     curve(span(mean - 5.0 * std, mean + 5.0 * std, 200), move |x| {
                         (-(x - m).powi(2) / (2.0 * s)).exp() / (std::f64::consts::TAU * s).sqrt()
                     })
                 };
-                desk.draw("fit", "fitted", normal(m, s));
-                desk.draw("fit", "printed-fit", normal(mean + std * printed.mean, variance * printed.log.exp()));
+                context.draw("fit", "fitted", normal(m, s));
+                context.draw("fit", "printed-fit", normal(mean + std * printed.mean, variance * printed.log.exp()));
                 // The larger of the two distances from the closed form, in its own units.
                 let miss = right.mean.abs().max((right.log.exp() - 1.0).abs());
                 let estimate = (s / (true_std * true_std), (2.0 / n).sqrt());
-                desk.tell("minimum", (miss, 0.0), at_most(0.01), last);
-                desk.tell("estimates", estimate, [0.8, 1.2], last);
+                context.tell("minimum", (miss, 0.0), at_most(0.01), last);
+                context.tell("estimates", estimate, [0.8, 1.2], last);
             }
             if !last {
-                desk.turn().await;
+                context.yield_now().await;
                 right.step(rate);
                 printed.step(rate);
             }
@@ -191,7 +200,7 @@ mod work {
     }
 
     /// Explicit less implicit loss at two models: its difference has mean zero, sample by sample.
-    fn constant(desk: &Desk, data: &[f64], mean: f64, std: f64) {
+    fn constant(context: &StudyContext, data: &[f64], mean: f64, std: f64) {
         let differences: Vec<f64> = data
             .iter()
             .map(|x| {
@@ -205,10 +214,10 @@ mod work {
             })
             .collect();
         let (difference, error) = mean_error(&differences);
-        desk.conclude("same-up-to-constant", difference, error, [-0.1, 0.1]);
+        context.conclude("same-up-to-constant", difference, error, [-0.1, 0.1]);
     }
 
-    fn histogram(desk: &Desk, data: &[f64], mean: f64, std: f64) {
+    fn histogram(context: &StudyContext, data: &[f64], mean: f64, std: f64) {
         let (from, width) = (mean - 4.0 * std, 8.0 * std / BINS as f64);
         let mut counts = [0.0; BINS];
         for x in data {
@@ -222,6 +231,6 @@ mod work {
             let left = from + i as f64 * width;
             [left, 0.0, count * one, left + width, 0.0, count * one]
         });
-        desk.draw("fit", "data", steps);
+        context.draw("fit", "data", steps);
     }
 }

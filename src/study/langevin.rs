@@ -4,30 +4,51 @@
 //! `sqrt(a)`; annealed, `a = epsilon (sigma_i / sigma_L)^2` and the components' standard deviation is `sigma_i` itself, so
 //! that the last level, 1, is the density of the data.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window, and of the square of starting points.
 const HALF: f64 = 8.0;
+
+named_variants! {
+    /// Where the score comes from.
+    ScoreSource {
+        /// The mixture's own.
+        Exact = "exact",
+        /// A network's.
+        Learned = "learned",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        weight: f64 = 0.8, 0.5..=0.99;
+        step_size: f64 = 0.1, 0.001..=0.5, log;
+        langevin_steps: usize = 1000, 10..=5000;
+        sigma_first: f64 = 20.0, 1.0..=50.0, log;
+        level_count: usize = 10, 2..=50;
+        level_steps: usize = 100, 1..=500;
+        chains: usize = 4000, 100..=20_000;
+        score_source: ScoreSource = ScoreSource::Exact;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_steps: usize = 1500, 10..=20_000;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_batch: usize = 256, 16..=2048;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_width: usize = 48, 8..=256;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "langevin-weights",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::log("step-size", 0.001, 0.5, 0.1),
-        Control::whole("langevin-steps", 10, 5000, 1000),
-        Control::log("sigma-first", 1.0, 50.0, 20.0),
-        Control::whole("level-count", 2, 50, 10),
-        Control::whole("level-steps", 1, 500, 100),
-        Control::whole("chains", 100, 20_000, 4000),
-        Control::choice("score-source", &["exact", "learned"], "exact"),
-        Control::whole("fit-steps", 10, 20_000, 1500).only("score-source", "learned"),
-        Control::whole("fit-batch", 16, 2048, 256).only("score-source", "learned"),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3).only("score-source", "learned"),
-        Control::whole("fit-width", 8, 256, 48).only("score-source", "learned"),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("plain", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("plain", Mark::Dots, 1)]),
         Figure::plane(
@@ -61,18 +82,21 @@ pub const STUDY: Study = Study {
     ],
     notes: &["level-density", "limit", "learned"],
     brief: "",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{HALF, ScoreSource, Settings};
     use crate::diffusion::langevin::{Place, adjusted, unadjusted};
-    use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
-    use crate::study::Desk;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
+    use crate::study::network::{LevelNet, Size, geometric};
+    use crate::study::settings::Lambda;
     use crate::study::tools::{cosine, flat, heat, points, series, share_error};
 
     /// Points drawn of a cloud.
@@ -110,11 +134,11 @@ mod work {
     }
 
     impl<S> Chains<S> {
-        fn new(desk: &Desk, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
-            let mut rng = desk.rng(Stream::Prior, 0);
+        fn new(context: &StudyContext, count: usize, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
+            let mut rng = context.rng(Stream::Prior, 0);
             let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
-            let states = (0..desk.whole("chains")).map(|_| make([even(), even()])).collect();
-            Self { states, rng: desk.rng(Stream::Solver, kind), shares: Vec::new() }
+            let states = (0..count).map(|_| make([even(), even()])).collect();
+            Self { states, rng: context.rng(Stream::Solver, kind), shares: Vec::new() }
         }
 
         /// Notes how many chains are nearer to the heavy mode.
@@ -123,14 +147,14 @@ mod work {
             self.shares.push(heavy as f64 / self.states.len().max(1) as f64);
         }
 
-        fn draw(&self, desk: &Desk, key: &str, at: impl Fn(&S) -> [f64; 2]) {
-            desk.draw(key, key, self.states.iter().take(SHOWN).flat_map(at));
-            desk.draw("weights", key, series(&self.shares));
+        fn draw(&self, context: &StudyContext, key: &str, at: impl Fn(&S) -> [f64; 2]) {
+            context.draw(key, key, self.states.iter().take(SHOWN).flat_map(at));
+            context.draw("weights", key, series(&self.shares));
         }
 
-        fn measure(&self, desk: &Desk, key: &str, about: f64, settled: bool) {
+        fn measure(&self, context: &StudyContext, key: &str, about: f64, settled: bool) {
             let share = self.shares.last().copied().unwrap_or(f64::NAN);
-            desk.tell(key, (share, share_error(share, self.states.len())), [about - 0.06, about + 0.06], settled);
+            context.tell(key, (share, share_error(share, self.states.len())), [about - 0.06, about + 0.06], settled);
         }
     }
 
@@ -144,22 +168,22 @@ mod work {
         /// A step of every chain at the level of these modes.
         async fn step(
             &self,
-            desk: &Desk,
+            context: &StudyContext,
             modes: Modes,
             epsilon: f64,
             chains: &mut Chains<[f64; 2]>,
-        ) -> Result<(), EngineError> {
+        ) -> Result<(), StudyError> {
             let Chains { states, rng, .. } = chains;
             match self {
                 Self::Exact => {
-                    desk.turn().await;
+                    context.yield_now().await;
                     for x in states {
                         *x = unadjusted(*x, modes.look(*x).1, epsilon, [rng.normal(), rng.normal()]);
                     }
                 }
                 Self::Learned(net) => {
                     let mut x = flat(states);
-                    net.langevin(desk, &mut x, modes.std, epsilon, rng, true).await?;
+                    net.langevin(context, &mut x, modes.std, epsilon, rng, true).await?;
                     *states = points(&x);
                 }
             }
@@ -169,14 +193,20 @@ mod work {
 
     /// Learns the scores of all levels from points with noise: at level `sigma` the modes with noise of that size are
     /// two points, so that the last level is the report's mixture.
-    async fn learn(desk: &Desk, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, EngineError> {
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let size = Size { dimension: 2, width: desk.whole("fit-width"), data: MODE[0] };
-        let mut net = LevelNet::new(desk, size, 0);
+    async fn learn(
+        context: &StudyContext,
+        settings: &Settings,
+        modes: Modes,
+        sigmas: &[f64],
+        all: usize,
+    ) -> Result<Source, StudyError> {
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let size = Size { dimension: 2, width: settings.fit_width, data: MODE[0] };
+        let mut net = LevelNet::new(context, size, 0);
         for step in 0..steps {
-            desk.progress(step, all);
-            desk.turn().await;
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            context.progress(step, all);
+            context.yield_now().await;
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let side = |heavy: bool| if heavy { MODE[0] as f32 } else { -MODE[0] as f32 };
             let data: Vec<f32> = (0..batch).flat_map(|_| [side(rng.uniform() < modes.weight); 2]).collect();
             let noise = rng.normals(2 * batch);
@@ -189,11 +219,11 @@ mod work {
         Ok(Source::Learned(Box::new(net)))
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let modes = Modes { weight: desk.real("weight"), std: 1.0 };
-        let (epsilon, steps) = (desk.real("step-size"), desk.whole("langevin-steps"));
-        let (levels, per_level) = (desk.whole("level-count"), desk.whole("level-steps"));
-        let (first, annealing) = (desk.real("sigma-first"), levels * per_level);
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let modes = Modes { weight: settings.weight, std: 1.0 };
+        let (epsilon, steps) = (settings.step_size, settings.langevin_steps);
+        let (levels, per_level) = (settings.level_count, settings.level_steps);
+        let (first, annealing) = (settings.sigma_first, levels * per_level);
         let all = steps.max(annealing);
         let sigmas = geometric(first, modes.std, levels);
 
@@ -203,19 +233,20 @@ mod work {
             modes.look([x, y]).0.exp().sqrt()
         });
         for picture in ["plain", "adjusted", "annealed"] {
-            desk.draw(picture, "root-density", density.iter().copied());
+            context.draw(picture, "root-density", density.iter().copied());
         }
-        desk.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
+        context.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
 
-        let (source, before) = if desk.choice("score-source") == "learned" {
-            let before = desk.whole("fit-steps");
-            (learn(&desk, modes, &sigmas, before + all).await?, before)
-        } else {
-            (Source::Exact, 0)
+        let (source, before) = match settings.score_source {
+            ScoreSource::Exact => (Source::Exact, 0),
+            ScoreSource::Learned => {
+                let before = settings.fit_steps;
+                (learn(&context, &settings, modes, &sigmas, before + all).await?, before)
+            }
         };
-        let mut plain = Chains::new(&desk, 0, |x| x);
-        let mut annealed = Chains::new(&desk, 1, |x| x);
-        let mut exact = Chains::new(&desk, 2, |x| {
+        let mut plain = Chains::new(&context, settings.chains, 0, |x| x);
+        let mut annealed = Chains::new(&context, settings.chains, 1, |x| x);
+        let mut exact = Chains::new(&context, settings.chains, 2, |x| {
             let (log_density, score) = modes.look(x);
             Place { x, log_density, score }
         });
@@ -229,21 +260,21 @@ mod work {
                 annealed.note(|x| *x);
             }
             let last = step == all;
-            desk.progress(before + step, before + all);
-            if last || desk.due() {
-                plain.draw(&desk, "plain", |x| *x);
-                exact.draw(&desk, "adjusted", |place| place.x);
-                annealed.draw(&desk, "annealed", |x| *x);
-                plain.measure(&desk, "plain", 0.5, last);
-                exact.measure(&desk, "adjusted", 0.5, last);
-                annealed.measure(&desk, "annealed", modes.weight, last);
+            context.progress(before + step, before + all);
+            if last || context.due() {
+                plain.draw(&context, "plain", |x| *x);
+                exact.draw(&context, "adjusted", |place| place.x);
+                annealed.draw(&context, "annealed", |x| *x);
+                plain.measure(&context, "plain", 0.5, last);
+                exact.measure(&context, "adjusted", 0.5, last);
+                annealed.measure(&context, "annealed", modes.weight, last);
             }
             if last {
                 break;
             }
             if step < steps {
-                source.step(&desk, modes, epsilon, &mut plain).await?;
-                desk.turn().await;
+                source.step(&context, modes, epsilon, &mut plain).await?;
+                context.yield_now().await;
                 let Chains { states, rng, .. } = &mut exact;
                 for place in states {
                     let z = [rng.normal(), rng.normal()];
@@ -252,7 +283,7 @@ mod work {
             }
             if step < annealing {
                 let noisy = Modes { std: sigmas[step / per_level], ..modes };
-                source.step(&desk, noisy, epsilon * noisy.std * noisy.std, &mut annealed).await?;
+                source.step(&context, noisy, epsilon * noisy.std * noisy.std, &mut annealed).await?;
             }
         }
         Ok(())

@@ -3,31 +3,72 @@
 //! The equation speaks of high dimensions: its overlap falls below one half only where `sqrt(2 D) > 3`. So the data here
 //! are two far modes in many dimensions, whose score is known at every level.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::{Switch, settings};
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 const VARIANTS: &[&str] = &["chosen", "all-choices", "small-sigma", "few-levels", "large-steps", "no-denoising"];
+
+named_variants! {
+    /// How the largest noise is chosen.
+    SigmaChoice {
+        /// As the largest distance among the data.
+        Distance = "distance",
+        /// By the visitor.
+        Own = "own",
+    }
+}
+
+named_variants! {
+    /// How the ratio of neighbouring levels is chosen.
+    RatioChoice {
+        /// By equation 2-7.
+        Equation = "equation",
+        /// By the visitor's number of levels.
+        Own = "own",
+    }
+}
+
+named_variants! {
+    /// How the step is chosen.
+    StepChoice {
+        /// So that the variance at the end of a level is the level's.
+        Variance = "variance",
+        /// By the visitor.
+        Own = "own",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        dimension: usize = 64, 8..=256;
+        weight: f64 = 0.8, 0.5..=0.99;
+        sigma_choice: SigmaChoice = SigmaChoice::Distance;
+        #[only(sigma_choice = SigmaChoice::Own)]
+        sigma_first: f64 = 5.0, 1.0..=50.0, log;
+        sigma_last: f64 = 0.2, 0.05..=0.9, log;
+        ratio_choice: RatioChoice = RatioChoice::Equation;
+        #[only(ratio_choice = RatioChoice::Equation)]
+        overlap: f64 = 0.5, 0.1..=0.9;
+        #[only(ratio_choice = RatioChoice::Own)]
+        level_count: usize = 5, 2..=50;
+        level_steps: u32 = 5, 1..=500;
+        step_choice: StepChoice = StepChoice::Variance;
+        #[only(step_choice = StepChoice::Own)]
+        step_share: f64 = 0.02, 0.001..=1.9, log;
+        last_denoising: Switch = Switch::On;
+        averaging: Switch = Switch::On;
+        chains: usize = 1500, 100..=20_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "ncsnv2",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::whole("dimension", 8, 256, 64),
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::choice("sigma-choice", &["distance", "own"], "distance"),
-        Control::log("sigma-first", 1.0, 50.0, 5.0).only("sigma-choice", "own"),
-        Control::log("sigma-last", 0.05, 0.9, 0.2),
-        Control::choice("ratio-choice", &["equation", "own"], "equation"),
-        Control::real("overlap", 0.1, 0.9, 0.5).only("ratio-choice", "equation"),
-        Control::whole("level-count", 2, 50, 5).only("ratio-choice", "own"),
-        Control::whole("level-steps", 1, 500, 5),
-        Control::choice("step-choice", &["variance", "own"], "variance"),
-        Control::log("step-share", 0.001, 1.9, 0.02).only("step-choice", "own"),
-        Control::choice("last-denoising", &["on", "off"], "on"),
-        Control::choice("averaging", &["on", "off"], "on"),
-        Control::whole("chains", 100, 20_000, 1500),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "overlap",
@@ -103,19 +144,22 @@ pub const STUDY: Study = Study {
     ],
     notes: &["symbol", "cdf", "dimension"],
     brief: "chains=800",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::VARIANTS;
+    use super::{RatioChoice, Settings, SigmaChoice, StepChoice, Switch, VARIANTS};
     use crate::data::metrics::Slices;
     use crate::diffusion::schedule::ncsn::{best_step, level_count, overlap, ratio_for_overlap, variance_ratio};
-    use crate::engine::EngineError;
     use crate::rng::{Rng, Stream};
-    use crate::study::Desk;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
+    use crate::study::network::{LevelNet, Size, geometric};
+    use crate::study::settings::Lambda;
     use crate::study::tools::{curve, flat, mean_error, points, share_error, span, three_modes};
 
     /// Standard deviation of a mode along every axis.
@@ -191,26 +235,34 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let pair = Pair { weight: desk.real("weight"), dimension: desk.whole("dimension") };
-        let (steps, last) = (desk.whole("level-steps") as u32, desk.real("sigma-last"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let pair = Pair { weight: settings.weight, dimension: settings.dimension };
+        let (steps, last) = (settings.level_steps, settings.sigma_last);
         // The largest distance among training data: between the modes, and across them.
-        let first = largest_distance(&pair, &mut desk.rng(Stream::Data, 0));
-        let ratio = ratio_for_overlap(desk.real("overlap"), pair.dimension);
+        let first = largest_distance(&pair, &mut context.rng(Stream::Data, 0));
+        let ratio = ratio_for_overlap(settings.overlap, pair.dimension);
         let share = best_step(steps, ratio, last) / (last * last);
-        formulas(&desk, &pair, ratio, share, steps);
+        formulas(&context, settings.overlap, &pair, ratio, share, steps);
 
         let base = Plan { first, last, ratio, steps, share, denoise: true };
-        let own =
-            |choice: &str, value: f64, else_value: f64| if desk.choice(choice) == "own" { value } else { else_value };
-        let chosen_first = own("sigma-choice", desk.real("sigma-first"), first).max(1.01 * last);
-        let of_levels = (chosen_first / last).powf(1.0 / (desk.whole("level-count") - 1) as f64);
-        let chosen_ratio = own("ratio-choice", of_levels, ratio);
+        let chosen_first = match settings.sigma_choice {
+            SigmaChoice::Distance => first,
+            SigmaChoice::Own => settings.sigma_first,
+        }
+        .max(1.01 * last);
+        let chosen_ratio = match settings.ratio_choice {
+            RatioChoice::Equation => ratio,
+            RatioChoice::Own => (chosen_first / last).powf(1.0 / (settings.level_count - 1) as f64),
+        };
+        let chosen_share = match settings.step_choice {
+            StepChoice::Variance => best_step(steps, chosen_ratio, last) / (last * last),
+            StepChoice::Own => settings.step_share,
+        };
         let chosen = Plan {
             first: chosen_first,
             ratio: chosen_ratio,
-            share: own("step-choice", desk.real("step-share"), best_step(steps, chosen_ratio, last) / (last * last)),
-            denoise: desk.choice("last-denoising") == "on",
+            share: chosen_share,
+            denoise: settings.last_denoising == Switch::On,
             ..base
         };
         let plans = [
@@ -222,25 +274,25 @@ mod work {
             Plan { denoise: false, ..base },
         ];
         let mut outcomes: Vec<Outcome> = Vec::new();
-        desk.draw("shares", "true-weight", [-0.5, pair.weight, VARIANTS.len() as f64 - 0.5, pair.weight]);
+        context.draw("shares", "true-weight", [-0.5, pair.weight, VARIANTS.len() as f64 - 0.5, pair.weight]);
         let all = plans.len() + AVERAGED;
         for (variant, plan) in plans.into_iter().enumerate() {
-            desk.progress(variant, all);
-            outcomes.push(sample(&desk, &pair, plan).await);
+            context.progress(variant, all);
+            outcomes.push(sample(&context, &pair, plan, settings.chains).await);
             let bars = |bar: fn(&Outcome) -> [f64; 2]| -> Vec<f64> {
                 let bars = outcomes.iter().map(bar).enumerate();
                 bars.flat_map(|(i, [value, error]): (usize, [f64; 2])| [i as f64, value, error]).collect()
             };
-            desk.draw("shares", "share", bars(|o| [o.share, share_error(o.share, o.variances.len())]));
-            desk.draw(
+            context.draw("shares", "share", bars(|o| [o.share, share_error(o.share, o.variances.len())]));
+            context.draw(
                 "widths",
                 "excess",
                 bars(|o| <[f64; 2]>::from(mean_error(&o.variances)).map(|v| v / (STD * STD))),
             );
-            desk.draw("quality", "frechet", bars(|o| [o.frechet, 0.0]));
+            context.draw("quality", "frechet", bars(|o| [o.frechet, 0.0]));
         }
-        conclude(&desk, &pair, &outcomes[1..]);
-        averaging(&desk, all).await
+        conclude(&context, &pair, &outcomes[1..]);
+        averaging(&context, &settings, all).await
     }
 
     fn largest_distance(pair: &Pair, rng: &mut Rng) -> f64 {
@@ -256,47 +308,46 @@ mod work {
         pairs.fold(0.0_f64, f64::max).sqrt()
     }
 
-    fn formulas(desk: &Desk, pair: &Pair, ratio: f64, share: f64, steps: u32) {
+    fn formulas(context: &StudyContext, wanted: f64, pair: &Pair, ratio: f64, share: f64, steps: u32) {
         let ratios = || span(-2.5, 0.5, 160).map(|e| 10f64.powf(e));
         for (key, dimension) in [("overlap-here", pair.dimension), ("overlap-cifar", 3072), ("overlap-celeba", 12_288)]
         {
-            desk.draw("overlap", key, curve(ratios(), |r| overlap(1.0 + r, dimension)));
+            context.draw("overlap", key, curve(ratios(), |r| overlap(1.0 + r, dimension)));
         }
-        let wanted = desk.real("overlap");
-        desk.draw("overlap", "wanted", [10f64.powf(-2.5), wanted, 10f64.powf(0.5), wanted]);
-        desk.draw("overlap", "solved", [ratio - 1.0, overlap(ratio, pair.dimension)]);
+        context.draw("overlap", "wanted", [10f64.powf(-2.5), wanted, 10f64.powf(0.5), wanted]);
+        context.draw("overlap", "solved", [ratio - 1.0, overlap(ratio, pair.dimension)]);
         let gamma = |&(_, first, last, levels, ..): &(usize, f64, f64, usize, u32, f64)| {
             (first / last).powf(1.0 / (levels - 1) as f64)
         };
         let published: Vec<[f64; 2]> = PUBLISHED.iter().map(|p| [gamma(p) - 1.0, overlap(gamma(p), p.0)]).collect();
-        desk.draw("overlap", "published", published.iter().copied().flatten());
+        context.draw("overlap", "published", published.iter().copied().flatten());
         // Every published setting, by its distance from one half.
         let worst =
             published.iter().map(|p| p[1] - 0.5).fold(0.0_f64, |most, v| if v.abs() > most.abs() { v } else { most });
-        desk.conclude("published", worst, 0.0, [-0.1, 0.1]);
+        context.conclude("published", worst, 0.0, [-0.1, 0.1]);
 
         let shares = || span(-3.0, 0.0, 160).map(|e| 10f64.powf(e));
-        desk.draw("variance", "variance-here", curve(shares(), |s| variance_ratio(s, steps, ratio, 1.0).min(9.0)));
+        context.draw("variance", "variance-here", curve(shares(), |s| variance_ratio(s, steps, ratio, 1.0).min(9.0)));
         let cifar = gamma(&PUBLISHED[0]);
-        desk.draw("variance", "variance-cifar", curve(shares(), |s| variance_ratio(s, 5, cifar, 1.0)));
-        desk.draw("variance", "one", [1e-3, 1.0, 1.0, 1.0]);
-        desk.draw("variance", "solved", [share, variance_ratio(share, steps, ratio, 1.0)]);
+        context.draw("variance", "variance-cifar", curve(shares(), |s| variance_ratio(s, 5, cifar, 1.0)));
+        context.draw("variance", "one", [1e-3, 1.0, 1.0, 1.0]);
+        context.draw("variance", "solved", [share, variance_ratio(share, steps, ratio, 1.0)]);
         let published = PUBLISHED.iter().flat_map(|p| {
             let share = p.5 / (p.2 * p.2);
             [share, variance_ratio(share, p.4, gamma(p), 1.0)]
         });
-        desk.draw("variance", "published", published);
+        context.draw("variance", "published", published);
     }
 
     /// Annealed Langevin dynamics as NCSNv2's code does it: `x + a score + sqrt(2 a) z`.
-    async fn sample(desk: &Desk, pair: &Pair, plan: Plan) -> Outcome {
-        let (count, d) = (desk.whole("chains"), pair.dimension);
+    async fn sample(context: &StudyContext, pair: &Pair, plan: Plan, count: usize) -> Outcome {
+        let d = pair.dimension;
         let levels = level_count(plan.first, plan.last, plan.ratio).max(2);
         let ratio = (plan.first / plan.last).powf(1.0 / (levels - 1) as f64);
-        let mut rng = desk.rng(Stream::Prior, 0);
+        let mut rng = context.rng(Stream::Prior, 0);
         // Even in a cube as wide as the data, as NCSN starts even in the cube of images.
         let mut x: Vec<f64> = (0..count * d).map(|_| REACH * (2.0 * rng.uniform() - 1.0)).collect();
-        let mut rng = desk.rng(Stream::Solver, 0);
+        let mut rng = context.rng(Stream::Solver, 0);
         let mut score = vec![0.0; d];
         for level in 0..levels {
             let sigma = plan.first / ratio.powi(level as i32);
@@ -304,7 +355,7 @@ mod work {
             for _ in 0..plan.steps {
                 for (i, x) in x.chunks_exact_mut(d).enumerate() {
                     if i % 256 == 0 {
-                        desk.turn().await;
+                        context.yield_now().await;
                     }
                     pair.score(x, sigma, &mut score);
                     for (x, s) in x.iter_mut().zip(&score) {
@@ -333,12 +384,12 @@ mod work {
         Outcome { share: heavy as f64 / count.max(1) as f64, variances, frechet }
     }
 
-    fn conclude(desk: &Desk, pair: &Pair, outcomes: &[Outcome]) {
+    fn conclude(context: &StudyContext, pair: &Pair, outcomes: &[Outcome]) {
         let miss = |o: &Outcome| (o.share - pair.weight).abs();
         let share = |o: &Outcome| share_error(o.share, o.variances.len());
         let (base, rest) = (&outcomes[0], &outcomes[1..]);
         let more = [0.02, f64::INFINITY];
-        desk.conclude("sigma", miss(&rest[0]) - miss(base), share(&rest[0]).hypot(share(base)), more);
+        context.conclude("sigma", miss(&rest[0]) - miss(base), share(&rest[0]).hypot(share(base)), more);
         let width = |o: &Outcome| {
             let (mean, error) = mean_error(&o.variances);
             // How far the variance is from that of the data, either way, in logarithms.
@@ -350,25 +401,25 @@ mod work {
         };
         for (claim, outcome) in [("levels", &rest[1]), ("step", &rest[2]), ("denoising", &rest[3])] {
             let (difference, error) = worse(outcome);
-            desk.conclude(claim, difference, error, more);
+            context.conclude(claim, difference, error, more);
         }
     }
 
     /// A small network trained at one rate throughout: its last weights jump about, their average does not, and nor
     /// does what is sampled with them.
-    async fn averaging(desk: &Desk, all: usize) -> Result<(), EngineError> {
+    async fn averaging(context: &StudyContext, settings: &Settings, all: usize) -> Result<(), StudyError> {
         let mixture = three_modes();
         let sigmas = geometric(4.0, 0.1, 10);
-        let data = mixture.draw(&mut desk.rng(Stream::Data, 1), 8 * SAMPLED);
-        desk.draw("averaged", "data", data.iter().take(SAMPLED).flatten().copied());
-        let slices = Slices::new(&data, 32, desk.seed());
-        let mut net = LevelNet::new(desk, Size { dimension: 2, width: 32, data: 1.5 }, 0);
+        let data = mixture.draw(&mut context.rng(Stream::Data, 1), 8 * SAMPLED);
+        context.draw("averaged", "data", data.iter().take(SAMPLED).flatten().copied());
+        let slices = Slices::new(&data, 32, context.seed());
+        let mut net = LevelNet::new(context, Size { dimension: 2, width: 32, data: 1.5 }, 0);
         let [mut last, mut averaged] = [const { Vec::new() }; 2];
-        let shown = desk.choice("averaging") == "on";
+        let shown = settings.averaging == Switch::On;
         for round in 1..=AVERAGED {
             for step in (round - 1) * BETWEEN..round * BETWEEN {
-                desk.turn().await;
-                let mut rng = desk.rng(Stream::Batch, step as u32);
+                context.yield_now().await;
+                let mut rng = context.rng(Stream::Batch, step as u32);
                 let x = flat(&mixture.draw(&mut rng, 32));
                 let noise = rng.normals(x.len());
                 net.train(&x, &noise, |i| sigmas[(i + step) % sigmas.len()], Lambda::Squared, 2e-2);
@@ -377,32 +428,32 @@ mod work {
             let mut distances = [0.0; 2];
             for (distance, average) in distances.iter_mut().zip([false, true]) {
                 // The same starts and the same noise for both.
-                let mut rng = desk.rng(Stream::Test, round as u32);
+                let mut rng = context.rng(Stream::Test, round as u32);
                 let mut x: Vec<f32> = rng.normals(2 * SAMPLED).iter().map(|z| sigmas[0] as f32 * z).collect();
                 for &sigma in &sigmas {
                     for _ in 0..5 {
-                        net.langevin(desk, &mut x, sigma, 0.5 * sigma * sigma, &mut rng, average).await?;
+                        net.langevin(context, &mut x, sigma, 0.5 * sigma * sigma, &mut rng, average).await?;
                     }
                 }
                 net.denoise(&mut x, sigmas[sigmas.len() - 1], average).await?;
                 *distance = slices.distance(&points(&x));
                 if average == shown {
-                    desk.draw("averaged", "annealed", x.iter().map(|v| f64::from(*v)));
+                    context.draw("averaged", "annealed", x.iter().map(|v| f64::from(*v)));
                 }
             }
             let step = (round * BETWEEN) as f64;
             last.extend([step, distances[0]]);
             averaged.extend([step, distances[1]]);
-            desk.draw("averaging", "last-weights", last.iter().copied());
-            desk.draw("averaging", "averaged-weights", averaged.iter().copied());
-            desk.progress(all - AVERAGED + round, all);
+            context.draw("averaging", "last-weights", last.iter().copied());
+            context.draw("averaging", "averaged-weights", averaged.iter().copied());
+            context.progress(all - AVERAGED + round, all);
         }
         // The first rounds are those of a network that has learned too little for either. Not by how much: with bad
         // weights chains can run away, and one such round would outweigh all others.
         let pairs = last.chunks_exact(2).zip(averaged.chunks_exact(2)).skip(AVERAGED / 5);
         let better: Vec<bool> = pairs.map(|(last, averaged)| averaged[1] < last[1]).collect();
         let share = better.iter().filter(|better| **better).count() as f64 / better.len() as f64;
-        desk.conclude("averaging", share, share_error(share, better.len()), [0.5, 1.0]);
+        context.conclude("averaging", share, share_error(share, better.len()), [0.5, 1.0]);
         Ok(())
     }
 }

@@ -1,24 +1,53 @@
 //! Section 2-2-1: data on a curve have no score, and score matching on them has no end; a little noise gives them one.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window.
 const HALF: f64 = 2.0;
+
+named_variants! {
+    /// The curve that the data lie on.
+    Curve {
+        /// A circle.
+        Circle = "circle",
+        /// A piece of a line.
+        Segment = "segment",
+        /// A spiral.
+        Spiral = "spiral",
+    }
+}
+
+named_variants! {
+    /// How the score is matched.
+    Matching {
+        /// Along random directions.
+        Sliced = "sliced",
+        /// By its divergence.
+        Implicit = "implicit",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        curve: Curve = Curve::Circle;
+        matching: Matching = Matching::Implicit;
+        noise_std: f64 = 0.2, 0.02..=1.0, log;
+        fit_steps: usize = 2000, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "manifold",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::choice("curve", &["circle", "segment", "spiral"], "circle"),
-        Control::choice("matching", &["sliced", "implicit"], "implicit"),
-        Control::log("noise-std", 0.02, 1.0, 0.2),
-        Control::whole("fit-steps", 10, 20_000, 2000),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane(
             "bare",
@@ -49,19 +78,21 @@ pub const STUDY: Study = Study {
     ],
     notes: &["plane"],
     brief: "fit-steps=1000&fit-width=32",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{Curve, HALF, Matching, Settings};
     use crate::data::Mixture;
     use crate::diffusion::Level;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
     use crate::study::tools::{arrows, cells, flat, mean_error, points, squares, truths};
 
     /// Points of the curve that stand for it where its noisy density is needed.
@@ -70,15 +101,15 @@ mod work {
     const ARROWS: usize = 15;
 
     /// A point of the curve, `u` in `[0, 1)` along it.
-    fn curve(which: &str, u: f64) -> [f64; 2] {
+    fn curve(which: Curve, u: f64) -> [f64; 2] {
         match which {
-            "segment" => [2.4 * u - 1.2, 0.8 * u - 0.4],
-            "spiral" => {
+            Curve::Segment => [2.4 * u - 1.2, 0.8 * u - 0.4],
+            Curve::Spiral => {
                 let angle = 3.0 * std::f64::consts::TAU * u.sqrt() / 2.0;
                 let radius = 0.15 * angle;
                 [radius * angle.cos(), radius * angle.sin()]
             }
-            _ => {
+            Curve::Circle => {
                 let angle = std::f64::consts::TAU * u;
                 [1.2 * angle.cos(), 1.2 * angle.sin()]
             }
@@ -105,54 +136,54 @@ mod work {
         }
     }
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let (which, sigma) = (desk.choice("curve"), desk.real("noise-std"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let (which, sigma) = (settings.curve, settings.noise_std);
         let dots: Vec<[f64; 2]> = (0..FINE).map(|i| curve(which, (i as f64 + 0.5) / FINE as f64)).collect();
         for picture in ["bare", "noisy"] {
-            desk.draw(picture, "curve", dots.iter().flatten().copied());
+            context.draw(picture, "curve", dots.iter().flatten().copied());
         }
         // The least that implicit score matching of the noisy data can reach: minus half their mean square score.
         let mixture = Mixture::even(dots, sigma);
-        let judged = mixture.draw(&mut desk.rng(Stream::Data, 0), 4000);
+        let judged = mixture.draw(&mut context.rng(Stream::Data, 0), 4000);
         let exact = mixture.at(Level { t: 0.0, alpha: 1.0, sigma: 0.0 });
         let (size, size_error) = mean_error(&squares(&truths(&exact, &judged), &vec![[0.0; 2]; judged.len()]));
         let best = -0.5 * size;
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        desk.draw("loss", "best-loss", [0.0, best, steps as f64, best]);
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        context.draw("loss", "best-loss", [0.0, best, steps as f64, best]);
 
-        let form = Form { dimension: 2, extra: 0, width: desk.whole("fit-width"), depth: 2, scale: 1.0, energy: false };
-        let mut nets = [0, 0].map(|index| ScoreNet::new(form, &desk.opened, desk.seed(), index));
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 1.0, energy: false };
+        let mut nets = [0, 0].map(|index| ScoreNet::new(form, &context.compute, context.seed(), index));
         let mut losses = [Losses::default(), Losses::default()];
         let places = cells(HALF, ARROWS);
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps);
-            if last || desk.due() {
+            context.progress(step, steps);
+            if last || context.due() {
                 for (net, picture) in nets.iter().zip(["bare", "noisy"]) {
                     let scores = points::<2>(&net.scores(&flat(&places), &[]).await?);
-                    desk.draw(picture, "learned-score", arrows(&places, &scores));
+                    context.draw(picture, "learned-score", arrows(&places, &scores));
                 }
                 for ((net, losses), key) in nets.iter_mut().zip(&mut losses).zip(["without-noise", "with-noise"]) {
                     losses.0.extend(net.take_losses().await?.into_iter().map(f64::from));
-                    desk.draw("loss", key, losses.smooth());
+                    context.draw("loss", key, losses.smooth());
                 }
             }
             if last {
                 break;
             }
-            let mut rng = desk.rng(Stream::Batch, step as u32);
+            let mut rng = context.rng(Stream::Batch, step as u32);
             let bare: Vec<[f64; 2]> = (0..batch).map(|_| curve(which, rng.uniform())).collect();
-            let mut rng = desk.rng(Stream::Noise, step as u32);
+            let mut rng = context.rng(Stream::Noise, step as u32);
             let noisy: Vec<[f64; 2]> =
                 bare.iter().map(|p| [p[0] + sigma * rng.normal(), p[1] + sigma * rng.normal()]).collect();
-            let directions = desk.rng(Stream::Directions, step as u32).normals(2 * batch);
+            let directions = context.rng(Stream::Directions, step as u32).normals(2 * batch);
             for (net, data) in nets.iter_mut().zip([bare, noisy]) {
-                desk.turn().await;
+                context.yield_now().await;
                 // No fall of the rate: what goes on falling at the end is the loss.
                 let rate = rate * ((step + 1) as f64 / 40.0).min(1.0);
-                let objective = match desk.choice("matching") {
-                    "sliced" => Objective::Sliced { directions: &directions },
-                    _ => Objective::Implicit,
+                let objective = match settings.matching {
+                    Matching::Sliced => Objective::Sliced { directions: &directions },
+                    Matching::Implicit => Objective::Implicit,
                 };
                 net.train(&flat(&data), &[], objective, rate);
             }
@@ -165,10 +196,10 @@ mod work {
         // Without noise: how much lower than half way, in units of what the noisy data allow at best.
         let ((end, end_error), (middle, middle_error)) = (losses[0].part(0.8, 1.0), losses[0].part(0.3, 0.5));
         let fall = (middle - end) / best.abs();
-        desk.conclude("undefined", fall, end_error.hypot(middle_error) / best.abs(), [1.0, f64::INFINITY]);
+        context.conclude("undefined", fall, end_error.hypot(middle_error) / best.abs(), [1.0, f64::INFINITY]);
         let (end, end_error) = losses[1].part(0.8, 1.0);
         let share = end / best;
-        desk.conclude("cured", share, share.abs() * (end_error / end).hypot(size_error / size), [0.8, 1.1]);
+        context.conclude("cured", share, share.abs() * (end_error / end).hypot(size_error / size), [0.8, 1.1]);
         Ok(())
     }
 }

@@ -6,10 +6,13 @@
 //! controls, `figure.<id>.<figure>`, `plot.<axis or layer>`, `claim.<id>.<claim>` and `.measured`, `note.<id>.<note>`.
 
 #[cfg(feature = "engine")]
-mod desk;
+mod context;
+#[cfg(feature = "engine")]
+mod error;
 #[cfg(feature = "engine")]
 mod network;
-mod report;
+mod settings;
+mod table;
 #[cfg(feature = "engine")]
 mod tools;
 
@@ -24,274 +27,98 @@ mod manifold;
 mod matching;
 mod regions;
 
-use crate::lab::{Field, RunConfig};
-
-#[cfg(all(feature = "engine", not(target_arch = "wasm32")))]
-pub use desk::complete;
+use crate::lab::StudyName;
 #[cfg(feature = "engine")]
-pub use desk::{Desk, Running, Work};
-pub use report::{Drawing, Measured, News, Verdict};
+use crate::lab::{ExperimentId, RunConfig};
+#[cfg(feature = "engine")]
+use crate::nn::device::ComputeDevice;
+
+#[cfg(feature = "engine")]
+pub use context::{StudyContext, StudyRun, Work};
+#[cfg(feature = "engine")]
+pub use error::StudyError;
+pub use table::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+
+/// A constant of every study, in the order of the menu and of the guided tour, chapter by chapter.
+macro_rules! of_each {
+    ($constant:ident) => {
+        [
+            &density::$constant,
+            &gaussian::$constant,
+            &energy::$constant,
+            &matching::$constant,
+            &manifold::$constant,
+            &regions::$constant,
+            &langevin::$constant,
+            &conditional::$constant,
+            &digits::$constant,
+            &levels::$constant,
+        ]
+    };
+}
 
 /// Every study, in the order of the menu and of the guided tour, chapter by chapter.
-pub const STUDIES: &[&Study] = &[
-    &density::STUDY,
-    &gaussian::STUDY,
-    &energy::STUDY,
-    &matching::STUDY,
-    &manifold::STUDY,
-    &regions::STUDY,
-    &langevin::STUDY,
-    &conditional::STUDY,
-    &digits::STUDY,
-    &levels::STUDY,
-];
+pub const STUDIES: &[&Study] = &of_each!(STUDY);
 
-/// An experiment of the report.
-pub struct Study {
-    /// Stable id: word in a link, option of the menu, and part of the keys of its texts.
-    pub id: &'static str,
-    /// Chapter of the report.
-    pub chapter: u8,
-    /// Whether it starts by itself and again with every change of a control, because it is that quick.
-    pub live: bool,
-    /// What a visitor may change.
-    pub controls: &'static [Control],
-    /// What it draws, in the order of the page.
-    pub figures: &'static [Figure],
-    /// Sentences of the source that it checks.
-    pub claims: &'static [Claim],
-    /// Keys of remarks, such as corrections of a source.
-    pub notes: &'static [&'static str],
-    /// Settings, as in a link, under which it is over in seconds and its claims can still be decided: for tests.
-    pub brief: &'static str,
-    /// The work.
-    #[cfg(feature = "engine")]
-    pub run: Work,
+// A wrong key in a table is an error of the compiler.
+const _: () = {
+    let mut i = 0;
+    while i < STUDIES.len() {
+        STUDIES[i].check();
+        i += 1;
+    }
+};
+
+#[cfg(feature = "engine")]
+const WORKS: &[&Work] = &of_each!(WORK);
+
+/// The study of this name, if there is one.
+#[must_use]
+pub fn find(name: StudyName) -> Option<&'static Study> {
+    STUDIES.iter().copied().find(|study| study.id == name.as_str())
 }
 
-impl Study {
-    /// Whether the control with this key has any effect under this configuration.
-    #[must_use]
-    pub fn shows(&self, key: &str, config: &RunConfig) -> bool {
-        let Some(control) = self.controls.iter().find(|control| control.field.key == key) else { return true };
-        control.only.is_none_or(|(other, choice)| {
-            self.controls.iter().find(|c| c.field.key == other).is_none_or(|c| c.field.text(config) == choice)
-        })
-    }
-
-    /// The studies before and after it in its chapter.
-    #[must_use]
-    pub fn neighbours(&self) -> [Option<&'static Self>; 2] {
-        let chapter = || STUDIES.iter().copied().filter(|study| study.chapter == self.chapter);
-        let place = chapter().position(|study| study.id == self.id).unwrap_or(0);
-        [place.checked_sub(1).and_then(|before| chapter().nth(before)), chapter().nth(place + 1)]
-    }
-
-    /// Its place in its chapter, from 1, and the number of studies there.
-    #[must_use]
-    pub fn place(&self) -> (usize, usize) {
-        let chapter = || STUDIES.iter().filter(|study| study.chapter == self.chapter);
-        (chapter().position(|study| study.id == self.id).unwrap_or(0) + 1, chapter().count())
-    }
+/// The studies before and after this one in its chapter.
+#[must_use]
+pub fn neighbours(study: &Study) -> [Option<&'static Study>; 2] {
+    let chapter = || STUDIES.iter().copied().filter(|other| other.chapter == study.chapter);
+    let place = chapter().position(|other| other.id == study.id).unwrap_or(0);
+    [place.checked_sub(1).and_then(|before| chapter().nth(before)), chapter().nth(place + 1)]
 }
 
-/// A control of a study.
-pub struct Control {
-    /// Key, range and preset. The key is not one of [`crate::lab::FIELDS`]; the same key in two studies means the same.
-    pub field: Field,
-    /// Another control and the choice of it under which this one has an effect.
-    pub only: Option<(&'static str, &'static str)>,
+/// The place of a study in its chapter, from 1, and the number of studies there.
+#[must_use]
+pub fn place(study: &Study) -> (usize, usize) {
+    let chapter = || STUDIES.iter().filter(|other| other.chapter == study.chapter);
+    (chapter().position(|other| other.id == study.id).unwrap_or(0) + 1, chapter().count())
 }
 
-impl Control {
-    /// One of these ids.
-    #[must_use]
-    pub const fn choice(key: &'static str, ids: &'static [&'static str], preset: &'static str) -> Self {
-        Self { field: Field::choice_of_study(key, ids, preset), only: None }
-    }
-
-    /// A whole number.
-    #[must_use]
-    pub const fn whole(key: &'static str, min: u32, max: u32, preset: u32) -> Self {
-        Self { field: Field::whole_of_study(key, min, max, preset), only: None }
-    }
-
-    /// A number on an even slider.
-    #[must_use]
-    pub const fn real(key: &'static str, min: f64, max: f64, preset: f64) -> Self {
-        Self { field: Field::real_of_study(key, min, max, false, preset), only: None }
-    }
-
-    /// A positive number on a logarithmic slider.
-    #[must_use]
-    pub const fn log(key: &'static str, min: f64, max: f64, preset: f64) -> Self {
-        Self { field: Field::real_of_study(key, min, max, true, preset), only: None }
-    }
-
-    /// The same, shown only under this choice of another control.
-    #[must_use]
-    pub const fn only(self, control: &'static str, choice: &'static str) -> Self {
-        Self { field: self.field, only: Some((control, choice)) }
-    }
+/// Begins the study of a configuration, if it is one.
+#[cfg(feature = "engine")]
+#[must_use]
+pub fn begin(config: &RunConfig, compute: &ComputeDevice) -> Option<StudyRun> {
+    let ExperimentId::Study(name) = config.experiment else { return None };
+    let (study, work) = STUDIES.iter().zip(WORKS).find(|(study, _)| study.id == name.as_str())?;
+    Some(StudyRun::new(study, **work, config, compute))
 }
 
-/// A figure: what the page knows of it before there are numbers. Its title is `figure.<study>.<key>`.
-pub struct Figure {
-    /// Key within the study.
-    pub key: &'static str,
-    /// Whether both axes have the same scale, as for points in the plane.
-    pub square: bool,
-    /// Horizontal axis.
-    pub x: Axis,
-    /// Vertical axis.
-    pub y: Axis,
-    /// What is drawn, from the back.
-    pub layers: &'static [Layer],
-    /// What can be dragged.
-    pub handles: &'static [Handle],
-}
-
-impl Figure {
-    /// The square of the plane from minus to plus `half`.
-    #[must_use]
-    pub const fn plane(key: &'static str, half: f64, layers: &'static [Layer]) -> Self {
-        let (x, y) = (Axis::fixed("x", -half, half), Axis::fixed("y", -half, half));
-        Self { key, square: true, x, y, layers, handles: &[] }
-    }
-}
-
-/// An axis.
-pub struct Axis {
-    /// Its title is the text `plot.<key>`; without a key there is neither title nor number, for pictures.
-    pub key: &'static str,
-    /// Its ends; without them as far as the numbers go.
-    pub range: Option<[f64; 2]>,
-    /// Whether it is logarithmic.
-    pub log: bool,
-    /// Names instead of numbers at 0, 1, 2 and so on: texts `plot.<name>`.
-    pub names: &'static [&'static str],
-}
-
-impl Axis {
-    /// An even axis as long as the numbers need it.
-    #[must_use]
-    pub const fn free(key: &'static str) -> Self {
-        Self { key, range: None, log: false, names: &[] }
-    }
-
-    /// A logarithmic axis as long as the numbers need it.
-    #[must_use]
-    pub const fn log(key: &'static str) -> Self {
-        Self { key, range: None, log: true, names: &[] }
-    }
-
-    /// An even axis between two ends.
-    #[must_use]
-    pub const fn fixed(key: &'static str, from: f64, to: f64) -> Self {
-        Self { key, range: Some([from, to]), log: false, names: &[] }
-    }
-
-    /// An axis of names.
-    #[must_use]
-    pub const fn of(key: &'static str, names: &'static [&'static str]) -> Self {
-        Self { key, range: Some([-0.5, names.len() as f64 - 0.5]), log: false, names }
-    }
-}
-
-/// One thing drawn in a figure. Its name in the legend is the text `plot.<key>`.
-pub struct Layer {
-    /// Key within the figure.
-    pub key: &'static str,
-    /// How it is drawn, and what its numbers mean.
-    pub mark: Mark,
-    /// Its colour among [`crate::plot::colour::SERIES`].
-    pub colour: u8,
-}
-
-impl Layer {
-    /// A layer.
-    #[must_use]
-    pub const fn new(key: &'static str, mark: Mark, colour: u8) -> Self {
-        Self { key, mark, colour }
-    }
-}
-
-/// How a layer is drawn, and the order of its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// A curve through `x, y`.
-    Line,
-    /// The same, dashed: for what is known and not measured.
-    Dashed,
-    /// The area between two curves: `x, low, high`.
-    Band,
-    /// Dots at `x, y`.
-    Dots,
-    /// Pieces of lines, such as contours: `x, y, x, y`.
-    Segments,
-    /// Arrows of a vector field, scaled to be seen: `x, y, u, v`.
-    Arrows,
-    /// Bars from 0 with their errors: `x, value, error`.
-    Bars,
-    /// Values on a grid, `columns, rows, left, right, bottom, top, low, high` and then the values, rows from the bottom;
-    /// `low` and `high` are the ends of the colours. With a bar of colours.
-    Heat,
-    /// The same as a picture in greys, pixel by pixel, without a bar; where a value is below `low` there is no picture.
-    Picture,
-}
-
-impl Mark {
-    /// Numbers to an item of the layer; 0 for a grid.
-    #[must_use]
-    pub const fn stride(self) -> usize {
-        match self {
-            Self::Line | Self::Dashed | Self::Dots => 2,
-            Self::Band | Self::Bars => 3,
-            Self::Segments | Self::Arrows => 4,
-            Self::Heat | Self::Picture => 0,
+/// Runs a study to its end without a worker and gives all that it drew and measured last; nothing for a configuration of
+/// no study. Files come from the folder `web`, whose contents are served beside the page.
+///
+/// # Errors
+/// What the study could not go on from.
+#[cfg(all(feature = "engine", not(target_arch = "wasm32")))]
+pub async fn complete(
+    config: &RunConfig,
+    compute: &ComputeDevice,
+    web: &std::path::Path,
+) -> Result<crate::protocol::StudyUpdate, StudyError> {
+    let Some(mut running) = begin(config, compute) else { return Ok(crate::protocol::StudyUpdate::default()) };
+    let start = std::time::Instant::now();
+    while !running.advance(false, || start.elapsed().as_secs_f64() * 1000.0).await? {
+        if let Some(name) = running.wanted() {
+            running.give(std::fs::read(web.join(name)).map_err(|error| format!("{name}: {error}")));
         }
     }
-}
-
-/// Something in a figure that can be dragged: controls that are its place. The same controls have inputs of their own,
-/// so nothing needs a pointer.
-pub struct Handle {
-    /// Control that is its horizontal place.
-    pub x: &'static str,
-    /// Control that is its vertical place.
-    pub y: &'static str,
-}
-
-/// A sentence of a source, `claim.<study>.<key>`, and what this run measures of it, `claim.<study>.<key>.measured`.
-pub struct Claim {
-    /// Key within the study.
-    pub key: &'static str,
-    /// Where it says so.
-    pub source: Source,
-}
-
-/// Where a sentence stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The report on diffusion models: section, equation or figure.
-    Report(&'static str),
-    /// The Persian article on score matching.
-    Magazine,
-    /// The Chinese article on score matching.
-    Article,
-    /// A paper, by its own name.
-    Paper(&'static str),
-}
-
-impl Source {
-    /// End of the key of its name, `source.<id>`, and the place in it.
-    #[must_use]
-    pub const fn id(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Report(place) => ("report", place),
-            Self::Magazine => ("magazine", ""),
-            Self::Article => ("article", ""),
-            Self::Paper(name) => ("paper", name),
-        }
-    }
+    Ok(running.take())
 }

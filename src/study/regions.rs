@@ -1,23 +1,42 @@
 //! Figure 2-2: a learned score is right where there are data and wrong where there are none.
 
-use super::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window.
 const HALF: f64 = 8.0;
+
+named_variants! {
+    /// How the score is matched.
+    Matching {
+        /// Along random directions.
+        Sliced = "sliced",
+        /// By its divergence.
+        Implicit = "implicit",
+        /// To the true score.
+        Explicit = "explicit",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        weight: f64 = 0.8, 0.5..=0.99;
+        matching: Matching = Matching::Sliced;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "low-density",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::choice("matching", &["sliced", "implicit", "explicit"], "sliced"),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane(
             "true",
@@ -53,18 +72,20 @@ pub const STUDY: Study = Study {
     ],
     notes: &["window"],
     brief: "fit-steps=1200",
-    #[cfg(feature = "engine")]
-    run: |desk| Box::pin(work::run(desk)),
 };
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{HALF, Matching, Settings};
     use crate::diffusion::schedule::clean;
-    use crate::engine::EngineError;
-    use crate::engine::score::{Form, Objective, ScoreNet};
+    use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
-    use crate::study::Desk;
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
     use crate::study::tools::{
         arrows, at_most, cells, cosine, flat, heat, heat_of, mean_error, points, squares, truths, two_modes, units,
     };
@@ -76,23 +97,23 @@ mod work {
     const JUDGED: usize = 1000;
     const GLANCED: usize = 200;
 
-    pub async fn run(desk: Desk) -> Result<(), EngineError> {
-        let mixture = two_modes(desk.real("weight"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let mixture = two_modes(settings.weight);
         let exact = mixture.at(clean());
         let peak = exact.log_density([5.0, 5.0]);
         let window = [-HALF, HALF, -HALF, HALF];
         let density = heat([72, 72], window, [0.0, 1.0], |x, y| (0.5 * (exact.log_density([x, y]) - peak)).exp());
         for picture in ["true", "learned"] {
-            desk.draw(picture, "root-density", density.iter().copied());
+            context.draw(picture, "root-density", density.iter().copied());
         }
         let places = cells(HALF, ARROWS);
-        desk.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
+        context.draw("true", "exact-score", arrows(&places, &truths(&exact, &places)));
 
         let cells = cells(HALF, SIDE);
         let cell_truth = truths(&exact, &cells);
         // On the data, and in the middle third of the line between the modes.
-        let data = mixture.draw(&mut desk.rng(Stream::Data, 0), JUDGED);
-        let mut rng = desk.rng(Stream::Data, 1);
+        let data = mixture.draw(&mut context.rng(Stream::Data, 0), JUDGED);
+        let mut rng = context.rng(Stream::Data, 1);
         let between: Vec<[f64; 2]> = (0..JUDGED)
             .map(|_| {
                 let (along, across) = (10.0 * rng.uniform() / 3.0 - 5.0 / 3.0, rng.normal());
@@ -101,16 +122,14 @@ mod work {
             .collect();
         let (data_truth, between_truth) = (truths(&exact, &data), truths(&exact, &between));
 
-        let width = desk.whole("fit-width");
-        let form = Form { dimension: 2, extra: 0, width, depth: 2, scale: 5.0, energy: false };
-        let mut net = ScoreNet::new(form, &desk.opened, desk.seed(), 0);
-        let (steps, batch, rate) = (desk.whole("fit-steps"), desk.whole("fit-batch"), desk.real("fit-rate"));
-        let matching = desk.choice("matching");
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 5.0, energy: false };
+        let mut net = ScoreNet::new(form, &context.compute, context.seed(), 0);
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
         let (mut near, mut far) = (Vec::new(), Vec::new());
         for step in 0..=steps {
             let last = step == steps;
-            desk.progress(step, steps);
-            if last || desk.due() {
+            context.progress(step, steps);
+            if last || context.due() {
                 let learned = |scores: Vec<f32>| points::<2>(&scores);
                 let count = if last { JUDGED } else { GLANCED };
                 let on_data = squares(&learned(net.scores(&flat(&data[..count]), &[]).await?), &data_truth);
@@ -118,12 +137,12 @@ mod work {
                 let ((on_data, data_error), (outside, outside_error)) = (mean_error(&on_data), mean_error(&outside));
                 near.extend([step as f64, 0.5 * on_data]);
                 far.extend([step as f64, 0.5 * outside]);
-                desk.draw("divergence", "on-data", near.iter().copied());
-                desk.draw("divergence", "between-modes", far.iter().copied());
+                context.draw("divergence", "on-data", near.iter().copied());
+                context.draw("divergence", "between-modes", far.iter().copied());
                 let there = learned(net.scores(&flat(&places), &[]).await?);
-                desk.draw("learned", "learned-score", arrows(&places, &there));
+                context.draw("learned", "learned-score", arrows(&places, &there));
                 let errors = squares(&learned(net.scores(&flat(&cells), &[]).await?), &cell_truth);
-                draw_errors(&desk, &errors, &cells, &cell_truth, &exact);
+                draw_errors(&context, &errors, &cells, &cell_truth, &exact);
 
                 // Relative to the mean square of the true score on the data, which is 2 for modes of unit width.
                 let size = mean_error(&data_truth.iter().map(|s| s[0] * s[0] + s[1] * s[1]).collect::<Vec<_>>()).0;
@@ -131,24 +150,24 @@ mod work {
                 // The logarithm of the ratio, because the ratio itself is anything but normally distributed.
                 let ratio = (outside / on_data).log10();
                 let spread = (outside_error / outside).hypot(data_error / on_data) / std::f64::consts::LN_10;
-                desk.tell("dense", dense, at_most(0.05), last);
-                desk.tell("sparse", (ratio, spread), [0.5, f64::INFINITY], last);
+                context.tell("dense", dense, at_most(0.05), last);
+                context.tell("sparse", (ratio, spread), [0.5, f64::INFINITY], last);
             }
             if last {
                 break;
             }
-            desk.turn().await;
-            let drawn = mixture.draw(&mut desk.rng(Stream::Batch, step as u32), batch);
+            context.yield_now().await;
+            let drawn = mixture.draw(&mut context.rng(Stream::Batch, step as u32), batch);
             let x = flat(&drawn);
             let rate = rate * cosine(step, steps);
-            match matching {
-                "implicit" => net.train(&x, &[], Objective::Implicit, rate),
-                "explicit" => {
+            match settings.matching {
+                Matching::Implicit => net.train(&x, &[], Objective::Implicit, rate),
+                Matching::Explicit => {
                     let target = flat(&truths(&exact, &drawn));
                     net.train(&x, &[], Objective::Regression { target: &target, weight: &units(batch) }, rate);
                 }
-                _ => {
-                    let directions = desk.rng(Stream::Directions, step as u32).normals(2 * batch);
+                Matching::Sliced => {
+                    let directions = context.rng(Stream::Directions, step as u32).normals(2 * batch);
                     net.train(&x, &[], Objective::Sliced { directions: &directions }, rate);
                 }
             }
@@ -161,14 +180,14 @@ mod work {
 
     /// The map of errors, and their mean by the density of the place.
     fn draw_errors(
-        desk: &Desk,
+        context: &StudyContext,
         errors: &[f64],
         cells: &[[f64; 2]],
         truth: &[[f64; 2]],
         exact: &crate::data::Marginal<'_>,
     ) {
         let logarithms = errors.iter().map(|error| 0.5 * error.max(1e-12).log10());
-        desk.draw("error", "log-error", heat_of(HALF, [-1.5, 1.0], logarithms));
+        context.draw("error", "log-error", heat_of(HALF, [-1.5, 1.0], logarithms));
         // Bins of two nats each.
         let mut bins = std::collections::BTreeMap::<i32, [f64; 3]>::new();
         for ((error, cell), truth) in errors.iter().zip(cells).zip(truth) {
@@ -181,7 +200,7 @@ mod work {
         let middle = |bin: &i32| 2.0 * f64::from(*bin) + 1.0;
         let shown =
             |which: usize| -> Vec<f64> { bins.iter().flat_map(|(b, s)| [middle(b), s[which] / s[0]]).collect() };
-        desk.draw("error-by-density", "mean-error", shown(1));
-        desk.draw("error-by-density", "score-size", shown(2));
+        context.draw("error-by-density", "mean-error", shown(1));
+        context.draw("error-by-density", "score-size", shown(2));
     }
 }

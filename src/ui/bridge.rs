@@ -1,5 +1,6 @@
 //! The page's end of the line to the workers: starts them, posts commands, hands on what they report.
 
+mod error;
 pub mod remote;
 
 use std::cell::{Cell, RefCell};
@@ -13,12 +14,14 @@ use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, W
 
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
-use super::{export, images};
+use super::{download, images, runs};
 use crate::decimal::real;
-use crate::lab::session::Action;
-use crate::lab::{Slot, field};
+use crate::lab::field;
 use crate::protocol::{Command, Event, Failure, FailureKind};
+use crate::session::Action;
+use crate::session::Slot;
 use crate::wire;
+use error::words;
 
 /// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
 const MOST_KEPT: usize = 8_000_000;
@@ -28,13 +31,13 @@ enum Line {
     /// A running worker and what listens to it.
     Worker { worker: Worker, _heard: Closure<dyn Fn(MessageEvent)>, _broken: Closure<dyn Fn(ErrorEvent)> },
     /// An engine on the machine that serves the page.
-    Remote(remote::Line),
+    Remote(remote::Connection),
 }
 
 thread_local! {
     static LINES: RefCell<[Option<Line>; 3]> = const { RefCell::new([const { None }; 3]) };
     /// Counts launches and terminations of each worker, so that a fetch that was overtaken starts nothing.
-    static TURNS: [Cell<u32>; 3] = const { [const { Cell::new(0) }; 3] };
+    static GENERATIONS: [Cell<u32>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
 const fn stem(slot: Slot) -> &'static str {
@@ -67,14 +70,14 @@ async fn has_adapter() -> bool {
     }
 }
 
-fn turn(slot: Slot) -> u32 {
-    TURNS.with(|turns| turns[slot as usize].get())
+fn generation(slot: Slot) -> u32 {
+    GENERATIONS.with(|generations| generations[slot as usize].get())
 }
 
 fn next_turn(slot: Slot) -> u32 {
-    TURNS.with(|turns| {
-        let next = turns[slot as usize].get() + 1;
-        turns[slot as usize].set(next);
+    GENERATIONS.with(|generations| {
+        let next = generations[slot as usize].get() + 1;
+        generations[slot as usize].set(next);
         next
     })
 }
@@ -87,13 +90,16 @@ fn act(page: Page, action: Action) {
         }),
         Action::Launch(Slot::Remote) => {
             next_turn(Slot::Remote);
-            keep(Slot::Remote, Line::Remote(remote::Line::open(page)));
+            keep(
+                Slot::Remote,
+                Line::Remote(remote::Connection::open(page, |page, event| take(page, Slot::Remote, event))),
+            );
         }
         Action::Launch(slot) => {
             let mine = next_turn(slot);
             start(async move {
                 let fetched = fetch(page, slot).await;
-                if turn(slot) != mine {
+                if generation(slot) != mine {
                     return;
                 }
                 if let Err(error) = fetched.and_then(|()| launch(page, slot)) {
@@ -115,7 +121,7 @@ fn act(page: Page, action: Action) {
                 page.tell(|session| session.crashed(slot, &words(&error)));
             }
         }
-        Action::Deliver(file) => export::save("scorefield.safetensors", "application/octet-stream", &file.0),
+        Action::Deliver(file) => download::save("scorefield.safetensors", "application/octet-stream", &file.0),
     }
 }
 
@@ -136,11 +142,6 @@ fn post(slot: Slot, command: &Command) -> Result<(), JsValue> {
         }
         None => Err(JsValue::from_str("the worker is gone")),
     })
-}
-
-fn words(error: &JsValue) -> String {
-    let text = error.as_string().or_else(|| error.dyn_ref::<js_sys::Error>().map(|e| String::from(e.message())));
-    text.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Fetches the worker's program, telling how far it is; the worker then has it from the browser's cache.
@@ -197,10 +198,10 @@ fn take(page: Page, slot: Slot, event: Event) {
     let mut current = false;
     page.tell(|session| current = session.receive(slot, &event));
     if current {
-        images::follow(page, &event);
+        runs::follow(page, &event);
         show(page, event);
     }
-    if page.session.with_untracked(crate::lab::Session::wants_comparison) {
+    if page.session.with_untracked(crate::session::Session::wants_comparison) {
         let config = page.config.get_untracked();
         page.tell(|session| session.compare(&config));
     }
@@ -268,9 +269,9 @@ fn show(page: Page, event: Event) {
             page.scene.update_value(|scene| scene.field = Some(Field { side, score }));
             page.paint();
         }
-        Event::Study { news, .. } => {
-            page.progress.set(Progress { step: news.step, of: news.of, rate: 0.0 });
-            page.told.take(news);
+        Event::Study { update, .. } => {
+            page.progress.set(Progress { step: update.step, of: update.of, rate: 0.0 });
+            page.told.take(update);
         }
         Event::Images(event) => images::show(page, event),
         Event::Failed { failure: Failure { kind: FailureKind::BadFile, .. }, .. } => page.file_notice.set(""),

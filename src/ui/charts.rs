@@ -174,7 +174,7 @@ pub fn quality() -> Element {
     let last = memo(move || page.quality.with(|q| q.last().map(|&(_, quality)| quality)));
     let curves = memo(move || {
         page.quality.with(|all| {
-            let series = |key: &str, value: &dyn Fn(&crate::protocol::Quality) -> f64| Series {
+            let series = |key: &str, value: &dyn Fn(&crate::data::metrics::Quality) -> f64| Series {
                 name: page.text(key),
                 points: all.iter().map(|(step, q)| [f64::from(*step), value(q)]).collect(),
             };
@@ -190,7 +190,7 @@ pub fn quality() -> Element {
             Some((LineChart::new(SMALL, &curves, false, true), None))
         })
     });
-    let put = move |value: fn(&crate::protocol::Quality) -> f64| {
+    let put = move |value: fn(&crate::data::metrics::Quality) -> f64| {
         move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default())
     };
     let sentence = move || {

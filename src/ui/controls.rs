@@ -11,8 +11,9 @@ use super::pad::pad;
 use super::parts::choice;
 use super::state::{memo, page};
 use crate::decimal::real;
-use crate::lab::experiments::{Group, matters};
-use crate::lab::{DeviceWish, Experiment, ExperimentId, Field, Kind, field};
+use crate::experiments::Experiment;
+use crate::experiments::{Group, matters};
+use crate::lab::{DeviceChoice, ExperimentId, Field, Kind, field};
 
 /// Positions of a slider.
 const NOTCHES: f64 = 1000.0;
@@ -23,7 +24,7 @@ pub fn controls() -> Element {
     let experiment = memo(move || page.config.with(|c| c.experiment));
     let groups = move || {
         let now = experiment.get();
-        let groups = Experiment::find(now).groups.iter().map(fields);
+        let groups = Experiment::find(now).map_or(&[][..], |experiment| experiment.groups).iter().map(fields);
         groups.chain((now == ExperimentId::Images).then(solvers)).collect()
     };
     let form = element("form").class("controls").label("controls.label");
@@ -91,7 +92,7 @@ fn menu(field: &'static Field, ids: &'static [&'static str]) -> Element {
         let id = *id;
         let option = choice(id, move || page.value(field) == id, move || page.text(&format!("choice.{key}.{id}")));
         // Shown where it was chosen by a link, so that the page can say that it is not there.
-        let missing = move || !offered && id == DeviceWish::Remote.id() && page.value(field) != id;
+        let missing = move || !offered && id == DeviceChoice::Remote.id() && page.value(field) != id;
         option.attribute_when("hidden", missing).attribute_when("disabled", missing)
     };
     let options: Vec<Element> = ids.iter().map(option).collect();

@@ -5,9 +5,10 @@ use leptos::prelude::*;
 use super::element::{Element, element};
 use super::parts::{button, note};
 use super::state::{Page, page};
-use crate::lab::Status;
+use crate::data::metrics::Measure;
 use crate::plot::label::number;
-use crate::protocol::{Floats, Measure, Subject};
+use crate::protocol::{Floats, Subject};
+use crate::session::Status;
 
 /// Test id of a table, and stem of those of its rows.
 const fn name(subject: Subject) -> &'static str {

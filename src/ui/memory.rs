@@ -140,7 +140,7 @@ pub fn follow(page: Page) {
         }
     });
     window_event_listener(leptos::ev::beforeunload, move |event: BeforeUnloadEvent| {
-        if page.session.with_untracked(crate::lab::Session::has_unsaved_work) {
+        if page.session.with_untracked(crate::session::Session::has_unsaved_work) {
             event.prevent_default();
         }
     });

@@ -1,8 +1,10 @@
 //! The page: controls, picture and charts around the conversation with the workers. It never computes with networks.
 
+mod address;
 mod bridge;
 mod charts;
 mod controls;
+mod download;
 mod element;
 mod export;
 mod header;
@@ -15,6 +17,7 @@ mod pad;
 mod panels;
 mod parts;
 mod player;
+mod runs;
 mod scene;
 mod signal;
 mod state;
@@ -26,7 +29,9 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, Event, HtmlElement};
 
-use crate::lab::{DatasetId, Texts};
+use crate::data::DatasetId;
+use crate::experiments;
+use crate::lab::Texts;
 use crate::share;
 use element::{Element, element};
 use state::{Page, memo};
@@ -62,7 +67,7 @@ async fn open() {
             words::speak(page, language);
         }
         if opened.run {
-            page.start();
+            runs::start(page);
         }
         app().into_iter().for_each(Element::mount);
     });
@@ -87,7 +92,7 @@ fn app() -> Vec<Element> {
     };
     let main = element("main").attribute("id", "main").attribute("tabindex", "-1");
     let experiment = memo(move || page.config.with(|c| c.experiment));
-    let stage = move || match experiment.get().study() {
+    let stage = move || match experiments::study(experiment.get()) {
         Some(study) => study::stage(study),
         None => vec![plane()],
     };

@@ -9,7 +9,7 @@ use super::element::{Element, element};
 use super::parts::{capture, paint_when, quiet};
 use super::scene::context;
 use super::state::{memo, page};
-use crate::lab::drawing::{GRID, MAX_POINTS};
+use crate::data::drawing::{GRID, MAX_POINTS};
 
 /// Pixels along a side of the pad's bitmap.
 const SIDE: u32 = 384;

@@ -3,20 +3,22 @@
 use leptos::prelude::*;
 
 use super::element::{Element, element};
-use super::images;
 use super::parts::{button, quiet};
 use super::state::{memo, page};
-use crate::lab::session::{Phase, Work};
-use crate::lab::{Correction, DeviceWish, Session, Slot, Status, planned_evaluations};
+use super::{images, runs};
+use crate::experiments;
+use crate::lab::{Correction, DeviceChoice, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::Benchmark;
+use crate::session::{Phase, Work};
+use crate::session::{Session, Slot, Status};
 use crate::share::Rejected;
 
 /// What the experiment is about, what to see, and why.
 pub fn introduction() -> Element {
     let page = page();
     let part = move |end: &'static str| {
-        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id())))
+        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id().to_owned())))
     };
     element("section").class("introduction").test_id("introduction").holds(&[
         element("h2").words(part("title")),
@@ -31,7 +33,7 @@ pub fn notice(main: Element) -> Element {
     let sentence = move |rejected: &Rejected| match rejected {
         Rejected::Value { key, text, correction } => {
             let name = page.text(&format!("field.{key}.label"));
-            let known = page.config.with(|c| crate::lab::field_of(c.experiment, key));
+            let known = page.config.with(|c| experiments::field_of(c.experiment, key));
             let now = known.map(|f| page.value(f)).unwrap_or_default();
             let how = match correction {
                 Correction::Clamped => "link.clamped",
@@ -109,16 +111,16 @@ pub fn play() -> Element {
             other => page.text(&format!("status.{}", other.id())),
         }
     };
-    let study = move || page.config.with(|c| c.experiment.study().is_some());
+    let study = move || page.config.with(|c| experiments::study(c.experiment).is_some());
     let pictures = move || images::are_shown(page);
     // Studies are run, images are sampled; only the plane is trained and sampled.
     let untrained = move || study() || pictures();
     let rerun = move || {
         if untrack(study) {
-            return super::study::begin(page);
+            return runs::study(page);
         }
         if untrack(pictures) {
-            return page.run();
+            return runs::run(page);
         }
         let training =
             page.session.with_untracked(|s| matches!(s.work(), None | Some(Work::Training)) && s.failure().is_none());
@@ -144,9 +146,9 @@ pub fn play() -> Element {
         |id, key, say: fn(&mut Session)| button(id, key, move || page.tell(say)).attribute_when("disabled", idle);
     let pause = element("button").attribute("type", "button").test_id("pause").attribute_when("disabled", idle);
     let buttons = element("div").class("buttons").holds(&[
-        button("run", "action.run", move || super::study::begin(page)).class("main").gone_when(move || !study()),
-        button("train", "action.train", move || page.train(false)).class("main").gone_when(untrained),
-        button("sample", "action.sample", move || page.sample())
+        button("run", "action.run", move || runs::study(page)).class("main").gone_when(move || !study()),
+        button("train", "action.train", move || runs::train(page, false)).class("main").gone_when(untrained),
+        button("sample", "action.sample", move || runs::sample(page))
             .class("main")
             .class_when("second", move || !pictures())
             .gone_when(study),
@@ -255,14 +257,14 @@ pub fn device() -> Element {
             return images::device(page);
         }
         let (wish, adapter, comparing, phase) =
-            page.session.with(|s| (s.wished(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
+            page.session.with(|s| (s.chosen_device(), s.has_adapter(), s.is_comparing(), s.phase(Slot::Gpu)));
         let values = timings.get();
-        if wish == DeviceWish::Remote {
+        if wish == DeviceChoice::Remote {
             return page.text("device.remote");
         }
         let [Some(cpu), Some(gpu), _] = values else {
             let key = match (wish, adapter) {
-                (DeviceWish::Cpu | DeviceWish::Gpu, _) => "device.chosen",
+                (DeviceChoice::Cpu | DeviceChoice::Gpu, _) => "device.chosen",
                 (_, None) => "device.looking",
                 (_, Some(false)) => "device.alone",
                 _ if comparing => "device.comparing",
@@ -273,7 +275,7 @@ pub fn device() -> Element {
             return page.text(key);
         };
         let (cpu, gpu) = (number(cpu.training_step_ms, 3), number(gpu.training_step_ms, 3));
-        let key = if wish == DeviceWish::Auto { "device.measured" } else { "device.chosen-measured" };
+        let key = if wish == DeviceChoice::Auto { "device.measured" } else { "device.chosen-measured" };
         page.filled(key, &[("cpu", &cpu), ("gpu", &gpu)])
     };
     let measured = move || {

@@ -1,22 +1,28 @@
 //! What the page knows: the signals that every part of it shares.
 
+pub mod images;
+pub mod study;
+
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 
 use leptos::prelude::*;
 
-use super::images::Images;
-use super::scene::Scene;
+use super::scene::{Layers, Scene};
 pub use super::signal::memo;
 use super::signal::{Kept, Signal};
-use super::study::Told;
+use crate::data::metrics::Quality;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
-use crate::lab::session::Action;
-use crate::lab::{ExperimentId, Field, Language, RunConfig, Session, Texts, defaults, field_of, texts};
-use crate::protocol::{Quality, Report};
+use crate::experiments::{self, defaults, field_of};
+use crate::lab::{ExperimentId, Field, Language, RunConfig, Texts, texts};
+use crate::protocol::Report;
+use crate::session::Action;
+use crate::session::Session;
 use crate::share::Rejected;
+use images::Images;
+use study::Told;
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,23 +48,6 @@ impl Theme {
             Self::Dark => "dark",
         }
     }
-}
-
-/// What the big picture shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layers {
-    /// Points of the data set.
-    pub data: bool,
-    /// The samples.
-    pub samples: bool,
-    /// The ways some samples took.
-    pub trajectories: bool,
-    /// The density of the data at the level of the time slider.
-    pub density: bool,
-    /// The score there.
-    pub score: bool,
-    /// Not where the samples are, but where the denoiser expects them to end.
-    pub expected: bool,
 }
 
 /// How far a training is.
@@ -205,19 +194,19 @@ impl Page {
         field.set_text(&mut config, text);
         // Images are compared across solvers: they keep the spacing that the network's noise levels ask for.
         if key == "solver" && config.experiment == ExperimentId::Plane {
-            config.spacing = crate::lab::experiments::usual_spacing(config.solver);
+            config.spacing = experiments::usual_spacing(config.solver);
         }
         if key == "experiment" {
             let (device, seed) = (config.device, config.seed);
             config = defaults(config.experiment);
             (config.device, config.seed) = (device, seed);
-            self.tell(crate::lab::Session::start_afresh);
+            self.tell(crate::session::Session::start_afresh);
         }
         if config != self.config.get_untracked() {
             let device = config.device;
             self.config.set(config);
             if key == "device" {
-                self.tell(|session| session.wish(device));
+                self.tell(|session| session.choose_device(device));
             }
         }
     }
@@ -272,46 +261,6 @@ impl Page {
             self.time.get()
         };
         if t <= 0.0 { clean() } else { self.config.with(|config| Schedule::from_config(config).level(t)) }
-    }
-
-    /// Begins what the link asks for: the study, or training and sampling.
-    pub fn start(self) {
-        match self.config.with_untracked(|c| c.experiment.study()) {
-            Some(study) if study.live => {}
-            Some(_) => super::study::begin(self),
-            None => self.train(true),
-        }
-    }
-
-    /// Trains, and samples afterwards when `then_sample`. Networks of images are not trained here, only sampled.
-    pub fn train(self, then_sample: bool) {
-        if self.shows_images() {
-            return self.run();
-        }
-        super::link::push(self);
-        self.forget(true);
-        self.tell(|session| session.train(&self.config.get_untracked(), then_sample));
-    }
-
-    fn shows_images(self) -> bool {
-        self.config.with_untracked(|config| config.experiment == ExperimentId::Images)
-    }
-
-    /// Samples, with one solver.
-    pub fn sample(self) {
-        self.images.compared.set(Vec::new());
-        self.run();
-    }
-
-    /// Samples what is on the page: images of several solvers if they are compared.
-    pub fn run(self) {
-        super::link::push(self);
-        self.forget(false);
-        if self.shows_images() {
-            super::images::begin(self);
-        } else {
-            self.tell(|session| session.sample(&self.config.get_untracked()));
-        }
     }
 }
 

@@ -1,70 +1,32 @@
 //! The typed end of `postMessage`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
+use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance};
 
-use crate::engine::inbox::{Member, Waiting};
+use super::files;
+use super::queue::{Queue, deliver, take};
+use super::scope::scope;
+use super::spawned::SpawnedWorker;
+use crate::engine::inbox::{Waiting, WorkerHandle};
 use crate::engine::{Fetching, Port};
 use crate::protocol::{Command, Event};
 use crate::wire;
 
 /// The port of a dedicated worker to its page. There is one per worker.
 pub struct BrowserPort {
-    inbox: Rc<RefCell<Mailbox<Command>>>,
-    turns: Rc<RefCell<Mailbox<()>>>,
+    inbox: Rc<RefCell<Queue<Command>>>,
+    wakes: Rc<RefCell<Queue<()>>>,
     /// Where a message to ourselves goes out, to let the browser take its turn.
-    bell: MessagePort,
+    wake: MessagePort,
     clock: Performance,
     _on_command: Closure<dyn FnMut(MessageEvent)>,
-    _on_turn: Closure<dyn FnMut(MessageEvent)>,
-}
-
-/// What has arrived, and who waits for it.
-pub(super) struct Mailbox<T> {
-    letters: VecDeque<T>,
-    waiting: Option<Waker>,
-}
-
-impl<T> Mailbox<T> {
-    pub(super) fn new() -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { letters: VecDeque::new(), waiting: None }))
-    }
-}
-
-/// Puts a letter in and wakes who waits. The box is free again before anything else runs.
-pub(super) fn deliver<T>(mailbox: &RefCell<Mailbox<T>>, letter: T) {
-    let waiting = {
-        let mut mailbox = mailbox.borrow_mut();
-        mailbox.letters.push_back(letter);
-        mailbox.waiting.take()
-    };
-    if let Some(waker) = waiting {
-        waker.wake();
-    }
-}
-
-pub(super) fn poll_letter<T>(mailbox: &RefCell<Mailbox<T>>, context: &mut Context<'_>) -> Poll<T> {
-    let mut mailbox = mailbox.borrow_mut();
-    match mailbox.letters.pop_front() {
-        Some(letter) => Poll::Ready(letter),
-        None => {
-            mailbox.waiting = Some(context.waker().clone());
-            Poll::Pending
-        }
-    }
-}
-
-async fn take<T>(mailbox: &RefCell<Mailbox<T>>) -> T {
-    poll_fn(|context| poll_letter(mailbox, context)).await
+    _on_wake: Closure<dyn FnMut(MessageEvent)>,
 }
 
 impl BrowserPort {
@@ -74,7 +36,7 @@ impl BrowserPort {
         let scope = scope()?;
         let clock = scope.performance()?;
 
-        let inbox = Mailbox::new();
+        let inbox = Queue::new();
         let on_command = Closure::new({
             let inbox = Rc::clone(&inbox);
             move |message: MessageEvent| {
@@ -88,21 +50,21 @@ impl BrowserPort {
         });
         scope.set_onmessage(Some(on_command.as_ref().unchecked_ref()));
 
-        let turns = Mailbox::new();
+        let wakes = Queue::new();
         let channel = MessageChannel::new().ok()?;
-        let on_turn = Closure::new({
-            let turns = Rc::clone(&turns);
-            move |_: MessageEvent| deliver(&turns, ())
+        let on_wake = Closure::new({
+            let wakes = Rc::clone(&wakes);
+            move |_: MessageEvent| deliver(&wakes, ())
         });
-        channel.port2().set_onmessage(Some(on_turn.as_ref().unchecked_ref()));
+        channel.port2().set_onmessage(Some(on_wake.as_ref().unchecked_ref()));
 
-        Some(Self { inbox, turns, bell: channel.port1(), clock, _on_command: on_command, _on_turn: on_turn })
+        Some(Self { inbox, wakes, wake: channel.port1(), clock, _on_command: on_command, _on_wake: on_wake })
     }
 }
 
 impl Port for BrowserPort {
     fn try_recv(&mut self) -> Option<Command> {
-        self.inbox.borrow_mut().letters.pop_front()
+        self.inbox.borrow_mut().pop()
     }
 
     async fn recv(&mut self) -> Command {
@@ -116,8 +78,8 @@ impl Port for BrowserPort {
     /// A message to ourselves comes back as a task of its own, after the messages that are waiting: a promise would not
     /// let those in, and a timer is held back for 4 ms.
     async fn yield_now(&self) {
-        if self.bell.post_message(&JsValue::NULL).is_ok() {
-            take(&self.turns).await;
+        if self.wake.post_message(&JsValue::NULL).is_ok() {
+            take(&self.wakes).await;
         }
     }
 
@@ -126,11 +88,11 @@ impl Port for BrowserPort {
     }
 
     fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
-        super::files::fetch(address, key)
+        files::fetch(address, key)
     }
 
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
-        super::files::keep(key, file)
+        files::keep(key, file)
     }
 
     fn cores(&self) -> usize {
@@ -143,8 +105,8 @@ impl Port for BrowserPort {
         Some((memory.as_f64()? * f64::from(1 << 30)) as u64)
     }
 
-    fn hire(&self) -> Option<Box<dyn Member>> {
-        Some(Box::new(super::hired::Hired::start()?))
+    fn spawn(&self) -> Option<Box<dyn WorkerHandle>> {
+        Some(Box::new(SpawnedWorker::start()?))
     }
 
     fn after(&self, ms: u32) -> Waiting<'static, ()> {
@@ -156,14 +118,6 @@ impl Port for BrowserPort {
         });
         Box::pin(async move { drop(JsFuture::from(passed).await) })
     }
-}
-
-/// The worker's own scope, if this is a worker.
-pub(super) fn scope() -> Option<DedicatedWorkerGlobalScope> {
-    let global = js_sys::global();
-    // By name: a class of another realm, or a page, is none of ours.
-    let name = Reflect::get(&global, &"constructor".into()).and_then(|c| Reflect::get(&c, &"name".into())).ok()?;
-    (name.as_string()? == "DedicatedWorkerGlobalScope").then(|| global.unchecked_into())
 }
 
 /// Sends an event to the page. What cannot be sent is said on the console: there is nobody else to tell.

@@ -10,10 +10,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use scorefield::diffusion::now;
-use scorefield::engine::inbox::{Member, Waiting};
-use scorefield::engine::{Download, Fetching, Opened, Port, open, serve};
-use scorefield::lab::{DeviceWish, RunConfig};
-use scorefield::protocol::crew::Heard;
+use scorefield::engine::inbox::{Waiting, WorkerHandle};
+use scorefield::engine::{Download, Fetching, Port, serve};
+use scorefield::lab::{DeviceChoice, RunConfig};
+use scorefield::nn::device::{ComputeDevice, open};
+use scorefield::protocol::pool::PoolEvent;
 use scorefield::protocol::{Command, Event};
 use scorefield::wire;
 
@@ -72,7 +73,7 @@ pub enum Habit {
     Deaf(u32),
 }
 
-struct Hired {
+struct SpawnedWorker {
     queues: Queues,
     worker: Pin<Box<dyn Future<Output = ()>>>,
     habit: Habit,
@@ -80,14 +81,14 @@ struct Hired {
     number: usize,
 }
 
-impl Member for Hired {
+impl WorkerHandle for SpawnedWorker {
     fn post(&mut self, message: &[u8]) -> bool {
         let command = wire::decode(message).expect("a command of this build");
         self.queues.commands.borrow_mut().push_back(command);
         self.habit != Habit::Deaf(self.staff.answers.borrow()[self.number])
     }
 
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<PoolEvent>> {
         let answered = self.staff.answers.borrow()[self.number];
         if self.habit == Habit::Asleep {
             return Poll::Pending;
@@ -98,7 +99,7 @@ impl Member for Hired {
             return Poll::Pending;
         }
         let mut heard = wire::decode(&wire::encode(&events.remove(0)).expect("an event can be sent")).ok();
-        if let Some(Heard::Evaluated { output, .. }) = &mut heard {
+        if let Some(PoolEvent::Evaluated { output, .. }) = &mut heard {
             match self.habit {
                 Habit::Dies(after) if after == answered => return Poll::Ready(None),
                 Habit::FallsSilent(after) if after == answered => {
@@ -113,7 +114,7 @@ impl Member for Hired {
     }
 }
 
-impl Drop for Hired {
+impl Drop for SpawnedWorker {
     fn drop(&mut self) {
         self.staff.dismissed.set(self.staff.dismissed.get() + 1);
     }
@@ -226,7 +227,7 @@ impl Port for Queues {
     fn memory(&self) -> Option<u64> {
         self.staff.memory.get()
     }
-    fn hire(&self) -> Option<Box<dyn Member>> {
+    fn spawn(&self) -> Option<Box<dyn WorkerHandle>> {
         let habit = self.staff.habits.borrow_mut().pop_front().unwrap_or_default();
         if habit == Habit::Absent {
             return None;
@@ -236,9 +237,9 @@ impl Port for Queues {
         staff.answers.borrow_mut().push(0);
         let mut port = queues.clone();
         let worker = Box::pin(async move {
-            serve(&mut port, now(open(DeviceWish::Cpu)).expect("this build has the CPU device")).await;
+            serve(&mut port, now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")).await;
         });
-        Some(Box::new(Hired { queues, worker, habit, staff, number }))
+        Some(Box::new(SpawnedWorker { queues, worker, habit, staff, number }))
     }
     fn after(&self, _: u32) -> Waiting<'static, ()> {
         let late = Rc::clone(&self.staff.late);
@@ -260,15 +261,15 @@ pub struct Page {
 impl Page {
     /// A worker on the CPU.
     pub fn open() -> Self {
-        Self::open_on(now(open(DeviceWish::Cpu)).expect("this build has the CPU device"))
+        Self::open_on(now(open(DeviceChoice::Cpu)).expect("this build has the CPU device"))
     }
 
     /// A worker on this device.
-    pub fn open_on(opened: Opened) -> Self {
+    pub fn open_on(compute: ComputeDevice) -> Self {
         let queues = Queues::new();
         let mut port = queues.clone();
         let worker = Box::pin(async move {
-            serve(&mut port, opened).await;
+            serve(&mut port, compute).await;
         });
         Self { queues, worker }
     }

@@ -2,11 +2,12 @@
 //! and the sums of convolutions, whose instructions are written out for each machine.
 //! The golden digests were written by the native build; the tests compare them there and in a browser.
 
-use loops::convolution;
-use loops::winograd::{self, Sizes};
+use kernels::convolution;
+use kernels::winograd::{self, Sizes};
+use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::Schedule;
 use scorefield::engine::batch::Batches;
-use scorefield::lab::{DatasetId, Drawing, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::lab::{PredictionId, RunConfig, ScheduleId, WeightingId};
 use scorefield::nn::Architecture;
 use scorefield::rng::{Rng, Stream};
 

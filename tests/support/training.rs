@@ -8,13 +8,13 @@ use scorefield::data::ImageSet;
 use scorefield::diffusion::now;
 use scorefield::engine::image_trainer::{ImageTrainer, Recipe};
 use scorefield::engine::images::self_test::hashed;
-use scorefield::engine::{Opened, open};
-use scorefield::lab::DeviceWish;
+use scorefield::lab::DeviceChoice;
+use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
 
 /// The processor.
-pub fn cpu() -> Opened {
-    now(open(DeviceWish::Cpu)).unwrap()
+pub fn cpu() -> ComputeDevice {
+    now(open(DeviceChoice::Cpu)).unwrap()
 }
 
 /// A run of eight steps.

@@ -2,5 +2,5 @@
 
 fn main() {
     #[cfg(target_arch = "wasm32")]
-    scorefield::worker::start(scorefield::lab::DeviceWish::Cpu);
+    scorefield::worker::start(scorefield::lab::DeviceChoice::Cpu);
 }

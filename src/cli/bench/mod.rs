@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
-use super::train::recipe::{ComputeArg, supports};
+use super::train::recipe::supports;
 use crate::data::ImageSet;
-use crate::engine::image_trainer::{ImageTrainer, Recipe};
+use crate::engine::image_trainer::{ImageTrainer, Recipe, TrainingPrecision};
 use crate::nn::unet::UNetConfig;
 use crate::rng::{Rng, Stream};
 
@@ -32,7 +32,7 @@ pub struct BenchArgs {
     pub piece: usize,
     /// What convolutions and matrices are computed in while training, on a GPU
     #[arg(long, value_enum, default_value = "f32")]
-    pub compute: ComputeArg,
+    pub compute: TrainingPrecision,
     /// Seconds for each measurement, at least three repetitions
     #[arg(long, default_value_t = 10)]
     pub seconds: u32,
@@ -84,18 +84,18 @@ struct Torch {
 /// When there is no such network or device.
 pub fn run(args: &BenchArgs) -> Outcome {
     let BenchArgs { channels, layers, batch, piece, .. } = *args;
-    let opened = args.device.open()?;
+    let compute = args.device.open()?;
     let classes = (0..10).map(|class| class.to_string()).collect();
     let mut rng = Rng::new(0, Stream::Data, 0);
     let pixels = (0..64 * 3072).map(|_| rng.below(256) as u8).collect();
     let set = ImageSet::new(32, 3, pixels, (0..64).map(|i| i % 10).collect(), classes).map_err(Failure::other)?;
     let base = Recipe::default();
     let network = UNetConfig { channels, layers, dropout: 0.0, ..base.network.clone() };
-    let recipe = Recipe { network, batch, piece, precision: args.compute.into(), ..base };
-    supports(recipe.precision, std::slice::from_ref(&opened))?;
+    let recipe = Recipe { network, batch, piece, precision: args.compute, ..base };
+    supports(recipe.precision, std::slice::from_ref(&compute))?;
     recipe.validate(&set).map_err(Failure::usage)?;
     let threads = args.device.threads();
-    let mut trainer = ImageTrainer::new(recipe, &opened, threads).map_err(Failure::usage)?;
+    let mut trainer = ImageTrainer::new(recipe, &compute, threads).map_err(Failure::usage)?;
     let step_ms = median(args.seconds, || {
         trainer.advance(&set, 0.0).map_err(Failure::other)?;
         trainer.take_losses().map(drop).map_err(Failure::device)
@@ -103,7 +103,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let evaluation_ms = median(args.seconds, || trainer.evaluate(&set).map_err(Failure::device))?;
     let torch = args.torch.then(|| torch(args, threads)).transpose()?;
     let report = Report {
-        device: opened.info.name.clone(),
+        device: compute.info.name.clone(),
         threads,
         compute: trainer.recipe().precision.id(),
         channels,

@@ -12,7 +12,7 @@ use crate::wire;
 const MOST_WAITING: usize = 64 << 20;
 
 /// A line. It is open until one side ends it.
-pub struct Line {
+pub struct Connection {
     state: Mutex<State>,
     /// Rung when events have come or gone, or the line has ended.
     changed: Condvar,
@@ -32,7 +32,7 @@ struct State {
     asked: Instant,
 }
 
-impl Line {
+impl Connection {
     /// An open line.
     #[must_use]
     pub fn new() -> Self {
@@ -75,7 +75,7 @@ impl Line {
     }
 
     /// Gives the engine a command; says whether the line is still open.
-    pub fn say(&self, command: Command) -> bool {
+    pub fn send(&self, command: Command) -> bool {
         let mut state = self.state();
         if state.ended {
             return false;
@@ -119,7 +119,7 @@ impl Line {
     /// All events that have come, each as the wire has it; waits so long for the first. `None` when the line has ended
     /// and everything was heard.
     #[must_use]
-    pub fn hear(&self, patience: Duration) -> Option<Vec<Vec<u8>>> {
+    pub fn poll(&self, patience: Duration) -> Option<Vec<Vec<u8>>> {
         let mut state = self.state();
         state.asking += 1;
         let nothing = |state: &mut State| state.events.is_empty() && !state.ended;
@@ -173,25 +173,25 @@ mod tests {
 
     #[test]
     fn events_are_heard_once_and_in_order_also_after_the_end() {
-        let line = Line::new();
+        let line = Connection::new();
         line.report(&event(1));
         line.report(&event(2));
         line.end();
-        assert_eq!(line.hear(Duration::ZERO), Some(vec![bytes(1), bytes(2)]));
-        assert_eq!(line.hear(Duration::from_secs(60)), None, "at once");
+        assert_eq!(line.poll(Duration::ZERO), Some(vec![bytes(1), bytes(2)]));
+        assert_eq!(line.poll(Duration::from_secs(60)), None, "at once");
         line.report(&event(3));
-        assert_eq!(line.hear(Duration::ZERO), None);
-        assert!(!line.say(Command::Stop));
+        assert_eq!(line.poll(Duration::ZERO), None);
+        assert!(!line.send(Command::Stop));
     }
 
     #[test]
     fn whoever_waits_is_woken() {
-        let line = Line::new();
+        let line = Connection::new();
         std::thread::scope(|scope| {
-            let heard = scope.spawn(|| line.hear(Duration::from_secs(60)));
+            let heard = scope.spawn(|| line.poll(Duration::from_secs(60)));
             line.report(&event(4));
             assert_eq!(heard.join().expect("a thread"), Some(vec![bytes(4)]));
-            let heard = scope.spawn(|| line.hear(Duration::from_secs(60)));
+            let heard = scope.spawn(|| line.poll(Duration::from_secs(60)));
             line.end();
             assert_eq!(heard.join().expect("a thread"), None);
         });
@@ -199,11 +199,11 @@ mod tests {
 
     #[test]
     fn a_line_is_forsaken_when_nobody_asks() {
-        let line = Line::new();
+        let line = Connection::new();
         assert!(!line.is_forsaken(Duration::from_secs(60)));
         std::thread::sleep(Duration::from_millis(5));
         assert!(line.is_forsaken(Duration::from_millis(1)));
-        assert_eq!(line.hear(Duration::ZERO), Some(Vec::new()));
+        assert_eq!(line.poll(Duration::ZERO), Some(Vec::new()));
         assert!(!line.is_forsaken(Duration::from_secs(60)));
     }
 }

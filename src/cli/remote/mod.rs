@@ -21,9 +21,9 @@ use std::time::Duration;
 use tiny_http::{Method, Request, Response, StatusCode};
 
 use crate::engine::images::load::LONGEST_FILE;
-use crate::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, frame};
+use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, frame};
 use crate::wire;
-use line::Line;
+use line::Connection;
 pub use port::Place;
 
 /// How long a request for events waits for one.
@@ -39,14 +39,14 @@ const MOST_LINES: usize = 8;
 type Refusal = (u16, String);
 
 /// All pages that compute here.
-pub struct Hub {
+pub struct RemoteServer {
     place: Place,
     /// What a page has to know, where others than this machine can ask.
     token: Option<String>,
-    lines: Mutex<HashMap<String, Arc<Line>>>,
+    lines: Mutex<HashMap<String, Arc<Connection>>>,
 }
 
-impl Hub {
+impl RemoteServer {
     /// Nobody yet. `token` is what a page has to know; without one only pages of this machine are answered.
     #[must_use]
     pub fn new(place: Place, token: Option<String>) -> Arc<Self> {
@@ -71,7 +71,7 @@ impl Hub {
     /// Answers a request if it is for an engine; gives it back otherwise.
     pub fn answer(self: &Arc<Self>, request: Request) -> Option<Request> {
         let place = request.url().split(['?', '#']).next().unwrap_or_default();
-        let asked = place.strip_prefix('/').and_then(|name| [OPEN, SAY, HEAR, END].into_iter().find(|id| *id == name));
+        let asked = place.strip_prefix('/').and_then(|name| [OPEN, SEND, POLL, END].into_iter().find(|id| *id == name));
         let Some(asked) = asked else { return Some(request) };
         let hub = Arc::clone(self);
         // One that waits keeps none of the server's own threads from serving files.
@@ -85,8 +85,8 @@ impl Hub {
     fn obey(&self, asked: &str, mut request: Request) {
         let found = self.allowed(&request).and_then(|()| match asked {
             OPEN => self.open(),
-            SAY => self.say(&mut request),
-            HEAR => self.hear(&request),
+            SEND => self.send(&mut request),
+            POLL => self.poll(&request),
             _ => self.line(&request).map(|line| {
                 line.end();
                 Vec::new()
@@ -118,11 +118,11 @@ impl Hub {
         if known { Ok(()) } else { Err((403, "the address of the page lacks the token that was printed".to_owned())) }
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Arc<Line>>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Arc<Connection>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn line(&self, request: &Request) -> Result<Arc<Line>, Refusal> {
+    fn line(&self, request: &Request) -> Result<Arc<Connection>, Refusal> {
         let name = request.url().split_once('?').map_or("", |(_, name)| name);
         let gone = || (410, "the engine for this page has ended; load the page again".to_owned());
         self.lines().get(name).cloned().ok_or_else(gone)
@@ -135,14 +135,14 @@ impl Hub {
             return Err((503, format!("{MOST_LINES} pages compute here already")));
         }
         let name = secret().ok_or((500, "this machine has no random numbers".to_owned()))?;
-        let line = Arc::new(Line::new());
+        let line = Arc::new(Connection::new());
         let started = port::start(Arc::clone(&line), self.place.clone());
         started.map_err(|error| (503, format!("no engine could be started: {error}")))?;
         lines.insert(name.clone(), line);
         Ok(name.into_bytes())
     }
 
-    fn say(&self, request: &mut Request) -> Result<Vec<u8>, Refusal> {
+    fn send(&self, request: &mut Request) -> Result<Vec<u8>, Refusal> {
         let line = self.line(request)?;
         let mut bytes = Vec::new();
         let read = request.as_reader().take(LONGEST_FILE + 1).read_to_end(&mut bytes);
@@ -150,23 +150,23 @@ impl Hub {
             return Err((413, "the command did not arrive whole, or is too long".to_owned()));
         }
         let command = wire::decode(&bytes).map_err(|error| (409, error.to_string()))?;
-        line.say(command);
+        line.send(command);
         Ok(Vec::new())
     }
 
-    fn hear(&self, request: &Request) -> Result<Vec<u8>, Refusal> {
+    fn poll(&self, request: &Request) -> Result<Vec<u8>, Refusal> {
         let line = self.line(request)?;
-        let events = line.hear(PATIENCE).ok_or((410, "the engine for this page has ended".to_owned()))?;
+        let events = line.poll(PATIENCE).ok_or((410, "the engine for this page has ended".to_owned()))?;
         Ok(frame(&events))
     }
 
     fn tidy(&self) {
-        let forsaken = |line: &Arc<Line>| line.is_forsaken(FORSAKEN);
+        let timed_out = |line: &Arc<Connection>| line.is_forsaken(FORSAKEN);
         self.lines().retain(|_, line| {
-            if forsaken(line) {
+            if timed_out(line) {
                 line.end();
             }
-            !(line.is_ended() && forsaken(line))
+            !(line.is_ended() && timed_out(line))
         });
     }
 }

@@ -11,12 +11,13 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::line::Line;
+use super::line::Connection;
 use crate::cli::device::wait_unless;
 use crate::engine::images::load::LONGEST_FILE;
-use crate::engine::inbox::{Member, Waiting};
-use crate::engine::{self, Download, Fetching, Opened, Port};
-use crate::protocol::crew::Heard;
+use crate::engine::inbox::{Waiting, WorkerHandle};
+use crate::engine::{self, Download, Fetching, Port};
+use crate::nn::device::ComputeDevice;
+use crate::protocol::pool::PoolEvent;
 use crate::protocol::{Command, Event};
 use crate::serve::inside;
 use crate::wire;
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Place {
     /// What it computes on.
-    pub opened: Opened,
+    pub compute: ComputeDevice,
     /// Where the page's files are.
     pub folder: PathBuf,
     /// How many cores there are.
@@ -41,12 +42,12 @@ pub struct Place {
 ///
 /// # Errors
 /// When there can be no more threads.
-pub fn start(line: Arc<Line>, place: Place) -> std::io::Result<()> {
+pub fn start(line: Arc<Connection>, place: Place) -> std::io::Result<()> {
     let work = move || {
-        let opened = place.opened.clone();
+        let compute = place.compute.clone();
         let mut port = NativePort { line: Arc::clone(&line), place, start: Instant::now() };
         // The future never ends: it is dropped when the line has ended.
-        let serve = || wait_unless(engine::serve(&mut port, opened), || line.is_ended());
+        let serve = || wait_unless(engine::serve(&mut port, compute), || line.is_ended());
         if let Err(fault) = catch_unwind(AssertUnwindSafe(serve)) {
             line.report(&Event::Failed { run: None, failure: engine::last_words(words(fault.as_ref())) });
         }
@@ -62,7 +63,7 @@ fn words(fault: &(dyn Any + Send)) -> String {
 }
 
 struct NativePort {
-    line: Arc<Line>,
+    line: Arc<Connection>,
     place: Place,
     start: Instant,
 }
@@ -109,10 +110,10 @@ impl Port for NativePort {
         self.place.threads
     }
 
-    fn hire(&self) -> Option<Box<dyn Member>> {
-        let line = Arc::new(Line::new());
+    fn spawn(&self) -> Option<Box<dyn WorkerHandle>> {
+        let line = Arc::new(Connection::new());
         start(Arc::clone(&line), self.place.clone()).ok()?;
-        Some(Box::new(Hired(line)))
+        Some(Box::new(SpawnedWorker(line)))
     }
 
     fn after(&self, ms: u32) -> Waiting<'static, ()> {
@@ -122,19 +123,19 @@ impl Port for NativePort {
 }
 
 /// Another engine of ours. It ends when dropped.
-struct Hired(Arc<Line>);
+struct SpawnedWorker(Arc<Connection>);
 
-impl Member for Hired {
+impl WorkerHandle for SpawnedWorker {
     fn post(&mut self, message: &[u8]) -> bool {
-        wire::decode(message).is_ok_and(|command| self.0.say(command))
+        wire::decode(message).is_ok_and(|command| self.0.send(command))
     }
 
-    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Option<Heard>> {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<PoolEvent>> {
         self.0.poll_event(context).map(|event| wire::decode(&event?).ok())
     }
 }
 
-impl Drop for Hired {
+impl Drop for SpawnedWorker {
     fn drop(&mut self) {
         self.0.end();
     }

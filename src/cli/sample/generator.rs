@@ -14,10 +14,10 @@ use crate::cli::interrupt;
 use crate::cli::progress::{Progress, clock};
 use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
-use crate::engine::Opened;
-use crate::engine::images::{Conventions, ImageModel, ImageRun, Outcome as Stepped, Watch};
+use crate::engine::images::{ImageModel, ImageRun, Outcome as Stepped, ProgressListener};
 use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig};
-use crate::nn::objective::{Convention, Objective};
+use crate::nn::device::ComputeDevice;
+use crate::nn::objective::Objective;
 use crate::protocol::images::Notice;
 
 /// Images of a run on the CPU and on a GPU: multiples of ten, so that ten classes in turn go on from run to run.
@@ -49,14 +49,14 @@ pub struct Drawn {
 pub struct Generator<'a> {
     model: ImageModel,
     config: RunConfig,
-    opened: &'a Opened,
+    compute: &'a ComputeDevice,
     threads: usize,
 }
 
 /// Ends on Ctrl-C.
 pub struct Guard;
 
-impl Watch for Guard {
+impl ProgressListener for Guard {
     async fn go_on(&mut self, _: u64) -> bool {
         !interrupt::asked()
     }
@@ -78,21 +78,21 @@ impl<'a> Generator<'a> {
         weights: &Path,
         objective: Option<Objective>,
         config: RunConfig,
-        opened: &'a Opened,
+        compute: &'a ComputeDevice,
         threads: usize,
     ) -> Outcome<Self> {
         if config.experiment != ExperimentId::Images {
             return Err(Failure::usage("these are weights of images, but the link is of a run in the plane"));
         }
-        let mut model = load(weights, objective, opened, false)?;
-        match wait(model.prepare(config.precision, opened)).map_err(Failure::other)? {
+        let mut model = load(weights, objective, compute, false)?;
+        match wait(model.prepare(config.precision, compute)).map_err(Failure::other)? {
             None => {}
             Some(Notice::HalfRefused) => {
                 eprintln!("scorefield: f16 is too far from f32 on this device: the images are made in f32");
             }
             Some(_) => eprintln!("scorefield: this device computes in f32 only: the images are made in f32"),
         }
-        Ok(Self { model, config, opened, threads })
+        Ok(Self { model, config, compute, threads })
     }
 
     /// What the network computes with, which is not what was asked for where the device lacks it.
@@ -106,7 +106,7 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// When the run cannot be made, the images are not finite, the device is lost, or Ctrl-C ended it.
     pub fn draw(&self, count: usize) -> Outcome<Drawn> {
-        let gpu = self.opened.info.gpu;
+        let gpu = self.compute.info.gpu;
         let each = if gpu { GPU_RUN } else { CPU_RUN };
         let together = self.config.arrangement != ArrangementId::Independent;
         if together && count > 64 {
@@ -169,8 +169,8 @@ impl<'a> Generator<'a> {
             seed: self.config.seed.wrapping_add(whole(start)?),
             ..self.config.clone()
         };
-        let mut run = ImageRun::new(config, &self.model, self.opened).map_err(Failure::usage)?;
-        if !self.opened.info.gpu {
+        let mut run = ImageRun::new(config, &self.model, self.compute).map_err(Failure::usage)?;
+        if !self.compute.info.gpu {
             run = run.with_batch(count);
         }
         loop {
@@ -195,18 +195,17 @@ impl<'a> Generator<'a> {
 pub fn load(
     weights: &Path,
     objective: Option<Objective>,
-    opened: &Opened,
+    compute: &ComputeDevice,
     differentiable: bool,
 ) -> Outcome<ImageModel> {
     let source = Source::read(&[weights.to_owned()], objective, 32)?;
     let bad = |error: &dyn std::fmt::Display| Failure::input(weights.display(), error);
     let mut values = source.values.into_iter();
-    let device = if differentiable { opened.device.clone().autodiff() } else { opened.device.clone() };
+    let device = if differentiable { compute.device.clone().autodiff() } else { compute.device.clone() };
     let network = source.config.init(0, &device).map_err(|error| bad(&error))?;
     let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
     let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
-    let Convention { prediction, input, time } = source.convention;
-    Ok(ImageModel::new(network, Conventions { prediction, input, time }, source.image_size as usize))
+    Ok(ImageModel::new(network, source.convention, source.image_size as usize))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

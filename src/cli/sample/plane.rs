@@ -5,17 +5,18 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::SampleArgs;
+use super::args::SampleArgs;
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::{files, interrupt};
+use crate::data::metrics::Quality;
 use crate::engine::Port;
-use crate::engine::actor::Job as _;
 use crate::engine::inbox::Inbox;
+use crate::engine::job::Job as _;
 use crate::engine::sample::{Sampled, Sampling};
 use crate::lab::{DenoiserId, ExperimentId};
 use crate::nn::WeightsFile;
-use crate::protocol::{Command, Event, Quality, RunId};
+use crate::protocol::{Command, Event, RunId};
 
 /// Keeps what is reported; nobody commands.
 struct Listener {
@@ -66,10 +67,10 @@ pub fn run(args: &SampleArgs, weights: Option<WeightsFile>) -> Outcome {
     if let Some(count) = args.count {
         config.samples = u32::try_from(count).map_err(Failure::usage)?;
     }
-    let opened = args.device.open()?;
+    let compute = args.device.open()?;
     interrupt::listen();
     let sampled = Sampled::new(config.clone(), weights.as_ref()).map_err(Failure::usage)?;
-    let mut job = Sampling::new(RunId::default(), &sampled, &opened);
+    let mut job = Sampling::new(RunId::default(), &sampled, &compute);
     let mut port = Listener { start: Instant::now(), points: Vec::new(), evaluations: 0, quality: None };
     let mut inbox = Inbox::new(&mut port);
     while !wait(job.advance(&mut inbox)).map_err(Failure::other)? {

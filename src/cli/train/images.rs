@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row, seconds_of_a_step};
 use super::recipe::supports;
-use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::convert::{Source, write_set};
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
-use crate::engine::Opened;
 use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe};
+use crate::nn::device::ComputeDevice;
 use crate::nn::unet::Parameter;
 
 /// Steps between rows of the table.
@@ -47,9 +47,9 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     if let Some(count) = args.images {
         set = set.first(count);
     }
-    let opened = args.device.open_all()?;
-    let trainer = trainer(args, &set, &opened)?;
-    let devices = opened.iter().map(|opened| opened.info.name.as_str()).collect::<Vec<_>>().join(" + ");
+    let compute = args.device.open_all()?;
+    let trainer = trainer(args, &set, &compute)?;
+    let devices = compute.iter().map(|compute| compute.info.name.as_str()).collect::<Vec<_>>().join(" + ");
     interrupt::listen();
     let Recipe { network, objective, batch, .. } = trainer.recipe();
     eprintln!(
@@ -64,9 +64,9 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     Run { args, set: &set, data, trainer, devices }.follow()
 }
 
-fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<ImageTrainer> {
+fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outcome<ImageTrainer> {
     // Clap gives at least one.
-    let [first, others @ ..] = opened else { return Err(Failure::usage("name a device with --device")) };
+    let [first, others @ ..] = compute else { return Err(Failure::usage("name a device with --device")) };
     let digest = digest(set);
     let path = args.out.join(STATE);
     if args.resume {
@@ -74,8 +74,8 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<Image
         let mut trainer = ImageTrainer::from_bytes(&bytes, first, args.device.threads())
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
-        supports(trainer.recipe().precision, opened)?;
-        if trainer.finishing().is_some() && (args.recipe.steps.is_some() || args.minutes.is_some()) {
+        supports(trainer.recipe().precision, compute)?;
+        if trainer.finishing().is_some() && (args.recipe.changes.steps.is_some() || args.minutes.is_some()) {
             return Err(Failure::usage("the run is finishing: neither --steps nor --minutes changes its end"));
         }
         trainer.set_steps(steps);
@@ -87,8 +87,8 @@ fn trainer(args: &TrainArgs, set: &ImageSet, opened: &[Opened]) -> Outcome<Image
     }
     refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
-    supports(recipe.precision, opened)?;
-    if args.minutes.is_some() && args.recipe.steps.is_none() {
+    supports(recipe.precision, compute)?;
+    if args.minutes.is_some() && args.recipe.changes.steps.is_none() {
         recipe.steps = FOREVER;
     }
     let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), 32)).transpose()?;

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row};
 use super::plane_state::{from_bytes, is_one, to_bytes};
-use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
-use crate::engine::{Opened, Trainer};
-use crate::lab::{DatasetId, RunConfig};
+use crate::data::DatasetId;
+use crate::engine::Trainer;
+use crate::lab::RunConfig;
+use crate::nn::device::ComputeDevice;
 
 /// The weights, in the form that the page exports and reads.
 pub const WEIGHTS: &str = "weights.safetensors";
@@ -45,27 +47,27 @@ pub fn run(args: &TrainArgs, dataset: Option<DatasetId>) -> Outcome {
         ));
     }
     let pause = interval(args)?;
-    let (trainer, opened, before) = if args.resume {
+    let (trainer, compute, before) = if args.resume {
         let path = args.out.join(STATE);
         let bytes = files::read(&path)?;
-        let opened = args.device.open()?;
-        let (mut trainer, seconds) = from_bytes(&bytes, &opened).map_err(|why| Failure::input(path.display(), why))?;
+        let compute = args.device.open()?;
+        let (mut trainer, seconds) = from_bytes(&bytes, &compute).map_err(|why| Failure::input(path.display(), why))?;
         let known = trainer.config().clone();
         let asked = wanted(args, dataset, Some(&known))?;
         trainer.set_steps(asked.training_steps);
         if asked != *trainer.config() {
             return Err(Failure::usage("a run that goes on can be given other --steps, but is otherwise as it was"));
         }
-        (trainer, opened, seconds)
+        (trainer, compute, seconds)
     } else {
         let config = wanted(args, dataset, None)?;
         refuse_second_run(&args.out)?;
-        let opened = args.device.open()?;
-        (Trainer::new(config, &opened).map_err(Failure::usage)?, opened, 0.0)
+        let compute = args.device.open()?;
+        (Trainer::new(config, &compute).map_err(Failure::usage)?, compute, 0.0)
     };
     files::make_folder(&args.out)?;
     interrupt::listen();
-    follow(args, trainer, &opened, before, pause)
+    follow(args, trainer, &compute, before, pause)
 }
 
 /// The run that is asked for; what is not said is as in `known`, or as the page has it.
@@ -75,12 +77,12 @@ fn wanted(args: &TrainArgs, dataset: Option<DatasetId>, known: Option<&RunConfig
         _ => args.config.config()?,
     };
     config.dataset = dataset.unwrap_or(config.dataset);
-    config.training_steps = args.recipe.steps.unwrap_or(config.training_steps);
-    config.seed = args.recipe.seed.unwrap_or(config.seed);
+    config.training_steps = args.recipe.changes.steps.unwrap_or(config.training_steps);
+    config.seed = args.recipe.changes.seed.unwrap_or(config.seed);
     Ok(config)
 }
 
-fn follow(args: &TrainArgs, mut trainer: Trainer, opened: &Opened, before: f64, pause: Duration) -> Outcome {
+fn follow(args: &TrainArgs, mut trainer: Trainer, compute: &ComputeDevice, before: f64, pause: Duration) -> Outcome {
     let first = trainer.step();
     let metrics = Metrics::start(&args.out, first)?;
     let (start, mut saved, mut progress) = (Instant::now(), Instant::now(), Progress::default());
@@ -128,7 +130,7 @@ fn follow(args: &TrainArgs, mut trainer: Trainer, opened: &Opened, before: f64, 
     let file = args.out.join(WEIGHTS);
     files::write(&file, &weights.to_bytes().map_err(Failure::other)?)?;
     let (finished, seconds) = (trainer.is_finished(), before + start.elapsed().as_secs_f64());
-    let device = opened.info.name.clone();
+    let device = compute.info.name.clone();
     let summary = Summary { file, device, finished, step: weights.step, seconds, loss: last };
     if args.json {
         say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::cli::device::wait;
-use crate::engine::network::Numbers;
-use crate::engine::{Opened, Trainer};
+use crate::engine::Trainer;
+use crate::engine::network::TrainerState;
 use crate::lab::RunConfig;
 use crate::nn::Architecture;
+use crate::nn::device::ComputeDevice;
 use crate::nn::weights::check_ranges;
 
 /// Keys of the metadata.
@@ -25,7 +26,7 @@ const NAMES: [&str; 4] = ["parameters", "average", "mean", "square"];
 pub(super) fn to_bytes(trainer: &Trainer, seconds: f64) -> Result<Vec<u8>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let (numbers, [first, step]) = wait(trainer.state()).map_err(|error| text(&error))?;
-    let Numbers { parameters, average, mean, square } = numbers;
+    let TrainerState { parameters, average, mean, square } = numbers;
     let bytes = [parameters, average, mean, square]
         .map(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
     let view = |bytes| TensorView::new(Dtype::F32, vec![<[u8]>::len(bytes) / 4], bytes);
@@ -48,7 +49,7 @@ pub(super) fn is_one(file: &[u8]) -> bool {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(super) fn from_bytes(file: &[u8], opened: &Opened) -> Result<(Trainer, f64), String> {
+pub(super) fn from_bytes(file: &[u8], compute: &ComputeDevice) -> Result<(Trainer, f64), String> {
     let not = |error: &dyn std::fmt::Display| format!("not the state of a training run in the plane: {error}");
     let (_, header) = SafeTensors::read_metadata(file).map_err(|error| not(&error))?;
     let metadata = header.metadata().clone().unwrap_or_default();
@@ -74,7 +75,7 @@ pub(super) fn from_bytes(file: &[u8], opened: &Opened) -> Result<(Trainer, f64),
         }
     };
     let [parameters, average, mean, square] = NAMES.map(read);
-    let numbers = Numbers { parameters: parameters?, average: average?, mean: mean?, square: square? };
-    let trainer = Trainer::restore(config, numbers, steps, opened).map_err(|error| not(&error))?;
+    let numbers = TrainerState { parameters: parameters?, average: average?, mean: mean?, square: square? };
+    let trainer = Trainer::restore(config, numbers, steps, compute).map_err(|error| not(&error))?;
     Ok((trainer, seconds))
 }

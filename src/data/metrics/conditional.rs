@@ -1,7 +1,7 @@
 //! Samples under control beside exact draws under the same condition.
 
+use super::measure::Measure;
 use crate::data::{Condition, Dataset};
-use crate::protocol::Measure;
 use crate::rng::{Rng, Stream};
 
 use super::Floor;

@@ -2,8 +2,8 @@
 //!
 //! Some of them take the square of the number of samples, so they are made in steps.
 
+use super::measure::Measure;
 use crate::data::{Dataset, Mixture, SquareGrid};
-use crate::protocol::Measure;
 use crate::rng::{Rng, Stream};
 
 use super::histogram::{divergences, histogram_side};

@@ -1,10 +1,10 @@
 //! The numbers shown beside samples, with everything that does not depend on the samples computed once.
 
 use crate::data::{Dataset, SquareGrid};
-use crate::protocol::Quality;
 use crate::rng::{Rng, Stream};
 
 use super::histogram::{divergences, histogram_side};
+use super::measure::Quality;
 use super::sliced::Slices;
 use super::{Floor, REFERENCE};
 

@@ -19,10 +19,10 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use super::device::Opened;
 use crate::data::ImageSet;
 use crate::nn::adam::Update;
-use crate::nn::host::{self, numbers};
+use crate::nn::cpu::{self, numbers};
+use crate::nn::device::ComputeDevice;
 use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
@@ -32,7 +32,7 @@ pub use batch::{ImageBatch, ImageBatches};
 pub use finish::{Finish, FinishError};
 pub use mixed::{LossScale, TrainingPrecision};
 pub use optimiser::Optimiser;
-pub use recipe::{FOREVER, NO_BOUND, Recipe, RecipeError};
+pub use recipe::{FOREVER, NO_BOUND, NetworkChanges, Recipe, RecipeChanges, RecipeError};
 pub use state::StateError;
 pub use variance::Chain;
 
@@ -68,12 +68,12 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(recipe: &Recipe, opened: &Opened) -> Result<Self, ConfigError> {
-        let device = opened.device.clone();
+    fn new(recipe: &Recipe, compute: &ComputeDevice) -> Result<Self, ConfigError> {
+        let device = compute.device.clone();
         Ok(Self {
             skeleton: recipe.network.init(recipe.seed, &device.clone().autodiff())?,
             plain: recipe.network.init(recipe.seed, &device)?,
-            gpu: opened.info.gpu,
+            gpu: compute.info.gpu,
             device,
         })
     }
@@ -92,8 +92,8 @@ impl ImageTrainer {
     ///
     /// # Errors
     /// [`ConfigError`] when there is no such network.
-    pub fn new(recipe: Recipe, opened: &Opened, threads: usize) -> Result<Self, ConfigError> {
-        let first = Replica::new(&recipe, opened)?;
+    pub fn new(recipe: Recipe, compute: &ComputeDevice, threads: usize) -> Result<Self, ConfigError> {
+        let first = Replica::new(&recipe, compute)?;
         let device = first.device.clone();
         let values = first.skeleton.values().into_iter().map(Tensor::inner);
         let matrices = first.skeleton.parameters().into_iter().map(|parameter| recipe.optimiser.matrix(&parameter));
@@ -121,9 +121,9 @@ impl ImageTrainer {
     ///
     /// # Errors
     /// [`ConfigError`] when there is no such network.
-    pub fn share(&mut self, others: &[Opened]) -> Result<(), ConfigError> {
-        for opened in others {
-            self.replicas.push(Replica::new(&self.recipe, opened)?);
+    pub fn share(&mut self, others: &[ComputeDevice]) -> Result<(), ConfigError> {
+        for compute in others {
+            self.replicas.push(Replica::new(&self.recipe, compute)?);
         }
         Ok(())
     }
@@ -236,8 +236,8 @@ impl ImageTrainer {
             keep: self.recipe.keep_at(self.images()),
         };
         self.losses.push(loss);
-        if host::is_host(&self.device) && self.scale.is_none() {
-            self.update_on_host(parts, &turn);
+        if cpu::is_cpu(&self.device) && self.scale.is_none() {
+            self.update_on_cpu(parts, &turn);
             return Ok(());
         }
         let squares = parts.iter().map(|part| part.clone().square().sum()).reduce(|sum, part| sum + part);
@@ -252,12 +252,12 @@ impl ImageTrainer {
     }
 
     /// The same on the numbers where they are, each parameter by one thread: whichever it is, the result is the same.
-    fn update_on_host(&mut self, parts: Vec<Tensor<1>>, turn: &Turn) {
+    fn update_on_cpu(&mut self, parts: Vec<Tensor<1>>, turn: &Turn) {
         let parts: Vec<Vec<f32>> = parts.into_iter().map(numbers).collect();
         let norm = parts.iter().map(|part| squares(part)).sum::<f64>().sqrt();
         let clip = (self.recipe.clip / (norm + 1e-6)).min(1.0) as f32;
         let work = std::mem::take(&mut self.slots).into_iter().zip(parts).collect();
-        self.slots = in_threads(work, self.threads, |(slot, part): (Slot, _)| slot.after_on_host(part, turn, clip));
+        self.slots = in_threads(work, self.threads, |(slot, part): (Slot, _)| slot.after_on_cpu(part, turn, clip));
     }
 
     /// The loss of a batch and its gradient at the parameters of now.
@@ -401,7 +401,7 @@ impl ImageTrainer {
         let part = |(part, value): (Option<Vec<f32>>, &Tensor<1>)| match part {
             Some(part) => {
                 let shape = [part.len()];
-                host::tensor(part, shape, device)
+                cpu::tensor(part, shape, device)
             }
             None => value.zeros_like(),
         };

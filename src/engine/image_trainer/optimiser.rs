@@ -4,12 +4,12 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::nn::adam::{Moments, TensorMoments, Update, blend, blend_tensors};
-use crate::nn::host::{self, numbers};
+use crate::nn::cpu::{self, numbers};
 use crate::nn::muon::{Momentum, Sizes, TensorMomentum};
 use crate::nn::unet::Parameter;
 
 /// What turns a gradient into a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimiser {
     /// Adam, of every parameter.
@@ -135,9 +135,9 @@ impl Slot {
 
     /// [`Self::after`] on the CPU, on the numbers where they are.
     #[must_use]
-    pub fn after_on_host(self, mut gradient: Vec<f32>, turn: &Turn, clip: f32) -> Self {
+    pub fn after_on_cpu(self, mut gradient: Vec<f32>, turn: &Turn, clip: f32) -> Self {
         let (shape, device) = (self.value.dims(), self.value.device());
-        let tensor = |values| host::tensor(values, shape, &device);
+        let tensor = |values| cpu::tensor(values, shape, &device);
         let mut value = numbers(self.value);
         let memory = match self.memory {
             Memory::Adam(moments) => {

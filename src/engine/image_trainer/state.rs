@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::mixed::LossScale;
 use super::optimiser::{Memory, Slot};
 use super::{ImageTrainer, Recipe, read};
-use crate::engine::device::Opened;
+use crate::nn::device::ComputeDevice;
 
 const RECIPE: &str = "scorefield.recipe";
 const STEP: &str = "scorefield.step";
@@ -81,7 +81,7 @@ impl ImageTrainer {
     ///
     /// # Errors
     /// A [`StateError`] that says what is wrong with it.
-    pub fn from_bytes(file: &[u8], opened: &Opened, threads: usize) -> Result<Self, StateError> {
+    pub fn from_bytes(file: &[u8], compute: &ComputeDevice, threads: usize) -> Result<Self, StateError> {
         let (_, header) = SafeTensors::read_metadata(file).map_err(format)?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let known = |key: &str| metadata.get(key).ok_or_else(|| StateError::Format(format!("{key} is missing")));
@@ -89,7 +89,7 @@ impl ImageTrainer {
         let step: u32 = known(STEP)?.parse().map_err(format)?;
         let seconds: f64 = known(SECONDS)?.parse().map_err(format)?;
         let tensors = SafeTensors::deserialize(file).map_err(format)?;
-        let mut trainer = Self::new(recipe, opened, threads).map_err(format)?;
+        let mut trainer = Self::new(recipe, compute, threads).map_err(format)?;
         let shapes = trainer.shapes();
         for (slot, parameter) in trainer.slots.iter_mut().zip(&shapes) {
             let get = |kind: &str| {
@@ -99,7 +99,7 @@ impl ImageTrainer {
                 let data = view.ok_or(StateError::Tensor(name))?;
                 let values = data.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
                 let values: Vec<f32> = values.collect();
-                Ok(Tensor::<1>::from_data(TensorData::new(values, [parameter.count()]), &opened.device))
+                Ok(Tensor::<1>::from_data(TensorData::new(values, [parameter.count()]), &compute.device))
             };
             let recipe = &trainer.recipe;
             let averages = (0..recipe.averages.len()).map(|place| get(&average(recipe, place)));
@@ -113,7 +113,7 @@ impl ImageTrainer {
         trainer.finish = finish.map_err(format)?;
         if trainer.scale.is_some() {
             let scale = known(SCALE)?.parse().map_err(format)?;
-            trainer.scale = Some(LossScale::of(scale, &opened.device));
+            trainer.scale = Some(LossScale::of(scale, &compute.device));
         }
         (trainer.step, trainer.seconds) = (step, seconds);
         Ok(trainer)

@@ -1,13 +1,12 @@
 //! Timing the network of images.
 
-use super::crew::{Asks, Crew};
 use super::denoiser::room_for;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
-use crate::engine::device::Opened;
-use crate::engine::error::EngineError;
-use crate::engine::images::ImageError;
+use super::pool::{EvaluationBatch, WorkerPool};
+use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
+use crate::nn::device::ComputeDevice;
 use crate::nn::unet::UNet;
 use crate::protocol::images::{BenchmarkRow, ImageBenchmark, ImageEvent};
 use crate::protocol::{Event, RunId};
@@ -34,13 +33,13 @@ pub async fn benchmark<P: Port>(
     batches: &[u32],
     budget_ms: f64,
     model: &mut ImageModel,
-    opened: &Opened,
-    crew: &mut Crew,
+    compute: &ComputeDevice,
+    pool: &mut WorkerPool,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<bool, EngineError> {
     let budget = if budget_ms.is_nan() { 0.0 } else { budget_ms.clamp(0.0, LONGEST) };
     let mut report = ImageBenchmark {
-        device: opened.info.clone(),
+        device: compute.info.clone(),
         title: model.summary.title.clone(),
         parameters: model.summary.parameters,
         side: model.side as u32,
@@ -51,29 +50,29 @@ pub async fn benchmark<P: Port>(
     // No more at a time than there is room for, and nothing twice.
     let mut fitting = Vec::new();
     for &batch in batches {
-        let batch = room_for(batch.clamp(1, LARGEST) as usize, model, opened)? as u32;
+        let batch = room_for(batch.clamp(1, LARGEST) as usize, model, compute)? as u32;
         if !fitting.contains(&batch) {
             fitting.push(batch);
         }
     }
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     let half = {
-        model.prepare(crate::lab::PrecisionId::Full, opened).await?;
-        model.half_network(opened).await?
+        model.prepare(crate::lab::PrecisionId::Full, compute).await?;
+        model.half_network(compute).await?
     };
     for (index, &batch) in fitting.iter().enumerate() {
         let complete = index + 1 == fitting.len();
         let full = &model.network;
         #[allow(unused_mut, reason = "the CPU worker knows no half precision")]
-        let Some(mut row) = row(batch, budget, full, model.side, opened, inbox).await? else { return Ok(false) };
+        let Some(mut row) = row(batch, budget, full, model.side, compute, inbox).await? else { return Ok(false) };
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         if let Some(half) = &half {
-            let Some(other) = self::row(batch, budget, half, model.side, opened, inbox).await? else {
+            let Some(other) = self::row(batch, budget, half, model.side, compute, inbox).await? else {
                 return Ok(false);
             };
             row.half_ms = other.evaluation_ms;
         }
-        if !opened.info.gpu && batch > 1 && together(&mut row, budget, model, crew, inbox).await.is_none() {
+        if !compute.info.gpu && batch > 1 && together(&mut row, budget, model, pool, inbox).await.is_none() {
             return Ok(false);
         }
         report.rows.push(row);
@@ -91,11 +90,11 @@ async fn row<P: Port>(
     budget: f64,
     network: &UNet,
     side: usize,
-    opened: &Opened,
+    compute: &ComputeDevice,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<BenchmarkRow>, EngineError> {
     let shape = [batch as usize, network.config().image_channels, side, side];
-    let x = Pictures::new(noise(shape.iter().product()), shape, &opened.device).0;
+    let x = Pictures::new(noise(shape.iter().product()), shape, &compute.device).0;
     let mut times = Times::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
         inbox.port.yield_now().await;
@@ -122,14 +121,14 @@ async fn together<P: Port>(
     row: &mut BenchmarkRow,
     budget: f64,
     model: &ImageModel,
-    crew: &mut Crew,
+    pool: &mut WorkerPool,
     inbox: &mut Inbox<'_, P>,
 ) -> Option<()> {
     let count = row.batch as usize;
-    crew.hire(count, model, inbox.port);
-    let mut asks = Asks { count, images: Vec::new(), time: TIME, each: Vec::new() };
-    crew.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
-    if crew.workers() == 0 {
+    pool.spawn(count, model, inbox.port);
+    let mut asks = EvaluationBatch { count, images: Vec::new(), time: TIME, each: Vec::new() };
+    pool.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
+    if pool.workers() == 0 {
         return Some(());
     }
     asks.images = noise(count * model.config().image_channels * model.side * model.side);
@@ -137,13 +136,13 @@ async fn together<P: Port>(
     let mut times = Times::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
         let begin = inbox.port.now_ms();
-        let answers = crew.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
+        let answers = pool.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
         if answers.iter().any(Option::is_none) {
             return Some(());
         }
         times.found.push(inbox.port.now_ms() - begin);
     }
-    (row.workers, row.together_ms) = (crew.workers().min(count) as u32, times.first_and_median().1);
+    (row.workers, row.together_ms) = (pool.workers().min(count) as u32, times.first_and_median().1);
     Some(())
 }
 

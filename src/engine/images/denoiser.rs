@@ -2,15 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use super::crew::Asks;
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
+use super::pool::EvaluationBatch;
 use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
-use crate::engine::device::{DeviceError, Opened};
-use crate::engine::error::EngineError;
-use crate::nn::host::{self, has_room};
+use crate::engine::error::{EngineError, ImageError};
+use crate::nn::cpu::{self, has_room};
+use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::Cost;
 
 /// Images that a CPU evaluates at once: more are no faster, and a stop would have to wait for them.
@@ -28,7 +27,7 @@ const MOST_QUEUED: f64 = 16.0;
 
 /// Who watches a run of images: shows its progress, and can end it.
 #[allow(async_fn_in_trait)]
-pub trait Watch {
+pub trait ProgressListener {
     /// Called before every part of an evaluation with the images evaluated so far, each evaluation counted. Ends the
     /// run by `false`: at once, without an evaluation more.
     async fn go_on(&mut self, evaluated: u64) -> bool;
@@ -42,15 +41,20 @@ pub trait Watch {
         false
     }
     /// Has others make these evaluations: the answer to each, nothing where there is none. `evaluated` images were
-    /// evaluated before. `None` ends the run, as in [`Watch::go_on`].
-    async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, evaluated: u64) -> Option<Vec<Option<Vec<f32>>>> {
+    /// evaluated before. `None` ends the run, as in [`ProgressListener::go_on`].
+    async fn elsewhere(
+        &mut self,
+        model: &ImageModel,
+        asks: &EvaluationBatch,
+        evaluated: u64,
+    ) -> Option<Vec<Option<Vec<f32>>>> {
         let _ = (model, asks, evaluated);
         Some(Vec::new())
     }
 }
 
 /// Nobody watches: a run goes on to its end.
-impl Watch for () {
+impl ProgressListener for () {
     async fn go_on(&mut self, _: u64) -> bool {
         true
     }
@@ -62,7 +66,7 @@ impl Watch for () {
 
 /// How many images are evaluated at a time, and how far a GPU is behind.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct BatchPolicy {
     gpu: bool,
     batch: usize,
     working: u64,
@@ -75,13 +79,13 @@ pub struct Pace {
     pub evaluated: u64,
 }
 
-impl Pace {
+impl BatchPolicy {
     /// For this network on this device.
     #[must_use]
-    pub fn new(model: &ImageModel, opened: &Opened) -> Self {
+    pub fn new(model: &ImageModel, compute: &ComputeDevice) -> Self {
         let cost = model.config().cost(model.side);
-        let gpu = opened.info.gpu;
-        let batch = if gpu { room_on_gpu(&cost, opened.most_bytes) } else { CPU_BATCH };
+        let gpu = compute.info.gpu;
+        let batch = if gpu { room_on_gpu(&cost, compute.most_bytes) } else { CPU_BATCH };
         Self {
             gpu,
             batch,
@@ -122,7 +126,7 @@ impl Pace {
 
     /// Halves the batch until there is room for it on a CPU, whose allocations cannot fail later without ending the
     /// program.
-    fn make_room<W: Watch>(&mut self, watch: &mut W) -> Result<(), ImageError> {
+    fn make_room<W: ProgressListener>(&mut self, progress: &mut W) -> Result<(), ImageError> {
         if self.gpu || self.checked {
             return Ok(());
         }
@@ -135,24 +139,24 @@ impl Pace {
                 return Err(ImageError::OutOfMemory { megabytes: self.working >> 20 });
             }
             self.batch /= 2;
-            watch.smaller_batch(self.batch);
+            progress.smaller_batch(self.batch);
         }
         self.checked = true;
         Ok(())
     }
 
     /// Waits for a GPU when enough is queued: what is queued cannot be stopped.
-    async fn wait<W: Watch>(&mut self, output: &Tensor<4>, watch: &mut W) -> Result<(), DeviceError> {
+    async fn wait<W: ProgressListener>(&mut self, output: &Tensor<4>, progress: &mut W) -> Result<(), DeviceError> {
         if !self.gpu {
             return Ok(());
         }
         if self.queued == 0 {
-            self.since = watch.now_ms();
+            self.since = progress.now_ms();
         }
         self.queued += 1;
         if self.queued >= self.limit {
             finish(output).await?;
-            let each = (watch.now_ms() - self.since) / f64::from(self.queued);
+            let each = (progress.now_ms() - self.since) / f64::from(self.queued);
             self.limit = (QUEUE_MS / each.max(1e-3)).clamp(1.0, MOST_QUEUED) as u32;
             self.queued = 0;
         }
@@ -171,10 +175,10 @@ fn room_on_gpu(cost: &Cost, most_bytes: u64) -> usize {
 ///
 /// # Errors
 /// [`ImageError::OutOfMemory`] when there is none for one.
-pub fn room_for(wanted: usize, model: &ImageModel, opened: &Opened) -> Result<usize, ImageError> {
+pub fn room_for(wanted: usize, model: &ImageModel, compute: &ComputeDevice) -> Result<usize, ImageError> {
     let cost = model.config().cost(model.side);
-    if opened.info.gpu {
-        return Ok(wanted.min(room_on_gpu(&cost, opened.most_bytes)));
+    if compute.info.gpu {
+        return Ok(wanted.min(room_on_gpu(&cost, compute.most_bytes)));
     }
     let halved = std::iter::successors(Some(wanted), |batch| (*batch > 1).then_some(batch / 2));
     let fits = |batch: &usize| has_room(cost.bytes.saturating_mul(*batch as u64));
@@ -192,9 +196,9 @@ pub struct ImageDenoiser<'a, W> {
     /// Whether the estimate of the data is held within the range of pixels.
     pub clip: bool,
     /// How much at a time.
-    pub pace: &'a mut Pace,
+    pub policy: &'a mut BatchPolicy,
     /// Who watches.
-    pub watch: &'a mut W,
+    pub progress: &'a mut W,
     /// What the network said of the variance at the last estimate.
     pub variance: Option<Tensor<4>>,
     /// Why there was no answer, if there was none. The answer then is zero, and whoever asked throws it away.
@@ -210,7 +214,7 @@ pub enum Stopped {
     Failed(EngineError),
 }
 
-impl<W: Watch> ImageDenoiser<'_, W> {
+impl<W: ProgressListener> ImageDenoiser<'_, W> {
     /// The raw output for some of the images, guided.
     fn output(&self, x: Tensor<4>, time: f64, labels: &[Option<usize>]) -> Result<Tensor<4>, EngineError> {
         let network = &self.model.network;
@@ -251,12 +255,13 @@ impl<W: Watch> ImageDenoiser<'_, W> {
                 each.push((image - done, class));
             }
         }
-        if self.pace.gpu || each.len() < 2 || !self.watch.has_others(self.model, each.len()) {
+        if self.policy.gpu || each.len() < 2 || !self.progress.has_others(self.model, each.len()) {
             return Ok(Vec::new());
         }
-        let pixels = host::numbers(x.part(done, images).scale(scale).0);
-        let asks = Asks { count: images - done, images: pixels, time, each };
-        let answers = self.watch.elsewhere(self.model, &asks, self.pace.evaluated).await.ok_or(Stopped::GivenUp)?;
+        let pixels = cpu::numbers(x.part(done, images).scale(scale).0);
+        let asks = EvaluationBatch { count: images - done, images: pixels, time, each };
+        let answers =
+            self.progress.elsewhere(self.model, &asks, self.policy.evaluated).await.ok_or(Stopped::GivenUp)?;
         let shape = [1, self.model.config().output_channels(), self.model.side, self.model.side];
         let mut outputs: Vec<Pictures> = Vec::new();
         for (answer, (image, _)) in answers.into_iter().zip(&asks.each) {
@@ -278,37 +283,37 @@ impl<W: Watch> ImageDenoiser<'_, W> {
     async fn outputs(&mut self, x: &Pictures, level: Level) -> Result<Pictures, Stopped> {
         let failed = |error: EngineError| Stopped::Failed(error);
         let images = x.0.dims()[0];
-        let scale = self.model.conventions.input.scale(level);
-        let time = self.model.conventions.time_of(level);
+        let scale = self.model.convention.input.scale(level);
+        let time = self.model.convention.time_of(level);
         let mut parts = Vec::new();
         let mut done = 0;
         while done < images {
-            self.pace.make_room(self.watch).map_err(|error| failed(error.into()))?;
-            if !self.watch.go_on(self.pace.evaluated).await {
+            self.policy.make_room(self.progress).map_err(|error| failed(error.into()))?;
+            if !self.progress.go_on(self.policy.evaluated).await {
                 return Err(Stopped::GivenUp);
             }
             let theirs = self.elsewhere(x, done, time, scale).await?;
             if !theirs.is_empty() {
-                self.pace.evaluated += theirs.len() as u64;
+                self.policy.evaluated += theirs.len() as u64;
                 done += theirs.len();
                 parts.extend(theirs);
                 continue;
             }
-            let end = (done + self.pace.batch).min(images);
+            let end = (done + self.policy.batch).min(images);
             let part = x.part(done, end).scale(scale);
             let labels = if self.labels.len() == images { &self.labels[done..end] } else { self.labels };
             let output = self.output(part.0, time, labels).map_err(failed)?;
-            match self.pace.wait(&output, self.watch).await {
+            match self.policy.wait(&output, self.progress).await {
                 Ok(()) => {}
-                Err(error) if self.pace.batch > 1 && is_want_of_memory(&error) => {
-                    self.pace.batch /= 2;
-                    self.watch.smaller_batch(self.pace.batch);
+                Err(error) if self.policy.batch > 1 && is_want_of_memory(&error) => {
+                    self.policy.batch /= 2;
+                    self.progress.smaller_batch(self.policy.batch);
                     continue;
                 }
                 Err(error) => return Err(failed(error.into())),
             }
             parts.push(Pictures(output));
-            self.pace.evaluated += (end - done) as u64;
+            self.policy.evaluated += (end - done) as u64;
             done = end;
         }
         // Without images there is nothing to say.
@@ -320,7 +325,7 @@ fn is_want_of_memory(error: &DeviceError) -> bool {
     error.to_string().to_lowercase().contains("memory")
 }
 
-impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
+impl<W: ProgressListener> Denoiser<Pictures> for ImageDenoiser<'_, W> {
     async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
         let outputs = match self.stopped {
             None => self.outputs(x, level).await,
@@ -341,7 +346,8 @@ impl<W: Watch> Denoiser<Pictures> for ImageDenoiser<'_, W> {
         };
         self.variance = variance;
         let (view, scale) = canonical(level);
-        let (prediction, unit) = self.model.conventions.prediction.at(view);
+        let prediction = self.model.convention.prediction;
+        let unit = prediction.output_scale(view);
         let (mut to_data, mut to_noise) = prediction.split(view);
         for map in [&mut to_data, &mut to_noise] {
             map.x *= scale;

@@ -2,13 +2,12 @@
 
 use burn::tensor::FloatDType;
 
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::Pictures;
-use crate::engine::device::{DeviceError, Opened};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::lab::PrecisionId;
-use crate::nn::host;
+use crate::nn::cpu;
+use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::UNet;
 use crate::protocol::images::Notice;
 use crate::rng::{Rng, Stream};
@@ -17,21 +16,10 @@ use crate::rng::{Rng, Stream};
 /// another network, or a device that cannot do it (docs/images.md has what was measured).
 pub const TOLERANCE: f64 = 0.05;
 
-/// A network's half precision.
-#[derive(Default)]
-pub(super) struct Half {
-    /// The network in single precision while the model's is in half precision and could not be had back from it.
-    full: Option<UNet>,
-    /// Whether half precision was found to be right; unknown before it was tried.
-    works: Option<bool>,
-    /// Whether the network came from numbers in half precision, so that they can be had back.
-    pub exact: bool,
-}
-
 /// Whether the device computes in half precision; the CPU could only convert.
 #[must_use]
-pub fn has_half(opened: &Opened) -> bool {
-    opened.info.gpu && !host::is_host(&opened.device) && opened.device.supports_dtype(FloatDType::F16)
+pub fn has_half(compute: &ComputeDevice) -> bool {
+    compute.info.gpu && !cpu::is_cpu(&compute.device) && compute.device.supports_dtype(FloatDType::F16)
 }
 
 impl ImageModel {
@@ -40,18 +28,22 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub async fn prepare(&mut self, precision: PrecisionId, opened: &Opened) -> Result<Option<Notice>, EngineError> {
+    pub async fn prepare(
+        &mut self,
+        precision: PrecisionId,
+        compute: &ComputeDevice,
+    ) -> Result<Option<Notice>, EngineError> {
         if precision == PrecisionId::Full {
             self.single();
             return Ok(None);
         }
-        if !has_half(opened) {
+        if !has_half(compute) {
             return Ok(Some(Notice::NoHalf));
         }
         if self.network.is_half() {
             return Ok(None);
         }
-        let Some(half) = self.half_network(opened).await? else { return Ok(Some(Notice::HalfRefused)) };
+        let Some(half) = self.half_network(compute).await? else { return Ok(Some(Notice::HalfRefused)) };
         let full = std::mem::replace(&mut self.network, half);
         self.half.full = (!self.half.exact).then_some(full);
         Ok(None)
@@ -70,15 +62,15 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub(super) async fn half_network(&mut self, opened: &Opened) -> Result<Option<UNet>, EngineError> {
-        if !has_half(opened) || self.half.works == Some(false) {
+    pub(super) async fn half_network(&mut self, compute: &ComputeDevice) -> Result<Option<UNet>, EngineError> {
+        if !has_half(compute) || self.half.works == Some(false) {
             return Ok(None);
         }
         self.single();
         let half = self.network.clone().in_half(true);
         let works = match self.half.works {
             Some(works) => works,
-            None => self.difference(&half, opened).await? <= TOLERANCE,
+            None => self.difference(&half, compute).await? <= TOLERANCE,
         };
         self.half.works = Some(works);
         Ok(works.then_some(half))
@@ -89,9 +81,9 @@ impl ImageModel {
     ///
     /// # Errors
     /// When the device no longer answers.
-    pub async fn difference(&self, other: &UNet, opened: &Opened) -> Result<f64, EngineError> {
+    pub async fn difference(&self, other: &UNet, compute: &ComputeDevice) -> Result<f64, EngineError> {
         let shape = [1, self.config().image_channels, self.side, self.side];
-        let noise = Pictures::new(Rng::new(1, Stream::Test, 0).normals(shape.iter().product()), shape, &opened.device);
+        let noise = Pictures::new(Rng::new(1, Stream::Test, 0).normals(shape.iter().product()), shape, &compute.device);
         let ask = |network: &UNet| -> Result<Pictures, EngineError> {
             // The network in its own units, as for timings.
             let condition = network.condition(&[400.0], &[]);

@@ -1,15 +1,15 @@
 //! The job that samples images.
 
-use super::crew::{Asks, Crew};
-use super::denoiser::Watch;
+use super::denoiser::ProgressListener;
 use super::model::ImageModel;
+use super::pool::{EvaluationBatch, WorkerPool};
 use super::run::{ImageRun, Outcome};
-use crate::engine::actor::Job;
-use crate::engine::device::Opened;
 use crate::engine::error::EngineError;
 use crate::engine::inbox::{Inbox, Port};
+use crate::engine::job::Job;
 use crate::lab::{ClassId, RunConfig};
 use crate::nn::WeightsFile;
+use crate::nn::device::ComputeDevice;
 use crate::protocol::images::{ImageEvent, ImageProgress, Notice};
 use crate::protocol::{Event, RunId};
 
@@ -29,7 +29,7 @@ pub struct ImageSampling<'m> {
     clock: Clock,
     no_classes: bool,
     limited: bool,
-    crew: &'m mut Crew,
+    pool: &'m mut WorkerPool,
     workers: usize,
 }
 
@@ -50,19 +50,19 @@ impl<'m> ImageSampling<'m> {
         id: RunId,
         config: RunConfig,
         model: &'m ImageModel,
-        opened: &Opened,
+        compute: &ComputeDevice,
         most: Option<u32>,
-        crew: &'m mut Crew,
+        pool: &'m mut WorkerPool,
     ) -> Result<Self, EngineError> {
         let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
-        let mut run = ImageRun::new(config, model, opened)?;
-        let usual = run.pace().batch();
+        let mut run = ImageRun::new(config, model, compute)?;
+        let usual = run.policy().batch();
         if let Some(most) = most {
             run = run.at_most(most as usize);
         }
-        let limited = run.pace().batch() < usual;
+        let limited = run.policy().batch() < usual;
         let clock = Clock::default();
-        Ok(Self { id, run, frames: 0, shown: None, clock, no_classes, limited, crew, workers: 1 })
+        Ok(Self { id, run, frames: 0, shown: None, clock, no_classes, limited, pool, workers: 1 })
     }
 
     fn is_due(&self) -> bool {
@@ -93,7 +93,7 @@ impl Job for ImageSampling<'_> {
     async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
         if self.frames == 0 {
             self.clock.told = inbox.port.now_ms();
-            let (run, images) = (self.id, self.run.pace().batch() as u32);
+            let (run, images) = (self.id, self.run.policy().batch() as u32);
             inbox.port.send(Event::Images(ImageEvent::Batch { run, images }));
             if self.limited {
                 inbox.port.send(Event::Images(ImageEvent::Notice { run, notice: Notice::SmallerBatch { images } }));
@@ -108,9 +108,9 @@ impl Job for ImageSampling<'_> {
         // What was evaluated for steps that were given up does not count.
         let done = u64::from(self.run.sampler().evaluations()) * images as u64;
         let before = self.run.evaluated().saturating_sub(done);
-        let Self { id, run, clock, crew, workers, .. } = self;
+        let Self { id, run, clock, pool, workers, .. } = self;
         let teller = Teller { id: *id, clock, images, planned, before, workers };
-        let outcome = run.step(&mut Reporter { inbox, teller, crew }).await?;
+        let outcome = run.step(&mut Reporter { inbox, teller, pool }).await?;
         match outcome {
             Outcome::GivenUp => Ok(false),
             Outcome::Stepped => {
@@ -138,7 +138,7 @@ impl Job for ImageSampling<'_> {
 struct Reporter<'a, 'p, P: Port> {
     inbox: &'a mut Inbox<'p, P>,
     teller: Teller<'a>,
-    crew: &'a mut Crew,
+    pool: &'a mut WorkerPool,
 }
 
 /// What is said between frames.
@@ -175,12 +175,12 @@ impl Teller<'_> {
         let workers = workers.max(1);
         if *self.workers != workers {
             *self.workers = workers;
-            port.send(Event::Images(ImageEvent::Crew { run: self.id, workers: workers as u32 }));
+            port.send(Event::Images(ImageEvent::Pool { run: self.id, workers: workers as u32 }));
         }
     }
 }
 
-impl<P: Port> Watch for Reporter<'_, '_, P> {
+impl<P: Port> ProgressListener for Reporter<'_, '_, P> {
     async fn go_on(&mut self, evaluated: u64) -> bool {
         self.inbox.breathe().await;
         let stays = !self.inbox.is_called_away();
@@ -200,17 +200,22 @@ impl<P: Port> Watch for Reporter<'_, '_, P> {
     }
 
     fn has_others(&mut self, model: &ImageModel, evaluations: usize) -> bool {
-        self.crew.hire(evaluations, model, self.inbox.port);
-        self.crew.is_there()
+        self.pool.spawn(evaluations, model, self.inbox.port);
+        self.pool.is_there()
     }
 
-    async fn elsewhere(&mut self, model: &ImageModel, asks: &Asks, evaluated: u64) -> Option<Vec<Option<Vec<f32>>>> {
+    async fn elsewhere(
+        &mut self,
+        model: &ImageModel,
+        asks: &EvaluationBatch,
+        evaluated: u64,
+    ) -> Option<Vec<Option<Vec<f32>>>> {
         let images = asks.count;
         let (teller, count) = (&mut self.teller, asks.each.len());
         let mut tell = |port: &mut P, answered: usize, workers: usize| {
             teller.workers(port, workers);
             teller.progress(port, evaluated + (answered * images / count) as u64);
         };
-        self.crew.evaluate(model, asks, self.inbox, &mut tell).await
+        self.pool.evaluate(model, asks, self.inbox, &mut tell).await
     }
 }

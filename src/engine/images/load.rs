@@ -1,13 +1,13 @@
 //! Weights from wherever they are: fetched with progress, checked, kept for the next visit, given up at once.
 
-use crate::engine::device::Opened;
+use crate::engine::error::ImageError;
 use crate::engine::inbox::{Inbox, Port, ends_a_load};
 use crate::lab::images::OWN_WEIGHTS;
 use crate::nn::checkpoint::{CheckpointError, Manifest, ManifestFile};
+use crate::nn::device::ComputeDevice;
 use crate::protocol::images::{ImageEvent, Notice, Refusal, WeightsIndex, WeightsSource};
 use crate::protocol::{Event, RunId};
 
-use super::error::ImageError;
 use super::model::ImageModel;
 
 /// Where the list of the sets is, beside the worker's own file.
@@ -35,14 +35,14 @@ pub enum LoadError {
 }
 
 /// Weights at hand.
-pub struct Held {
+pub struct LoadedModel {
     /// The network.
     pub model: ImageModel,
     /// Whether they are the first set of the list, which an empty name means.
     pub first: bool,
 }
 
-impl Held {
+impl LoadedModel {
     /// Whether these are the weights that a configuration names.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
@@ -57,9 +57,9 @@ impl Held {
 pub async fn load<P: Port>(
     run: RunId,
     source: WeightsSource,
-    opened: &Opened,
+    compute: &ComputeDevice,
     inbox: &mut Inbox<'_, P>,
-) -> Result<Held, LoadError> {
+) -> Result<LoadedModel, LoadError> {
     let mut fetch =
         Fetch { run, inbox, received: 0.0, total: 0.0, told: f64::NEG_INFINITY, told_at: 0.0, not_kept: false };
     let held = match source {
@@ -72,25 +72,25 @@ pub async fn load<P: Port>(
                 return Err(refused(INDEX, vec![finding]));
             };
             let first = index.find("").is_some_and(|set| set.id == entry.id);
-            let mut model = fetch.set(&format!("weights/{}/manifest.json", entry.id), opened).await?;
+            let mut model = fetch.set(&format!("weights/{}/manifest.json", entry.id), compute).await?;
             model.summary.id.clone_from(&entry.id);
-            Held { model, first }
+            LoadedModel { model, first }
         }
         WeightsSource::Address { name, address } => {
             let plain = address.split(['?', '#']).next().unwrap_or_default();
             let mut model = if plain.ends_with(".json") {
-                fetch.set(&address, opened).await?
+                fetch.set(&address, compute).await?
             } else {
                 let file = fetch.file(&name, &address, None, LONGEST_FILE).await?;
-                published(&name, &file, opened)?
+                published(&name, &file, compute)?
             };
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
-            Held { model, first: false }
+            LoadedModel { model, first: false }
         }
         WeightsSource::File { name, file } => {
-            let mut model = published(&name, &file.0, opened)?;
+            let mut model = published(&name, &file.0, compute)?;
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
-            Held { model, first: false }
+            LoadedModel { model, first: false }
         }
     };
     if fetch.not_kept {
@@ -100,8 +100,8 @@ pub async fn load<P: Port>(
     Ok(held)
 }
 
-fn published(name: &str, file: &[u8], opened: &Opened) -> Result<ImageModel, LoadError> {
-    ImageModel::from_published(name, file, &opened.device).map_err(|error| refused(name, findings(&error)))
+fn published(name: &str, file: &[u8], compute: &ComputeDevice) -> Result<ImageModel, LoadError> {
+    ImageModel::from_published(name, file, &compute.device).map_err(|error| refused(name, findings(&error)))
 }
 
 fn refused(file: &str, mut findings: Vec<String>) -> LoadError {
@@ -142,7 +142,7 @@ impl<P: Port> Fetch<'_, '_, P> {
     }
 
     /// The set whose manifest is at this address, its files beside it.
-    async fn set(&mut self, address: &str, opened: &Opened) -> Result<ImageModel, LoadError> {
+    async fn set(&mut self, address: &str, compute: &ComputeDevice) -> Result<ImageModel, LoadError> {
         let json = self.text(address).await?;
         let manifest =
             Manifest::from_json(&json).map_err(|error| refused(address, findings(&ImageError::Manifest(error))))?;
@@ -154,7 +154,7 @@ impl<P: Port> Fetch<'_, '_, P> {
             files.push(self.shard(&address, entry).await?);
         }
         let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
-        ImageModel::from_set(&manifest, &files, &opened.device).map_err(|error| refused(address, findings(&error)))
+        ImageModel::from_set(&manifest, &files, &compute.device).map_err(|error| refused(address, findings(&error)))
     }
 
     /// A shard, from the browser's cache if it is there and whole.

@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::diffusion::State;
 use crate::diffusion::control::Elementwise;
-use crate::engine::device::DeviceError;
-use crate::nn::host;
+use crate::nn::cpu;
+use crate::nn::device::DeviceError;
 
 /// Images on the device, `[images, channels, height, width]`; pixels of data are in `[-1, 1]`.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ impl Pictures {
     /// When there are not as many as the shape holds.
     #[must_use]
     pub fn new(values: Vec<f32>, shape: [usize; 4], device: &Device) -> Self {
-        Self(host::tensor(values, shape, device))
+        Self(cpu::tensor(values, shape, device))
     }
 
     /// The numbers, last dimension first.
@@ -38,7 +38,7 @@ pub(super) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, 
 
 /// Waits until a tensor is computed, by its first number: what a device was given before is done then too.
 pub(super) async fn finish(tensor: &Tensor<4>) -> Result<(), DeviceError> {
-    if !host::is_host(&tensor.device()) {
+    if !cpu::is_cpu(&tensor.device()) {
         read(tensor.clone().slice([0..1, 0..1, 0..1, 0..1])).await?;
     }
     Ok(())
@@ -79,8 +79,8 @@ fn times(tensor: Tensor<4>, k: f64) -> Tensor<4> {
 }
 
 impl Pictures {
-    fn on_host(&self) -> bool {
-        host::is_host(&self.0.device())
+    fn on_cpu(&self) -> bool {
+        cpu::is_cpu(&self.0.device())
     }
 
     /// Some of the images.
@@ -89,11 +89,7 @@ impl Pictures {
         if start == 0 && end == self.0.dims()[0] {
             return self.clone();
         }
-        Self(if self.on_host() {
-            host::part(&self.0, start, end)
-        } else {
-            self.0.clone().narrow(0, start, end - start)
-        })
+        Self(if self.on_cpu() { cpu::part(&self.0, start, end) } else { self.0.clone().narrow(0, start, end - start) })
     }
 
     /// Images one after the other; `None` when there are none.
@@ -104,24 +100,20 @@ impl Pictures {
         }
         let device = parts.first()?.0.device();
         let parts: Vec<Tensor<4>> = parts.into_iter().map(|part| part.0).collect();
-        Some(Self(if host::is_host(&device) { host::join(parts, &device) } else { Tensor::cat(parts, 0) }))
+        Some(Self(if cpu::is_cpu(&device) { cpu::join(parts, &device) } else { Tensor::cat(parts, 0) }))
     }
 
     /// Some of the channels.
     #[must_use]
     pub fn channels(&self, start: usize, count: usize) -> Self {
-        Self(if self.on_host() {
-            host::channels(&self.0, start, count)
-        } else {
-            self.0.clone().narrow(1, start, count)
-        })
+        Self(if self.on_cpu() { cpu::channels(&self.0, start, count) } else { self.0.clone().narrow(1, start, count) })
     }
 
     /// Every number held within `[-1, 1]`.
     #[must_use]
     pub fn clamp(self) -> Self {
-        if self.on_host() {
-            return Self(host::edit(self.0, |x| x.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0))));
+        if self.on_cpu() {
+            return Self(cpu::edit(self.0, |x| x.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0))));
         }
         Self(self.0.clamp(-1.0, 1.0))
     }
@@ -129,9 +121,9 @@ impl Pictures {
     /// `self * exp(slope * of + shift)`
     #[must_use]
     pub fn times_exp(self, of: &Self, slope: f64, shift: f64) -> Self {
-        if self.on_host() {
-            let of = host::numbers(of.0.clone());
-            return Self(host::edit(self.0, |x| {
+        if self.on_cpu() {
+            let of = cpu::numbers(of.0.clone());
+            return Self(cpu::edit(self.0, |x| {
                 for (x, of) in x.iter_mut().zip(of) {
                     *x *= libm::exp(slope * f64::from(of) + shift) as f32;
                 }
@@ -143,17 +135,17 @@ impl Pictures {
     /// Every pixel with the same added to its channels, so that their mean is that of `grey`'s.
     #[must_use]
     pub fn with_grey_of(self, grey: &Self) -> Self {
-        if !self.on_host() {
+        if !self.on_cpu() {
             let change = grey.0.clone().mean_dim(1) - self.0.clone().mean_dim(1);
             return Self(self.0 + change);
         }
         let [_, channels, height, width] = self.0.dims();
         let pixels = height * width;
-        let given = host::numbers(grey.0.clone());
+        let given = cpu::numbers(grey.0.clone());
         let mean = |image: &[f32], pixel: usize| {
             (0..channels).map(|channel| image[channel * pixels + pixel]).sum::<f32>() / channels as f32
         };
-        Self(host::edit(self.0, |values| {
+        Self(cpu::edit(self.0, |values| {
             for image in values.chunks_exact_mut(channels * pixels) {
                 for pixel in 0..pixels {
                     let change = mean(&given, pixel) - mean(image, pixel);
@@ -166,8 +158,8 @@ impl Pictures {
 
 impl State for Pictures {
     fn scale(self, k: f64) -> Self {
-        if self.on_host() {
-            return Self(host::edit(self.0, |x| x.iter_mut().for_each(|x| *x *= k as f32)));
+        if self.on_cpu() {
+            return Self(cpu::edit(self.0, |x| x.iter_mut().for_each(|x| *x *= k as f32)));
         }
         Self(times(self.0, k))
     }
@@ -183,9 +175,9 @@ impl State for Pictures {
         if a == 0.0 {
             return other.scale(b);
         }
-        if self.on_host() {
-            let other = host::numbers(other.0);
-            return Self(host::edit(self.0, |x| {
+        if self.on_cpu() {
+            let other = cpu::numbers(other.0);
+            return Self(cpu::edit(self.0, |x| {
                 for (x, other) in x.iter_mut().zip(other) {
                     *x = a as f32 * *x + b as f32 * other;
                 }
@@ -197,7 +189,7 @@ impl State for Pictures {
     /// Not a number when the device no longer answers; whoever looks at the images next is told why.
     async fn mean_norm(&self) -> f64 {
         let images = self.0.dims()[0];
-        let values = if self.on_host() {
+        let values = if self.on_cpu() {
             read(self.0.clone()).await.unwrap_or_default()
         } else {
             let squares = self.0.clone().reshape([images as i32, -1]).square().sum_dim(1).sqrt();
@@ -211,18 +203,18 @@ impl State for Pictures {
 
 impl Elementwise for Pictures {
     fn times(self, other: &Self) -> Self {
-        if self.on_host() {
-            let other = host::numbers(other.0.clone());
-            return Self(host::edit(self.0, |x| x.iter_mut().zip(other).for_each(|(x, other)| *x *= other)));
+        if self.on_cpu() {
+            let other = cpu::numbers(other.0.clone());
+            return Self(cpu::edit(self.0, |x| x.iter_mut().zip(other).for_each(|(x, other)| *x *= other)));
         }
         Self(self.0 * other.0.clone())
     }
 
     /// Exactly one or the other for masks of zeros and ones; a single image or mask is that of all.
     fn select(self, other: Self, mask: &Self) -> Self {
-        if self.on_host() {
-            let (given, mask) = (host::numbers(self.0), host::numbers(mask.0.clone()));
-            return Self(host::edit(other.0, |x| {
+        if self.on_cpu() {
+            let (given, mask) = (cpu::numbers(self.0), cpu::numbers(mask.0.clone()));
+            return Self(cpu::edit(other.0, |x| {
                 for ((x, given), mask) in x.iter_mut().zip(given.iter().cycle()).zip(mask.iter().cycle()) {
                     *x = given * mask + *x * (1.0 - mask);
                 }

@@ -1,7 +1,6 @@
 //! A run of images: what the configuration asks for, a step at a time.
 
-use super::denoiser::{ImageDenoiser, Pace, Stopped, Watch};
-use super::error::ImageError;
+use super::denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
 use super::model::ImageModel;
 use super::noise::{starting_noise, step_noise};
 use super::pictures::{Pictures, from_bytes, to_bytes};
@@ -9,10 +8,10 @@ use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
 use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
-use crate::engine::device::Opened;
-use crate::engine::error::EngineError;
-use crate::lab::images::SIDE;
+use crate::engine::error::{EngineError, ImageError};
+use crate::lab::SIDE;
 use crate::lab::{ClassId, ClipId, RunConfig, SolverId, TaskId};
+use crate::nn::device::ComputeDevice;
 use crate::protocol::Bytes;
 use crate::protocol::images::ImageFrame;
 
@@ -26,7 +25,7 @@ enum Known {
 }
 
 impl Known {
-    fn new(config: &RunConfig, model: &ImageModel, opened: &Opened) -> Result<Self, ImageError> {
+    fn new(config: &RunConfig, model: &ImageModel, compute: &ComputeDevice) -> Result<Self, ImageError> {
         if config.task == TaskId::Generate {
             return Ok(Self::Nothing);
         }
@@ -37,7 +36,7 @@ impl Known {
         if (model.side, channels) != (SIDE, 3) {
             return Err(ImageError::Side { side: model.side, channels });
         }
-        let device = &opened.device;
+        let device = &compute.device;
         let image = Pictures::new(from_bytes(config.picture.colours()), [1, 3, SIDE, SIDE], device);
         if config.task == TaskId::Colourise {
             return Ok(Self::Grey(Box::new(image)));
@@ -65,7 +64,7 @@ struct Agreeing<'a, 'd, W> {
     known: &'a Known,
 }
 
-impl<W: Watch> Denoiser<Pictures> for Agreeing<'_, '_, W> {
+impl<W: ProgressListener> Denoiser<Pictures> for Agreeing<'_, '_, W> {
     async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
         let known = self.known;
         if let Known::Nothing = known {
@@ -97,7 +96,7 @@ pub struct ImageRun<'m> {
     sampler: Sampler<Pictures>,
     labels: Vec<Option<usize>>,
     known: Known,
-    pace: Pace,
+    policy: BatchPolicy,
     steps: u32,
 }
 
@@ -106,7 +105,7 @@ impl<'m> ImageRun<'m> {
     ///
     /// # Errors
     /// An [`ImageError`] when the task needs an image that is not there, or one of another size.
-    pub fn new(config: RunConfig, model: &'m ImageModel, opened: &Opened) -> Result<Self, ImageError> {
+    pub fn new(config: RunConfig, model: &'m ImageModel, compute: &ComputeDevice) -> Result<Self, ImageError> {
         let images = config.images.max(1) as usize;
         let schedule = Schedule::from_config(&config);
         let solver = match config.solver {
@@ -116,7 +115,7 @@ impl<'m> ImageRun<'m> {
         };
         let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
         let shape = [images, model.config().image_channels, model.side, model.side];
-        let start = starting_noise(&config, shape, &opened.device).scale(schedule.prior_std());
+        let start = starting_noise(&config, shape, &compute.device).scale(schedule.prior_std());
         let classes = model.config().classes;
         let labels = match config.image_class {
             ClassId::Any => Vec::new(),
@@ -125,8 +124,8 @@ impl<'m> ImageRun<'m> {
         Ok(Self {
             model,
             labels,
-            known: Known::new(&config, model, opened)?,
-            pace: Pace::new(model, opened).at_most(images),
+            known: Known::new(&config, model, compute)?,
+            policy: BatchPolicy::new(model, compute).at_most(images),
             sampler: Sampler::new(solver, schedule, levels, start),
             config,
             steps: 0,
@@ -144,33 +143,33 @@ impl<'m> ImageRun<'m> {
     /// With so many images evaluated at a time.
     #[must_use]
     pub fn with_batch(mut self, images: usize) -> Self {
-        self.pace = self.pace.with_batch(images);
+        self.policy = self.policy.with_batch(images);
         self
     }
 
     /// With at most so many images evaluated at a time.
     #[must_use]
     pub fn at_most(mut self, images: usize) -> Self {
-        self.pace = self.pace.at_most(images);
+        self.policy = self.policy.at_most(images);
         self
     }
 
     /// How much is evaluated at a time.
     #[must_use]
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    pub fn policy(&self) -> &BatchPolicy {
+        &self.policy
     }
 
     /// The same, to be changed.
-    pub fn pace_mut(&mut self) -> &mut Pace {
-        &mut self.pace
+    pub fn pace_mut(&mut self) -> &mut BatchPolicy {
+        &mut self.policy
     }
 
     /// One step.
     ///
     /// # Errors
     /// When the device no longer answers, or there is not enough memory for one image.
-    pub async fn step<W: Watch>(&mut self, watch: &mut W) -> Result<Outcome, EngineError> {
+    pub async fn step<W: ProgressListener>(&mut self, progress: &mut W) -> Result<Outcome, EngineError> {
         if self.sampler.is_finished() {
             return Ok(Outcome::Finished);
         }
@@ -180,8 +179,8 @@ impl<'m> ImageRun<'m> {
             labels: &self.labels,
             guidance: self.config.guidance,
             clip: self.config.clip == ClipId::Always,
-            pace: &mut self.pace,
-            watch,
+            policy: &mut self.policy,
+            progress,
             variance: None,
             stopped: None,
         };
@@ -206,7 +205,7 @@ impl<'m> ImageRun<'m> {
     /// Images evaluated so far, each evaluation counted, what was given up included.
     #[must_use]
     pub fn evaluated(&self) -> u64 {
-        self.pace.evaluated
+        self.policy.evaluated
     }
 
     /// How many images.
@@ -267,15 +266,15 @@ impl<'m> ImageRun<'m> {
 ///
 /// # Errors
 /// When the configuration cannot be run, the device no longer answers, or memory is short.
-pub async fn sample<W: Watch>(
+pub async fn sample<W: ProgressListener>(
     config: &RunConfig,
     model: &ImageModel,
-    opened: &Opened,
-    watch: &mut W,
+    compute: &ComputeDevice,
+    progress: &mut W,
 ) -> Result<Option<Pictures>, EngineError> {
-    let mut run = ImageRun::new(config.clone(), model, opened)?;
+    let mut run = ImageRun::new(config.clone(), model, compute)?;
     loop {
-        match run.step(watch).await? {
+        match run.step(progress).await? {
             Outcome::Stepped => {}
             Outcome::Finished => return Ok(Some(run.sampler.x().clone())),
             Outcome::GivenUp => return Ok(None),

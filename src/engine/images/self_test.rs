@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
-use super::model::{Conventions, ImageModel};
+use super::model::ImageModel;
 use super::pictures::Pictures;
 use super::run::{ImageRun, Outcome};
-use crate::engine::device::Opened;
-use crate::engine::error::EngineError;
-use crate::engine::images::ImageError;
+use crate::diffusion::Convention;
+use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
 use crate::lab::{ExperimentId, RunConfig, ScheduleId, SolverId, SpacingId};
+use crate::nn::device::ComputeDevice;
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::Floats;
 use crate::protocol::images::{SelfTest, SelfTestCase};
@@ -71,35 +71,38 @@ fn classes() -> UNetConfig {
     UNetConfig { classes: 10, learned_variance: true, attention_levels: vec![0], ..plain() }
 }
 
-/// A network small enough for any device, with conventions of DDPM and images of 8 by 8 pixels: for this test, and for
+/// A network small enough for any device, with the convention of DDPM and images of 8 by 8 pixels: for this test, and for
 /// whoever needs a network without a file.
 ///
 /// # Errors
 /// [`ImageError::Internal`] when there is no such network, which would be a fault of the program.
-pub fn model(opened: &Opened) -> Result<ImageModel, ImageError> {
-    Ok(ImageModel::new(network(&plain(), opened)?, Conventions::ddpm(), SIDE))
+pub fn model(compute: &ComputeDevice) -> Result<ImageModel, ImageError> {
+    Ok(ImageModel::new(network(&plain(), compute)?, Convention::ddpm(), SIDE))
 }
 
-fn network(config: &UNetConfig, opened: &Opened) -> Result<UNet, ImageError> {
-    let network = config.init(0, &opened.device).map_err(|error| ImageError::Internal(error.to_string()))?;
+fn network(config: &UNetConfig, compute: &ComputeDevice) -> Result<UNet, ImageError> {
+    let network = config.init(0, &compute.device).map_err(|error| ImageError::Internal(error.to_string()))?;
     let Ok(network) = network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape)));
     Ok(network)
 }
 
-fn images(name: &str, count: usize, opened: &Opened) -> Pictures {
+fn images(name: &str, count: usize, compute: &ComputeDevice) -> Pictures {
     let shape = [count, 3, SIDE, SIDE];
     let values = hashed(name, shape.iter().product()).map(|u| u as f32).collect();
-    Pictures::new(values, shape, &opened.device)
+    Pictures::new(values, shape, &compute.device)
 }
 
 /// The test; `None` when a command ended it.
 ///
 /// # Errors
 /// When the device no longer answers.
-pub async fn self_test<P: Port>(opened: &Opened, inbox: &mut Inbox<'_, P>) -> Result<Option<SelfTest>, EngineError> {
+pub async fn self_test<P: Port>(
+    compute: &ComputeDevice,
+    inbox: &mut Inbox<'_, P>,
+) -> Result<Option<SelfTest>, EngineError> {
     let start = inbox.port.now_ms();
-    let slack = if opened.info.gpu { GPU_SLACK } else { 1.0 };
-    let mut report = SelfTest { device: opened.info.clone(), ..SelfTest::default() };
+    let slack = if compute.info.gpu { GPU_SLACK } else { 1.0 };
+    let mut report = SelfTest { device: compute.info.clone(), ..SelfTest::default() };
     let mut expected = EXPECTED.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     for name in ["network", "network-classes", "sample"] {
         inbox.port.yield_now().await;
@@ -108,11 +111,11 @@ pub async fn self_test<P: Port>(opened: &Opened, inbox: &mut Inbox<'_, P>) -> Re
             return Ok(None);
         }
         let (found, tolerance) = match name {
-            "network" => (ask(&plain(), &[3.0, 737.0], &[], opened).await?, TOLERANCE),
+            "network" => (ask(&plain(), &[3.0, 737.0], &[], compute).await?, TOLERANCE),
             "network-classes" => {
-                (ask(&classes(), &[-120.5, 0.0, 250.25], &[Some(7), None, Some(0)], opened).await?, TOLERANCE)
+                (ask(&classes(), &[-120.5, 0.0, 250.25], &[Some(7), None, Some(0)], compute).await?, TOLERANCE)
             }
-            _ => (sample(opened).await?, SAMPLE_TOLERANCE),
+            _ => (sample(compute).await?, SAMPLE_TOLERANCE),
         };
         let wanted: Vec<f32> = expected.by_ref().take(found.len()).collect();
         report.cases.push(case(name, wanted, found, slack * tolerance));
@@ -125,17 +128,17 @@ async fn ask(
     config: &UNetConfig,
     times: &[f64],
     labels: &[Option<usize>],
-    opened: &Opened,
+    compute: &ComputeDevice,
 ) -> Result<Vec<f32>, EngineError> {
-    let network = network(config, opened)?;
+    let network = network(config, compute)?;
     let condition = network.condition(times, labels).map_err(|error| ImageError::Internal(error.to_string()))?;
-    let output = network.forward(images("input", times.len(), opened).0, &condition);
+    let output = network.forward(images("input", times.len(), compute).0, &condition);
     Ok(Pictures(output).values().await?)
 }
 
 /// Five steps of DDIM through the whole of the sampler.
-async fn sample(opened: &Opened) -> Result<Vec<f32>, EngineError> {
-    let model = model(opened)?;
+async fn sample(compute: &ComputeDevice) -> Result<Vec<f32>, EngineError> {
+    let model = model(compute)?;
     let config = RunConfig {
         experiment: ExperimentId::Images,
         schedule: ScheduleId::DdpmLinear,
@@ -146,7 +149,7 @@ async fn sample(opened: &Opened) -> Result<Vec<f32>, EngineError> {
         images: 2,
         ..RunConfig::default()
     };
-    let mut run = ImageRun::new(config, &model, opened)?.from_noise(images("noise", 2, opened));
+    let mut run = ImageRun::new(config, &model, compute)?.from_noise(images("noise", 2, compute));
     while run.step(&mut ()).await? == Outcome::Stepped {}
     Ok(run.sampler().x().values().await?)
 }

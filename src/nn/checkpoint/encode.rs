@@ -3,8 +3,8 @@
 use burn::tensor::f16;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::SCALE_SUFFIX;
 use super::error::CheckpointError;
+use super::limits::SCALE_SUFFIX;
 use crate::nn::unet::Parameter;
 
 /// How exactly weights are written.

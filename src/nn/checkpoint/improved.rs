@@ -2,7 +2,7 @@
 //! matrices of an attention in one.
 
 use super::error::CheckpointError;
-use super::layout::{File, Names};
+use super::names::{File, Names};
 use crate::nn::unet::{Style, UNetConfig};
 
 /// Heads of their networks for CIFAR-10.

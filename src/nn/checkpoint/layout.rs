@@ -2,23 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::SCALE_SUFFIX;
 use super::error::CheckpointError;
 use super::improved;
+use super::limits::SCALE_SUFFIX;
+use super::names::{File, Names};
 use super::tensors::Stored;
 use crate::nn::unet::{Style, UNetConfig};
-
-/// How a file names the tensors of the U-Net.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// diffusers' `UNet2DModel`; attention as `to_q`, `to_k`, `to_v`, `to_out.0` or, before 2023, as `query`, `key`,
-    /// `value`, `proj_attn`.
-    Diffusers,
-    /// pesser/pytorch_diffusion and ermongroup/ddim, whose levels on the way up count from full resolution.
-    Ddim,
-    /// OpenAI's improved-diffusion and guided-diffusion, which number all blocks in a row.
-    Improved,
-}
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,31 +160,6 @@ pub fn recognise(tensors: &BTreeMap<String, Stored>) -> Result<Recognised, Check
         Kind::ScoreSde => Architecture::ScoreSde,
     };
     Ok(Recognised { architecture, prefix })
-}
-
-pub(super) struct File<'a> {
-    tensors: &'a BTreeMap<String, Stored<'a>>,
-    prefix: &'a str,
-}
-
-impl File<'_> {
-    pub(super) fn shape(&self, name: &str) -> Result<&[usize], CheckpointError> {
-        let name = format!("{}{name}", self.prefix);
-        match self.tensors.get(&name) {
-            Some(tensor) => Ok(&tensor.shape),
-            None => Err(CheckpointError::Missing { tensor: name }),
-        }
-    }
-
-    pub(super) fn length(&self, name: &str, dimension: usize) -> Result<usize, CheckpointError> {
-        let shape = self.shape(name)?;
-        let found = || CheckpointError::Shape {
-            tensor: format!("{}{name}", self.prefix),
-            expected: vec![0; dimension + 1],
-            found: shape.to_vec(),
-        };
-        shape.get(dimension).copied().filter(|length| *length > 0).ok_or_else(found)
-    }
 }
 
 /// The shape of the network, from the way down; whether the rest agrees is seen when it is loaded.

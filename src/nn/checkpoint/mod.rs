@@ -16,7 +16,9 @@ mod encode;
 mod error;
 mod improved;
 mod layout;
+mod limits;
 mod manifest;
+mod names;
 mod number;
 mod pack;
 mod pickle;
@@ -29,27 +31,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 
-use super::host;
+use super::cpu;
 use super::unet::UNet;
 use tensors::Stored;
 
 pub use encode::{Precision, encode};
 pub use error::CheckpointError;
-pub use layout::{Architecture, Names, Recognised};
-pub use manifest::{
-    Input, Manifest, ManifestError, ManifestFile, ManifestPrediction, MeasuredFid, TimeConvention, sha256,
-};
+pub use layout::{Architecture, Recognised};
+pub use limits::SCALE_SUFFIX;
+use limits::{LONGEST_NAME, MOST_TENSORS};
+pub use manifest::{Manifest, ManifestError, ManifestFile, MeasuredFid, sha256};
+pub use names::Names;
 pub use number::Number;
 pub use pack::{LONGEST_SHARD, pack};
 
-/// What follows the name of an int8 tensor in the name of its scales: one f32 or f16 for each index of the first
-/// dimension, and `weight = scale * integer`.
-pub const SCALE_SUFFIX: &str = ".scale";
-
-/// Most tensors of a file: the largest network known here has some 1,500, its optimiser twice as many.
-const MOST_TENSORS: usize = 1 << 14;
-/// Longest name of a tensor, with the path to it.
-const LONGEST_NAME: usize = 512;
 /// Longest header of a safetensors file.
 const LONGEST_HEADER: usize = 8 << 20;
 
@@ -201,7 +196,7 @@ impl<'a> Checkpoint<'a> {
         }
         // Where an allocation that fails ends the program, it is asked first.
         let bytes = parameters.iter().map(|parameter| 4 * parameter.count() as u64).sum();
-        if host::is_host(device) && !host::has_room(bytes) {
+        if cpu::is_cpu(device) && !cpu::has_room(bytes) {
             return Err(CheckpointError::NoRoom { megabytes: bytes >> 20 });
         }
         network.load(|name, _| match places.get(name) {

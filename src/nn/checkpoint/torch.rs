@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::error::CheckpointError;
+use super::limits::{LONGEST_NAME, MOST_TENSORS};
 use super::pickle::{self, Id, Node, Tree};
 use super::tensors::Stored;
-use super::{LONGEST_NAME, MOST_TENSORS, zip};
+use super::zip;
 
 /// The pickled magic number 0x1950a86a20f9469cfc6c that the older format starts with.
 pub const LEGACY_MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];

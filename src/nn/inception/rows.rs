@@ -5,10 +5,10 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::{Op, SIDE};
-use crate::nn::host;
+use super::graph::{self, Op, SIDE};
+use crate::nn::cpu;
 
-/// Numbers of what is unfolded at once.
+/// Numbers of an im2col matrix that is made at once.
 const PIECE: usize = 1 << 18;
 
 /// A convolution with its normalisation folded in.
@@ -36,7 +36,7 @@ impl Layer {
 }
 
 fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
-    host::tensor(values, shape, &Device::flex())
+    cpu::tensor(values, shape, &Device::flex())
 }
 
 /// Images of one size.
@@ -48,7 +48,7 @@ pub struct Images {
     width: usize,
 }
 
-/// Where a kernel looks: its height and width, the steps between its places, and rows and columns beyond each edge.
+/// Where a kernel looks: its height and width, the steps between its positions, and rows and columns beyond each edge.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     kernel: [usize; 2],
@@ -57,8 +57,8 @@ struct Window {
 }
 
 impl Window {
-    /// How many places there are along a side.
-    fn places(&self, side: usize, length: usize) -> usize {
+    /// How many positions there are along a side.
+    fn positions(&self, side: usize, length: usize) -> usize {
         (length + 2 * self.pad[side] - self.kernel[side]) / self.stride + 1
     }
 
@@ -73,14 +73,14 @@ impl Window {
 impl Images {
     /// Of grey values, `[image, channel, row, column]`, as the network sees them.
     pub fn enlarged(pixels: &[u8], channels: usize, size: usize) -> Self {
-        let places: Vec<(usize, usize, f32)> = (0..SIDE).map(|place| super::neighbours(place, size)).collect();
+        let positions: Vec<(usize, usize, f32)> = (0..SIDE).map(|place| graph::neighbours(place, size)).collect();
         let images = pixels.len() / (channels * size * size).max(1);
         let mut values = Vec::with_capacity(images * SIDE * SIDE * 3);
         for image in pixels.chunks_exact((channels * size * size).max(1)) {
             // Every row at its new width.
             let mut wide = Vec::with_capacity(size * SIDE * 3);
             for row in 0..size {
-                for &(left, right, share) in &places {
+                for &(left, right, share) in &positions {
                     wide.extend((0..3).map(|channel| {
                         let line = &image[(channel.min(channels - 1) * size + row) * size..][..size];
                         let [left, right] = [left, right].map(|column| f32::from(line[column]));
@@ -88,7 +88,7 @@ impl Images {
                     }));
                 }
             }
-            for &(above, below, share) in &places {
+            for &(above, below, share) in &positions {
                 let [above, below] = [above, below].map(|row| &wide[row * SIDE * 3..(row + 1) * SIDE * 3]);
                 values.extend(above.iter().zip(below).map(|(above, below)| above * (1.0 - share) + below * share));
             }
@@ -100,10 +100,10 @@ impl Images {
     pub fn means(self) -> Vec<f32> {
         let ([_, channels], pixels) = (self.rows.dims(), self.height * self.width);
         let mut means = Vec::new();
-        for image in host::lend(self.rows).chunks_exact((pixels * channels).max(1)) {
+        for image in cpu::lend(self.rows).chunks_exact((pixels * channels).max(1)) {
             let mut sums = vec![0.0; channels];
             for row in image.chunks_exact(channels) {
-                host::add_scaled(&mut sums, row, 1.0);
+                cpu::add_scaled(&mut sums, row, 1.0);
             }
             means.extend(sums.iter().map(|sum| sum / pixels as f32));
         }
@@ -114,7 +114,7 @@ impl Images {
     pub fn join(parts: &[Self]) -> Self {
         let (height, width) = parts.first().map_or((0, 0), |part| (part.height, part.width));
         let widths: Vec<usize> = parts.iter().map(|part| part.rows.dims()[1]).collect();
-        let lent: Vec<host::Lent> = parts.iter().map(|part| host::lend(part.rows.clone())).collect();
+        let lent: Vec<cpu::Borrowed> = parts.iter().map(|part| cpu::lend(part.rows.clone())).collect();
         let (count, channels) = (parts.first().map_or(0, |part| part.rows.dims()[0]), widths.iter().sum());
         let mut values = Vec::with_capacity(count * channels);
         for row in 0..count {
@@ -125,8 +125,8 @@ impl Images {
         Self { rows: tensor(values, [count, channels]), height, width }
     }
 
-    fn places(&self, window: &Window) -> [usize; 2] {
-        [window.places(0, self.height), window.places(1, self.width)]
+    fn positions(&self, window: &Window) -> [usize; 2] {
+        [window.positions(0, self.height), window.positions(1, self.width)]
     }
 
     fn images(&self) -> usize {
@@ -135,10 +135,10 @@ impl Images {
 
     /// A convolution and ReLU.
     fn convolve(self, layer: &Layer, window: &Window) -> Self {
-        let ([height, columns], outputs) = (self.places(window), layer.bias.len());
+        let ([height, columns], outputs) = (self.positions(window), layer.bias.len());
         if window.kernel == [1, 1] && window.stride == 1 {
             let product = self.rows.matmul(layer.matrix.clone());
-            let rows = host::edit(product, |values| {
+            let rows = cpu::edit(product, |values| {
                 for row in values.chunks_exact_mut(outputs) {
                     row.iter_mut().zip(&layer.bias).for_each(|(value, bias)| *value = activated(*value + bias));
                 }
@@ -150,14 +150,14 @@ impl Images {
         let pieces = height.div_ceil((PIECE / (taps * columns).max(1)).max(1));
         let step = height.div_ceil(pieces);
         let images = self.images();
-        let x = host::lend(self.rows.clone());
+        let x = cpu::lend(self.rows.clone());
         let mut found = Vec::with_capacity(images * height * columns * outputs);
         for image in x.chunks_exact((x.len() / images.max(1)).max(1)) {
             for first in (0..height).step_by(step) {
                 let piece = first..height.min(first + step);
-                let places = piece.len() * columns;
-                let unfolded = tensor(self.unfold(image, piece, window, taps), [places, taps]);
-                for row in host::numbers(unfolded.matmul(layer.matrix.clone())).chunks_exact(outputs) {
+                let positions = piece.len() * columns;
+                let im2col = tensor(self.im2col(image, piece, window, taps), [positions, taps]);
+                for row in cpu::numbers(im2col.matmul(layer.matrix.clone())).chunks_exact(outputs) {
                     found.extend(row.iter().zip(&layer.bias).map(|(value, bias)| activated(value + bias)));
                 }
             }
@@ -166,16 +166,16 @@ impl Images {
         Self { rows, height, width: columns }
     }
 
-    /// What the places in these rows of the result see of an image, a row of `taps` numbers each.
-    fn unfold(&self, image: &[f32], rows: std::ops::Range<usize>, window: &Window, taps: usize) -> Vec<f32> {
-        let (channels, [_, width]) = (self.rows.dims()[1], self.places(window));
+    /// What the positions in these rows of the result see of an image, a row of `taps` numbers each.
+    fn im2col(&self, image: &[f32], rows: std::ops::Range<usize>, window: &Window, taps: usize) -> Vec<f32> {
+        let (channels, [_, width]) = (self.rows.dims()[1], self.positions(window));
         let line = self.width * channels;
-        let mut unfolded = vec![0.0; rows.len() * width * taps];
-        let mut places = unfolded.chunks_exact_mut(taps);
+        let mut im2col = vec![0.0; rows.len() * width * taps];
+        let mut positions = im2col.chunks_exact_mut(taps);
         for row in rows {
             let (downs, above) = window.seen(0, row, self.height);
             for column in 0..width {
-                let Some(place) = places.next() else { return unfolded };
+                let Some(place) = positions.next() else { return im2col };
                 let (rights, before) = window.seen(1, column, self.width);
                 let length = rights.len() * channels;
                 let mut to = (above * window.kernel[1] + before) * channels;
@@ -186,15 +186,15 @@ impl Images {
                 }
             }
         }
-        unfolded
+        im2col
     }
 
     /// Of the pixels of every 3 x 3 window that lie inside the largest, or the mean.
     fn pool(self, stride: usize, pad: usize, mean: bool) -> Self {
         let window = Window { kernel: [3; 2], stride, pad: [pad; 2] };
-        let ([_, channels], [height, width]) = (self.rows.dims(), self.places(&window));
+        let ([_, channels], [height, width]) = (self.rows.dims(), self.positions(&window));
         let images = self.images();
-        let x = host::lend(self.rows);
+        let x = cpu::lend(self.rows);
         let start = if mean { 0.0 } else { f32::NEG_INFINITY };
         let mut found = vec![start; images * height * width * channels];
         for (index, place) in found.chunks_exact_mut(channels).enumerate() {
@@ -232,13 +232,13 @@ fn activated(value: f32) -> f32 {
 /// The convolutions, in order.
 pub struct Layers<'a>(pub std::slice::Iter<'a, Layer>);
 
-impl super::Layers for Layers<'_> {
+impl graph::Layers for Layers<'_> {
     type Images = Images;
 
     fn apply(&mut self, op: &Op, x: Images) -> Images {
         match *op {
             Op::Conv(_, kernel, stride, kept) => match self.0.next() {
-                Some(layer) => x.convolve(layer, &Window { kernel, stride, pad: super::pads(kernel, kept) }),
+                Some(layer) => x.convolve(layer, &Window { kernel, stride, pad: graph::pads(kernel, kept) }),
                 None => x,
             },
             Op::Halve => x.pool(2, 0, false),
@@ -260,7 +260,7 @@ mod tests {
 
     fn normals(shape: [usize; 4]) -> Tensor<4> {
         let values = Rng::new(7, Stream::Test, shape[3] as u32).normals(shape.iter().product());
-        host::tensor(values, shape, &Device::flex())
+        cpu::tensor(values, shape, &Device::flex())
     }
 
     fn images(x: &Tensor<4>) -> Images {
@@ -273,7 +273,7 @@ mod tests {
     fn error(found: &Images, wanted: Tensor<4>) -> f32 {
         let wanted = images(&wanted);
         assert_eq!((found.height, found.width), (wanted.height, wanted.width));
-        let (found, wanted) = (host::lend(found.rows.clone()), host::lend(wanted.rows));
+        let (found, wanted) = (cpu::lend(found.rows.clone()), cpu::lend(wanted.rows));
         assert_eq!(found.len(), wanted.len());
         found.iter().zip(wanted.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     }
@@ -299,7 +299,7 @@ mod tests {
             ] {
                 let kernel = if let Op::Conv(_, kernel, ..) = op { kernel } else { [1, 1] };
                 let shape = [5, 6, kernel[0], kernel[1]];
-                let weight = host::lend(normals(shape)).to_vec();
+                let weight = cpu::lend(normals(shape)).to_vec();
                 let bias = vec![0.5, -1.0, 0.0, 2.0, 0.25];
                 let layer = Layer::new(&weight, bias.clone(), shape);
                 let other = super::super::Layer::new(weight, bias, shape, &device);
@@ -315,12 +315,12 @@ mod tests {
     fn an_image_becomes_the_same_whatever_is_beside_it() {
         // Large enough for several pieces.
         let (x, shape) = (normals([3, 64, 35, 35]), [48, 64, 5, 5]);
-        let weight = host::lend(normals(shape)).to_vec();
+        let weight = cpu::lend(normals(shape)).to_vec();
         let layer = [Layer::new(&weight, vec![0.0; 48], shape)];
         let convolve = |x: Tensor<4>| Layers(layer.iter()).apply(&Op::Conv(48, [5, 5], 1, true), images(&x));
-        let all = host::lend(convolve(x.clone()).rows);
+        let all = cpu::lend(convolve(x.clone()).rows);
         for (index, together) in all.chunks_exact(48 * 35 * 35).enumerate() {
-            let alone = host::lend(convolve(x.clone().narrow(0, index, 1)).rows);
+            let alone = cpu::lend(convolve(x.clone().narrow(0, index, 1)).rows);
             assert_eq!(&*alone, together);
         }
     }

@@ -159,7 +159,7 @@ impl Plan {
 }
 
 /// What group normalisation multiplies every channel of every image by, and what it then adds, with the scale and the shift
-/// of each channel in it and, in the two halves of `told`, another scale (about 1) and shift: `[images, channels, 2]`, in
+/// of each channel in it and, in the two halves of `scale_shift`, another scale (about 1) and shift: `[images, channels, 2]`, in
 /// single precision.
 #[must_use]
 pub fn normalisation(
@@ -167,19 +167,19 @@ pub fn normalisation(
     [weight, bias]: [Tensor<1>; 2],
     groups: usize,
     epsilon: f64,
-    told: Option<Tensor<2>>,
+    scale_shift: Option<Tensor<2>>,
 ) -> Tensor<3> {
     let [images, channels, height, width] = x.dims();
-    let rows = rows(told.as_ref());
+    let rows = rows(scale_shift.as_ref());
     let mut read = vec![buffer(x), buffer(weight), buffer(bias)];
-    read.extend(told.map(buffer));
+    read.extend(scale_shift.map(buffer));
     let numbers = [number(&read[0]), read.get(3).map_or(Number::Single, number)];
     let (pixels, share) = (height * width, channels / groups);
     let program = Program::Normalisation(Normalisation {
         threads: Normalisation::threads(share * pixels),
         step: step(pixels),
         epsilon: (epsilon as f32).to_bits(),
-        told: rows,
+        scale_shift: rows,
         numbers,
     });
     let sizes = [channels, share, pixels];

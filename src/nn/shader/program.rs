@@ -18,8 +18,8 @@ pub struct Normalisation {
     /// The bits of what is added to variances.
     pub epsilon: u32,
     /// Rows of another scale (about 1) and shift of the channels.
-    pub told: Rows,
-    /// Numbers of the source, and of what is told.
+    pub scale_shift: Rows,
+    /// Numbers of the source, and of the scale and shift.
     pub numbers: [Number; 2],
 }
 
@@ -92,13 +92,13 @@ impl Normalisation {
         text.buffer("source", &several(self.numbers[0].name(), self.step), true);
         text.buffer("weight", "f32", true);
         text.buffer("bias", "f32", true);
-        if self.told != Rows::None {
-            text.buffer("told", self.numbers[1].name(), true);
+        if self.scale_shift != Rows::None {
+            text.buffer("scale_shift", self.numbers[1].name(), true);
         }
         text.buffer("affine", "vec2<f32>", false);
         text.sizes(&["channels", "share", "pixels"]);
-        text.flag("TOLD", self.told != Rows::None);
-        text.part("row", format!("        let row = {} * (2u * sizes.channels);\n", self.told.row("group.y")));
+        text.flag("SCALE_SHIFT", self.scale_shift != Rows::None);
+        text.part("row", format!("        let row = {} * (2u * sizes.channels);\n", self.scale_shift.row("group.y")));
         text.complete(include_str!("normalisation.wgsl"))
     }
 }

@@ -1,9 +1,9 @@
 //! Attention on a tape.
 
-use loops::native::channels::{weigh, weigh_back};
-use loops::native::product::{Product, multiply};
+use kernels::native::channels::{weigh, weigh_back};
+use kernels::native::product::{Product, multiply};
 
-use super::{Tape, Value, turn_into};
+use super::{Tape, Value, transpose_into};
 
 /// Where the heads of `[images, pixels, channels]` are, whose channels are divided among them.
 #[derive(Clone, Copy)]
@@ -27,13 +27,13 @@ impl Heads {
     }
 
     /// `c = a b` of a matrix `[pixels, pixels]`, or the other way round, and a head's numbers, for a head's.
-    fn mix(&self, weights: &[f32], turned: bool, values: &[f32], found: &mut [f32]) {
+    fn mix(&self, weights: &[f32], transposed: bool, values: &[f32], found: &mut [f32]) {
         multiply(Product {
             rows: self.pixels,
             inner: self.pixels,
             columns: self.share(),
             a: weights,
-            a_steps: if turned { [1, self.pixels] } else { [self.pixels, 1] },
+            a_steps: if transposed { [1, self.pixels] } else { [self.pixels, 1] },
             b: values,
             b_step: self.channels,
             c: found,
@@ -44,7 +44,7 @@ impl Heads {
 
     /// The products of the numbers of a head at every pixel with those at every pixel, `[pixels of a, pixels of b]`.
     fn compare(&self, a: &[f32], b: &[f32], room: &mut [f32], found: &mut [f32]) {
-        turn_into(b, [self.pixels, self.share()], self.channels, room);
+        transpose_into(b, [self.pixels, self.share()], self.channels, room);
         multiply(Product {
             rows: self.pixels,
             inner: self.share(),
@@ -76,9 +76,9 @@ impl Tape {
             all.mix(weights, false, &value.numbers[at..], &mut found[at..]);
         }
         let [query, key, value] = [query, key, value].map(Value::clone);
-        self.record(found, query.shape, move |flow, gradient| {
-            let [mut of_query, mut of_key, mut of_value] = [(); 3].map(|()| flow.pool.any(gradient.len()));
-            let mut scores = flow.pool.any(pixels * pixels);
+        self.record(found, query.shape, move |gradients, gradient| {
+            let [mut of_query, mut of_key, mut of_value] = [(); 3].map(|()| gradients.pool.any(gradient.len()));
+            let mut scores = gradients.pool.any(pixels * pixels);
             for (at, weights) in all.starts().zip(looks.chunks_exact(pixels * pixels)) {
                 all.mix(weights, true, &gradient[at..], &mut of_value[at..]);
                 all.compare(&gradient[at..], &value.numbers[at..], &mut room, &mut scores);
@@ -86,9 +86,9 @@ impl Tape {
                 all.mix(&scores, false, &key.numbers[at..], &mut of_query[at..]);
                 all.mix(&scores, true, &query.numbers[at..], &mut of_key[at..]);
             }
-            flow.add(&query, of_query);
-            flow.add(&key, of_key);
-            flow.add(&value, of_value);
+            gradients.add(&query, of_query);
+            gradients.add(&key, of_key);
+            gradients.add(&value, of_value);
         })
     }
 }

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use loops::native::channels::{add, add_bias, channel_sums};
-use loops::native::product::{Product, multiply};
-use loops::native::tiles::{self, Around};
+use kernels::native::channels::{add, add_bias, channel_sums};
+use kernels::native::product::{Product, multiply};
+use kernels::native::tiles::{self, Around};
 
-use super::{Affine, Buffer, Flow, Tape, Value, turn_into};
+use super::{Affine, Buffer, Gradients, Tape, Value, transpose_into};
 
 thread_local! {
     /// What the last convolution worked in, for the next: a few megabytes at most.
@@ -32,20 +32,20 @@ impl Tape {
         let outputs = layer.bias.len();
         let unfolding = Unfolding::new(x.shape, layer.kernel, stride, pad);
         let shape = [x.shape[0], outputs, unfolding.rows, unfolding.columns];
-        let weight = unfolding.turned(&layer.weight, outputs);
-        let (places, taps) = (unfolding.places(), unfolding.taps());
+        let weight = unfolding.transposed(&layer.weight, outputs);
+        let (positions, taps) = (unfolding.positions(), unfolding.taps());
         let mut by_tap = vec![0.0; weight.len()];
-        turn_into(&weight, [outputs, taps], taps, &mut by_tap);
+        transpose_into(&weight, [outputs, taps], taps, &mut by_tap);
         let mut found = match plus.rest {
             Some(rest) => self.pool.copy(&rest.numbers),
             None => self.pool.any(shape.into_iter().product()),
         };
-        for (part, found) in found.chunks_exact_mut((places * outputs).max(1)).enumerate() {
+        for (part, found) in found.chunks_exact_mut((positions * outputs).max(1)).enumerate() {
             multiply(Product {
-                rows: places,
+                rows: positions,
                 inner: taps,
                 columns: outputs,
-                a: &unfolding.unfold(&x.numbers, part),
+                a: &unfolding.im2col(&x.numbers, part),
                 a_steps: [taps, 1],
                 b: &by_tap,
                 b_step: outputs,
@@ -60,25 +60,25 @@ impl Tape {
             images.zip(shifts.numbers.chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
         }
         let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
-        self.record(found, shape, move |flow, gradient| {
+        self.record(found, shape, move |gradients, gradient| {
             let mut of_weight = vec![0.0; weight.len()];
             let whole = unfolding.is_whole();
-            let mut errors_unfolded = vec![0.0; if whole { 0 } else { places * taps }];
-            for (part, errors) in gradient.chunks_exact((places * outputs).max(1)).enumerate() {
+            let mut errors_unfolded = vec![0.0; if whole { 0 } else { positions * taps }];
+            for (part, errors) in gradient.chunks_exact((positions * outputs).max(1)).enumerate() {
                 multiply(Product {
                     rows: outputs,
-                    inner: places,
+                    inner: positions,
                     columns: taps,
                     a: errors,
                     a_steps: [1, outputs],
-                    b: &unfolding.unfold(&x.numbers, part),
+                    b: &unfolding.im2col(&x.numbers, part),
                     b_step: taps,
                     c: &mut of_weight,
                     c_step: taps,
                     add: true,
                 });
                 let product = |c, add| Product {
-                    rows: places,
+                    rows: positions,
                     inner: outputs,
                     columns: taps,
                     a: errors,
@@ -90,16 +90,16 @@ impl Tape {
                     add,
                 };
                 if whole {
-                    if let Some((of_x, add)) = flow.place(&x) {
+                    if let Some((of_x, add)) = gradients.place(&x) {
                         multiply(product(of_x, add));
                     }
-                } else if let Some(of_x) = flow.sum(&x) {
+                } else if let Some(of_x) = gradients.sum(&x) {
                     multiply(product(&mut errors_unfolded, false));
                     unfolding.fold(&errors_unfolded, part, of_x);
                 }
             }
-            flow.learn(layer.ids[0], unfolding.turned_back(&of_weight, outputs));
-            back.run(flow, gradient);
+            gradients.learn(layer.ids[0], unfolding.turned_back(&of_weight, outputs));
+            back.run(gradients, gradient);
         })
     }
 
@@ -123,14 +123,14 @@ impl Tape {
         tiles::convolve(&sizes, &x.numbers, &layer.weight, around, &mut room, &mut found);
         ROOM.set(room);
         let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
-        self.record(found, shape, move |flow, gradient| {
+        self.record(found, shape, move |gradients, gradient| {
             let mut of_weight = vec![0.0; layer.weight.len()];
             let mut room = ROOM.take();
-            let of_x = flow.sum(&x);
+            let of_x = gradients.sum(&x);
             tiles::convolve_back(&sizes, &x.numbers, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
             ROOM.set(room);
-            flow.learn(layer.ids[0], of_weight);
-            back.run(flow, gradient);
+            gradients.learn(layer.ids[0], of_weight);
+            back.run(gradients, gradient);
         })
     }
 }
@@ -148,18 +148,18 @@ impl Back {
         Self { bias: layer.ids[1], shape, shifts: plus.shifts.cloned(), rest: plus.rest.cloned() }
     }
 
-    fn run(self, flow: &mut Flow, gradient: Buffer) {
+    fn run(self, gradients: &mut Gradients, gradient: Buffer) {
         let [images, outputs, height, width] = self.shape;
-        let mut sums = flow.pool.any(images * outputs);
+        let mut sums = gradients.pool.any(images * outputs);
         channel_sums(&gradient, outputs, height * width, &mut sums);
         let mut of_bias = vec![0.0; outputs];
         sums.chunks_exact(outputs.max(1)).for_each(|image| add(&mut of_bias, image));
-        flow.learn(self.bias, of_bias);
+        gradients.learn(self.bias, of_bias);
         if let Some(shifts) = &self.shifts {
-            flow.add(shifts, sums);
+            gradients.add(shifts, sums);
         }
         if let Some(rest) = &self.rest {
-            flow.add(rest, gradient);
+            gradients.add(rest, gradient);
         }
     }
 }
@@ -198,7 +198,7 @@ impl Unfolding {
     }
 
     /// Rows of the matrix of a part: all images, or one.
-    fn places(&self) -> usize {
+    fn positions(&self) -> usize {
         self.rows * self.columns * if self.is_whole() { self.images } else { 1 }
     }
 
@@ -229,13 +229,13 @@ impl Unfolding {
         part * size..(part + 1) * size
     }
 
-    /// The matrix of a part, `[places, taps]`.
-    fn unfold<'a>(&self, x: &'a [f32], part: usize) -> Cow<'a, [f32]> {
+    /// The matrix of a part, `[positions, taps]`.
+    fn im2col<'a>(&self, x: &'a [f32], part: usize) -> Cow<'a, [f32]> {
         if self.is_whole() {
             return Cow::Borrowed(x);
         }
         let image = &x[self.image(part)];
-        let mut matrix = vec![0.0; self.places() * self.taps()];
+        let mut matrix = vec![0.0; self.positions() * self.taps()];
         self.runs(|place, from, count| matrix[place..place + count].copy_from_slice(&image[from..from + count]));
         Cow::Owned(matrix)
     }
@@ -247,20 +247,20 @@ impl Unfolding {
     }
 
     /// Of kernels `[outputs, inputs, kernel, kernel]` the order of the matrix, `[outputs, taps]`.
-    fn turned(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
-        self.swapped(weight, outputs, [self.inputs, self.kernel * self.kernel])
+    fn transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
+        self.permuted(weight, outputs, [self.inputs, self.kernel * self.kernel])
     }
 
     /// The reverse.
     fn turned_back(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
-        self.swapped(weight, outputs, [self.kernel * self.kernel, self.inputs])
+        self.permuted(weight, outputs, [self.kernel * self.kernel, self.inputs])
     }
 
-    fn swapped(&self, weight: &[f32], outputs: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
+    fn permuted(&self, weight: &[f32], outputs: usize, [rows, columns]: [usize; 2]) -> Vec<f32> {
         let mut found = vec![0.0; weight.len()];
         let each = (weight.len() / outputs.max(1)).max(1);
         for (weight, found) in weight.chunks_exact(each).zip(found.chunks_exact_mut(each)) {
-            turn_into(weight, [rows, columns], columns, found);
+            transpose_into(weight, [rows, columns], columns, found);
         }
         found
     }

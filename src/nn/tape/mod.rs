@@ -1,6 +1,6 @@
-//! The derivatives of a convolutional network on the CPU, written out: each operation does what [`super::host`] does and
+//! The derivatives of a convolutional network on the CPU, written out: each operation does what [`super::cpu`] does and
 //! leaves on a tape how gradients go back through it. A chain of five tensor operations, each with its own pass over
-//! memory and its own entry in a graph, is one here, in the widest instructions of the processor ([`loops::native`]).
+//! memory and its own entry in a graph, is one here, in the widest instructions of the processor ([`kernels::native`]).
 
 mod attention;
 mod convolution;
@@ -15,9 +15,9 @@ use std::rc::Rc;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
-use loops::native::channels::{activate, activate_back, add};
+use kernels::native::channels::{activate, activate_back, add};
 
-use super::host::{Lent, lend, numbers};
+use super::cpu::{Borrowed, lend, numbers};
 pub use convolution::Plus;
 pub use pool::{Buffer, Pool};
 
@@ -35,13 +35,13 @@ pub struct Value {
 
 /// Gradients on their way back.
 #[derive(Debug, Default)]
-pub struct Flow {
+pub struct Gradients {
     pool: Pool,
     values: Vec<Option<Buffer>>,
     parameters: HashMap<ParamId, Vec<f32>>,
 }
 
-impl Flow {
+impl Gradients {
     fn add(&mut self, value: &Value, gradient: Buffer) {
         let Some(id) = value.id else { return };
         match &mut self.values[id] {
@@ -85,13 +85,13 @@ impl Flow {
     }
 }
 
-type Step = Box<dyn FnOnce(&mut Flow, Buffer)>;
+type Step = Box<dyn FnOnce(&mut Gradients, Buffer)>;
 
 /// A convolution's or a matrix's parameters.
 #[derive(Debug)]
 pub struct Affine {
     /// `[outputs, inputs, kernel, kernel]`
-    weight: Lent,
+    weight: Borrowed,
     /// One number for each output.
     bias: Vec<f32>,
     /// Height and width of the kernel.
@@ -134,11 +134,16 @@ impl Tape {
     #[must_use]
     pub fn images(&self, planes: &[f32], shape: [usize; 4]) -> Value {
         let [_, channels, height, width] = shape;
-        self.value(turn(&self.pool, planes, channels, height * width), shape)
+        self.value(transpose(&self.pool, planes, channels, height * width), shape)
     }
 
     /// What an operation found, and how a gradient goes back through it.
-    fn record(&mut self, numbers: Buffer, shape: [usize; 4], step: impl FnOnce(&mut Flow, Buffer) + 'static) -> Value {
+    fn record(
+        &mut self,
+        numbers: Buffer,
+        shape: [usize; 4],
+        step: impl FnOnce(&mut Gradients, Buffer) + 'static,
+    ) -> Value {
         let id = self.count;
         self.count += 1;
         self.steps.push((id, Box::new(step)));
@@ -147,16 +152,16 @@ impl Tape {
 
     /// The gradients of all parameters, for this gradient of a value.
     #[must_use]
-    pub fn backward(self, value: &Value, gradient: Vec<f32>) -> Flow {
+    pub fn backward(self, value: &Value, gradient: Vec<f32>) -> Gradients {
         let values = (0..self.count).map(|_| None).collect();
-        let mut flow = Flow { pool: self.pool, values, parameters: HashMap::new() };
-        flow.add(value, gradient.into());
+        let mut gradients = Gradients { pool: self.pool, values, parameters: HashMap::new() };
+        gradients.add(value, gradient.into());
         for (result, step) in self.steps.into_iter().rev() {
-            if let Some(gradient) = flow.values[result].take() {
-                step(&mut flow, gradient);
+            if let Some(gradient) = gradients.values[result].take() {
+                step(&mut gradients, gradient);
             }
         }
-        flow
+        gradients
     }
 
     /// The same numbers channel by channel, as images are given to others.
@@ -164,8 +169,8 @@ impl Tape {
         let [_, channels, height, width] = x.shape;
         let pixels = height * width;
         let x = x.clone();
-        self.record(turn(&self.pool, &x.numbers, pixels, channels), x.shape, move |flow, gradient| {
-            flow.add(&x, turn(&flow.pool, &gradient, channels, pixels));
+        self.record(transpose(&self.pool, &x.numbers, pixels, channels), x.shape, move |gradients, gradient| {
+            gradients.add(&x, transpose(&gradients.pool, &gradient, channels, pixels));
         })
     }
 
@@ -174,9 +179,9 @@ impl Tape {
         let mut found = self.pool.copy(&x.numbers);
         activate(&mut found);
         let x = x.clone();
-        self.record(found, x.shape, move |flow, mut gradient| {
+        self.record(found, x.shape, move |gradients, mut gradient| {
             activate_back(&mut gradient, &x.numbers);
-            flow.add(&x, gradient);
+            gradients.add(&x, gradient);
         })
     }
 
@@ -185,9 +190,9 @@ impl Tape {
         let mut found = self.pool.copy(&a.numbers);
         add(&mut found, &b.numbers);
         let (a, b) = (a.clone(), b.clone());
-        self.record(found, a.shape, move |flow, gradient| {
-            flow.add_shared(&a, &gradient);
-            flow.add(&b, gradient);
+        self.record(found, a.shape, move |gradients, gradient| {
+            gradients.add_shared(&a, &gradient);
+            gradients.add(&b, gradient);
         })
     }
 
@@ -201,15 +206,15 @@ impl Tape {
             pixel[left..].copy_from_slice(b);
         }
         let (a, b) = (a.clone(), b.clone());
-        self.record(found, [images, left + right, height, width], move |flow, gradient| {
-            let [mut of_a, mut of_b] = [&a, &b].map(|x| flow.pool.any(x.numbers.len()));
+        self.record(found, [images, left + right, height, width], move |gradients, gradient| {
+            let [mut of_a, mut of_b] = [&a, &b].map(|x| gradients.pool.any(x.numbers.len()));
             let pairs = of_a.chunks_exact_mut(left).zip(of_b.chunks_exact_mut(right));
             for (pixel, (a, b)) in gradient.chunks_exact(left + right).zip(pairs) {
                 a.copy_from_slice(&pixel[..left]);
                 b.copy_from_slice(&pixel[left..]);
             }
-            flow.add(&a, of_a);
-            flow.add(&b, of_b);
+            gradients.add(&a, of_a);
+            gradients.add(&b, of_b);
         })
     }
 
@@ -226,9 +231,9 @@ impl Tape {
             below.copy_from_slice(above);
         }
         let x = x.clone();
-        self.record(found, [images, channels, 2 * height, 2 * width], move |flow, mut gradient| {
+        self.record(found, [images, channels, 2 * height, 2 * width], move |gradients, mut gradient| {
             // Sums over two rows, then over two columns, in place.
-            let mut sums = flow.pool.any(x.numbers.len());
+            let mut sums = gradients.pool.any(x.numbers.len());
             for (rows, sums) in gradient.chunks_exact_mut(2 * length).zip(sums.chunks_exact_mut(width * channels)) {
                 let (above, below) = rows.split_at_mut(length);
                 add(above, below);
@@ -237,7 +242,7 @@ impl Tape {
                     sums.iter_mut().zip(left.iter().zip(right)).for_each(|(sum, (a, b))| *sum = a + b);
                 }
             }
-            flow.add(&x, sums);
+            gradients.add(&x, sums);
         })
     }
 
@@ -247,35 +252,35 @@ impl Tape {
         let (values, id) = (lend(table.val()), table.id);
         let found: Vec<f32> = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
         let rows = rows.to_vec();
-        self.record(found.into(), [rows.len(), width, 1, 1], move |flow, gradient| {
+        self.record(found.into(), [rows.len(), width, 1, 1], move |gradients, gradient| {
             let mut of_table = vec![0.0; count * width];
             for (row, gradient) in rows.iter().zip(gradient.chunks_exact(width)) {
                 add(&mut of_table[row * width..(row + 1) * width], gradient);
             }
-            flow.learn(id, of_table);
+            gradients.learn(id, of_table);
         })
     }
 }
 
 /// Of each image `[rows, columns]` the numbers column by column.
-fn turn(pool: &Pool, values: &[f32], rows: usize, columns: usize) -> Buffer {
+fn transpose(pool: &Pool, values: &[f32], rows: usize, columns: usize) -> Buffer {
     let mut found = pool.any(values.len());
     let size = (rows * columns).max(1);
     for (image, found) in values.chunks_exact(size).zip(found.chunks_exact_mut(size)) {
-        turn_into(image, [rows, columns], columns, found);
+        transpose_into(image, [rows, columns], columns, found);
     }
     found
 }
 
 /// Of a matrix whose rows are `step` apart the numbers column by column.
-fn turn_into(values: &[f32], [rows, columns]: [usize; 2], step: usize, found: &mut [f32]) {
+fn transpose_into(values: &[f32], [rows, columns]: [usize; 2], step: usize, found: &mut [f32]) {
     // In squares that stay in the nearest cache.
     const SQUARE: usize = 16;
     for top in (0..rows).step_by(SQUARE) {
         for left in (0..columns).step_by(SQUARE) {
             for column in left..columns.min(left + SQUARE) {
-                let places = &mut found[column * rows..][top..rows.min(top + SQUARE)];
-                for (place, row) in places.iter_mut().zip(top..) {
+                let positions = &mut found[column * rows..][top..rows.min(top + SQUARE)];
+                for (place, row) in positions.iter_mut().zip(top..) {
                     *place = values[row * step + column];
                 }
             }

@@ -2,10 +2,10 @@
 
 use burn::module::Param;
 use burn::tensor::Tensor;
-use loops::native::channels::{Norm, normalise, normalise_back};
+use kernels::native::channels::{Norm, normalise, normalise_back};
 
 use super::{Tape, Value};
-use crate::nn::host::numbers;
+use crate::nn::cpu::numbers;
 
 impl Tape {
     /// Group normalisation with a scale and a shift of each channel, and SiLU after it if `silu`.
@@ -21,17 +21,17 @@ impl Tape {
         let ids = [weight.id, bias.id];
         let (weight, bias) = (numbers(weight.val()), numbers(bias.val()));
         let (pixels, epsilon) = (height * width, epsilon as f32);
-        let (mut told, mut found) = (self.pool.any(2 * images * channels), self.pool.any(x.numbers.len()));
+        let (mut statistics, mut found) = (self.pool.any(2 * images * channels), self.pool.any(x.numbers.len()));
         let norm = Norm { pixels, groups, epsilon, silu, weight: &weight, bias: &bias };
-        normalise(&norm, &x.numbers, &mut found, &mut told);
+        normalise(&norm, &x.numbers, &mut found, &mut statistics);
         let x = x.clone();
-        self.record(found, x.shape, move |flow, mut gradient| {
+        self.record(found, x.shape, move |gradients, mut gradient| {
             let [mut of_weight, mut of_bias] = [(); 2].map(|()| vec![0.0; channels]);
             let norm = Norm { pixels, groups, epsilon, silu, weight: &weight, bias: &bias };
-            normalise_back(&norm, &x.numbers, &told, &mut gradient, &mut of_weight, &mut of_bias);
-            flow.learn(ids[0], of_weight);
-            flow.learn(ids[1], of_bias);
-            flow.add(&x, gradient);
+            normalise_back(&norm, &x.numbers, &statistics, &mut gradient, &mut of_weight, &mut of_bias);
+            gradients.learn(ids[0], of_weight);
+            gradients.learn(ids[1], of_bias);
+            gradients.add(&x, gradient);
         })
     }
 }

@@ -52,7 +52,7 @@ fn convolutions_and_what_is_added_are_the_definition_and_so_are_their_gradients(
             let weight = noise(4, outputs * inputs * kernel * kernel);
             let bias = noise(5, outputs);
             let ids = [ParamId::new(), ParamId::new()];
-            let layer = Affine { weight: Lent::Numbers(weight.clone()), bias: bias.clone(), kernel, ids };
+            let layer = Affine { weight: Borrowed::Numbers(weight.clone()), bias: bias.clone(), kernel, ids };
             let plus = Plus { shifts: Some(&shifts), rest: Some(&rest) };
             let found = tape.convolve(&x, layer, stride, pad, plus);
             assert_eq!(found.shape, shape);
@@ -82,8 +82,8 @@ fn convolutions_and_what_is_added_are_the_definition_and_so_are_their_gradients(
             }
             let what = format!("{kernel} {stride} {pad:?}, {images} {inputs} {outputs} {height} {width}");
             assert!(error(&found.numbers, &result) < 2.5e-5, "{what}: {:e}", error(&found.numbers, &result));
-            let mut flow = tape.backward(&found, errors.clone());
-            let [of_weight, of_bias] = ids.map(|id| flow.take(id).unwrap());
+            let mut gradients = tape.backward(&found, errors.clone());
+            let [of_weight, of_bias] = ids.map(|id| gradients.take(id).unwrap());
             let parts = [
                 (&*of_x.borrow(), expected_x),
                 (&of_weight, expected_weight),

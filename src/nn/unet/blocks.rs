@@ -5,8 +5,8 @@ use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::Tensor;
 
 use super::Style;
-use super::layers::{Conv, GroupNorm, Init, Law, Linear, add, add_to_channels, attend, stack};
-use crate::nn::host;
+use super::layers::{Conv, GroupNorm, Init, Initialiser, Linear, add, add_to_channels, attend, stack};
+use crate::nn::cpu;
 #[cfg(feature = "gpu")]
 use crate::nn::shader::Around;
 #[cfg(feature = "cli")]
@@ -33,13 +33,13 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn resnets(&self, init: &mut Init) -> Vec<Resnet> {
-        self.inputs.iter().map(|&inputs| Resnet::new(init, inputs, self)).collect()
+    fn resnets(&self, initialiser: &mut Initialiser) -> Vec<Resnet> {
+        self.inputs.iter().map(|&inputs| Resnet::new(initialiser, inputs, self)).collect()
     }
 
-    fn attentions(&self, init: &mut Init, count: usize) -> Vec<Attention> {
+    fn attentions(&self, initialiser: &mut Initialiser, count: usize) -> Vec<Attention> {
         let count = if self.attention { count } else { 0 };
-        (0..count).map(|_| Attention::new(init, self.outputs, self)).collect()
+        (0..count).map(|_| Attention::new(initialiser, self.outputs, self)).collect()
     }
 }
 
@@ -61,17 +61,17 @@ pub struct Resnet {
 }
 
 impl Resnet {
-    fn new(init: &mut Init, inputs: usize, stage: &Stage) -> Self {
+    fn new(initialiser: &mut Initialiser, inputs: usize, stage: &Stage) -> Self {
         let outputs = stage.outputs;
-        let told = outputs * if stage.style == Style::Improved { 2 } else { 1 };
+        let scale_shift = outputs * if stage.style == Style::Improved { 2 } else { 1 };
         Self {
-            norm1: GroupNorm::new(init, inputs, stage.groups),
-            conv1: Conv::new(init, [inputs, outputs], 3, Law::Fan),
-            time_emb_proj: Linear::new(init, stage.temb, told, Law::Fan),
-            norm2: GroupNorm::new(init, outputs, stage.groups),
+            norm1: GroupNorm::new(initialiser, inputs, stage.groups),
+            conv1: Conv::new(initialiser, [inputs, outputs], 3, Init::Fan),
+            time_emb_proj: Linear::new(initialiser, stage.temb, scale_shift, Init::Fan),
+            norm2: GroupNorm::new(initialiser, outputs, stage.groups),
             dropout: DropoutConfig::new(stage.dropout).init(),
-            conv2: Conv::new(init, [outputs, outputs], 3, Law::Zeros),
-            conv_shortcut: (inputs != outputs).then(|| Conv::new(init, [inputs, outputs], 1, Law::Fan)),
+            conv2: Conv::new(initialiser, [outputs, outputs], 3, Init::Zeros),
+            conv_shortcut: (inputs != outputs).then(|| Conv::new(initialiser, [inputs, outputs], 1, Init::Fan)),
             style: stage.style,
         }
     }
@@ -82,12 +82,12 @@ impl Resnet {
             return self.forward_in_shaders(x, temb);
         }
         let h = self.conv1.forward(self.norm1.forward_silu(x.clone()));
-        let told = self.time_emb_proj.forward(temb.clone());
+        let scale_shift = self.time_emb_proj.forward(temb.clone());
         let h = match self.style {
-            Style::Ddpm => self.norm2.forward_silu(add_to_channels(h, told)),
-            Style::Improved => self.norm2.forward_told(h, told),
+            Style::Ddpm => self.norm2.forward_silu(add_to_channels(h, scale_shift)),
+            Style::Improved => self.norm2.forward_scale_shift(h, scale_shift),
         };
-        let h = if !host::ONLY && h.device().is_autodiff() { self.dropout.forward(h) } else { h };
+        let h = if !cpu::ONLY && h.device().is_autodiff() { self.dropout.forward(h) } else { h };
         let h = self.conv2.forward(h);
         match &self.conv_shortcut {
             Some(shortcut) => add(h, shortcut.forward(x)),
@@ -100,14 +100,14 @@ impl Resnet {
 impl Resnet {
     /// [`Self::forward`] in five passes, or six.
     fn forward_in_shaders(&self, x: Tensor<4>, temb: &Tensor<2>) -> Tensor<4> {
-        let told = self.time_emb_proj.forward(temb.clone());
-        let (shifts, told) = match self.style {
-            Style::Ddpm => (Some(told), None),
-            Style::Improved => (None, Some(told)),
+        let scale_shift = self.time_emb_proj.forward(temb.clone());
+        let (shifts, scale_shift) = match self.style {
+            Style::Ddpm => (Some(scale_shift), None),
+            Style::Improved => (None, Some(scale_shift)),
         };
         let normed = Some((self.norm1.scales(x.clone(), None), true));
         let h = self.conv1.forward_around(x.clone(), Around { normed, shifts, ..Around::default() });
-        let normed = Some((self.norm2.scales(h.clone(), told), true));
+        let normed = Some((self.norm2.scales(h.clone(), scale_shift), true));
         let rest = Some(match &self.conv_shortcut {
             Some(shortcut) => shortcut.forward(x),
             None => x,
@@ -144,8 +144,8 @@ impl Resnet {
     /// [`Self::forward`] on a tape, in Ho et al.'s style and without dropout.
     fn trace(&self, tape: &mut Tape, x: &Value, temb: &Value) -> Value {
         let h = self.norm1.trace(tape, x, true);
-        let told = self.time_emb_proj.trace(tape, temb);
-        let h = self.conv1.trace(tape, &h, Plus { shifts: Some(&told), rest: None });
+        let scale_shift = self.time_emb_proj.trace(tape, temb);
+        let h = self.conv1.trace(tape, &h, Plus { shifts: Some(&scale_shift), rest: None });
         let h = self.norm2.trace(tape, &h, true);
         let x = self.conv_shortcut.as_ref().map_or_else(|| x.clone(), |layer| layer.trace(tape, x, Plus::default()));
         self.conv2.trace(tape, &h, Plus { shifts: None, rest: Some(&x) })
@@ -235,11 +235,11 @@ pub struct Attention {
 }
 
 impl Attention {
-    fn new(init: &mut Init, channels: usize, stage: &Stage) -> Self {
-        let mut linear = |law| Linear::new(init, channels, channels, law);
-        let [to_q, to_k, to_v] = [(); 3].map(|()| linear(Law::Fan));
-        let to_out = vec![linear(Law::Zeros)];
-        let group_norm = GroupNorm::new(init, channels, stage.groups);
+    fn new(initialiser: &mut Initialiser, channels: usize, stage: &Stage) -> Self {
+        let mut linear = |init| Linear::new(initialiser, channels, channels, init);
+        let [to_q, to_k, to_v] = [(); 3].map(|()| linear(Init::Fan));
+        let to_out = vec![linear(Init::Zeros)];
+        let group_norm = GroupNorm::new(initialiser, channels, stage.groups);
         Self { group_norm, to_q, to_k, to_v, to_out, heads: stage.heads }
     }
 
@@ -268,8 +268,8 @@ pub struct Resample {
 }
 
 impl Resample {
-    fn new(init: &mut Init, channels: usize) -> Self {
-        Self { conv: Conv::new(init, [channels, channels], 3, Law::Fan) }
+    fn new(initialiser: &mut Initialiser, channels: usize) -> Self {
+        Self { conv: Conv::new(initialiser, [channels, channels], 3, Init::Fan) }
     }
 
     fn double(&self, x: Tensor<4>) -> Tensor<4> {
@@ -289,11 +289,11 @@ pub struct DownBlock {
 
 impl DownBlock {
     /// With a halving at its end, except at the lowest level.
-    pub fn new(init: &mut Init, stage: &Stage, halves: bool) -> Self {
+    pub fn new(initialiser: &mut Initialiser, stage: &Stage, halves: bool) -> Self {
         Self {
-            resnets: stage.resnets(init),
-            attentions: stage.attentions(init, stage.inputs.len()),
-            downsamplers: (0..usize::from(halves)).map(|_| Resample::new(init, stage.outputs)).collect(),
+            resnets: stage.resnets(initialiser),
+            attentions: stage.attentions(initialiser, stage.inputs.len()),
+            downsamplers: (0..usize::from(halves)).map(|_| Resample::new(initialiser, stage.outputs)).collect(),
             style: stage.style,
         }
     }
@@ -324,8 +324,8 @@ pub struct MidBlock {
 
 impl MidBlock {
     /// With attention after the first of its two residual blocks.
-    pub fn new(init: &mut Init, stage: &Stage) -> Self {
-        Self { resnets: stage.resnets(init), attentions: stage.attentions(init, 1) }
+    pub fn new(initialiser: &mut Initialiser, stage: &Stage) -> Self {
+        Self { resnets: stage.resnets(initialiser), attentions: stage.attentions(initialiser, 1) }
     }
 
     /// The same shape.
@@ -350,11 +350,11 @@ pub struct UpBlock {
 
 impl UpBlock {
     /// With a doubling at its end, except at full resolution.
-    pub fn new(init: &mut Init, stage: &Stage, doubles: bool) -> Self {
+    pub fn new(initialiser: &mut Initialiser, stage: &Stage, doubles: bool) -> Self {
         Self {
-            resnets: stage.resnets(init),
-            attentions: stage.attentions(init, stage.inputs.len()),
-            upsamplers: (0..usize::from(doubles)).map(|_| Resample::new(init, stage.outputs)).collect(),
+            resnets: stage.resnets(initialiser),
+            attentions: stage.attentions(initialiser, stage.inputs.len()),
+            upsamplers: (0..usize::from(doubles)).map(|_| Resample::new(initialiser, stage.outputs)).collect(),
         }
     }
 

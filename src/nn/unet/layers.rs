@@ -6,8 +6,8 @@ use burn::tensor::module::{conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{DType, Device, FloatDType, Int, Shape, Tensor, TensorData};
 
+use crate::nn::cpu::{self, Then};
 use crate::nn::elementwise;
-use crate::nn::host::{self, Then};
 #[cfg(feature = "gpu")]
 use crate::nn::shader::{self, Around, Movement};
 #[cfg(feature = "cli")]
@@ -23,7 +23,7 @@ const IMPROVED_EPSILON: f64 = 1e-5;
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug)]
-pub enum Law {
+pub enum Init {
     /// At 0.
     Zeros,
     /// At 1.
@@ -35,42 +35,42 @@ pub enum Law {
 }
 
 /// Makes parameters, each from its own stream of the seed.
-pub struct Init<'a> {
+pub struct Initialiser<'a> {
     seed: u32,
     device: &'a Device,
     style: Style,
     made: u32,
 }
 
-impl<'a> Init<'a> {
+impl<'a> Initialiser<'a> {
     /// For the network with this seed.
     pub fn new(seed: u32, device: &'a Device, style: Style) -> Self {
         Self { seed, device, style, made: 0 }
     }
 
     /// A parameter that is drawn when it is first used, so that loading draws nothing.
-    fn parameter<const D: usize>(&mut self, shape: [usize; D], inputs: usize, law: Law) -> Param<Tensor<D>> {
+    fn parameter<const D: usize>(&mut self, shape: [usize; D], inputs: usize, init: Init) -> Param<Tensor<D>> {
         let (seed, index) = (self.seed, self.made);
         self.made += 1;
-        let init = move |device: &Device, require_grad: bool| {
+        let initialiser = move |device: &Device, require_grad: bool| {
             let count = shape.iter().product();
             let mut rng = Rng::new(seed, Stream::Weights, index);
             let bound = 1.0 / (inputs.max(1) as f64).sqrt();
-            let values: Vec<f32> = match law {
-                Law::Zeros => vec![0.0; count],
-                Law::Ones => vec![1.0; count],
-                Law::Fan => (0..count).map(|_| (bound * (2.0 * rng.uniform() - 1.0)) as f32).collect(),
-                Law::Normal => rng.normals(count),
+            let values: Vec<f32> = match init {
+                Init::Zeros => vec![0.0; count],
+                Init::Ones => vec![1.0; count],
+                Init::Fan => (0..count).map(|_| (bound * (2.0 * rng.uniform() - 1.0)) as f32).collect(),
+                Init::Normal => rng.normals(count),
             };
-            host::tensor(values, shape, device).set_require_grad(require_grad)
+            cpu::tensor(values, shape, device).set_require_grad(require_grad)
         };
-        Param::uninitialized(ParamId::new(), init, self.device.clone(), true, Shape::from(shape))
+        Param::uninitialized(ParamId::new(), initialiser, self.device.clone(), true, Shape::from(shape))
     }
 }
 
-/// Whether a layer is computed by [`crate::nn::host`]: not where derivatives are asked for.
-fn on_host<const D: usize, const E: usize>(x: &Tensor<D>, parameter: &Param<Tensor<E>>) -> bool {
-    host::is_host(&x.device()) && host::is_host(&parameter.val().device())
+/// Whether a layer is computed by [`crate::nn::cpu`]: not where derivatives are asked for.
+fn on_cpu<const D: usize, const E: usize>(x: &Tensor<D>, parameter: &Param<Tensor<E>>) -> bool {
+    cpu::is_cpu(&x.device()) && cpu::is_cpu(&parameter.val().device())
 }
 
 /// Whether a layer is computed by [`crate::nn::shader`].
@@ -87,18 +87,18 @@ fn as_of<const D: usize, const E: usize>(x: Tensor<D>, parameter: &Param<Tensor<
 /// The tensor in single precision.
 pub fn full<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     // There is nothing else on the CPU, and conversions of tensors are code.
-    if host::ONLY { x } else { x.cast(FloatDType::F32) }
+    if cpu::ONLY { x } else { x.cast(FloatDType::F32) }
 }
 
 /// The sum.
 pub fn add(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
-    if host::is_host(&a.device()) && host::is_host(&b.device()) { host::add(a, b) } else { a + b }
+    if cpu::is_cpu(&a.device()) && cpu::is_cpu(&b.device()) { cpu::add(a, b) } else { a + b }
 }
 
 /// The channels of one, then those of the other.
 pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
-    if host::is_host(&a.device()) && host::is_host(&b.device()) {
-        return host::stack(a, b);
+    if cpu::is_cpu(&a.device()) && cpu::is_cpu(&b.device()) {
+        return cpu::stack(a, b);
     }
     #[cfg(feature = "gpu")]
     if shader::runs_on(&a.device()) && shader::runs_on(&b.device()) && a.dtype() == b.dtype() {
@@ -109,33 +109,33 @@ pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 
 /// Every pixel twice in both directions.
 fn double(x: Tensor<4>) -> Tensor<4> {
-    if host::is_host(&x.device()) {
-        return host::double(x);
+    if cpu::is_cpu(&x.device()) {
+        return cpu::double(x);
     }
     interpolate(x, InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0, 2.0]))
 }
 
 /// SiLU of an embedding.
 fn activate(x: Tensor<2>) -> Tensor<2> {
-    if host::is_host(&x.device()) { host::edit(x, elementwise::silu_in_place) } else { silu(x) }
+    if cpu::is_cpu(&x.device()) { cpu::edit(x, elementwise::silu_in_place) } else { silu(x) }
 }
 
 /// The sum of rows, of which either may be one for all.
 fn broadcast_add(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    if !(host::is_host(&a.device()) && host::is_host(&b.device())) {
+    if !(cpu::is_cpu(&a.device()) && cpu::is_cpu(&b.device())) {
         return a + b;
     }
     let ([rows, width], [others, _], device) = (a.dims(), b.dims(), a.device());
-    let (a, b, count) = (host::numbers(a), host::numbers(b), rows.max(others));
+    let (a, b, count) = (cpu::numbers(a), cpu::numbers(b), rows.max(others));
     let at = |values: &[f32], row: usize, column: usize| values[(row * width + column) % values.len()];
     let values = (0..count * width).map(|i| at(&a, i / width, i % width) + at(&b, i / width, i % width)).collect();
-    host::tensor(values, [count, width], &device)
+    cpu::tensor(values, [count, width], &device)
 }
 
 /// A number added to each channel, for each image or the same for all.
 pub fn add_to_channels(x: Tensor<4>, shifts: Tensor<2>) -> Tensor<4> {
-    if host::is_host(&x.device()) && host::is_host(&shifts.device()) {
-        return host::add_to_channels(x, &host::numbers(shifts));
+    if cpu::is_cpu(&x.device()) && cpu::is_cpu(&shifts.device()) {
+        return cpu::add_to_channels(x, &cpu::numbers(shifts));
     }
     let [rows, channels] = shifts.dims();
     x + shifts.reshape([rows, channels, 1, 1])
@@ -143,8 +143,8 @@ pub fn add_to_channels(x: Tensor<4>, shifts: Tensor<2>) -> Tensor<4> {
 
 /// Attention of scaled queries, keys and values, `[images, channels, pixels]`, with channels divided among the heads.
 pub fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) -> Tensor<3> {
-    if host::is_host(&query.device()) {
-        return host::attend(query, key, value, heads);
+    if cpu::is_cpu(&query.device()) {
+        return cpu::attend(query, key, value, heads);
     }
     #[cfg(feature = "gpu")]
     if shader::runs_on(&query.device())
@@ -173,11 +173,11 @@ pub struct Conv {
 
 impl Conv {
     /// From `[inputs, outputs]` channels, with a square kernel.
-    pub fn new(init: &mut Init, [inputs, outputs]: [usize; 2], kernel: usize, law: Law) -> Self {
+    pub fn new(initialiser: &mut Initialiser, [inputs, outputs]: [usize; 2], kernel: usize, init: Init) -> Self {
         let fan = inputs * kernel * kernel;
         Self {
-            weight: init.parameter([outputs, inputs, kernel, kernel], fan, law),
-            bias: init.parameter([outputs], fan, law),
+            weight: initialiser.parameter([outputs, inputs, kernel, kernel], fan, init),
+            bias: initialiser.parameter([outputs], fan, init),
         }
     }
 
@@ -259,8 +259,8 @@ impl Conv {
     }
 
     fn run(&self, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
-        if on_host(&x, &self.weight) {
-            return host::convolve(x, &self.weight.val(), &host::numbers(self.bias.val()), stride, pad);
+        if on_cpu(&x, &self.weight) {
+            return cpu::convolve(x, &self.weight.val(), &cpu::numbers(self.bias.val()), stride, pad);
         }
         #[cfg(feature = "gpu")]
         if self.in_shaders(&x) {
@@ -280,14 +280,17 @@ pub struct Linear {
 
 impl Linear {
     /// With a matrix of `[outputs, inputs]`.
-    pub fn new(init: &mut Init, inputs: usize, outputs: usize, law: Law) -> Self {
-        Self { weight: init.parameter([outputs, inputs], inputs, law), bias: init.parameter([outputs], inputs, law) }
+    pub fn new(initialiser: &mut Initialiser, inputs: usize, outputs: usize, init: Init) -> Self {
+        Self {
+            weight: initialiser.parameter([outputs, inputs], inputs, init),
+            bias: initialiser.parameter([outputs], inputs, init),
+        }
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        if on_host(&x, &self.weight) {
-            return host::linear(x, &self.weight.val(), &host::numbers(self.bias.val()));
+        if on_cpu(&x, &self.weight) {
+            return cpu::linear(x, &self.weight.val(), &cpu::numbers(self.bias.val()));
         }
         #[cfg(feature = "gpu")]
         if in_shaders(&x, &self.weight) {
@@ -324,8 +327,8 @@ impl Linear {
     /// `[images, inputs, pixels]` to `[images, outputs, pixels]`, times `k`: at every pixel, without moving the channels
     /// last.
     pub fn forward_pixels(&self, x: Tensor<3>, k: f64) -> Tensor<3> {
-        if on_host(&x, &self.weight) {
-            return host::linear_pixels(x, &self.weight.val(), &host::numbers(self.bias.val()), k as f32);
+        if on_cpu(&x, &self.weight) {
+            return cpu::linear_pixels(x, &self.weight.val(), &cpu::numbers(self.bias.val()), k as f32);
         }
         let outputs = self.bias.lazy_shape()[0];
         let y = self.weight.val().unsqueeze::<3>().matmul(as_of(x, &self.weight))
@@ -358,39 +361,40 @@ pub struct GroupNorm {
 
 impl GroupNorm {
     /// For this many channels, a multiple of `groups`.
-    pub fn new(init: &mut Init, channels: usize, groups: usize) -> Self {
+    pub fn new(initialiser: &mut Initialiser, channels: usize, groups: usize) -> Self {
         Self {
-            weight: init.parameter([channels], channels, Law::Ones),
-            bias: init.parameter([channels], channels, Law::Zeros),
+            weight: initialiser.parameter([channels], channels, Init::Ones),
+            bias: initialiser.parameter([channels], channels, Init::Zeros),
             groups,
-            epsilon: if init.style == Style::Improved { IMPROVED_EPSILON } else { EPSILON },
+            epsilon: if initialiser.style == Style::Improved { IMPROVED_EPSILON } else { EPSILON },
         }
     }
 
     /// `[images, channels, height, width]`, as it came.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if on_host(&x, &self.weight) {
-            return self.run_on_host(x, Then::default());
+        if on_cpu(&x, &self.weight) {
+            return self.run_on_cpu(x, Then::default());
         }
         self.run(x)
     }
 
     /// With SiLU after it.
     pub fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
-        if on_host(&x, &self.weight) {
-            return self.run_on_host(x, Then { told: None, silu: true });
+        if on_cpu(&x, &self.weight) {
+            return self.run_on_cpu(x, Then { scale_shift: None, silu: true });
         }
         silu(self.run(x))
     }
 
-    /// With a scale (about 1) and a shift of each channel after it, from the two halves of `told`, and then SiLU.
-    pub fn forward_told(&self, x: Tensor<4>, told: Tensor<2>) -> Tensor<4> {
-        if on_host(&x, &self.weight) {
-            return self.run_on_host(x, Then { told: Some(&host::numbers(told)), silu: true });
+    /// With a scale (about 1) and a shift of each channel after it, from the two halves of `scale_shift`, and then SiLU.
+    pub fn forward_scale_shift(&self, x: Tensor<4>, scale_shift: Tensor<2>) -> Tensor<4> {
+        if on_cpu(&x, &self.weight) {
+            return self.run_on_cpu(x, Then { scale_shift: Some(&cpu::numbers(scale_shift)), silu: true });
         }
-        let [rows, count] = told.dims();
-        let (told, channels) = (full(told).reshape([rows, count, 1, 1]), count / 2);
-        let [scale, shift] = [told.clone().narrow(1, 0, channels) + 1.0, told.narrow(1, channels, channels)];
+        let [rows, count] = scale_shift.dims();
+        let (scale_shift, channels) = (full(scale_shift).reshape([rows, count, 1, 1]), count / 2);
+        let [scale, shift] =
+            [scale_shift.clone().narrow(1, 0, channels) + 1.0, scale_shift.narrow(1, channels, channels)];
         let kind = x.dtype();
         if kind != DType::F32 {
             let [by, plus] = self.affine(&x);
@@ -399,10 +403,10 @@ impl GroupNorm {
         silu(self.run(x) * scale + shift)
     }
 
-    /// What it multiplies every channel of every image by, and what it then adds, `told` as in [`Self::forward_told`].
+    /// What it multiplies every channel of every image by, and what it then adds, as in [`Self::forward_scale_shift`].
     #[cfg(feature = "gpu")]
-    pub fn scales(&self, x: Tensor<4>, told: Option<Tensor<2>>) -> Tensor<3> {
-        shader::normalisation(x, [self.weight.val(), self.bias.val()], self.groups, self.epsilon, told)
+    pub fn scales(&self, x: Tensor<4>, scale_shift: Option<Tensor<2>>) -> Tensor<3> {
+        shader::normalisation(x, [self.weight.val(), self.bias.val()], self.groups, self.epsilon, scale_shift)
     }
 
     /// [`Self::forward`] on a tape, or [`Self::forward_silu`].
@@ -411,9 +415,9 @@ impl GroupNorm {
         tape.group_norm(x, [&self.weight, &self.bias], self.groups, self.epsilon, silu)
     }
 
-    fn run_on_host(&self, x: Tensor<4>, then: Then) -> Tensor<4> {
-        let (weight, bias) = (host::numbers(self.weight.val()), host::numbers(self.bias.val()));
-        host::group_norm(x, &weight, &bias, self.groups, self.epsilon, then)
+    fn run_on_cpu(&self, x: Tensor<4>, then: Then) -> Tensor<4> {
+        let (weight, bias) = (cpu::numbers(self.weight.val()), cpu::numbers(self.bias.val()));
+        cpu::group_norm(x, &weight, &bias, self.groups, self.epsilon, then)
     }
 
     fn run(&self, x: Tensor<4>) -> Tensor<4> {
@@ -458,8 +462,8 @@ pub struct Embedding {
 
 impl Embedding {
     /// A table of this many rows.
-    pub fn new(init: &mut Init, rows: usize, width: usize) -> Self {
-        Self { weight: init.parameter([rows, width], width, Law::Normal) }
+    pub fn new(initialiser: &mut Initialiser, rows: usize, width: usize) -> Self {
+        Self { weight: initialiser.parameter([rows, width], width, Init::Normal) }
     }
 
     /// [`Self::forward`] on a tape.
@@ -472,10 +476,10 @@ impl Embedding {
     pub fn forward(&self, rows: &[i32]) -> Tensor<2> {
         let table = self.weight.val();
         let ([_, width], device) = (table.dims(), table.device());
-        if host::is_host(&device) {
-            let values = host::numbers(table);
+        if cpu::is_cpu(&device) {
+            let values = cpu::numbers(table);
             let row = |row: &i32| values.chunks_exact(width).nth(*row as usize).unwrap_or_default().iter().copied();
-            return host::tensor(rows.iter().flat_map(row).collect(), [rows.len(), width], &device);
+            return cpu::tensor(rows.iter().flat_map(row).collect(), [rows.len(), width], &device);
         }
         let rows = TensorData::new(rows.to_vec(), [rows.len()]);
         table.select(0, Tensor::<1, Int>::from_data(rows, &device))

@@ -27,17 +27,17 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
-use crate::nn::host;
+use crate::nn::cpu;
 
 use blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use layers::{Conv, Embedding, GroupNorm, Init, Law, Linear, full};
+use layers::{Conv, Embedding, GroupNorm, Init, Initialiser, Linear, full};
 
 pub use config::{ConfigError, Style, UNetConfig};
 pub use cost::Cost;
 pub use parameters::Parameter;
 pub use time::time_features;
 
-/// Why a network cannot be told these times and labels.
+/// Reason why a network has no embedding of these times and labels.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConditionError {
     /// No times at all, or two lists of different lengths, neither of length 1.
@@ -58,7 +58,7 @@ pub enum ConditionError {
     },
 }
 
-/// What a network is told beside the image: the activated embedding of times and classes, `[1 or images, 4 channels]`.
+/// Condition of a network beside the image: the activated embedding of times and classes, `[1 or images, 4 channels]`.
 #[derive(Clone, Debug)]
 pub struct Condition(Tensor<2>);
 
@@ -92,14 +92,14 @@ impl UNetConfig {
     /// A [`ConfigError`] when there is no such network.
     pub fn init(&self, seed: u32, device: &Device) -> Result<UNet, ConfigError> {
         self.validate()?;
-        let mut init = Init::new(seed, device, self.style);
+        let mut initialiser = Initialiser::new(seed, device, self.style);
         let (channels, temb) = (self.channels, self.embedding_width());
-        let conv_in = Conv::new(&mut init, [self.image_channels, channels], 3, Law::Fan);
+        let conv_in = Conv::new(&mut initialiser, [self.image_channels, channels], 3, Init::Fan);
         let time_embedding = TimeEmbedding {
-            linear_1: Linear::new(&mut init, channels, temb, Law::Fan),
-            linear_2: Linear::new(&mut init, temb, temb, Law::Fan),
+            linear_1: Linear::new(&mut initialiser, channels, temb, Init::Fan),
+            linear_2: Linear::new(&mut initialiser, temb, temb, Init::Fan),
         };
-        let class_embedding = (self.classes > 0).then(|| Embedding::new(&mut init, self.classes + 1, temb));
+        let class_embedding = (self.classes > 0).then(|| Embedding::new(&mut initialiser, self.classes + 1, temb));
 
         let widths = self.widths();
         let stage = |level: usize, inputs: Vec<usize>| Stage {
@@ -118,11 +118,12 @@ impl UNetConfig {
         for (level, &output) in widths.iter().enumerate() {
             let inputs = (0..self.layers).map(|layer| if layer == 0 { width } else { output }).collect();
             let last = level + 1 == widths.len();
-            down_blocks.push(DownBlock::new(&mut init, &stage(level, inputs), !last));
+            down_blocks.push(DownBlock::new(&mut initialiser, &stage(level, inputs), !last));
             skips.extend(std::iter::repeat_n(output, self.layers + usize::from(!last)));
             width = output;
         }
-        let mid_block = MidBlock::new(&mut init, &Stage { attention: true, ..stage(widths.len() - 1, vec![width; 2]) });
+        let mid_block =
+            MidBlock::new(&mut initialiser, &Stage { attention: true, ..stage(widths.len() - 1, vec![width; 2]) });
         let mut up_blocks = Vec::with_capacity(widths.len());
         for (level, &output) in widths.iter().enumerate().rev() {
             let mut inputs = Vec::with_capacity(self.layers + 1);
@@ -131,10 +132,10 @@ impl UNetConfig {
                 inputs.push(width + skips.pop().unwrap_or(0));
                 width = output;
             }
-            up_blocks.push(UpBlock::new(&mut init, &stage(level, inputs), level > 0));
+            up_blocks.push(UpBlock::new(&mut initialiser, &stage(level, inputs), level > 0));
         }
-        let conv_norm_out = GroupNorm::new(&mut init, width, self.groups);
-        let conv_out = Conv::new(&mut init, [width, self.output_channels()], 3, Law::Zeros);
+        let conv_norm_out = GroupNorm::new(&mut initialiser, width, self.groups);
+        let conv_out = Conv::new(&mut initialiser, [width, self.output_channels()], 3, Init::Zeros);
         Ok(UNet {
             conv_in,
             time_embedding,
@@ -169,7 +170,7 @@ impl UNet {
         self.check(times, labels)?;
         let classes = self.config.classes;
         let features = time_features(times, self.config.channels, self.config.style);
-        let features = host::tensor(features, [times.len(), self.config.channels], &self.device());
+        let features = cpu::tensor(features, [times.len(), self.config.channels], &self.device());
         let classes_told = self.class_embedding.as_ref().map(|table| {
             let labels = if labels.is_empty() { &[None] } else { labels };
             let rows: Vec<i32> = labels.iter().map(|label| label.unwrap_or(classes) as i32).collect();

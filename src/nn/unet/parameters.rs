@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::UNet;
-use crate::nn::host;
+use crate::nn::cpu;
 
 /// A parameter of a network.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl ModuleVisitor for Names {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if self.wanted == Some(self.found.len()) {
-            self.numbers = Some(host::numbers(param.val()));
+            self.numbers = Some(cpu::numbers(param.val()));
         }
         self.found.push(Parameter { name: self.path.join("."), shape: param.lazy_shape().to_vec() });
     }
@@ -140,7 +140,7 @@ impl ModuleMapper for Loader<'_> {
         let shape: [usize; D] = std::array::from_fn(|index| shape[index]);
         match (self.source)(&self.path.join("."), &shape) {
             Some(values) => {
-                let tensor = host::tensor(values, shape, &param.lazy_device());
+                let tensor = cpu::tensor(values, shape, &param.lazy_device());
                 let id = param.id;
                 param.transform_for_load(tensor, id)
             }

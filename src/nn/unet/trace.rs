@@ -4,15 +4,15 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::{ConditionError, Style, UNet, time_features};
-use crate::nn::host;
-use crate::nn::tape::{Flow, Plus, Tape, Value};
+use crate::nn::cpu;
+use crate::nn::tape::{Gradients, Plus, Tape, Value};
 
 impl UNet {
     /// Whether [`Self::trace`] can take this network: on the CPU without automatic differentiation, in Ho et al.'s
     /// style and without dropout.
     #[must_use]
     pub fn is_traceable(&self) -> bool {
-        host::is_host(&self.device()) && self.config.style == Style::Ddpm && self.config.dropout == 0.0
+        cpu::is_cpu(&self.device()) && self.config.style == Style::Ddpm && self.config.dropout == 0.0
     }
 
     /// The output for noisy images `x` of this height and width, each with its own time and label; both channel by
@@ -61,20 +61,20 @@ impl UNet {
     /// What a tape of this network found about its parameters, flat, in the order of [`UNet::parameters`]; none where
     /// nothing depends on one.
     #[must_use]
-    pub fn traced_gradients(&self, flow: Flow) -> Vec<Option<Vec<f32>>> {
-        let mut found = Traced { flow, found: Vec::new() };
+    pub fn traced_gradients(&self, gradients: Gradients) -> Vec<Option<Vec<f32>>> {
+        let mut found = Traced { gradients, found: Vec::new() };
         self.visit(&mut found);
         found.found
     }
 }
 
 struct Traced {
-    flow: Flow,
+    gradients: Gradients,
     found: Vec<Option<Vec<f32>>>,
 }
 
 impl ModuleVisitor for Traced {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.push(self.flow.take(param.id));
+        self.found.push(self.gradients.take(param.id));
     }
 }

@@ -10,11 +10,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Headers, RequestInit, Response, UrlSearchParams};
 
-use super::{take, words};
-use crate::lab::Slot;
-use crate::lab::remote::{ASK, END, HEAR, META, OPEN, SAY, messages};
+use super::error::words;
 use crate::protocol::images::{ImageCommand, ImageEvent, Refusal, WeightsSource};
+use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, messages};
 use crate::protocol::{Bytes, Command, Event, Failure, FailureKind, RunId};
+use crate::session::Slot;
 use crate::ui::state::{Page, start};
 use crate::wire;
 
@@ -24,11 +24,15 @@ pub fn is_offered() -> bool {
     document().query_selector(&format!("meta[name={META}]")).is_ok_and(|found| found.is_some())
 }
 
+/// What gets every event of an engine.
+pub type Take = fn(Page, Event);
+
 /// A line. The engine at its other end ends when this is dropped.
-pub struct Line(Rc<Shared>);
+pub struct Connection(Rc<Shared>);
 
 struct Shared {
     page: Page,
+    take: Take,
     /// Gives up what is asked when the line ends.
     control: Option<AbortController>,
     /// The engine's name, empty until it has one.
@@ -48,12 +52,13 @@ enum Letter {
     },
 }
 
-impl Line {
-    /// A line to a new engine, whose events the page gets from now on.
+impl Connection {
+    /// A line to a new engine, whose events `take` gets from now on.
     #[must_use]
-    pub fn open(page: Page) -> Self {
+    pub fn open(page: Page, take: Take) -> Self {
         let shared = Rc::new(Shared {
             page,
+            take,
             control: AbortController::new().ok(),
             name: RefCell::default(),
             waiting: RefCell::default(),
@@ -89,7 +94,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(control) = &self.0.control {
             control.abort();
@@ -118,7 +123,7 @@ impl Shared {
         if matches!(known, Some(FailureKind::OutOfMemory | FailureKind::Internal)) {
             self.page.tell(|session| session.crashed(Slot::Remote, &failure.detail));
         } else {
-            take(self.page, Slot::Remote, Event::Failed { run: None, failure });
+            (self.take)(self.page, Event::Failed { run: None, failure });
         }
     }
 
@@ -143,14 +148,14 @@ impl Shared {
         let name = self.ask(OPEN, None).await?;
         *self.name.borrow_mut() = String::from_utf8_lossy(&name.to_vec()).into_owned();
         loop {
-            let frame = self.ask(HEAR, None).await?.to_vec();
+            let frame = self.ask(POLL, None).await?.to_vec();
             for message in messages(&frame) {
                 let event = wire::decode(message);
                 let event = event.unwrap_or_else(|error| Event::Failed { run: None, failure: error.into() });
                 if self.control.as_ref().is_some_and(|control| control.signal().aborted()) {
                     return Ok(());
                 }
-                take(self.page, Slot::Remote, event);
+                (self.take)(self.page, event);
             }
         }
     }
@@ -166,7 +171,7 @@ impl Shared {
                     None => continue,
                 },
             };
-            self.ask(SAY, Some(&bytes)).await?;
+            self.ask(SEND, Some(&bytes)).await?;
         }
     }
 
@@ -184,7 +189,7 @@ impl Shared {
             }
             Err(error) => {
                 let refusal = Refusal { file: name, findings: vec![words(&error)], ..Refusal::default() };
-                take(self.page, Slot::Remote, Event::Images(ImageEvent::Refused { run, refusal }));
+                (self.take)(self.page, Event::Images(ImageEvent::Refused { run, refusal }));
                 None
             }
         }

@@ -1,9 +1,11 @@
 //! The self-test and the timings, by button or by link.
 
-use crate::lab::session::Phase;
-use crate::lab::{DeviceWish, Session, Slot};
+use super::status::are_shown;
+use crate::lab::DeviceChoice;
 use crate::plot::label::number;
 use crate::protocol::images::{ImageBenchmark, SelfTest as Report, SelfTestCase};
+use crate::session::Phase;
+use crate::session::{Session, Slot};
 use crate::share::Examination;
 use crate::ui::element::{Element, element};
 use crate::ui::memory;
@@ -23,18 +25,19 @@ pub fn measure(page: Page) {
 
 /// Whether all that was wished for is there, or will not come, and has time.
 fn is_settled(session: &Session) -> bool {
-    let known = matches!(session.wished(), DeviceWish::Cpu | DeviceWish::Remote) || session.has_adapter().is_some();
+    let known =
+        matches!(session.chosen_device(), DeviceChoice::Cpu | DeviceChoice::Remote) || session.has_adapter().is_some();
     let fetching = Slot::ALL.iter().any(|&slot| matches!(session.phase(slot), Phase::Fetching(_)));
     let idle = !session.is_busy() && !session.is_examining();
     known && !fetching && idle && session.phase(session.active()) == Phase::Ready
 }
 
 /// Does what the link asks for, once.
-pub fn obey_the_link(page: Page) {
+pub fn follow_the_link(page: Page) {
     let settled = memo(move || page.session.with(is_settled));
     effect(move || {
         let Examination { self_test, benchmark } = page.images.wanted.get();
-        if !(self_test || benchmark) || !super::are_shown(page) || !settled.get() {
+        if !(self_test || benchmark) || !are_shown(page) || !settled.get() {
             return;
         }
         // One after the other: timings beside other work say little.

@@ -9,9 +9,9 @@ use web_sys::{Event, File, HtmlImageElement, PointerEvent, Url};
 
 use super::canvas::{hidden_canvas, put};
 use crate::lab::TaskId;
-use crate::lab::film::one;
-use crate::lab::images::{PIXELS, Picture, SIDE};
+use crate::lab::{PIXELS, Picture, SIDE};
 use crate::rng::{Rng, Stream};
+use crate::session::film::one;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{capture, check, choice, chooser, note, paint_when, quiet};
 use crate::ui::scene::context;

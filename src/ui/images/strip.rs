@@ -7,8 +7,8 @@ use web_sys::{Event, PointerEvent};
 
 use super::canvas::{lay, room};
 use crate::lab::Language;
-use crate::lab::film::one;
 use crate::plot::mosaic::Mosaic;
+use crate::session::film::one;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{capture, note, paint_when};
 use crate::ui::scene::context;

@@ -5,12 +5,13 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Response, Url};
 
-use crate::lab::Session;
-use crate::lab::images::{OWN_WEIGHTS, Word};
-use crate::lab::session::images::ImageWeights;
+use crate::lab::Word;
+use crate::lab::images::OWN_WEIGHTS;
 use crate::lab::texts::fill;
 use crate::plot::label::number;
 use crate::protocol::images::{Refusal, WeightsSource, WeightsSummary};
+use crate::session::Session;
+use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{chooser, note, quiet};
 use crate::ui::signal::{Memo, memo};

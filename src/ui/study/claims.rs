@@ -1,7 +1,8 @@
 //! What the sources say, what this run measured of it, and whether it holds.
 
 use crate::plot::label::number;
-use crate::study::{Claim, Measured, Source, Study, Verdict};
+use crate::protocol::{Measured, Verdict};
+use crate::study::{Claim, Source, Study};
 use crate::ui::element::{Element, element};
 use crate::ui::state::{Page, memo, page};
 

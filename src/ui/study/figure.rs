@@ -4,7 +4,8 @@ use leptos::prelude::*;
 use web_sys::{Event, PointerEvent};
 
 use super::painter::{Look, Plot, paint};
-use crate::lab::{Value, field_of};
+use crate::experiments::field_of;
+use crate::lab::Value;
 use crate::plot::colour::SERIES;
 use crate::plot::label::number;
 use crate::study::{Figure, Handle, Layer, Mark, Study};

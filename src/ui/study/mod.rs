@@ -12,72 +12,28 @@ use web_sys::Event;
 use super::controls::control;
 use super::element::{Element, element};
 use super::parts::choice;
-use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo, page};
 use super::{export, panels};
-use crate::lab::{ExperimentId, RunConfig, Session, defaults, field};
-use crate::protocol::Floats;
+use crate::experiments::{self, defaults};
+use crate::lab::{ExperimentId, RunConfig, field};
 use crate::share::{Link, to_fragment};
-use crate::study::{Measured, News, STUDIES, Study};
+use crate::study::{self, STUDIES, Study};
 
 /// Between two beginnings of a study that follows its controls.
 const REST: Duration = Duration::from_millis(40);
-
-/// What a study has told so far.
-#[derive(Default)]
-pub struct Told {
-    /// The numbers of every layer of every figure.
-    pub layers: Kept<Vec<Vec<Floats>>>,
-    /// The measurements, by claim.
-    pub measured: Signal<Vec<Measured>>,
-    /// Grows with every report.
-    pub tick: Signal<u32>,
-}
-
-impl Told {
-    /// Another study, or the same from its beginning.
-    pub fn forget(&self, study: &Study) {
-        let empty = |figure: &crate::study::Figure| vec![Floats::default(); figure.layers.len()];
-        self.layers.set_value(study.figures.iter().map(empty).collect());
-        self.measured.set(Vec::new());
-        self.tick.update(|n| *n += 1);
-    }
-
-    /// Takes news.
-    pub fn take(&self, report: News) {
-        let News { drawings, measured, .. } = report;
-        self.layers.update_value(|layers| {
-            for drawing in drawings {
-                let figure = layers.get_mut(usize::from(drawing.figure));
-                if let Some(layer) = figure.and_then(|figure| figure.get_mut(usize::from(drawing.layer))) {
-                    *layer = drawing.data;
-                }
-            }
-        });
-        if !measured.is_empty() {
-            self.measured.update(|all| {
-                for one in measured {
-                    all.retain(|m| m.claim != one.claim);
-                    all.push(one);
-                }
-            });
-        }
-        self.tick.update(|n| *n += 1);
-    }
-}
 
 /// Starts studies that follow their controls, at their beginning and with every change.
 pub fn follow(page: Page) {
     let experiment = memo(move || page.config.with(|c| c.experiment));
     effect(move || {
-        if let Some(study) = experiment.get().study() {
+        if let Some(study) = experiments::study(experiment.get()) {
             page.told.forget(study);
         }
     });
     window_event_listener(leptos::ev::resize, move |_| page.resized.update(|n| *n += 1));
     let waiting = StoredValue::new(false);
     effect(move || {
-        let live = page.config.with(|c| c.experiment.study().is_some_and(|study| study.live));
+        let live = page.config.with(|c| experiments::study(c.experiment).is_some_and(|study| study.live));
         if live && !waiting.get_value() {
             waiting.set_value(true);
             let begin = move || {
@@ -97,7 +53,7 @@ pub fn menu() -> Element {
         let selected = move || page.config.with(|c| c.experiment.id() == id);
         choice(id, selected, move || page.text(&format!("choice.experiment.{id}")))
     };
-    let staged: Vec<Element> = crate::lab::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
+    let staged: Vec<Element> = experiments::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
     let mut chapters: Vec<u8> = STUDIES.iter().map(|study| study.chapter).collect();
     chapters.dedup();
     let chapter = |chapter: u8| {
@@ -144,11 +100,11 @@ pub fn stage(study: &'static Study) -> Vec<Element> {
 /// Where the study stands in its chapter, and the way on and back.
 fn tour(study: &'static Study) -> Element {
     let page = page();
-    let [before, after] = study.neighbours();
+    let [before, after] = study::neighbours(study);
     let step = move |to: Option<&'static Study>, id: &'static str, word: &'static str| -> Vec<Element> {
         let link = move |to: &'static Study| {
             let (device, seed) = page.config.with(|c| (c.device, c.seed));
-            let experiment = ExperimentId::from_id(to.id).unwrap_or(ExperimentId::Plane);
+            let experiment = experiments::find(to.id).unwrap_or(ExperimentId::Plane);
             let config = RunConfig { device, seed, ..defaults(experiment) };
             let language = Some(page.language.get().tag().to_owned());
             to_fragment(&Link { config, language, ..Link::default() })
@@ -165,7 +121,7 @@ fn tour(study: &'static Study) -> Element {
         to.map(anchor).into_iter().collect()
     };
     let place = move || {
-        let (place, of) = study.place();
+        let (place, of) = study::place(study);
         let chapter = page.text(&format!("chapter.{}", study.chapter));
         page.filled("tour.place", &[("chapter", &chapter), ("place", &place.to_string()), ("of", &of.to_string())])
     };
@@ -177,12 +133,4 @@ fn tour(study: &'static Study) -> Element {
         .child(element("span").class("note").words(place))
         .plain(" ")
         .holds(&step(after, "tour-next", "tour.next"))
-}
-
-/// Begins the study from its beginning, as the visitor asked.
-pub fn begin(page: Page) {
-    let Some(study) = page.config.with_untracked(|c| c.experiment.study()) else { return };
-    super::link::push(page);
-    page.told.forget(study);
-    page.tell(|session: &mut Session| session.study(&page.config.get_untracked()));
 }

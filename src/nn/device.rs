@@ -1,0 +1,159 @@
+//! Opening the device.
+
+use burn::tensor::{Device, Tensor};
+use thiserror::Error;
+
+use crate::lab::{DeviceChoice, DeviceInfo};
+
+/// Why there is no device.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DeviceError {
+    /// This program was built without such a device.
+    #[error("this program was built without {choice}")]
+    NotBuilt {
+        /// What was asked for.
+        choice: &'static str,
+    },
+    /// WebGPU is not there, or refuses.
+    #[error("WebGPU could not be started: {0}")]
+    Init(String),
+    /// There is no device of this number.
+    #[error("there is no CUDA device {asked}: this machine has {found}")]
+    Absent {
+        /// The number asked for, from 0.
+        asked: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The device stopped answering.
+    #[error("the device was lost: {0}")]
+    Lost(String),
+}
+
+/// A device that is ready for work.
+#[derive(Clone, Debug)]
+pub struct ComputeDevice {
+    /// Burn's handle.
+    pub device: Device,
+    /// What it is.
+    pub info: DeviceInfo,
+    /// Most bytes of one tensor.
+    pub most_bytes: u64,
+}
+
+/// Which of the graphics cards that WebGPU, Vulkan, Metal or DirectX know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapter {
+    /// The fastest.
+    Best,
+    /// A separate card, counted from 0.
+    Discrete(usize),
+    /// The first that is part of the processor.
+    Integrated,
+    /// One that only the processor pretends to be, such as Mesa's llvmpipe.
+    Software,
+}
+
+/// Opens a graphics card, once and before any tensor is made.
+///
+/// # Errors
+/// A [`DeviceError`] when it is not there, or this program was built without.
+pub async fn open_adapter(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
+    gpu(adapter).await
+}
+
+/// Opens the CUDA device of this number, counted from 0.
+///
+/// # Errors
+/// A [`DeviceError`] when it is not there, or this program was built without.
+#[cfg(feature = "cuda")]
+pub fn open_cuda(index: usize) -> Result<ComputeDevice, DeviceError> {
+    // Asking for the number of devices is the only question that does not end the program where there is no driver.
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().count();
+    if index >= found {
+        return Err(DeviceError::Absent { asked: index, found });
+    }
+    let info = DeviceInfo { gpu: true, name: format!("CUDA device {index}"), software: false };
+    Ok(ComputeDevice { device: Device::cuda(index), info, most_bytes: u64::MAX })
+}
+
+/// Opens the CUDA device of this number, counted from 0.
+///
+/// # Errors
+/// A [`DeviceError`]: this program was built without.
+#[cfg(not(feature = "cuda"))]
+pub fn open_cuda(_: usize) -> Result<ComputeDevice, DeviceError> {
+    Err(DeviceError::NotBuilt { choice: "CUDA" })
+}
+
+/// Opens a device. `Auto` takes the best this worker was built with: WebGPU before the CPU. Call it once, before any
+/// tensor is made: WebGPU cannot be started twice.
+///
+/// # Errors
+/// A [`DeviceError`]: a device that was asked for and is not there is never replaced by another.
+pub async fn open(choice: DeviceChoice) -> Result<ComputeDevice, DeviceError> {
+    match choice {
+        DeviceChoice::Cpu => cpu(),
+        DeviceChoice::Gpu => gpu(Adapter::Best).await,
+        DeviceChoice::Auto if cfg!(feature = "gpu") => gpu(Adapter::Best).await,
+        DeviceChoice::Auto => cpu(),
+        // It is the page that reaches another machine, and never an engine.
+        DeviceChoice::Remote => Err(DeviceError::NotBuilt { choice: "another machine" }),
+    }
+}
+
+#[cfg(feature = "cpu")]
+fn cpu() -> Result<ComputeDevice, DeviceError> {
+    let vectors = if cfg!(target_arch = "wasm32") {
+        if cfg!(target_feature = "simd128") { "WebAssembly, simd128" } else { "WebAssembly" }
+    } else {
+        std::env::consts::ARCH
+    };
+    let info = DeviceInfo { gpu: false, name: format!("Burn Flex ({vectors})"), software: false };
+    Ok(ComputeDevice { device: Device::flex(), info, most_bytes: u64::MAX })
+}
+
+#[cfg(not(feature = "cpu"))]
+fn cpu() -> Result<ComputeDevice, DeviceError> {
+    Err(DeviceError::NotBuilt { choice: "a CPU device" })
+}
+
+#[cfg(feature = "gpu")]
+async fn gpu(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
+    use burn::tensor::DeviceKind;
+    let options = Device::wgpu_options();
+    let options = match adapter {
+        Adapter::Best => options,
+        Adapter::Discrete(index) => options.device_kind(DeviceKind::DiscreteGpu(index)),
+        Adapter::Integrated => options.device_kind(DeviceKind::IntegratedGpu(0)),
+        Adapter::Software => options.device_kind(DeviceKind::Cpu),
+    };
+    let started = options.init_with_setup_async().await;
+    let (device, setup) = started.map_err(|error| DeviceError::Init(error.to_string()))?;
+    let adapter = setup.adapter.get_info();
+    let words = format!("{} {} {}", adapter.name, adapter.driver, adapter.driver_info).to_lowercase();
+    // Browsers hide the adapter's type; software renderers go by these names.
+    let software = adapter.device_type == wgpu::DeviceType::Cpu
+        || ["swiftshader", "llvmpipe", "lavapipe", "software", "microsoft basic render"]
+            .iter()
+            .any(|w| words.contains(w));
+    let name = [adapter.name, adapter.driver_info].into_iter().find(|n| !n.trim().is_empty());
+    let name = name.unwrap_or_else(|| "WebGPU".to_owned());
+    let limits = setup.device.limits();
+    let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    Ok(ComputeDevice { device, info: DeviceInfo { gpu: true, name, software }, most_bytes })
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn gpu(_: Adapter) -> Result<ComputeDevice, DeviceError> {
+    Err(DeviceError::NotBuilt { choice: "WebGPU" })
+}
+
+/// Reads a tensor back.
+///
+/// # Errors
+/// [`DeviceError::Lost`] when the device no longer answers.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+    let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
+    data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
+}

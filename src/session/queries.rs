@@ -1,0 +1,139 @@
+//! What the page asks the session in order to show it.
+
+use super::{Checkpoint, Phase, Run, Session, Slot, Status, Work};
+use crate::lab::DeviceInfo;
+use crate::lab::{DeviceChoice, ExperimentId};
+use crate::protocol::{Benchmark, Failure, FailureKind};
+
+impl Session {
+    /// The one word.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        if self.failure.is_some() {
+            return Status::Failed;
+        }
+        let slot = self.run.as_ref().map_or(self.active(), |run| run.slot);
+        if self.device(slot).phase != Phase::Ready {
+            return Status::Loading;
+        }
+        self.run.as_ref().map_or(Status::Idle, |run| run.state)
+    }
+
+    /// What went wrong, while nothing has been done about it.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// The worker that the next run goes to. A network of images is always faster on a real GPU; small networks have
+    /// to be measured.
+    #[must_use]
+    pub fn active(&self) -> Slot {
+        match self.choice {
+            DeviceChoice::Cpu => Slot::Cpu,
+            DeviceChoice::Gpu => Slot::Gpu,
+            DeviceChoice::Remote => Slot::Remote,
+            DeviceChoice::Auto if self.experiment == ExperimentId::Images => {
+                let real = self.info(Slot::Gpu).is_some_and(|info| !info.software);
+                if real && self.phase(Slot::Gpu) == Phase::Ready { Slot::Gpu } else { Slot::Cpu }
+            }
+            DeviceChoice::Auto if self.faster == Some(Slot::Gpu) && self.device(Slot::Gpu).phase == Phase::Ready => {
+                Slot::Gpu
+            }
+            DeviceChoice::Auto => Slot::Cpu,
+        }
+    }
+
+    /// How far a worker is.
+    #[must_use]
+    pub fn phase(&self, slot: Slot) -> Phase {
+        self.device(slot).phase
+    }
+
+    /// What a worker computes on, once it has said so.
+    #[must_use]
+    pub fn info(&self, slot: Slot) -> Option<&DeviceInfo> {
+        self.device(slot).info.as_ref()
+    }
+
+    /// A worker's timings, once measured.
+    #[must_use]
+    pub fn timings(&self, slot: Slot) -> Option<&Benchmark> {
+        self.device(slot).benchmark.as_ref()
+    }
+
+    /// Whether there is an adapter for WebGPU; `None` while that is not known.
+    #[must_use]
+    pub fn has_adapter(&self) -> Option<bool> {
+        self.adapter
+    }
+
+    /// What the visitor wishes.
+    #[must_use]
+    pub fn chosen_device(&self) -> DeviceChoice {
+        self.choice
+    }
+
+    /// What the current or last run does.
+    #[must_use]
+    pub fn work(&self) -> Option<Work> {
+        self.run.as_ref().map(|run| run.work)
+    }
+
+    /// The worker of the current or last run; without one that of the next.
+    #[must_use]
+    pub fn running_slot(&self) -> Slot {
+        self.run.as_ref().map_or(self.active(), |run| run.slot)
+    }
+
+    /// Whether a run goes on or is held.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| matches!(run.state, Status::Running | Status::Paused))
+    }
+
+    /// The newest weights known to the page.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    /// Whether there is something to go back to after the failure: what only a visitor can mend is not mended by trying
+    /// again.
+    #[must_use]
+    pub fn can_recover(&self) -> bool {
+        use FailureKind as Kind;
+        let mended = [Kind::DeviceLost, Kind::Disconnected, Kind::Internal, Kind::OutOfMemory, Kind::Diverged];
+        self.failure.as_ref().is_some_and(|failure| mended.contains(&failure.kind))
+    }
+
+    /// Whether leaving now would lose work: a training goes on or is held and no checkpoint of it has arrived.
+    #[must_use]
+    pub fn has_unsaved_work(&self) -> bool {
+        let kept = self.checkpoint.as_ref().is_some_and(|c| c.generation == self.generation);
+        let training = |run: &Run| run.work == Work::Training && matches!(run.state, Status::Running | Status::Paused);
+        self.run.as_ref().is_some_and(training) && !kept
+    }
+
+    /// Whether weights have been trained or loaded.
+    #[must_use]
+    pub fn has_weights(&self) -> bool {
+        self.generation > 0
+    }
+
+    /// Whether it is time to compare the two devices: both are there, the choice is free and nothing is going on.
+    #[must_use]
+    pub fn wants_comparison(&self) -> bool {
+        self.choice == DeviceChoice::Auto
+            && self.experiment == ExperimentId::Plane
+            && !self.compared
+            && Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready)
+            && matches!(self.status(), Status::Idle | Status::Done)
+    }
+
+    /// Whether timings are being taken.
+    #[must_use]
+    pub fn is_comparing(&self) -> bool {
+        self.comparing.is_some()
+    }
+}
