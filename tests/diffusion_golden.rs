@@ -1,10 +1,11 @@
-//! Agreement with independent implementations: diffusers, k-diffusion and scipy. `golden/diffusion.py` made the numbers.
+//! Agreement with independent implementations: diffusers, k-diffusion and scipy. `golden/diffusion.py` made the numbers,
+//! and `golden/adams.py` those of iPNDM and DEIS.
 
 mod support;
 
 use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::schedule::{Betas, clean};
-use scorefield::diffusion::solver::{Basis, Churn, Tolerance, Variance};
+use scorefield::diffusion::solver::{Basis, Churn, Strides, Tolerance, Variance};
 use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
 use serde_json::Value;
 use support::{Batch, Mixture};
@@ -236,6 +237,38 @@ fn trajectories_without_decay_are_those_of_k_diffusion() {
         let ours = follow(solver, edm.clone(), grid.clone(), start, run);
         agree(&ours, run, 1e-9, name);
     }
+}
+
+#[test]
+fn ipndm_and_deis_follow_their_definition_and_diffusers_on_every_kind_of_schedule() {
+    let golden: Value = serde_json::from_str(include_str!("golden/adams.json")).expect("the golden file is JSON");
+    let mut seen = 0;
+    for (name, runs) in golden["runs"].as_object().expect("runs") {
+        let schedule = match name.as_str() {
+            "linear" => Schedule::Linear { beta_min: 0.1, beta_max: 20.0 },
+            "sub-vp" => Schedule::SubVp { beta_min: 0.1, beta_max: 20.0 },
+            "flow" => Schedule::Flow,
+            "cosine" => Schedule::Cosine,
+            "exploding" => Schedule::Exploding { sigma_min: 0.01, sigma_max: 20.0 },
+            "edm" => Schedule::Edm { sigma_min: 0.01, sigma_max: 20.0 },
+            _ => linear(),
+        };
+        let (times, start) = (numbers(&runs["times"]), numbers(&runs["start"]));
+        for (id, trajectory) in runs.as_object().expect("runs").iter().filter(|(id, _)| id.contains('-')) {
+            let last = id.rsplit('-').next().and_then(|order| order.parse().ok()).expect("an order");
+            let solver = match id.as_str() {
+                "ipndm-4" => Solver::Ipndm { order: 4, strides: Strides::Equal },
+                id if id.starts_with("ipndm-v") => Solver::Ipndm { order: last, strides: Strides::Actual },
+                _ => Solver::Deis { degree: last },
+            };
+            let levels = times.iter().map(|t| schedule.level(*t)).collect();
+            let run = serde_json::json!({ "trajectory": trajectory, "noise": [] });
+            let ours = follow(solver, schedule.clone(), levels, start.clone(), &run);
+            agree(&ours, &run, 1e-9, &format!("{id} on {name}"));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 52);
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn weightings_agree_across_predictions() {
 #[test]
 fn low_discrepancy_times_have_one_in_every_part() {
     let times = low_discrepancy_times(16, 0.83);
-    let mut parts: Vec<usize> = times.iter().map(|t| (t * 16.0) as usize).collect();
+    let mut parts: Vec<usize> = times.map(|t| (t * 16.0) as usize).collect();
     parts.sort_unstable();
     assert_eq!(parts, (0..16).collect::<Vec<_>>());
 }

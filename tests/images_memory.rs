@@ -4,8 +4,8 @@
 mod common;
 
 use common::Page;
-use scorefield::diffusion::now;
-use scorefield::engine::images::{Conventions, ImageModel, ImageRun, self_test};
+use scorefield::diffusion::{Convention, now};
+use scorefield::engine::images::{ImageModel, ImageRun, self_test};
 use scorefield::lab::{DeviceChoice, RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode};
 use scorefield::nn::device::{ComputeDevice, open};
@@ -26,7 +26,7 @@ fn as_gpu(most_bytes: u64) -> ComputeDevice {
 }
 
 fn batch(config: &UNetConfig, side: usize, images: u32, compute: &ComputeDevice) -> usize {
-    let model = ImageModel::new(config.init(0, &compute.device).unwrap(), Conventions::ddpm(), side);
+    let model = ImageModel::new(config.init(0, &compute.device).unwrap(), Convention::ddpm(), side);
     let config = RunConfig { images, ..RunConfig::of_images() };
     ImageRun::new(config, &model, compute).unwrap().policy().batch()
 }

@@ -12,10 +12,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use common::{Habit, Page, Queues, Staff};
-use scorefield::diffusion::now;
+use scorefield::diffusion::{Convention, now};
 use scorefield::engine::Port as _;
 use scorefield::engine::images::pool::room;
-use scorefield::engine::images::{Conventions, EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
+use scorefield::engine::images::{EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
 use scorefield::engine::inbox::Inbox;
 use scorefield::lab::{ClassId, DeviceChoice, RunConfig, SolverId, SpacingId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
@@ -73,7 +73,7 @@ fn cpu() -> ComputeDevice {
 }
 
 fn model(config: &UNetConfig, side: usize, compute: &ComputeDevice) -> ImageModel {
-    ImageModel::new(network(config, &compute.device), Conventions::ddpm(), side)
+    ImageModel::new(network(config, &compute.device), Convention::ddpm(), side)
 }
 
 fn config() -> RunConfig {

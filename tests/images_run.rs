@@ -6,14 +6,14 @@ mod counting;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
-use scorefield::diffusion::{Denoiser as _, Level, now};
+use scorefield::diffusion::convention::{InputScale, TimeConvention};
+use scorefield::diffusion::{Convention, Denoiser as _, Level, Prediction, now};
 use scorefield::engine::EngineError;
 use scorefield::engine::images::self_test;
 use scorefield::engine::images::{BatchPolicy, ProgressListener, sample};
-use scorefield::engine::images::{Conventions, ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
+use scorefield::engine::images::{ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
 use scorefield::lab::{ArrangementId, ClassId, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
-use scorefield::nn::checkpoint::{Input, ManifestPrediction, TimeConvention};
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
@@ -38,7 +38,7 @@ fn with_classes(compute: &ComputeDevice, side: usize) -> ImageModel {
         groups: 8,
         ..UNetConfig::cifar10()
     };
-    ImageModel::new(network(&config, &compute.device), Conventions::ddpm(), side)
+    ImageModel::new(network(&config, &compute.device), Convention::ddpm(), side)
 }
 
 fn config() -> RunConfig {
@@ -187,15 +187,15 @@ fn estimates_are_the_same_in_every_scale_of_the_noisy_image_and_make_it_up_again
     let compute = cpu();
     let x = Rng::new(1, Stream::Test, 0).normals(3 * 8 * 8);
     for prediction in [
-        ManifestPrediction::Data,
-        ManifestPrediction::Noise,
-        ManifestPrediction::Velocity,
-        ManifestPrediction::Score,
-        ManifestPrediction::Karras { data_std: 0.5 },
+        Prediction::Data,
+        Prediction::Noise,
+        Prediction::Velocity,
+        Prediction::Score,
+        Prediction::Karras { data_std: 0.5 },
     ] {
-        for input in [Input::Preserving, Input::Exploding, Input::Karras { data_std: 0.5 }] {
+        for input in [InputScale::Preserving, InputScale::Exploding, InputScale::Karras { data_std: 0.5 }] {
             let mut model = tiny(&compute);
-            model.conventions = Conventions { prediction, input, time: TimeConvention::LogSigma { factor: 100.0 } };
+            model.convention = Convention { prediction, input, time: TimeConvention::LogSigma { factor: 100.0 } };
             for (alpha, sigma) in [(0.9, 0.43), (0.3, 0.95)] {
                 let at = |scale: f64| {
                     let level = Level { t: 0.5, alpha: scale * alpha, sigma: scale * sigma };
@@ -223,12 +223,12 @@ fn a_score_times_sigma_is_minus_the_noise() {
     for (alpha, sigma) in [(1.0, 30.0), (1.0, 0.05), (0.6, 0.8), (0.06, 0.1)] {
         let level = Level { t: 0.5, alpha, sigma };
         let mut noise = |prediction| {
-            model.conventions.prediction = prediction;
+            model.convention.prediction = prediction;
             let [_, noise] = estimate(&model, &compute, &x, level, &[], 1.0);
             noise
         };
-        let plain = noise(ManifestPrediction::Noise);
-        let minus: Vec<f32> = noise(ManifestPrediction::Score).iter().map(|v| -v).collect();
+        let plain = noise(Prediction::Noise);
+        let minus: Vec<f32> = noise(Prediction::Score).iter().map(|v| -v).collect();
         assert!(largest_difference(&plain, &minus) < 1e-5 * size(&plain), "{level:?}");
     }
 }
@@ -253,7 +253,7 @@ fn guidance_mixes_the_conditional_and_the_unconditional_network() {
 fn the_learned_variance_lies_between_the_two_of_ddpm() {
     let compute = cpu();
     let network = network(&UNetConfig { learned_variance: true, ..model_config() }, &compute.device);
-    let model = ImageModel::new(network, Conventions::ddpm(), 8);
+    let model = ImageModel::new(network, Convention::ddpm(), 8);
     let mut policy = BatchPolicy::new(&model, &compute);
     let (labels, progress) = (&[][..], &mut ());
     let mut denoiser = ImageDenoiser {

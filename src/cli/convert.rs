@@ -8,17 +8,13 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Outcome};
-use super::files;
-use super::index;
-use crate::diffusion::now;
+use super::images::CIFAR10;
+use super::{files, index};
+use crate::diffusion::{Convention, now};
 use crate::lab::DeviceChoice;
-use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, TimeConvention, pack};
-use crate::nn::objective::{Convention, Objective};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, pack};
+use crate::nn::objective::Objective;
 use crate::nn::unet::{Parameter, UNetConfig};
-
-/// Names of CIFAR-10's classes, in the order of its labels.
-pub const CIFAR10: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// How exactly weights are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -190,12 +186,8 @@ impl Source {
                     *config = manifest.architecture.clone();
                 }
                 let published = match names {
-                    // Nichol and Dhariwal's networks for CIFAR-10: the noise, 4000 steps of the cosine schedule.
-                    Names::Improved => Convention {
-                        time: TimeConvention::CosineSteps { count: 4000 },
-                        ..Objective::Cosine.convention()
-                    },
-                    Names::Diffusers | Names::Ddim => Objective::Ddpm.convention(),
+                    Names::Improved => Convention::improved(),
+                    Names::Diffusers | Names::Ddim => Convention::ddpm(),
                 };
                 (config.clone(), wanted.map_or(published, Objective::convention))
             }

@@ -1,6 +1,7 @@
 //! Schedules, predictions, solvers, objectives, likelihood and control: the mathematics, in `f64`, proved by tests.
 
 pub mod control;
+pub mod convention;
 pub mod langevin;
 pub mod level;
 pub mod likelihood;
@@ -9,6 +10,7 @@ pub mod prediction;
 pub mod schedule;
 pub mod solver;
 
+pub use convention::Convention;
 pub use level::{Denoiser, Estimate, Level, State, now};
 pub use objective::Weighting;
 pub use prediction::Prediction;

@@ -6,10 +6,13 @@
 //! The maps hold for every `(alpha, sigma)`. A network that is to serve every schedule should see the canonical view
 //! of a level, [`canonical`]: `x` divided by `sqrt(alpha^2 + sigma^2)`, its output read at the level so scaled.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Estimate, Level, State};
 
-/// The meaning of a network's output.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The meaning of a network's output. Serialised as manifests of weights name it; their format 1 knows no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Prediction {
     /// The clean sample.
     Data,
@@ -17,7 +20,8 @@ pub enum Prediction {
     Noise,
     /// `alpha noise - sigma data` (Salimans and Ho 2022, arXiv 2202.00512).
     Velocity,
-    /// The score of the noisy density, `-noise / sigma` (Song and Ermon 2019).
+    /// The score of the noisy density, `-noise / sigma` (Song and Ermon 2019). A network says it times sigma:
+    /// see [`Self::output_scale`].
     Score,
     /// EDM's `F` in `data = c_skip x + c_out F` (Karras et al. 2022, arXiv 2206.00364), for `x` of any `alpha`.
     Karras {
@@ -25,6 +29,7 @@ pub enum Prediction {
         data_std: f64,
     },
     /// Flow matching's `noise - data` (Lipman et al. 2022, arXiv 2210.02747).
+    #[serde(skip)]
     Flow,
 }
 
@@ -55,6 +60,19 @@ impl Prediction {
     #[must_use]
     pub fn all(data_std: f64) -> [Self; 6] {
         [Self::Data, Self::Noise, Self::Velocity, Self::Score, Self::Karras { data_std }, Self::Flow]
+    }
+
+    /// Name in manifests, files and reports.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Noise => "noise",
+            Self::Velocity => "velocity",
+            Self::Score => "score",
+            Self::Karras { .. } => "karras",
+            Self::Flow => "flow",
+        }
     }
 
     /// `(a, b)` of the training target `a data + b noise`.

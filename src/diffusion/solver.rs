@@ -4,6 +4,7 @@
 //! [`Sampler::step`] is one step, so that a run can be paused, looked at and given up anywhere. Noise is asked of the
 //! caller, evaluations are counted, and the last step to `sigma = 0` returns the data estimate exactly.
 
+mod adams;
 mod ancestral;
 mod context;
 mod dpm;
@@ -13,6 +14,7 @@ mod rk45;
 mod sde;
 mod unipc;
 
+pub use adams::Strides;
 pub use ancestral::{Posterior, Variance};
 pub use context::{NoiseSource, NoiseUse};
 pub use ode::Churn;
@@ -86,6 +88,18 @@ pub enum Solver {
         /// The authors' `B(h)`.
         basis: Basis,
     },
+    /// iPNDM: Adams-Bashforth in `sigma / alpha` (Zhang and Chen 2023, arXiv 2204.13902).
+    Ipndm {
+        /// Noise estimates that a step follows, 1 to 4.
+        order: usize,
+        /// Whether the coefficients know the grid.
+        strides: Strides,
+    },
+    /// DEIS with a polynomial in time, tAB (the same).
+    Deis {
+        /// Degree of the polynomial, 1 to 3: the authors' tAB1 to tAB3.
+        degree: usize,
+    },
 }
 
 impl Solver {
@@ -107,7 +121,7 @@ impl Solver {
             Self::Ddim { eta } => eta == 0.0,
             Self::EdmHeun(churn) => churn.amount == 0.0,
             Self::Euler | Self::Heun | Self::Rk45(_) | Self::Dpm1 | Self::Dpm2 | Self::Dpm3 => true,
-            Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } => true,
+            Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } | Self::Ipndm { .. } | Self::Deis { .. } => true,
             Self::Ddpm(_) | Self::EulerMaruyama | Self::ReverseDiffusion | Self::DpmPpSde => false,
             Self::PredictorCorrector { .. } | Self::AnnealedCorrector { .. } | Self::AnnealedLangevin { .. } => false,
         }
@@ -364,5 +378,7 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         Solver::UniPc { order, basis } => {
             unipc::step(run, history, &mut memory.pending, x, order.clamp(1, 3), basis).await
         }
+        Solver::Ipndm { order, strides } => adams::ipndm(run, history, x, order.clamp(1, 4), strides).await,
+        Solver::Deis { degree } => adams::deis(run, history, x, degree.clamp(1, 3)).await,
     }
 }

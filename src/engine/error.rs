@@ -1,13 +1,16 @@
 //! What can go wrong in the engine, and what the page is told of it.
 
+mod images;
+
 use thiserror::Error;
 
-use super::images::ImageError;
 use crate::data::toy::DataError;
 use crate::nn::WeightsError;
 use crate::nn::device::DeviceError;
 use crate::protocol::{Failure, FailureKind};
 use crate::study::StudyError;
+
+pub use images::ImageError;
 
 /// Why a job ended without its result.
 #[derive(Debug, Error)]

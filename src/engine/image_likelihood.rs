@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use super::error::EngineError;
 use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures, ProgressListener, Stopped};
 use crate::diffusion::likelihood::{
-    Batched, Bound, FlowLikelihood, Hutchinson, JacobianProduct, bits_per_dimension, flow_likelihood, variational_bound,
+    Batched, Bound, FlowLikelihood, Hutchinson, JacobianProduct, bits_per_dimension, dequantise, flow_likelihood,
+    variational_bound,
 };
 use crate::diffusion::objective::exact_discretised_log_probability;
 use crate::diffusion::solver::Tolerance;
@@ -132,8 +133,8 @@ impl Asked<'_> {
             let seed = self.seed.wrapping_add(image as u32);
             let mut uniform = Rng::new(seed, Stream::Data, 0);
             let mut probe = Rng::new(seed, Stream::Directions, 0);
-            // [0, 256) onto [-1, 1): neighbouring grey values are 1 / 128 apart.
-            values.extend(pixels.iter().map(|v| ((f64::from(*v) + uniform.uniform()) / 128.0 - 1.0) as f32));
+            // [0, 1) onto [-1, 1).
+            values.extend(pixels.iter().map(|v| (2.0 * dequantise(*v, uniform.uniform()) - 1.0) as f32));
             signs.extend(pixels.iter().map(|_| probe.sign() as f32));
         }
         let x = Pictures::new(values, shape, &compute.device);
@@ -187,10 +188,9 @@ impl<W: ProgressListener> JacobianProduct<Pictures> for Tracked<'_, W> {
 mod tests {
     use super::*;
     use crate::diffusion::{State as _, now};
-    use crate::engine::images::Conventions;
     use crate::lab::DeviceChoice;
     use crate::nn::device::open;
-    use crate::nn::objective::{Convention, Objective};
+    use crate::nn::objective::Objective;
     use crate::nn::unet::UNetConfig;
 
     #[test]
@@ -213,8 +213,7 @@ mod tests {
             let draws = Rng::new(3, Stream::Test, stream).normals(shape.iter().product());
             Ok::<_, ()>(draws.into_iter().map(|z| z / fan.sqrt()).collect())
         });
-        let Convention { prediction, input, time } = Objective::Edm.convention();
-        let model = ImageModel::new(network.unwrap(), Conventions { prediction, input, time }, 8);
+        let model = ImageModel::new(network.unwrap(), Objective::Edm.convention(), 8);
         let shape = [2, 3, 8, 8];
         let draw = |index| Pictures::new(Rng::new(4, Stream::Test, index).normals(384), shape, &compute.device);
         let (x, v, u) = (draw(0), draw(1), draw(2));

@@ -24,5 +24,5 @@ pub mod unet;
 pub mod weights;
 
 pub use mlp::{Architecture, Mlp};
-pub use objective::{Convention, Objective};
+pub use objective::Objective;
 pub use weights::{WeightsError, WeightsFile};

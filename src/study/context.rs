@@ -21,7 +21,7 @@ type Step = Pin<Box<dyn Future<Output = Result<(), StudyError>>>>;
 /// The work of a study, for a run.
 pub type Work = fn(StudyContext, &RunConfig) -> Step;
 
-/// What has been put on the context since someone looked.
+/// What a study has reported since its last update.
 #[derive(Default)]
 struct Shared {
     report: StudyUpdate,
@@ -198,7 +198,7 @@ impl StudyRun {
         (shared.wanted, shared.given) = (None, Some(file));
     }
 
-    /// The update since the last call.
+    /// What has changed since the last call.
     pub fn take(&mut self) -> StudyUpdate {
         let mut shared = self.shared.borrow_mut();
         let (step, of) = (shared.report.step, shared.report.of);

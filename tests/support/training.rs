@@ -8,7 +8,6 @@ use scorefield::data::ImageSet;
 use scorefield::diffusion::now;
 use scorefield::engine::image_trainer::{ImageTrainer, Recipe};
 use scorefield::engine::images::self_test::hashed;
-
 use scorefield::lab::DeviceChoice;
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row, seconds_of_a_step};
 use super::recipe::supports;
-use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::convert::{Source, write_set};
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row};
 use super::plane_state::{from_bytes, is_one, to_bytes};
-use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::progress::{Progress, clock};

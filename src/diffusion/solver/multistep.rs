@@ -2,9 +2,9 @@
 
 use super::context::{Context, NoiseSource, clock, root};
 use super::dpm::phi;
-use crate::diffusion::{Denoiser, Level, State};
+use crate::diffusion::{Denoiser, State};
 
-/// Data estimates of earlier steps, the newest last, at most three.
+/// Estimates of earlier steps, the newest last, each with its place on the clock that the solver goes by.
 #[derive(Clone, Debug)]
 pub(super) struct History<S> {
     entries: Vec<(f64, S)>,
@@ -12,20 +12,19 @@ pub(super) struct History<S> {
 
 impl<S: Clone> History<S> {
     pub fn new() -> Self {
-        Self { entries: Vec::with_capacity(3) }
+        Self { entries: Vec::new() }
     }
 
-    pub fn push(&mut self, level: Level, data: S) {
-        if self.entries.len() == 3 {
-            self.entries.remove(0);
-        }
-        self.entries.push((clock(level), data));
+    /// Adds an estimate and lets go of all but the newest `keep`.
+    pub fn push(&mut self, place: f64, estimate: S, keep: usize) {
+        self.entries.push((place, estimate));
+        self.entries.drain(..self.entries.len().saturating_sub(keep));
     }
 
-    /// Clock and data of the `age`-th entry before the newest.
+    /// Place and estimate of the `age`-th entry before the newest.
     pub fn back(&self, age: usize) -> Option<(f64, &S)> {
         let index = self.entries.len().checked_sub(age + 1)?;
-        self.entries.get(index).map(|(clock, data)| (*clock, data))
+        self.entries.get(index).map(|(place, estimate)| (*place, estimate))
     }
 
     /// Entries that hold.
@@ -43,7 +42,7 @@ pub(super) async fn deterministic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
 ) -> S {
     let (from, to) = (run.from, run.to);
     let data = run.estimate(&x, from).await.data;
-    history.push(from, data.clone());
+    history.push(clock(from), data.clone(), order);
     let h = clock(to) - clock(from);
     let phi_1 = libm::expm1(-h);
     let base = x.blend(to.sigma / from.sigma, data.clone(), -to.alpha * phi_1);
@@ -78,7 +77,7 @@ pub(super) async fn stochastic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
 ) -> S {
     let (from, to) = (run.from, run.to);
     let data = run.estimate(&x, from).await.data;
-    history.push(from, data.clone());
+    history.push(clock(from), data.clone(), 2);
     let h = clock(to) - clock(from);
     let fresh = -libm::expm1(-2.0 * h);
     let z = run.draw(&x);

@@ -37,7 +37,7 @@ pub(super) async fn step<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         Some(last) => advance(last.x, last.from, from, history, last.order, basis, Some(&data)),
         None => x,
     };
-    history.push(from, data);
+    history.push(clock(from), data, wanted);
     let order = run.order(wanted).min(history.len());
     *pending = Some(Pending { from, order, x: x.clone() });
     advance(x, from, to, history, order, basis, None)

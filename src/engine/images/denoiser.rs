@@ -2,13 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use super::pool::EvaluationBatch;
 use crate::diffusion::prediction::{canonical, learned_log_variance};
 use crate::diffusion::{Denoiser, Estimate, Level, State};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::Cost;
@@ -284,8 +283,8 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
     async fn outputs(&mut self, x: &Pictures, level: Level) -> Result<Pictures, Stopped> {
         let failed = |error: EngineError| Stopped::Failed(error);
         let images = x.0.dims()[0];
-        let scale = self.model.conventions.input.scale(level);
-        let time = self.model.conventions.time_of(level);
+        let scale = self.model.convention.input.scale(level);
+        let time = self.model.convention.time_of(level);
         let mut parts = Vec::new();
         let mut done = 0;
         while done < images {
@@ -347,7 +346,8 @@ impl<W: ProgressListener> Denoiser<Pictures> for ImageDenoiser<'_, W> {
         };
         self.variance = variance;
         let (view, scale) = canonical(level);
-        let (prediction, unit) = self.model.conventions.prediction.at(view);
+        let prediction = self.model.convention.prediction;
+        let unit = prediction.output_scale(view);
         let (mut to_data, mut to_noise) = prediction.split(view);
         for map in [&mut to_data, &mut to_noise] {
             map.x *= scale;

@@ -1,7 +1,6 @@
 //! A run of images: what the configuration asks for, a step at a time.
 
 use super::denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::noise::{starting_noise, step_noise};
 use super::pictures::{Pictures, from_bytes, to_bytes};
@@ -9,7 +8,7 @@ use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
 use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::lab::SIDE;
 use crate::lab::{ClassId, ClipId, RunConfig, SolverId, TaskId};
 use crate::nn::device::ComputeDevice;

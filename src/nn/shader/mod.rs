@@ -2,7 +2,7 @@
 //! shaders of our own between Burn's tensors.
 //!
 //! What is here computes what the tensor operations beside its callers compute; it has no derivatives. A shader is written
-//! for what it does and how its work is divided; sizes are scale_shift at each launch, so that a network needs some two dozen.
+//! for what it does and how its work is divided; sizes are told at each launch, so that a network needs some two dozen.
 
 mod convolution;
 mod program;

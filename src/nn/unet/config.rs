@@ -74,7 +74,7 @@ pub struct UNetConfig {
     pub layers: usize,
     /// Levels with attention after every residual block; there always is attention in the middle.
     pub attention_levels: Vec<usize>,
-    /// Classes the network can be scale_shift; the row after the last of its table means no class. 0: it has no table.
+    /// Classes that the network can be told; the row after the last of its table means no class. 0: it has no table.
     pub classes: usize,
     /// Share of the hidden numbers of a residual block that are dropped in training.
     pub dropout: f64,

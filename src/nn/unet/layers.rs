@@ -403,7 +403,7 @@ impl GroupNorm {
         silu(self.run(x) * scale + shift)
     }
 
-    /// What it multiplies every channel of every image by, and what it then adds, `scale_shift` as in [`Self::forward_scale_shift`].
+    /// What it multiplies every channel of every image by, and what it then adds, as in [`Self::forward_scale_shift`].
     #[cfg(feature = "gpu")]
     pub fn scales(&self, x: Tensor<4>, scale_shift: Option<Tensor<2>>) -> Tensor<3> {
         shader::normalisation(x, [self.weight.val(), self.bias.val()], self.groups, self.epsilon, scale_shift)

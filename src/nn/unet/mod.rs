@@ -37,7 +37,7 @@ pub use cost::Cost;
 pub use parameters::Parameter;
 pub use time::time_features;
 
-/// Why a network cannot be scale_shift these times and labels.
+/// Reason why a network has no embedding of these times and labels.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConditionError {
     /// No times at all, or two lists of different lengths, neither of length 1.
@@ -58,7 +58,7 @@ pub enum ConditionError {
     },
 }
 
-/// What a network is scale_shift beside the image: the activated embedding of times and classes, `[1 or images, 4 channels]`.
+/// Condition of a network beside the image: the activated embedding of times and classes, `[1 or images, 4 channels]`.
 #[derive(Clone, Debug)]
 pub struct Condition(Tensor<2>);
 
@@ -68,7 +68,7 @@ struct TimeEmbedding {
     linear_2: Linear,
 }
 
-/// The network. Made by [`UNetConfig::initialiser`], filled by [`UNet::load`].
+/// The network. Made by [`UNetConfig::init`], filled by [`UNet::load`].
 #[derive(Module, Debug)]
 pub struct UNet {
     conv_in: Conv,

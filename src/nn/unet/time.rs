@@ -1,4 +1,4 @@
-//! How a network is scale_shift the time.
+//! Time embedding: how a network is told the time.
 
 use super::Style;
 
