@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("protocol", "lab data"),
     ("wire", "protocol"),
     ("nn", "rng diffusion data lab"),
-    ("study", "rng diffusion data lab protocol nn"),
+    ("study", "choice rng diffusion data lab protocol nn"),
     ("experiments", "data lab study"),
     ("session", "lab protocol"),
     ("share", "lab experiments"),
