@@ -437,7 +437,7 @@ fn want_of_memory_halves_the_batch_and_is_said_and_without_room_for_one_it_is_an
     }
     let compute = cpu();
     let model = tiny(&compute);
-    let needs = model.config().cost(8).bytes;
+    let needs = model.network.cost(8).bytes;
     let mut told = Told(Vec::new());
     // Room for two images, and a little.
     let mut run = ImageRun::new(RunConfig { images: 8, ..config() }, &model, &compute).unwrap().with_batch(8);
@@ -473,7 +473,7 @@ fn the_estimate_of_memory_is_not_below_what_an_evaluation_takes() {
         ask();
         // In a thread of its own, which has no room yet to work in.
         let taken = std::thread::scope(|scope| scope.spawn(|| counting::peak(ask).1).join()).expect("an evaluation");
-        let said = model.config().cost(model.side).bytes as usize;
+        let said = model.network.cost(model.side).bytes as usize;
         println!("{name}: {taken} bytes taken, {said} said");
         assert!(taken < said && said < 10 * taken, "{name}: {taken} taken, {said} said");
     }

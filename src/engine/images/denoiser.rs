@@ -83,7 +83,7 @@ impl BatchPolicy {
     /// For this network on this device.
     #[must_use]
     pub fn new(model: &ImageModel, compute: &ComputeDevice) -> Self {
-        let cost = model.config().cost(model.side);
+        let cost = model.network.cost(model.side);
         let gpu = compute.info.gpu;
         let batch = if gpu { room_on_gpu(&cost, compute.most_bytes) } else { CPU_BATCH };
         Self {
@@ -176,7 +176,7 @@ fn room_on_gpu(cost: &Cost, most_bytes: u64) -> usize {
 /// # Errors
 /// [`ImageError::OutOfMemory`] when there is none for one.
 pub fn room_for(wanted: usize, model: &ImageModel, compute: &ComputeDevice) -> Result<usize, ImageError> {
-    let cost = model.config().cost(model.side);
+    let cost = model.network.cost(model.side);
     if compute.info.gpu {
         return Ok(wanted.min(room_on_gpu(&cost, compute.most_bytes)));
     }
