@@ -3,7 +3,7 @@
 mod support;
 
 use scorefield::diffusion::solver::{Basis, Churn, Tolerance};
-use scorefield::diffusion::{NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use support::Gaussian;
 
 fn silence(_: &f64, _: NoiseUse) -> f64 {
@@ -18,7 +18,7 @@ fn error(solver: Solver, schedule: &Schedule, spacing: Spacing, steps: usize) ->
     let levels = schedule.levels_between(spacing, first, last, steps + 1);
     let (from, to) = (levels[0], levels[steps]);
     let start = 1.2 * from.sigma;
-    let end = now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence));
+    let end = infallible(now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence)));
     (end - data.flow(start, from, to)).abs()
 }
 

@@ -22,7 +22,7 @@ pub(in crate::engine) mod remote_model;
 mod run;
 pub mod self_test;
 
-pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
+pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener};
 pub use error::ImageError;
 pub use model::ImageModel;
 pub use noise::{starting_noise, step_noise};
