@@ -29,14 +29,14 @@ const LAYERS: &[(&str, &str)] = &[
     ("protocol", "lab data"),
     ("wire", "protocol"),
     ("nn", "rng diffusion data lab"),
-    ("study", "rng diffusion data lab protocol nn"),
-    ("experiments", "data lab study"),
+    ("study", "choice rng diffusion data lab protocol nn"),
+    ("experiments", "lab study"),
     ("session", "lab protocol"),
     ("share", "lab experiments"),
     ("engine", "rng diffusion data lab protocol wire nn study"),
     ("worker", "lab protocol wire nn engine"),
     ("serve", ""),
-    ("cli", "rng diffusion data lab protocol wire nn share engine serve"),
+    ("cli", "rng diffusion data lab protocol wire nn experiments share engine serve"),
     ("ui", "rng decimal diffusion data plot lab protocol wire study experiments session share"),
 ];
 

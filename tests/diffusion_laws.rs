@@ -5,7 +5,7 @@ mod support;
 use scorefield::diffusion::prediction::{Prediction, canonical, learned_log_variance};
 use scorefield::diffusion::schedule::{Betas, ncsn, spacing};
 use scorefield::diffusion::solver::{Churn, Posterior, Strides, Variance};
-use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::lab::{RunConfig, ScheduleId};
 use scorefield::rng::{Rng, Stream};
 use support::{Batch, Mixture};
@@ -241,7 +241,9 @@ fn ddim_with_eta_one_is_ddpm() {
         let grid = schedule.grid(Spacing::LogSnr, 30);
         let from = scale(start(), schedule.prior_std());
         let run = |solver| {
-            now(Sampler::new(solver, schedule.clone(), grid.clone(), from.clone()).run(&mut data(), &mut noise))
+            infallible(now(
+                Sampler::new(solver, schedule.clone(), grid.clone(), from.clone()).run(&mut data(), &mut noise)
+            ))
         };
         let (ddim, ddpm) = (run(Solver::Ddim { eta: 1.0 }), run(Solver::Ddpm(Variance::Small)));
         for (a, b) in ddim.0.iter().zip(&ddpm.0) {
@@ -275,9 +277,10 @@ fn variance_preserving_and_exploding_runs_are_the_same_picture_from_the_same_noi
         Solver::Ipndm { order: 4, strides: Strides::Equal },
         Solver::Ipndm { order: 4, strides: Strides::Actual },
     ] {
-        let one = now(Sampler::new(solver, vp.clone(), grid.clone(), start()).run(&mut data(), &mut noise));
+        let one = infallible(now(Sampler::new(solver, vp.clone(), grid.clone(), start()).run(&mut data(), &mut noise)));
         let from = scale(start(), 1.0 / grid[0].alpha);
-        let other = now(Sampler::new(solver, ve.clone(), rescaled.clone(), from).run(&mut data(), &mut noise));
+        let other =
+            infallible(now(Sampler::new(solver, ve.clone(), rescaled.clone(), from).run(&mut data(), &mut noise)));
         for (a, b) in one.0.iter().zip(&other.0) {
             assert!((a - b).abs() < 1e-9, "{solver:?}: {a} {b}");
         }
@@ -288,7 +291,8 @@ fn variance_preserving_and_exploding_runs_are_the_same_picture_from_the_same_noi
 fn adams_bashforth_methods_are_ddim_at_order_one_and_the_same_where_their_variables_are() {
     let edm = Schedule::Edm { sigma_min: 0.01, sigma_max: 20.0 };
     let run = |solver, levels: Vec<Level>| {
-        now(Sampler::new(solver, edm.clone(), levels, scale(start(), 20.0)).run(&mut data(), &mut noise))
+        let sampler = Sampler::new(solver, edm.clone(), levels, scale(start(), 20.0));
+        infallible(now(sampler.run(&mut data(), &mut noise)))
     };
     let same = |one, other, levels: Vec<Level>| {
         for (a, b) in run(one, levels.clone()).0.iter().zip(&run(other, levels).0) {
@@ -328,10 +332,12 @@ fn the_probability_flow_there_and_back_returns_the_point() {
         assert!(solver.is_deterministic());
         let mut silence = |_: &Batch, _: NoiseUse| panic!("a deterministic solver asked for noise");
         let points = Batch(vec![-1.2, -0.6, 0.7, 1.1]);
-        let code =
-            now(Sampler::new(solver, schedule.clone(), up.clone(), points.clone()).run(&mut data(), &mut silence));
-        let back =
-            now(Sampler::new(solver, schedule.clone(), down.clone(), code.clone()).run(&mut data(), &mut silence));
+        let code = infallible(now(
+            Sampler::new(solver, schedule.clone(), up.clone(), points.clone()).run(&mut data(), &mut silence)
+        ));
+        let back = infallible(now(
+            Sampler::new(solver, schedule.clone(), down.clone(), code.clone()).run(&mut data(), &mut silence)
+        ));
         for (a, b) in back.0.iter().zip(&points.0) {
             assert!((a - b).abs() < tolerance, "{solver:?}: {a} {b}");
         }

@@ -3,7 +3,7 @@
 mod support;
 
 use scorefield::diffusion::solver::{Basis, Churn, Strides, Tolerance};
-use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use support::Gaussian;
 
 fn silence(_: &f64, _: NoiseUse) -> f64 {
@@ -36,7 +36,7 @@ fn error_on(solver: Solver, schedule: &Schedule, levels: Vec<Level>) -> f64 {
     let mut data = Gaussian::new(0.3, 0.25);
     let (from, to) = (levels[0], levels[levels.len() - 1]);
     let start = 1.2 * from.sigma;
-    let end = now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence));
+    let end = infallible(now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence)));
     (end - data.flow(start, from, to)).abs()
 }
 

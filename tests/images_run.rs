@@ -167,18 +167,8 @@ fn estimate(
     let shape = [x.len() / (3 * model.side * model.side), 3, model.side, model.side];
     let x = Pictures::new(x.to_vec(), shape, &compute.device);
     let progress = &mut ();
-    let mut denoiser = ImageDenoiser {
-        model,
-        labels,
-        guidance,
-        clip: false,
-        policy: &mut policy,
-        progress,
-        variance: None,
-        stopped: None,
-    };
-    let estimate = now(denoiser.estimate(&x, level));
-    assert!(denoiser.stopped.is_none());
+    let mut denoiser = ImageDenoiser { model, labels, guidance, clip: false, policy: &mut policy, progress };
+    let estimate = now(denoiser.estimate(&x, level)).unwrap();
     [estimate.data, estimate.noise].map(|part| now(part.values()).unwrap())
 }
 
@@ -256,23 +246,15 @@ fn the_learned_variance_lies_between_the_two_of_ddpm() {
     let model = ImageModel::new(network, Convention::ddpm(), 8);
     let mut policy = BatchPolicy::new(&model, &compute);
     let (labels, progress) = (&[][..], &mut ());
-    let mut denoiser = ImageDenoiser {
-        model: &model,
-        labels,
-        guidance: 1.0,
-        clip: false,
-        policy: &mut policy,
-        progress,
-        variance: None,
-        stopped: None,
-    };
+    let mut denoiser =
+        ImageDenoiser { model: &model, labels, guidance: 1.0, clip: false, policy: &mut policy, progress };
     let values = Rng::new(1, Stream::Test, 3).normals(3 * 8 * 8);
     let x = Pictures::new(values, [1, 3, 8, 8], &compute.device);
-    now(denoiser.estimate(&x, Level { t: 0.5, alpha: 0.7, sigma: 0.7 }));
-    let said = now(Pictures(denoiser.variance.clone().expect("it was learned")).values()).unwrap();
+    let estimate = now(denoiser.estimate(&x, Level { t: 0.5, alpha: 0.7, sigma: 0.7 })).unwrap();
+    let said = now(estimate.variance.as_ref().expect("it was learned").values()).unwrap();
     let ones = Pictures::new(vec![1.0; said.len()], [1, 3, 8, 8], &compute.device);
     let (smallest, largest) = (0.01_f64, 0.02_f64);
-    let spread = now(denoiser.learned_noise(ones, smallest, largest).values()).unwrap();
+    let spread = now(estimate.learned_noise(ones, smallest, largest).values()).unwrap();
     for (v, spread) in said.iter().zip(spread) {
         let share = 0.5 * (f64::from(*v) + 1.0);
         let expected = (0.5 * (share * largest.ln() + (1.0 - share) * smallest.ln())).exp();
@@ -437,7 +419,7 @@ fn want_of_memory_halves_the_batch_and_is_said_and_without_room_for_one_it_is_an
     }
     let compute = cpu();
     let model = tiny(&compute);
-    let needs = model.config().cost(8).bytes;
+    let needs = model.network.cost(8).bytes;
     let mut told = Told(Vec::new());
     // Room for two images, and a little.
     let mut run = ImageRun::new(RunConfig { images: 8, ..config() }, &model, &compute).unwrap().with_batch(8);
@@ -473,7 +455,7 @@ fn the_estimate_of_memory_is_not_below_what_an_evaluation_takes() {
         ask();
         // In a thread of its own, which has no room yet to work in.
         let taken = std::thread::scope(|scope| scope.spawn(|| counting::peak(ask).1).join()).expect("an evaluation");
-        let said = model.config().cost(model.side).bytes as usize;
+        let said = model.network.cost(model.side).bytes as usize;
         println!("{name}: {taken} bytes taken, {said} said");
         assert!(taken < said && said < 10 * taken, "{name}: {taken} taken, {said} said");
     }

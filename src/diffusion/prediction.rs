@@ -124,7 +124,7 @@ impl Prediction {
     #[must_use]
     pub fn estimate<S: State>(self, x: S, output: S, level: Level) -> Estimate<S> {
         let (data, noise) = self.split(level);
-        Estimate { data: data.of(x.clone(), output.clone()), noise: noise.of(x, output) }
+        Estimate::new(data.of(x.clone(), output.clone()), noise.of(x, output))
     }
 
     /// The map from `(x, output)` of this prediction to the output of another.
@@ -171,4 +171,21 @@ pub fn canonical(level: Level) -> (Level, f64) {
 pub fn learned_log_variance(v: f64, smallest: f64, largest: f64) -> f64 {
     let share = 0.5 * (v + 1.0);
     share * libm::log(largest) + (1.0 - share) * libm::log(smallest)
+}
+
+/// Least variance that a logarithm is taken of: towards the clean level the posterior's is zero.
+const LEAST_VARIANCE: f64 = 1e-20;
+
+impl<S: State> Estimate<S> {
+    /// Unit noise at the standard deviation that the model learned for a DDPM step, between the posterior variance
+    /// `smallest` and the forward variance `largest`. A model that learned none has the posterior variance.
+    #[must_use]
+    pub fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S {
+        let Some(variance) = &self.variance else { return noise.scale(smallest.max(0.0).sqrt()) };
+        let smallest = smallest.max(LEAST_VARIANCE);
+        // The logarithm is linear in the output: two values give it.
+        let (low, high) = (learned_log_variance(-1.0, smallest, largest), learned_log_variance(1.0, smallest, largest));
+        let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
+        noise.times_exp(variance, 0.5 * half, 0.5 * middle)
+    }
 }

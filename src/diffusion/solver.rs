@@ -2,7 +2,8 @@
 //!
 //! A [`Sampler`] holds a run: the grid, the sample, where it is and what its solver remembers. Each call of
 //! [`Sampler::step`] is one step, so that a run can be paused, looked at and given up anywhere. Noise is asked of the
-//! caller, evaluations are counted, and the last step to `sigma = 0` returns the data estimate exactly.
+//! caller, evaluations are counted, and the last step to `sigma = 0` returns the data estimate exactly. A model may fail, by
+//! an interruption or a lost device: the step is then as if it had not been begun.
 
 mod adams;
 mod ancestral;
@@ -156,7 +157,8 @@ pub struct StepReport {
     pub accepted: bool,
 }
 
-/// What solvers remember from step to step.
+/// What solvers remember from step to step. Written after a step's last evaluation, never before: a step that fails leaves
+/// it as it was.
 #[derive(Clone, Debug)]
 struct Memory<S> {
     history: History<S>,
@@ -204,14 +206,17 @@ impl<S: State> Sampler<S> {
     }
 
     /// One step. `None` when the run is over.
+    ///
+    /// # Errors
+    /// The model's. The run is then as it was before the step, which can be made again.
     pub async fn step<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(
         &mut self,
         model: &mut D,
         noise: &mut N,
-    ) -> Option<StepReport> {
-        let to = *self.levels.get(self.position + 1)?;
-        let before = self.tally.evaluations;
-        let adaptive = matches!(self.solver, Solver::Rk45(_));
+    ) -> Result<Option<StepReport>, D::Error> {
+        let Some(&to) = self.levels.get(self.position + 1) else { return Ok(None) };
+        // Counts of this step; what solvers remember they write themselves, after their last evaluation.
+        let mut tally = self.tally.next();
         let mut run = Context {
             from: self.level,
             to,
@@ -220,47 +225,58 @@ impl<S: State> Sampler<S> {
             schedule: &self.schedule,
             model,
             noise,
-            tally: &mut self.tally,
+            tally: &mut tally,
         };
-        self.attempts += 1;
         let mut accepted = true;
         let x = self.x.clone();
-        if adaptive && (to.sigma > 0.0 || self.position + 2 < self.levels.len()) {
-            // One long way to the last noisy level.
-            let last = self.levels.len() - 1 - usize::from(self.levels.last().is_some_and(|l| l.sigma == 0.0));
-            run.from = self.levels[0];
-            run.to = self.levels[last];
-            let Solver::Rk45(tolerance) = self.solver else { return None };
-            match rk45::attempt(&mut run, &mut self.memory.adaptive, &x, tolerance).await {
-                Some(next) => self.x = next,
-                None => {
-                    accepted = false;
-                    self.rejected += 1;
+        let adaptive = if let Solver::Rk45(tolerance) = self.solver { Some(tolerance) } else { None };
+        match adaptive {
+            Some(tolerance) if to.sigma > 0.0 || self.position + 2 < self.levels.len() => {
+                // One long way to the last noisy level.
+                let last = self.levels.len() - 1 - usize::from(self.levels.last().is_some_and(|l| l.sigma == 0.0));
+                run.from = self.levels[0];
+                run.to = self.levels[last];
+                match rk45::attempt(&mut run, &mut self.memory.adaptive, &x, tolerance).await? {
+                    Some(next) => self.x = next,
+                    None => {
+                        accepted = false;
+                        self.rejected += 1;
+                    }
+                }
+                let t = self.memory.adaptive.as_ref().map_or(self.level.t, |now| now.t);
+                if accepted {
+                    let arrived = t == self.levels[last].t;
+                    self.level = if arrived { self.levels[last] } else { self.schedule.level(t) };
+                    self.position = if arrived { last } else { self.position };
                 }
             }
-            let t = self.memory.adaptive.as_ref().map_or(self.level.t, |now| now.t);
-            if accepted {
-                let arrived = t == self.levels[last].t;
-                self.level = if arrived { self.levels[last] } else { self.schedule.level(t) };
-                self.position = if arrived { last } else { self.position };
+            _ => {
+                self.x = advance(&mut run, self.solver, &mut self.memory, x).await?;
+                self.level = to;
+                self.position += 1;
             }
-        } else {
-            self.x = advance(&mut run, self.solver, &mut self.memory, x).await;
-            self.level = to;
-            self.position += 1;
         }
-        Some(StepReport {
-            step: if adaptive { self.attempts } else { self.position },
+        self.attempts += 1;
+        let evaluations = self.tally.add(tally);
+        Ok(Some(StepReport {
+            step: if adaptive.is_some() { self.attempts } else { self.position },
             level: self.level,
-            evaluations: self.tally.evaluations - before,
+            evaluations,
             accepted,
-        })
+        }))
     }
 
     /// Every step that is left; gives the end.
-    pub async fn run<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(mut self, model: &mut D, noise: &mut N) -> S {
-        while self.step(model, noise).await.is_some() {}
-        self.x
+    ///
+    /// # Errors
+    /// The model's.
+    pub async fn run<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(
+        mut self,
+        model: &mut D,
+        noise: &mut N,
+    ) -> Result<S, D::Error> {
+        while self.step(model, noise).await?.is_some() {}
+        Ok(self.x)
     }
 
     /// Replaces the sample, given it and its level: a projection between steps, as inpainting makes. What the solver
@@ -344,18 +360,18 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     solver: Solver,
     memory: &mut Memory<S>,
     x: S,
-) -> S {
+) -> Result<S, D::Error> {
     // What solvers do at the level they come from, before they leave it.
     let x = match solver {
-        Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await,
+        Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await?,
         Solver::AnnealedCorrector { snr, corrections } | Solver::AnnealedLangevin { snr, corrections } => {
-            sde::anneal(run, x, snr, corrections).await
+            sde::anneal(run, x, snr, corrections).await?
         }
         Solver::EdmHeun(churn) => return ode::edm(run, x, churn).await,
         _ => x,
     };
     if run.to.sigma == 0.0 {
-        return run.estimate(&x, run.from).await.data;
+        return Ok(run.estimate(&x, run.from).await?.data);
     }
     let history = &mut memory.history;
     match solver {
@@ -366,7 +382,7 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
             sde::reverse_diffusion(run, x).await
         }
         // The same sample, seen at the next level.
-        Solver::AnnealedLangevin { .. } => x.scale(run.to.alpha / run.from.alpha),
+        Solver::AnnealedLangevin { .. } => Ok(x.scale(run.to.alpha / run.from.alpha)),
         Solver::Euler => ode::euler(run, x).await,
         Solver::Heun => ode::heun(run, x).await,
         Solver::Dpm1 | Solver::Rk45(_) | Solver::EdmHeun(_) => dpm::first(run, x).await,

@@ -52,6 +52,47 @@ pub enum EngineError {
     Untrained,
 }
 
+/// Why an evaluation was not made, or not to its end: the error of the engine's denoisers.
+#[derive(Debug)]
+pub enum Stopped {
+    /// A command or a listener ended it.
+    Interrupted,
+    /// It could not be made. Boxed, because every step of every solver hands it on.
+    Failed(Box<EngineError>),
+}
+
+impl Stopped {
+    /// The value of a computation, or `None` where it was interrupted.
+    ///
+    /// # Errors
+    /// What made it fail.
+    pub fn unless_interrupted<T>(result: Result<T, Self>) -> Result<Option<T>, EngineError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Self::Interrupted) => Ok(None),
+            Err(Self::Failed(error)) => Err(*error),
+        }
+    }
+}
+
+impl From<EngineError> for Stopped {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl From<DeviceError> for Stopped {
+    fn from(error: DeviceError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<ImageError> for Stopped {
+    fn from(error: ImageError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
 /// What a panic said, as the last words of an engine. A GPU out of memory tells Burn, and Burn gives up.
 #[must_use]
 pub fn last_words(detail: String) -> Failure {

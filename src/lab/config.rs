@@ -14,7 +14,7 @@ use super::experiment::ExperimentId;
 use super::overrides::Overrides;
 use super::picture::Picture;
 use super::settings::{key, kind};
-use super::value::{Correction, Kind, Setting, Value};
+use super::value::{Correction, Kind, Preset, Setting, Value};
 use super::word::Word;
 use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
@@ -55,9 +55,9 @@ macro_rules! run_config {
             }
         }
 
-        /// Every field of [`RunConfig`], in the order of the page and of links.
-        pub const FIELDS: &[Field] = &[$(
-            Field {
+        impl RunConfig {
+            /// The rows of [`FIELDS`].
+            const ROWS: &'static [Field] = &[$(Field {
                 key: key!($name),
                 kind: kind!($type $(, $range $(, $scale)?)?),
                 place: Place::Own {
@@ -69,8 +69,8 @@ macro_rules! run_config {
                     },
                     only: only!($($only)?),
                 },
-            },
-        )+];
+            },)+];
+        }
     };
 }
 
@@ -315,27 +315,6 @@ enum Place {
     Study(Preset),
 }
 
-/// What a setting of a study is when nobody has changed it.
-#[derive(Clone, Copy, Debug)]
-pub enum Preset {
-    /// The id of a choice.
-    Choice(&'static str),
-    /// A whole number.
-    Whole(u32),
-    /// A number.
-    Real(f64),
-}
-
-impl From<Preset> for Value {
-    fn from(preset: Preset) -> Self {
-        match preset {
-            Preset::Choice(id) => Self::Choice(id),
-            Preset::Whole(value) => Self::Whole(value),
-            Preset::Real(value) => Self::Real(value),
-        }
-    }
-}
-
 impl Field {
     /// A setting of a study.
     #[must_use]
@@ -411,6 +390,9 @@ impl Field {
         self.get(config).text()
     }
 }
+
+/// Every field of [`RunConfig`], in the order of the page and of links.
+pub const FIELDS: &[Field] = RunConfig::ROWS;
 
 /// The field with this key, of those that every experiment has.
 #[must_use]

@@ -19,12 +19,12 @@ pub use choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
-pub use config::{FIELDS, Field, Preset, RunConfig, field};
+pub use config::{FIELDS, Field, RunConfig, field};
 pub use controlled::{Control, Controlled, planned_evaluations};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};
 pub use overrides::Overrides;
 pub use picture::{PIXELS, Picture, SIDE};
 pub use texts::{Language, Texts};
-pub use value::{Correction, Kind, Setting, Value};
+pub use value::{Correction, Kind, Preset, Setting, Value};
 pub use word::Word;

@@ -35,31 +35,31 @@ pub const fn same(a: &str, b: &str) -> bool {
 /// The kind of a setting, by its type and range.
 macro_rules! kind {
     (f64, $range:expr) => {
-        $crate::lab::Kind::real($range, false)
+        $crate::lab::value::Kind::real($range, false)
     };
     (f64, $range:expr, log) => {
-        $crate::lab::Kind::real($range, true)
+        $crate::lab::value::Kind::real($range, true)
     };
     (u32, $range:expr) => {
-        $crate::lab::Kind::whole($range)
+        $crate::lab::value::Kind::whole($range)
     };
     (usize, $range:expr) => {
-        $crate::lab::Kind::whole($range)
+        $crate::lab::value::Kind::whole($range)
     };
     (Drawing) => {
-        $crate::lab::Kind::Drawing
+        $crate::lab::value::Kind::Drawing
     };
     (Picture) => {
-        $crate::lab::Kind::Picture
+        $crate::lab::value::Kind::Picture
     };
     (Word) => {
-        $crate::lab::Kind::Word
+        $crate::lab::value::Kind::Word
     };
     (ExperimentId) => {
-        $crate::lab::Kind::Word
+        $crate::lab::value::Kind::Word
     };
     ($choice:ident) => {
-        $crate::lab::Kind::Choice($choice::IDS)
+        $crate::lab::value::Kind::Choice($choice::IDS)
     };
 }
 pub(crate) use kind;
@@ -67,16 +67,16 @@ pub(crate) use kind;
 /// What a setting of a study starts from, by its type.
 macro_rules! preset {
     (f64, $preset:expr) => {
-        $crate::lab::Preset::Real($preset)
+        $crate::lab::value::Preset::Real($preset)
     };
     (u32, $preset:expr) => {
-        $crate::lab::Preset::Whole($preset)
+        $crate::lab::value::Preset::Whole($preset)
     };
     (usize, $preset:expr) => {
-        $crate::lab::Preset::Whole($preset)
+        $crate::lab::value::Preset::Whole($preset)
     };
     ($choice:ident, $preset:expr) => {
-        $crate::lab::Preset::Choice($preset.id())
+        $crate::lab::value::Preset::Choice($preset.id())
     };
 }
 pub(crate) use preset;

@@ -55,6 +55,27 @@ pub enum Value {
     Picture(Picture),
 }
 
+/// What a setting of a study is when nobody has changed it.
+#[derive(Clone, Copy, Debug)]
+pub enum Preset {
+    /// The id of a choice.
+    Choice(&'static str),
+    /// A whole number.
+    Whole(u32),
+    /// A number.
+    Real(f64),
+}
+
+impl From<Preset> for Value {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Choice(id) => Self::Choice(id),
+            Preset::Whole(value) => Self::Whole(value),
+            Preset::Real(value) => Self::Real(value),
+        }
+    }
+}
+
 /// What had to be done to a value to make it fit its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Correction {

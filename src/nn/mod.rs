@@ -9,6 +9,7 @@ pub mod features;
 #[cfg(feature = "cli")]
 pub mod inception;
 pub mod kernels;
+pub mod layers;
 pub mod matrix;
 pub mod mlp;
 #[cfg(feature = "cli")]

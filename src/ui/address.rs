@@ -33,7 +33,7 @@ fn state(page: Page, push: bool) {
     }
 }
 
-/// Has it say what is on the page now.
+/// Changes the entry of the history to what is on the page now.
 pub fn replace(page: Page) {
     state(page, false);
 }

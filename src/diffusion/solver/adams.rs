@@ -41,7 +41,7 @@ pub(super) async fn ipndm<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     x: S,
     order: usize,
     strides: Strides,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, to) = (rho(run.from), rho(run.to));
     step(run, history, x, from, order, |places| match strides {
         Strides::Equal => EQUAL[places.len() - 1].iter().map(|weight| weight * (to - from)).collect(),
@@ -58,7 +58,7 @@ pub(super) async fn deis<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     history: &mut History<S>,
     x: S,
     degree: usize,
-) -> S {
+) -> Result<S, D::Error> {
     let (schedule, from, to) = (run.schedule, run.from, run.to);
     step(run, history, x, from.t, degree + 1, |places| {
         // Integrated over ln rho, in which time is smooth up to either end of every schedule.
@@ -83,16 +83,17 @@ async fn step<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     place: f64,
     order: usize,
     weights: impl FnOnce(&[f64]) -> Vec<f64>,
-) -> S {
+) -> Result<S, D::Error> {
     let to = run.to;
-    let estimate = run.estimate(&x, run.from).await;
+    let estimate = run.estimate(&x, run.from).await?;
     history.push(place, estimate.noise.clone(), order);
     let past: Vec<(f64, &S)> = (0..history.len()).filter_map(|age| history.back(age)).collect();
     let places: Vec<f64> = past.iter().map(|(place, _)| *place).collect();
     let shares: Vec<f64> = weights(&places).into_iter().skip(1).map(|weight| to.alpha * weight).collect();
     let taken: f64 = shares.iter().sum();
     let ddim = estimate.data.blend(to.alpha, estimate.noise, to.sigma - taken);
-    past.into_iter().skip(1).zip(shares).fold(ddim, |x, ((_, noise), share)| x.blend(1.0, noise.clone(), share))
+    let older = past.into_iter().skip(1).zip(shares);
+    Ok(older.fold(ddim, |x, ((_, noise), share)| x.blend(1.0, noise.clone(), share)))
 }
 
 /// `sigma / alpha`

@@ -99,7 +99,7 @@ recipe! {
         #[arg(long)]
         batch: usize = 128, 1.0..=1e6, "batch";
         /// Images computed at once, the gradient being the sum over them in order [default: 16]
-        // The command line's default; this one is what tests and benchmarks had before.
+        // The command line begins from 16, and says so; `Recipe::default` has more.
         #[arg(long)]
         piece: usize = 32, 1.0..=1e6, "piece";
         /// What turns a gradient into a step: adam, or muon of the matrices and kernels within the network and adam of
@@ -127,7 +127,7 @@ recipe! {
         /// What convolutions and matrices are computed in, on a GPU: f32, f16 or bf16; parameters stay f32 [default: f32]
         // Runs of before it could be chosen were in single precision.
         #[serde(default)]
-        #[arg(long = "compute", value_name = "COMPUTE", value_enum)]
+        #[arg(id = "compute", long, value_name = "COMPUTE", value_enum)]
         precision: TrainingPrecision = TrainingPrecision::F32;
         /// Probability that the network is not told the class [default: 0.2]
         #[arg(long)]

@@ -43,7 +43,7 @@ pub async fn benchmark<P: Port>(
         title: model.summary.title.clone(),
         parameters: model.summary.parameters,
         side: model.side as u32,
-        gflop: 2e-9 * model.config().cost(model.side).products as f64,
+        gflop: 2e-9 * model.network.cost(model.side).products as f64,
         weight_bytes: model.summary.held_bytes,
         ..ImageBenchmark::default()
     };

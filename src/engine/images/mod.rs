@@ -22,7 +22,7 @@ mod run;
 pub mod self_test;
 
 pub use super::error::ImageError;
-pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
+pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener};
 pub use model::ImageModel;
 pub use noise::{starting_noise, step_noise};
 pub use pictures::Pictures;

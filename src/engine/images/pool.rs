@@ -130,7 +130,7 @@ impl WorkerPool {
     /// Spawns as many workers as evaluations can be made at a time, as far as cores and memory go.
     pub fn spawn<P: Port>(&mut self, evaluations: usize, model: &ImageModel, port: &P) {
         let cores = self.cores.map_or(MOST, |cores| cores as usize).min(port.cores());
-        let room = room(model.summary.held_bytes as u64, &model.config().cost(model.side), port.memory());
+        let room = room(model.summary.held_bytes as u64, &model.network.cost(model.side), port.memory());
         let most = cores.min(room);
         // A single worker does no more than the one that spawns it.
         let most = if most < 2 { 0 } else { most };

@@ -1,4 +1,4 @@
-//! Time embedding: how a network is told the time.
+//! The features of time that a network embeds.
 
 use super::Style;
 
