@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod convention;
+pub mod grid_search;
 pub mod langevin;
 pub mod level;
 pub mod likelihood;

@@ -27,6 +27,8 @@ pub struct ImageSampling<'m> {
     frames: u32,
     shown: Option<u32>,
     clock: Clock,
+    /// Steps that were asked for.
+    steps: u32,
     no_classes: bool,
     limited: bool,
     pool: &'m mut WorkerPool,
@@ -55,6 +57,7 @@ impl<'m> ImageSampling<'m> {
         pool: &'m mut WorkerPool,
     ) -> Result<Self, EngineError> {
         let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
+        let steps = config.steps;
         let mut run = ImageRun::new(config, model, compute)?;
         let usual = run.policy().batch();
         if let Some(most) = most {
@@ -62,7 +65,7 @@ impl<'m> ImageSampling<'m> {
         }
         let limited = run.policy().batch() < usual;
         let clock = Clock::default();
-        Ok(Self { id, run, frames: 0, shown: None, clock, no_classes, limited, pool, workers: 1 })
+        Ok(Self { id, run, frames: 0, shown: None, clock, steps, no_classes, limited, pool, workers: 1 })
     }
 
     fn is_due(&self) -> bool {
@@ -97,6 +100,10 @@ impl Job for ImageSampling<'_> {
             inbox.port.send(Event::Images(ImageEvent::Batch { run, images }));
             if self.limited {
                 inbox.port.send(Event::Images(ImageEvent::Notice { run, notice: Notice::SmallerBatch { images } }));
+            }
+            if self.run.is_without_grid() {
+                let steps = self.steps;
+                inbox.port.send(Event::Images(ImageEvent::Notice { run, notice: Notice::NoGrid { steps } }));
             }
             if self.no_classes {
                 inbox.port.send(Event::Images(ImageEvent::Notice { run: self.id, notice: Notice::NoClasses }));
