@@ -157,9 +157,10 @@ fn costs_are_what_ddim_misses_the_teacher_by() {
         at.push(sampler.x().clone());
         believed.extend(sampler.estimate().cloned());
     }
-    for i in 0..12 {
+    assert_eq!(believed.len(), 12);
+    for (i, estimate) in believed.into_iter().enumerate() {
         for j in i + 1..=12 {
-            let arrived = levels[j].mix(believed[i].data.clone(), believed[i].noise.clone());
+            let arrived = levels[j].mix(estimate.data.clone(), estimate.noise.clone());
             let miss = now(arrived.blend(1.0, at[j].clone(), -1.0).mean_norm()) / levels[j].alpha;
             assert!((found.cost(i, j) - miss).abs() < 1e-8 * miss.max(1.0), "{i} {j}: {} {miss}", found.cost(i, j));
         }
@@ -201,9 +202,10 @@ fn the_deviation_is_the_distance_from_the_line_between_the_ends() {
         let along = now(away.dots(&unit))[0];
         norm(&less(&away, &unit.scale(along)))
     };
-    for i in 0..8 {
+    assert_eq!(believed.len(), 8);
+    for (i, estimate) in believed.into_iter().enumerate() {
         for j in i + 1..=8 {
-            let arrived = levels[j].mix(believed[i].data.clone(), believed[i].noise.clone());
+            let arrived = levels[j].mix(estimate.data.clone(), estimate.noise.clone());
             let expected = beside(&arrived) - beside(&at[j]);
             assert!((found.cost(i, j) - expected).abs() < 1e-6, "{i} {j}: {} {expected}", found.cost(i, j));
         }
