@@ -6,11 +6,17 @@
 //! controls, `figure.<id>.<figure>`, `plot.<axis or layer>`, `claim.<id>.<claim>` and `.measured`, `note.<id>.<note>`.
 
 #[cfg(feature = "engine")]
+mod chain;
+#[cfg(feature = "engine")]
 mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
 mod network;
+#[cfg(feature = "engine")]
+mod pictures;
+#[cfg(feature = "engine")]
+mod rows;
 mod settings;
 mod table;
 #[cfg(feature = "engine")]
