@@ -4,22 +4,20 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/training.rs"]
+mod training;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use program::{Folder, failure, images, records, scorefield, success};
 use safetensors::SafeTensors;
-use scorefield::data::ImageSet;
-use scorefield::diffusion::now;
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
-use scorefield::lab::DeviceChoice;
-use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
+use training::{advance, cpu, set, tensors, tiny};
 use unet_weights::{hashed, parameter};
 
 const REFERENCE: &[u8] = include_bytes!("golden/image_training.safetensors");
@@ -29,43 +27,10 @@ const KEPT: usize = 24;
 /// Four images of 3 x 8 x 8.
 const NUMBERS: usize = 4 * 3 * 8 * 8;
 
-fn cpu() -> ComputeDevice {
-    now(open(DeviceChoice::Cpu)).unwrap()
-}
-
 fn reference(name: &str) -> Vec<f32> {
     let file = SafeTensors::deserialize(REFERENCE).unwrap();
     let view = file.tensor(name).unwrap();
     view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
-
-fn tiny() -> Recipe {
-    Recipe {
-        network: UNetConfig {
-            channels: 8,
-            multipliers: vec![1, 2],
-            layers: 1,
-            attention_levels: vec![1],
-            classes: 10,
-            groups: 4,
-            dropout: 0.0,
-            ..UNetConfig::cifar10()
-        },
-        steps: 8,
-        batch: 6,
-        piece: 4,
-        rate: 2e-3,
-        warm_up: 3,
-        ..Recipe::default()
-    }
-}
-
-fn set(count: usize) -> ImageSet {
-    // Every image has one colour: something to learn in a few steps.
-    let colours = hashed("pixels", count * 3).flat_map(|u| [(127.5 + 127.0 * u) as u8; 64]);
-    let pixels = colours.collect();
-    let classes = (0..10).map(|i| i.to_string()).collect();
-    ImageSet::new(8, 3, pixels, (0..count as u32).map(|i| i % 10).collect(), classes).unwrap()
 }
 
 fn compare(case: &str, objective: Objective, learned_variance: bool, steps: [usize; 4]) {
@@ -159,20 +124,6 @@ fn levels_are_drawn_from_the_published_distributions() {
         if objective == Objective::Ve {
             assert!(logs[0] >= 0.02_f64.ln() && logs[logs.len() - 1] <= 100.0_f64.ln() + 1e-9);
         }
-    }
-}
-
-/// All tensors of the state by name, bit for bit.
-fn tensors(trainer: &ImageTrainer) -> BTreeMap<String, Vec<u8>> {
-    let bytes = trainer.to_bytes().unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
-}
-
-fn advance(trainer: &mut ImageTrainer, set: &ImageSet, steps: u32) {
-    for _ in 0..steps {
-        let done = trainer.done();
-        trainer.advance(set, done).unwrap();
     }
 }
 

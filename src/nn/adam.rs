@@ -82,17 +82,55 @@ impl Moments {
         gradient: &[f32],
         update: Update,
     ) {
-        let (rate, correct, blend) = (update.rate as f32, update.square as f32, (1.0 - update.keep) as f32);
-        let (b1, b2, epsilon) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32, EPSILON as f32);
+        let (one, share) = (One::new(update), (1.0 - update.keep) as f32);
         let end = start + parameters.len();
         let moments = self.mean[start..end].iter_mut().zip(&mut self.square[start..end]);
         for (((p, a), g), (m, v)) in parameters.iter_mut().zip(average).zip(gradient).zip(moments) {
-            *m += b1 * (g - *m);
-            *v += b2 * (g * g - *v);
-            *p -= rate * *m / (v.sqrt() * correct + epsilon);
-            *a += blend * (*p - *a);
+            one.update(p, m, v, *g);
+            *a += share * (*p - *a);
         }
     }
+
+    /// The same of all parameters without a moving average.
+    pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], update: Update) {
+        let one = One::new(update);
+        let moments = self.mean.iter_mut().zip(&mut self.square);
+        for ((p, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
+            one.update(p, m, v, *g);
+        }
+    }
+}
+
+/// Adam's update of one number.
+#[derive(Clone, Copy)]
+struct One {
+    rate: f32,
+    square: f32,
+}
+
+impl One {
+    fn new(update: Update) -> Self {
+        Self { rate: update.rate as f32, square: update.square as f32 }
+    }
+
+    #[inline(always)]
+    fn update(self, parameter: &mut f32, mean: &mut f32, square: &mut f32, gradient: f32) {
+        *mean += (1.0 - BETA_1) as f32 * (gradient - *mean);
+        *square += (1.0 - BETA_2) as f32 * (gradient * gradient - *square);
+        *parameter -= self.rate * *mean / (square.sqrt() * self.square + EPSILON as f32);
+    }
+}
+
+/// A moving average, of which the share `keep` stays, after one more value of its parameters.
+pub fn blend(average: &mut [f32], parameters: &[f32], keep: f64) {
+    let share = (1.0 - keep) as f32;
+    average.iter_mut().zip(parameters).for_each(|(a, p)| *a += share * (*p - *a));
+}
+
+/// [`blend`] on a device.
+#[must_use]
+pub fn blend_tensors(average: Tensor<1>, parameters: &Tensor<1>, keep: f64) -> Tensor<1> {
+    average * keep + parameters.clone() * (1.0 - keep)
 }
 
 /// Moments on a device.
@@ -135,12 +173,18 @@ impl TensorMoments {
         gradient: Tensor<1>,
         update: Update,
     ) -> (Tensor<1>, Tensor<1>) {
+        let parameters = self.step(parameters, gradient, update);
+        let average = blend_tensors(average, &parameters, update.keep);
+        (parameters, average)
+    }
+
+    /// The parameters after the update.
+    #[must_use]
+    pub fn step(&mut self, parameters: Tensor<1>, gradient: Tensor<1>, update: Update) -> Tensor<1> {
         self.mean = self.mean.clone() * BETA_1 + gradient.clone() * (1.0 - BETA_1);
         self.square = self.square.clone() * BETA_2 + gradient.square() * (1.0 - BETA_2);
         let divisor = self.square.clone().sqrt() * update.square + EPSILON;
-        let parameters = parameters - self.mean.clone() / divisor * update.rate;
-        let average = average * update.keep + parameters.clone() * (1.0 - update.keep);
-        (parameters, average)
+        parameters - self.mean.clone() / divisor * update.rate
     }
 }
 

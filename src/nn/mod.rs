@@ -11,6 +11,8 @@ pub mod inception;
 pub mod kernels;
 pub mod matrix;
 pub mod mlp;
+#[cfg(feature = "cli")]
+pub mod muon;
 pub mod objective;
 pub mod score;
 #[cfg(feature = "gpu")]

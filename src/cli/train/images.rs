@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::metrics::{Metrics, Row};
+use super::metrics::{Metrics, Row, seconds_of_a_step};
 use super::recipe::supports;
 use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::convert::{Source, write_set};
@@ -14,7 +14,7 @@ use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
-use crate::engine::image_trainer::{ImageTrainer, Recipe};
+use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe};
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::Parameter;
 
@@ -37,8 +37,10 @@ struct Summary {
 
 /// Trains on the images of `data`.
 pub fn run(args: &TrainArgs, data: &str) -> Outcome {
-    if args.minutes.is_some_and(|minutes| minutes.is_nan() || minutes <= 0.0) {
-        return Err(Failure::usage("--minutes has to be more than 0"));
+    for (name, minutes) in [("--minutes", args.minutes), ("--finish", args.finish)] {
+        if minutes.is_some_and(|minutes| !minutes.is_finite() || minutes <= 0.0) {
+            return Err(Failure::usage(format!("{name} has to be more than 0")));
+        }
     }
     interval(args)?;
     let mut set = images::open(data, Half::Train)?;
@@ -73,7 +75,13 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
         supports(trainer.recipe().precision, compute)?;
+        if trainer.finishing().is_some() && (args.recipe.steps.is_some() || args.minutes.is_some()) {
+            return Err(Failure::usage("the run is finishing: neither --steps nor --minutes changes its end"));
+        }
         trainer.set_steps(steps);
+        if let Some(minutes) = args.finish {
+            finish(&mut trainer, minutes, &args.out)?;
+        }
         trainer.share(others).map_err(Failure::usage)?;
         return Ok(trainer);
     }
@@ -81,7 +89,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     let mut recipe = args.recipe.recipe(set, digest)?;
     supports(recipe.precision, compute)?;
     if args.minutes.is_some() && args.recipe.steps.is_none() {
-        recipe.steps = 1_000_000_000;
+        recipe.steps = FOREVER;
     }
     let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), 32)).transpose()?;
     let mut trainer = ImageTrainer::new(recipe, first, args.device.threads()).map_err(Failure::usage)?;
@@ -95,6 +103,20 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     trainer.share(others).map_err(Failure::usage)?;
     files::make_folder(&args.out)?;
     Ok(trainer)
+}
+
+/// Begins the end of a run, as long as its speed so far makes of these minutes.
+fn finish(trainer: &mut ImageTrainer, minutes: f64, folder: &Path) -> Outcome {
+    let step = trainer.step();
+    let whole = (step > 0 && trainer.seconds > 0.0).then(|| trainer.seconds / f64::from(step));
+    let seconds = seconds_of_a_step(folder, step).or(whole);
+    let seconds = seconds.ok_or_else(|| Failure::usage("a run without a step has no speed to tell its end by"))?;
+    let steps = (60.0 * minutes / seconds).round().clamp(1.0, f64::from(FOREVER)) as u32;
+    let done = trainer.done();
+    trainer.finish(steps, done).map_err(Failure::usage)?;
+    let speed = trainer.recipe().batch as f64 / seconds;
+    eprintln!("{speed:.1} images/s so far: the learning rate falls to 0 over {steps} steps, from step {step} on");
+    Ok(())
 }
 
 struct Run<'a> {
@@ -118,7 +140,7 @@ impl Run<'_> {
         let (start, before, first) = (Instant::now(), self.trainer.seconds, self.trainer.step());
         let batch = self.trainer.recipe().batch as f64;
         let mut saved = Instant::now();
-        let wait = interval(self.args)?;
+        let (wait, begun) = (interval(self.args)?, self.done(before));
         let (mut row, mut losses, mut last_loss) = ((first, before), Vec::new(), None);
         let finished = loop {
             let seconds = before + start.elapsed().as_secs_f64();
@@ -136,27 +158,27 @@ impl Run<'_> {
                 let loss = mean(&losses);
                 last_loss = loss.or(last_loss);
                 let speed = f64::from(step - row.0) * batch / (seconds - row.1).max(1e-9);
-                let rate = self.trainer.recipe().rate_at(step - 1, done);
+                let rate = self.trainer.rate_at(step - 1, done);
                 let images = self.trainer.images();
                 metrics.add(Row { step, images, loss: loss.unwrap_or(f64::NAN), rate, speed, seconds })?;
                 (row, losses) = ((step, seconds), Vec::new());
             }
             if step > first && (progress.is_due() || over || stopped) {
                 let loss = mean(&losses).or(last_loss).unwrap_or(f64::NAN);
-                progress.show(&self.line(loss, seconds, seconds - before, f64::from(step - first) * batch, done));
+                let (now, images) = (seconds - before, f64::from(step - first) * batch);
+                progress.show(&self.line(loss, now, images, [begun, done]));
             }
             if over || stopped {
                 break over;
             }
             if save {
-                self.save_state()?;
+                self.save()?;
                 saved = Instant::now();
             }
             self.trainer.advance(self.set, done).map_err(Failure::other)?;
         };
         progress.end();
-        self.save_state()?;
-        self.save_weights()?;
+        self.save()?;
         self.report(finished, before, first, last_loss)?;
         if finished || !interrupt::asked() {
             Ok(())
@@ -165,25 +187,21 @@ impl Run<'_> {
         }
     }
 
-    fn line(&self, loss: f64, seconds: f64, now: f64, images: f64, done: f64) -> String {
-        let left =
-            if done > 0.0 { now / (done - self.done_before(seconds, now)).max(1e-9) * (1.0 - done) } else { 0.0 };
-        format!(
-            "step {}{}  loss {loss:.4}  {:.1} images/s  {:.0} %  {} left",
-            self.trainer.step(),
-            if self.args.minutes.is_some() { String::new() } else { format!(" of {}", self.trainer.recipe().steps) },
-            images / now.max(1e-9),
-            100.0 * done,
-            clock(left)
-        )
-    }
-
-    /// Share that was done before this part of the run.
-    fn done_before(&self, seconds: f64, now: f64) -> f64 {
-        match self.args.minutes {
-            Some(minutes) => (seconds - now) / (60.0 * minutes),
-            None => 0.0,
-        }
+    /// How far it is, after so many seconds and images of this part of the run, which began when the first of these
+    /// shares was done.
+    fn line(&self, loss: f64, now: f64, images: f64, [begun, done]: [f64; 2]) -> String {
+        let (step, steps) = (self.trainer.step(), self.trainer.recipe().steps);
+        let speed = images / now.max(1e-9);
+        let end = match self.trainer.finishing() {
+            Some(finish) => finish.end(),
+            None if steps < FOREVER => steps,
+            None if self.args.minutes.is_some() => 0,
+            None => return format!("step {step}  loss {loss:.4}  {speed:.1} images/s"),
+        };
+        let of = if self.args.minutes.is_some() { String::new() } else { format!(" of {end}") };
+        let left = if done > 0.0 { now / (done - begun).max(1e-9) * (1.0 - done) } else { 0.0 };
+        let share = 100.0 * done;
+        format!("step {step}{of}  loss {loss:.4}  {speed:.1} images/s  {share:.0} %  {} left", clock(left))
     }
 
     fn read_losses(&mut self) -> Outcome<Vec<f32>> {
@@ -198,37 +216,56 @@ impl Run<'_> {
         )))
     }
 
-    fn save_state(&self) -> Outcome {
+    /// Writes the state, then the weights: what is told of the run is never ahead of what it goes on from.
+    fn save(&self) -> Outcome {
         let bytes = self.trainer.to_bytes().map_err(Failure::device)?;
-        files::write(&self.args.out.join(STATE), &bytes)
+        files::write(&self.args.out.join(STATE), &bytes)?;
+        let recipe = self.trainer.recipe();
+        for (place, percent) in recipe.averages.iter().enumerate() {
+            if place == recipe.main_average() {
+                self.save_weights(place, &self.args.out, self.args.set.index.as_deref())?;
+            } else {
+                self.save_weights(place, &self.args.out.join(format!("average-{percent}")), None)?;
+            }
+        }
+        Ok(())
     }
 
-    fn save_weights(&self) -> Outcome {
+    fn save_weights(&self, place: usize, folder: &Path, index: Option<&Path>) -> Outcome {
         let recipe = self.trainer.recipe();
         let source = Source {
             config: recipe.network.clone(),
             parameters: self.trainer.shapes(),
-            values: self.trainer.averaged().map_err(Failure::device)?,
+            values: self.trainer.averaged(place).map_err(Failure::device)?,
             convention: recipe.objective.convention(),
             image_size: u32::try_from(self.set.size()).map_err(Failure::other)?,
             manifest: None,
-            provenance: self.provenance(),
+            provenance: self.provenance(recipe.averages[place]),
             ours: true,
         };
         let mut set = self.args.set.clone();
         if set.class_names.is_empty() && recipe.network.classes > 0 {
             set.class_names = self.set.classes().to_vec();
         }
-        write_set(&self.args.out, &source.pack(&set, None)?, set.index.as_deref())
+        write_set(folder, &source.pack(&set, None)?, index)
     }
 
-    fn provenance(&self) -> String {
+    fn provenance(&self, percent: f64) -> String {
         let Recipe { objective, batch, rate, label_drop, ema_images, seed, network, .. } = self.trainer.recipe();
+        let Recipe { optimiser, muon_rate, .. } = self.trainer.recipe();
         let source = Path::new(self.data).file_name().map_or(self.data.into(), |name| name.to_string_lossy());
+        let optimiser = match optimiser {
+            Optimiser::Adam => format!("Adam at a learning rate of {rate}"),
+            Optimiser::Muon => format!("Muon at a learning rate of {muon_rate} and Adam at {rate}"),
+        };
+        let finish = self.trainer.finishing();
+        let finish = finish.map_or(String::new(), |end| format!(", falling to 0 over the last {} steps", end.steps));
+        let bound = *ema_images;
+        let bound = if bound < NO_BOUND { format!(" but at most {bound} images") } else { String::new() };
         format!(
-            "Trained by scorefield {} on {} images of {source}: objective {}, {} images in {} steps of {batch}, learning \
-             rate {rate}, dropout {}, labels dropped with probability {label_drop}, moving average with a half-life of at \
-             most {ema_images} images, seed {seed}.",
+            "Trained by scorefield {} on {} images of {source}: objective {}, {} images in {} steps of {batch}, \
+             {optimiser}{finish}, dropout {}, labels dropped with probability {label_drop}, moving average with a \
+             half-life of {percent} % of the images{bound}, seed {seed}.",
             env!("CARGO_PKG_VERSION"),
             self.set.len(),
             objective.id(),

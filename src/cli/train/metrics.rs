@@ -9,6 +9,34 @@ use crate::cli::files;
 
 const HEADER: &str = "step,images,loss,learning_rate,images_per_second,seconds";
 
+/// The table's file.
+const NAME: &str = "metrics.csv";
+/// Rows by which the speed is measured.
+const RECENT: usize = 20;
+
+/// Rows of the first steps. A row that a sudden end cut short has no end of line, and is none.
+fn rows(text: &str, steps: u32) -> impl Iterator<Item = &str> {
+    let is_kept = move |line: &&str| {
+        let first = line.split(',').next().and_then(|s| s.parse::<u32>().ok());
+        line.ends_with('\n') && first.is_some_and(|s| s <= steps)
+    };
+    text.split_inclusive('\n').filter(is_kept)
+}
+
+/// Seconds of a step of the run in this folder: of its last rows up to this step; `None` where there are too few.
+#[must_use]
+pub fn seconds_of_a_step(folder: &Path, step: u32) -> Option<f64> {
+    let text = fs::read_to_string(folder.join(NAME)).ok()?;
+    let time = |row: &str| -> Option<(f64, f64)> {
+        let mut words = row.trim_end().split(',');
+        Some((words.next()?.parse().ok()?, words.next_back()?.parse().ok()?))
+    };
+    let times: Vec<(f64, f64)> = rows(&text, step).filter_map(time).collect();
+    let (first, last) = (times.get(times.len().saturating_sub(RECENT))?, times.last()?);
+    let seconds = (last.1 - first.1) / (last.0 - first.0);
+    (seconds.is_finite() && seconds > 0.0).then_some(seconds)
+}
+
 /// A row.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -38,15 +66,10 @@ impl Metrics {
     /// # Errors
     /// When it cannot be written.
     pub fn start(folder: &Path, step: u32) -> Outcome<Self> {
-        let path = folder.join("metrics.csv");
+        let path = folder.join(NAME);
         let known = if step > 0 { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
-        // A row that a sudden end cut short has no end of line.
-        let is_kept = |line: &&str| {
-            let first = line.split(',').next().and_then(|s| s.parse::<u32>().ok());
-            line.ends_with('\n') && first.is_some_and(|s| s <= step)
-        };
         let mut text = format!("{HEADER}\n");
-        text.extend(known.split_inclusive('\n').filter(is_kept));
+        text.extend(rows(&known, step));
         files::write(&path, text.as_bytes())?;
         Ok(Self { path })
     }

@@ -26,8 +26,13 @@ const STATE: &str = "resume.safetensors";
 /// DATA is a distribution in the plane (moons, rings, …), `cifar10` (fetched from its official address), an address, an
 /// archive, or a folder: CIFAR-10's binary or PNG batches, or PNG files of one size, whose folders are their classes.
 ///
-/// OUT gets the weights, metrics.csv, and resume.safetensors: everything that --resume needs. It is written every few
-/// minutes, on Ctrl-C, and at the end; a run that was killed goes on from the last one, on the CPU bit for bit.
+/// OUT gets the weights, metrics.csv, and resume.safetensors: everything that --resume needs. They are written every few
+/// minutes, on Ctrl-C, and at the end; a run that was killed goes on from the last of them, on the CPU bit for bit.
+///
+/// The weights are moving averages of the run's. Of several, one is in OUT and the others are in folders of it, each a set
+/// like any other: measure them with `scorefield evaluate`, and take the best.
+///
+/// Whoever does not know yet how long to train begins with --flat and ends with --resume --finish MINUTES.
 #[derive(Args, Clone, Debug)]
 pub struct TrainArgs {
     /// What to train on
@@ -48,6 +53,10 @@ pub struct TrainArgs {
     /// Ends after this many minutes in all; the learning rate falls accordingly
     #[arg(long)]
     pub minutes: Option<f64>,
+    /// Ends a run that goes on: its learning rate falls to 0 over as many steps as its speed so far makes of these
+    /// minutes, and then it is finished. Interrupted, it goes on with --resume alone
+    #[arg(long, value_name = "MINUTES", requires = "resume", conflicts_with = "minutes")]
+    pub finish: Option<f64>,
     /// Minutes between checkpoints; 0 writes one after every step
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     pub checkpoint: f64,

@@ -39,10 +39,11 @@ pub fn holds_run(folder: &Path) -> bool {
 
 /// Trains on the run's data, or on these.
 pub fn run(args: &TrainArgs, dataset: Option<DatasetId>) -> Outcome {
-    if args.init.is_some() || args.minutes.is_some() || args.images.is_some() || !args.recipe.is_for_plane() {
+    let for_images = args.init.is_some() || args.images.is_some() || args.minutes.or(args.finish).is_some();
+    if for_images || !args.recipe.is_for_plane() {
         return Err(Failure::usage(
-            "--init, --minutes, --images and the recipe except --steps and --seed are for images; --set changes a run \
-             in the plane",
+            "--init, --minutes, --finish, --images and the recipe except --steps and --seed are for images; --set \
+             changes a run in the plane",
         ));
     }
     let pause = interval(args)?;

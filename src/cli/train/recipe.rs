@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::convert::objective;
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
-use crate::engine::image_trainer::{Recipe, TrainingPrecision};
+use crate::engine::image_trainer::{FOREVER, Optimiser, Recipe, TrainingPrecision};
 use crate::nn::device::ComputeDevice;
 use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
@@ -27,6 +27,24 @@ impl From<ComputeArg> for TrainingPrecision {
             ComputeArg::F32 => Self::F32,
             ComputeArg::F16 => Self::F16,
             ComputeArg::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// What turns a gradient into a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimiserArg {
+    /// Adam
+    Adam,
+    /// Muon of the matrices and kernels within the network, Adam of the rest
+    Muon,
+}
+
+impl From<OptimiserArg> for Optimiser {
+    fn from(argument: OptimiserArg) -> Self {
+        match argument {
+            OptimiserArg::Adam => Self::Adam,
+            OptimiserArg::Muon => Self::Muon,
         }
     }
 }
@@ -84,16 +102,26 @@ pub struct RecipeArgs {
     /// Images computed at once [default: 16]
     #[arg(long, help_heading = "Recipe for images")]
     pub piece: Option<usize>,
-    /// Learning rate [default: 0.001]
+    /// What turns a gradient into a step: adam, or muon of the matrices and kernels within the network and adam of the
+    /// rest [default: adam]
+    #[arg(long, value_enum, help_heading = "Recipe for images")]
+    pub optimiser: Option<OptimiserArg>,
+    /// Adam's learning rate [default: 0.001]
     #[arg(long, help_heading = "Recipe for images")]
     pub rate: Option<f64>,
+    /// Muon's learning rate; it rises and falls as Adam's does [default: 0.02]
+    #[arg(long, help_heading = "Recipe for images")]
+    pub muon_rate: Option<f64>,
     /// Steps over which the learning rate rises [default: 500]
     #[arg(long, help_heading = "Recipe for images")]
     pub warm_up: Option<u32>,
     /// Share of the run over which the learning rate falls [default: 1/3]
     #[arg(long, help_heading = "Recipe for images")]
     pub decay: Option<f64>,
-    /// Longest gradient [default: 1]
+    /// Keeps the learning rate once it has risen, until --finish: no --decay, and no end unless --steps says one
+    #[arg(long, conflicts_with = "decay", help_heading = "Recipe for images")]
+    pub flat: bool,
+    /// Longest gradient; Muon's may be of any length [default: 1]
     #[arg(long, help_heading = "Recipe for images")]
     pub clip: Option<f64>,
     /// What convolutions and matrices are computed in, on a GPU: f32, f16 or bf16; parameters stay f32 [default: f32]
@@ -105,8 +133,15 @@ pub struct RecipeArgs {
     /// Mirrors no images
     #[arg(long, help_heading = "Recipe for images")]
     pub no_flip: bool,
-    /// Half-life of the moving average, in images [default: 500000]
-    #[arg(long, help_heading = "Recipe for images")]
+    /// Draws of noise for each image, which gets the nearest of them [default: 1]
+    #[arg(long, value_name = "DRAWS", help_heading = "Recipe for images")]
+    pub match_noise: Option<usize>,
+    /// Half-lives of the moving averages, in percent of the images seen, with commas between them: the middle one is
+    /// written to OUT, the others to OUT/average-PERCENT [default: 2,5,10]
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',', help_heading = "Recipe for images")]
+    pub averages: Option<Vec<f64>>,
+    /// Longest half-life of a moving average, in images [default: any]
+    #[arg(long, value_name = "IMAGES", help_heading = "Recipe for images")]
     pub ema_images: Option<f64>,
     /// Seed of every random number [default: 0]
     #[arg(long, help_heading = "Recipe for images")]
@@ -169,16 +204,20 @@ impl RecipeArgs {
                 ..network.clone()
             },
             objective: self.objective.unwrap_or(base.objective),
-            steps: self.steps.unwrap_or(base.steps),
+            steps: self.steps.unwrap_or(if self.flat { FOREVER } else { base.steps }),
             batch: self.batch.unwrap_or(base.batch),
             piece: self.piece.unwrap_or(base.piece),
+            optimiser: self.optimiser.map_or(base.optimiser, Optimiser::from),
             rate: self.rate.unwrap_or(base.rate),
+            muon_rate: self.muon_rate.unwrap_or(base.muon_rate),
             warm_up: self.warm_up.unwrap_or(base.warm_up),
-            decay: self.decay.unwrap_or(base.decay),
+            decay: self.decay.unwrap_or(if self.flat { 0.0 } else { base.decay }),
             clip: self.clip.unwrap_or(base.clip),
             precision: self.compute.map_or(base.precision, TrainingPrecision::from),
             label_drop: self.label_drop.unwrap_or(base.label_drop),
             flip: base.flip && !self.no_flip,
+            match_noise: self.match_noise.unwrap_or(base.match_noise),
+            averages: self.averages.clone().unwrap_or_else(|| base.averages.clone()),
             ema_images: self.ema_images.unwrap_or(base.ema_images),
             seed: self.seed.unwrap_or(base.seed),
             data: base.data.clone(),

@@ -122,7 +122,24 @@ impl ImageBatches {
             }
         }
         let levels = (0..count).map(|_| self.law.draw(&mut times)).collect();
-        let noise = Rng::new(seed, Stream::Noise, step).normals(images.len());
+        let mut rng = Rng::new(seed, Stream::Noise, step);
+        let mut noise = rng.normals(images.len());
+        // The first draw is the only one without matching.
+        for _ in 1..self.recipe.match_noise {
+            keep_nearer(&images, &mut noise, &rng.normals(images.len()), set.numbers());
+        }
         ImageBatch::new(self.convention, images, &noise, levels, labels)
+    }
+}
+
+/// Replaces the noise of every image of so many numbers by another that lies nearer to it (Li et al. 2025, arXiv
+/// 2505.18521: the nearest of several draws).
+fn keep_nearer(images: &[f32], noise: &mut [f32], other: &[f32], numbers: usize) {
+    let distance = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum() };
+    let pairs = noise.chunks_exact_mut(numbers).zip(other.chunks_exact(numbers));
+    for (image, (noise, other)) in images.chunks_exact(numbers).zip(pairs) {
+        if distance(image, other) < distance(image, noise) {
+            noise.copy_from_slice(other);
+        }
     }
 }

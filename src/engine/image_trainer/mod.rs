@@ -8,26 +8,31 @@
 //! operations are for CUDA and remote devices alone (`backend_catalog!(distributed, ..)`, Burn 0.22.1).
 
 mod batch;
+mod finish;
 mod mixed;
+mod optimiser;
 mod recipe;
 mod state;
 mod variance;
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::data::ImageSet;
-use crate::nn::adam::{BETA_1, BETA_2, Moments, TensorMoments, Update};
+use crate::nn::adam::Update;
 use crate::nn::cpu::{self, numbers};
 use crate::nn::device::ComputeDevice;
 use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
+use optimiser::{Slot, Turn};
+
 pub use batch::{ImageBatch, ImageBatches};
+pub use finish::{Finish, FinishError};
 pub use mixed::{LossScale, TrainingPrecision};
-pub use recipe::{Recipe, RecipeError};
+pub use optimiser::Optimiser;
+pub use recipe::{FOREVER, NO_BOUND, Recipe, RecipeError};
 pub use state::StateError;
 pub use variance::Chain;
 
@@ -40,9 +45,9 @@ pub struct ImageTrainer {
     replicas: Vec<Replica>,
     device: Device,
     threads: usize,
-    parameters: Vec<Tensor<1>>,
-    average: Vec<Tensor<1>>,
-    moments: Vec<TensorMoments>,
+    /// The parameters, in the order of [`UNet::parameters`].
+    slots: Vec<Slot>,
+    finish: Option<Finish>,
     scale: Option<LossScale>,
     step: u32,
     losses: Vec<Tensor<1>>,
@@ -90,9 +95,10 @@ impl ImageTrainer {
     pub fn new(recipe: Recipe, compute: &ComputeDevice, threads: usize) -> Result<Self, ConfigError> {
         let first = Replica::new(&recipe, compute)?;
         let device = first.device.clone();
-        let parameters: Vec<Tensor<1>> = first.skeleton.values().into_iter().map(Tensor::inner).collect();
-        let moments = parameters.iter().map(|p| TensorMoments::new(p.dims()[0], &device)).collect();
-        let average = parameters.clone();
+        let values = first.skeleton.values().into_iter().map(Tensor::inner);
+        let matrices = first.skeleton.parameters().into_iter().map(|parameter| recipe.optimiser.matrix(&parameter));
+        let slot = |(value, matrix)| Slot::new(value, recipe.averages.len(), matrix);
+        let slots = values.zip(matrices).map(slot).collect();
         Ok(Self {
             batches: ImageBatches::new(&recipe),
             chain: recipe.network.learned_variance.then(|| recipe.objective.betas().map(|b| Chain::new(&b))).flatten(),
@@ -101,9 +107,8 @@ impl ImageTrainer {
             recipe,
             replicas: vec![first],
             device,
-            parameters,
-            average,
-            moments,
+            slots,
+            finish: None,
             step: 0,
             losses: Vec::new(),
             pool: Pool::default(),
@@ -134,15 +139,15 @@ impl ImageTrainer {
         &self.recipe
     }
 
-    /// Begins from these parameters, in the order of [`Self::shapes`], their moving average included.
+    /// Begins from these parameters, in the order of [`Self::shapes`], their moving averages included.
     ///
     /// # Panics
     /// When one has another number of values.
     pub fn set_parameters(&mut self, values: Vec<Vec<f32>>) {
-        for (index, values) in values.into_iter().enumerate().take(self.parameters.len()) {
-            let count = self.parameters[index].dims()[0];
-            self.parameters[index] = Tensor::from_data(TensorData::new(values, [count]), &self.device);
-            self.average[index] = self.parameters[index].clone();
+        for (slot, values) in self.slots.iter_mut().zip(values) {
+            let count = slot.value.dims()[0];
+            slot.value = Tensor::from_data(TensorData::new(values, [count]), &self.device);
+            slot.averages.fill(slot.value.clone());
         }
     }
 
@@ -163,9 +168,49 @@ impl ImageTrainer {
         f64::from(self.step) * self.recipe.batch as f64
     }
 
-    /// Share of the run that is done, by steps.
+    /// Begins the end of the run, so many steps long, when this share of it is done: from now on the learning rate falls
+    /// to 0, and then the run is over.
+    ///
+    /// # Errors
+    /// A [`FinishError`] when the end has begun before, or has passed.
+    pub fn finish(&mut self, steps: u32, done: f64) -> Result<(), FinishError> {
+        if self.done() >= 1.0 {
+            return Err(FinishError::Finished(self.step));
+        }
+        if let Some(Finish { from, steps, .. }) = self.finish {
+            return Err(FinishError::Finishing { done: self.step.saturating_sub(from), steps });
+        }
+        let share = self.recipe.share_at(self.step, done);
+        let finish = Finish { from: self.step, steps, share };
+        if steps == 0 || finish.end() > FOREVER {
+            return Err(FinishError::Steps(steps));
+        }
+        self.finish = Some(finish);
+        Ok(())
+    }
+
+    /// The end of the run, if it has begun.
+    #[must_use]
+    pub fn finishing(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Adam's learning rate after this many steps, when this share of the run is done.
+    #[must_use]
+    pub fn rate_at(&self, step: u32, done: f64) -> f64 {
+        self.recipe.rate * self.share_at(step, done)
+    }
+
+    fn share_at(&self, step: u32, done: f64) -> f64 {
+        self.finish.map_or_else(|| self.recipe.share_at(step, done), |finish| finish.share_at(step))
+    }
+
+    /// Share of the run that is done, by steps: of its end, if that has begun.
     #[must_use]
     pub fn done(&self) -> f64 {
+        if let Some(finish) = self.finish {
+            return finish.done_at(self.step);
+        }
         (f64::from(self.step) / f64::from(self.recipe.steps.max(1))).min(1.0)
     }
 
@@ -183,17 +228,16 @@ impl ImageTrainer {
     pub fn advance(&mut self, set: &ImageSet, done: f64) -> Result<(), ConditionError> {
         let batch = self.batches.batch(set, self.step);
         let Gradient { loss, parts } = self.gradient(&batch)?;
-        let (before, rate) = (self.step, self.recipe.rate_at(self.step, done));
+        let (before, share) = (self.step, self.share_at(self.step, done));
         self.step += 1;
-        let step = f64::from(self.step);
-        let update = Update {
-            rate: rate / (1.0 - libm::pow(BETA_1, step)),
-            square: 1.0 / libm::sqrt(1.0 - libm::pow(BETA_2, step)),
+        let turn = Turn {
+            adam: Update::new(self.step, share * self.recipe.rate, 0.0),
+            muon: share * self.recipe.muon_rate,
             keep: self.recipe.keep_at(self.images()),
         };
         self.losses.push(loss);
         if cpu::is_cpu(&self.device) && self.scale.is_none() {
-            self.update_on_cpu(parts, update);
+            self.update_on_cpu(parts, &turn);
             return Ok(());
         }
         let squares = parts.iter().map(|part| part.clone().square().sum()).reduce(|sum, part| sum + part);
@@ -201,37 +245,19 @@ impl ImageTrainer {
             (Some(scale), Some(squares)) => scale.only_finite(parts, squares, before),
             _ => parts,
         };
-        let scale = squares.map(|squares| ((squares.sqrt() + 1e-6).recip() * self.recipe.clip).clamp_max(1.0));
-        for (index, mut part) in parts.into_iter().enumerate() {
-            if let Some(scale) = &scale {
-                part = part * scale.clone();
-            }
-            let (parameters, average) = (self.parameters[index].clone(), self.average[index].clone());
-            (self.parameters[index], self.average[index]) =
-                self.moments[index].update(parameters, average, part, update);
-        }
+        let clip = squares.map(|squares| ((squares.sqrt() + 1e-6).recip() * self.recipe.clip).clamp_max(1.0));
+        let slots = std::mem::take(&mut self.slots).into_iter().zip(parts);
+        self.slots = slots.map(|(slot, part)| slot.after(part, &turn, clip.clone())).collect();
         Ok(())
     }
 
-    /// The same in one pass over the numbers where they are.
-    fn update_on_cpu(&mut self, parts: Vec<Tensor<1>>, update: Update) {
+    /// The same on the numbers where they are, each parameter by one thread: whichever it is, the result is the same.
+    fn update_on_cpu(&mut self, parts: Vec<Tensor<1>>, turn: &Turn) {
         let parts: Vec<Vec<f32>> = parts.into_iter().map(numbers).collect();
         let norm = parts.iter().map(|part| squares(part)).sum::<f64>().sqrt();
-        let scale = (self.recipe.clip / (norm + 1e-6)).min(1.0) as f32;
-        let values = std::mem::take(&mut self.parameters).into_iter().zip(std::mem::take(&mut self.average));
-        let moments = std::mem::take(&mut self.moments).into_iter().map(TensorMoments::into_parts);
-        for (((value, average), moments), mut part) in values.zip(moments).zip(parts) {
-            let shape = value.dims();
-            part.iter_mut().for_each(|g| *g *= scale);
-            let [mean, square] = moments.map(numbers);
-            let (mut value, mut average, mut moments) = (numbers(value), numbers(average), Moments::of(mean, square));
-            moments.update(0, &mut value, &mut average, &part, update);
-            let tensor = |values| cpu::tensor(values, shape, &self.device);
-            let [mean, square] = moments.into_parts().map(tensor);
-            self.moments.push(TensorMoments::of(mean, square));
-            self.parameters.push(tensor(value));
-            self.average.push(tensor(average));
-        }
+        let clip = (self.recipe.clip / (norm + 1e-6)).min(1.0) as f32;
+        let work = std::mem::take(&mut self.slots).into_iter().zip(parts).collect();
+        self.slots = in_threads(work, self.threads, |(slot, part): (Slot, _)| slot.after_on_cpu(part, turn, clip));
     }
 
     /// The loss of a batch and its gradient at the parameters of now.
@@ -245,7 +271,7 @@ impl ImageTrainer {
         // Everything that has to be waited for comes before or after the work: a GPU is only told what to do, and works
         // while the next is told.
         let there = |replica: &Replica| {
-            let moved = self.parameters.iter().map(|values| values.clone().to_device(&replica.device));
+            let moved = self.slots.iter().map(|slot| slot.value.clone().to_device(&replica.device));
             moved.collect::<Vec<_>>()
         };
         let parameters: Vec<Vec<Tensor<1>>> = self.replicas.iter().map(there).collect();
@@ -290,7 +316,7 @@ impl ImageTrainer {
                 add(work(piece)?);
             }
         } else {
-            for part in in_threads(pieces, threads, work) {
+            for part in in_threads(pieces.iter().collect(), threads, work) {
                 add(part?);
             }
         }
@@ -426,20 +452,25 @@ impl ImageTrainer {
         Tensor::cat(losses, 0).try_into_vec_as::<f32>().map_err(|error| error.to_string())
     }
 
-    /// The averaged parameters, in the order of [`Self::shapes`].
+    /// The averaged parameters, in the order of [`Self::shapes`]: the moving average in that place of the recipe's.
     ///
     /// # Errors
     /// What the device says when it no longer answers.
-    pub fn averaged(&self) -> Result<Vec<Vec<f32>>, String> {
-        self.average.iter().map(read).collect()
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn averaged(&self, place: usize) -> Result<Vec<Vec<f32>>, String> {
+        self.slots.iter().map(|slot| read(&slot.averages[place])).collect()
     }
 
-    /// The network with the averaged parameters, on the plain device.
+    /// The network with the averaged parameters that are the run's result, on the plain device.
     ///
     /// # Errors
     /// [`ConfigError`] when there is no such network.
     pub fn network(&self) -> Result<UNet, ConfigError> {
-        Ok(self.recipe.network.init(0, &self.device)?.with_values(self.average.clone()))
+        let place = self.recipe.main_average();
+        let averaged = self.slots.iter().map(|slot| slot.averages[place].clone());
+        Ok(self.recipe.network.init(0, &self.device)?.with_values(averaged.collect()))
     }
 }
 
@@ -450,23 +481,26 @@ impl Gradient {
     }
 }
 
-/// The work on every piece, by so many threads, in the order of the pieces.
-fn in_threads<T: Send>(pieces: &[ImageBatch], threads: usize, work: impl Fn(&ImageBatch) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let found = Mutex::new(Vec::with_capacity(pieces.len()));
+/// The work on every item, by so many threads, in the order of the items.
+fn in_threads<I: Send, T: Send>(items: Vec<I>, threads: usize, work: impl Fn(I) -> T + Sync) -> Vec<T> {
+    if threads <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let found = Mutex::new(Vec::with_capacity(items.len()));
+    let next = Mutex::new(items.into_iter().enumerate());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(piece) = pieces.get(index) else { break };
-                    let part = work(piece);
-                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, part));
+                    let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((index, item)) = item else { break };
+                    let part = work(item);
+                    found.lock().unwrap_or_else(PoisonError::into_inner).push((index, part));
                 }
             });
         }
     });
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(index, _)| *index);
     found.into_iter().map(|(_, part)| part).collect()
 }

@@ -7,16 +7,22 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
 use super::mixed::LossScale;
+use super::optimiser::{Memory, Slot};
 use super::{ImageTrainer, Recipe, read};
-use crate::nn::adam::TensorMoments;
 use crate::nn::device::ComputeDevice;
 
 const RECIPE: &str = "scorefield.recipe";
 const STEP: &str = "scorefield.step";
 const SECONDS: &str = "scorefield.seconds";
 const SCALE: &str = "scorefield.loss-scale";
-/// Beginnings of the tensors' names: parameters, their moving average, mean and mean square of the gradients.
-const KINDS: [&str; 4] = ["parameter.", "average.", "mean.", "square."];
+const FINISH: &str = "scorefield.finish";
+/// Beginning of the names of the parameters; what an optimiser remembers has its own.
+const PARAMETER: &str = "parameter";
+
+/// Beginning of the names of a moving average: the run's result is called as it was when there was no other.
+fn average(recipe: &Recipe, place: usize) -> String {
+    if place == recipe.main_average() { "average".to_owned() } else { format!("average-{}", recipe.averages[place]) }
+}
 
 /// Why a run cannot go on from a file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,23 +50,26 @@ impl ImageTrainer {
     pub fn to_bytes(&self) -> Result<Vec<u8>, StateError> {
         let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
         let shapes = self.shapes();
-        for (index, parameter) in shapes.iter().enumerate() {
-            let [mean, square] = self.moments[index].parts();
-            for (kind, tensor) in KINDS.into_iter().zip([&self.parameters[index], &self.average[index], mean, square]) {
+        for (slot, parameter) in self.slots.iter().zip(&shapes) {
+            let averages = slot.averages.iter().enumerate();
+            let averages = averages.map(|(place, tensor)| (average(&self.recipe, place), tensor));
+            let memory = slot.memory.parts().into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
+            for (kind, tensor) in [(PARAMETER.to_owned(), &slot.value)].into_iter().chain(averages).chain(memory) {
                 let values = read(tensor).map_err(StateError::Device)?;
                 let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((format!("{kind}{}", parameter.name), bytes));
+                tensors.push((format!("{kind}.{}", parameter.name), bytes));
             }
         }
-        let views = tensors.iter().zip(shapes.iter().flat_map(|parameter| [parameter; KINDS.len()]));
-        let views: Result<Vec<_>, StateError> = views
-            .map(|((name, bytes), parameter)| {
-                Ok((name, TensorView::new(Dtype::F32, vec![parameter.count()], bytes).map_err(format)?))
-            })
+        let views: Result<Vec<_>, StateError> = tensors
+            .iter()
+            .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(format)?)))
             .collect();
         let recipe = serde_json::to_string(&self.recipe).map_err(format)?;
         let facts = [(RECIPE, recipe), (STEP, self.step.to_string()), (SECONDS, self.seconds.to_string())];
         let mut metadata: HashMap<String, String> = facts.map(|(key, value)| (key.to_owned(), value)).into();
+        if let Some(finish) = &self.finish {
+            metadata.insert(FINISH.to_owned(), finish.to_string());
+        }
         if let Some(scale) = &self.scale {
             let scale = read(scale.factor()).map_err(StateError::Device)?;
             metadata.insert(SCALE.to_owned(), scale.first().map_or_else(String::new, f32::to_string));
@@ -81,9 +90,10 @@ impl ImageTrainer {
         let seconds: f64 = known(SECONDS)?.parse().map_err(format)?;
         let tensors = SafeTensors::deserialize(file).map_err(format)?;
         let mut trainer = Self::new(recipe, compute, threads).map_err(format)?;
-        for (index, parameter) in trainer.shapes().iter().enumerate() {
+        let shapes = trainer.shapes();
+        for (slot, parameter) in trainer.slots.iter_mut().zip(&shapes) {
             let get = |kind: &str| {
-                let name = format!("{kind}{}", parameter.name);
+                let name = format!("{kind}.{}", parameter.name);
                 let view = tensors.tensor(&name).ok();
                 let view = view.filter(|view| view.dtype() == Dtype::F32 && view.shape() == [parameter.count()]);
                 let data = view.ok_or(StateError::Tensor(name))?;
@@ -91,11 +101,16 @@ impl ImageTrainer {
                 let values: Vec<f32> = values.collect();
                 Ok(Tensor::<1>::from_data(TensorData::new(values, [parameter.count()]), &compute.device))
             };
-            let [parameters, average, mean, square] = KINDS.map(get);
-            trainer.parameters[index] = parameters?;
-            trainer.average[index] = average?;
-            trainer.moments[index] = TensorMoments::of(mean?, square?);
+            let recipe = &trainer.recipe;
+            let averages = (0..recipe.averages.len()).map(|place| get(&average(recipe, place)));
+            *slot = Slot {
+                value: get(PARAMETER)?,
+                averages: averages.collect::<Result<_, StateError>>()?,
+                memory: Memory::read(recipe.optimiser.matrix(parameter), get)?,
+            };
         }
+        let finish = metadata.get(FINISH).map(|text| text.parse()).transpose();
+        trainer.finish = finish.map_err(format)?;
         if trainer.scale.is_some() {
             let scale = known(SCALE)?.parse().map_err(format)?;
             trainer.scale = Some(LossScale::of(scale, &compute.device));
