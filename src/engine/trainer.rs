@@ -119,7 +119,7 @@ impl Trainer {
     pub fn advance_a_part(&mut self) -> bool {
         let batch = self.batch.get_or_insert_with(|| self.batches.batch(self.step));
         let update = Update::new(self.step + 1 - self.first, rate(&self.config, self.step), self.config.ema);
-        let complete = self.network.part(batch, update, self.architecture);
+        let complete = self.network.part(batch, update);
         if complete {
             self.batch = None;
             self.step += 1;
