@@ -5,7 +5,7 @@ use scorefield::data::{Condition, Dataset, Exact};
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::likelihood::{Probes, flow_likelihood};
 use scorefield::diffusion::solver::Tolerance;
-use scorefield::diffusion::{Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::lab::{RunConfig, ScheduleId, SolverId};
 
 fn main() {
@@ -20,7 +20,7 @@ const STEPS: u32 = 20;
 // A state is an owned batch.
 #[allow(clippy::ptr_arg)]
 fn free(x: &Vec<[f64; 2]>, _: Level) -> Estimate<Vec<[f64; 2]>> {
-    Estimate { data: x.clone(), noise: x.clone() }
+    Estimate::new(x.clone(), x.clone())
 }
 
 /// Twenty steps of a solver on 2000 points, noise included as a copy.
@@ -32,7 +32,7 @@ fn twenty_steps_of_2000_points(bencher: Bencher, id: &str) {
     bencher.bench(|| {
         let sampler = Sampler::from_config(&config, unit.clone());
         let mut noise = |_: &Vec<[f64; 2]>, _: NoiseUse| unit.clone();
-        now(sampler.run(&mut free, &mut noise))
+        infallible(now(sampler.run(&mut free, &mut noise)))
     });
 }
 
@@ -43,10 +43,10 @@ fn scalars_of_twenty_steps(bencher: Bencher, id: &str) {
     let config = RunConfig { solver, steps: STEPS, tolerance: 1e-2, ..RunConfig::default() };
     let (schedule, solver) = (Schedule::from_config(&config), Solver::from_config(&config));
     let grid = solver.grid(&schedule, config.spacing.into(), STEPS as usize);
-    let mut model = |x: &f64, _: Level| Estimate { data: *x, noise: *x };
+    let mut model = |x: &f64, _: Level| Estimate::new(*x, *x);
     bencher.bench_local(|| {
         let sampler = Sampler::new(solver, schedule.clone(), grid.clone(), black_box(0.7));
-        now(sampler.run(&mut model, &mut |_: &f64, _: NoiseUse| 0.3))
+        infallible(now(sampler.run(&mut model, &mut |_: &f64, _: NoiseUse| 0.3)))
     });
 }
 
@@ -87,7 +87,7 @@ fn flow_likelihood_of_64_points(bencher: Bencher) {
         let mut model = Exact::new(&data.standard);
         let mut exact = Probes { model: &mut model, probes: &units, weight: 1.0 };
         let tolerance = Tolerance { relative: 1e-5, absolute: 1e-5 };
-        now(flow_likelihood(&Schedule::Cosine, tolerance, &mut exact, x.clone()))
+        infallible(now(flow_likelihood(&Schedule::Cosine, tolerance, &mut exact, x.clone())))
     });
 }
 

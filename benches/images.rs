@@ -9,17 +9,15 @@
 #[allow(dead_code)]
 mod webdriver;
 
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
-use std::{env, fs};
-
-use scorefield::experiments::Experiment;
-use scorefield::lab::{ExperimentId, RunConfig, SolverId};
+use scorefield::lab::{RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::serve::Server;
 use scorefield::wire::{decode, encode};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::{env, fs};
 use webdriver::{Browser, arguments};
 
 /// Version of the peer.
@@ -168,8 +166,7 @@ fn ask<T>(browser: &Browser, command: Command, wanted: impl Fn(Event) -> Option<
 fn run_on(browser: &Browser, most: u32) -> f64 {
     let cores = encode(&Command::Images(ImageCommand::Cores { most })).expect("bytes");
     browser.script("worker.postMessage(Uint8Array.from(arguments[0]));", &[json!(cores)]);
-    let defaults = Experiment::find(ExperimentId::Images).defaults;
-    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..defaults() };
+    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..RunConfig::of_images() };
     ask(browser, Command::Sample { run: RunId(3), config }, |event| match event {
         Event::Done { millis, .. } => Some(millis),
         _ => None,

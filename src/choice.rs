@@ -19,12 +19,57 @@ impl Visitor<'_> for IdVisitor {
     }
 }
 
-/// Declares a fieldless enum whose variants have ids, with `ALL`, `id`, `from_id` and serde by id.
-macro_rules! choices {
+/// An enumeration whose variants have ids.
+pub trait Choice: Copy + 'static {
+    /// The variants, in the order of the page's menu.
+    const ALL: &'static [Self];
+    /// Their ids.
+    const IDS: &'static [&'static str];
+
+    /// The stable id: option value and word in a link.
+    fn id(self) -> &'static str;
+
+    /// The choice with this id.
+    #[must_use]
+    fn from_id(id: &str) -> Option<Self> {
+        Self::IDS.iter().position(|&known| known == id).map(|place| Self::ALL[place])
+    }
+}
+
+/// Declares a fieldless enum whose variants have ids: a [`Choice`].
+macro_rules! named_variants {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $id:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$variant_meta])* $variant,)+ }
+
+        impl $name {
+            /// The ids of all choices, in the order of the page's menu.
+            pub const IDS: &'static [&'static str] = &[$($id,)+];
+
+            /// The stable id: option value and word in a link.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                Self::IDS[self as usize]
+            }
+        }
+
+        impl $crate::choice::Choice for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            const IDS: &'static [&'static str] = $name::IDS;
+
+            fn id(self) -> &'static str {
+                $name::id(self)
+            }
+        }
+    };
+}
+pub(crate) use named_variants;
+
+/// Declares a [`Choice`] with `ALL`, `from_id` and serde by id.
+macro_rules! choices {
+    ($(#[$meta:meta])* $name:ident { $($variants:tt)+ }) => {
+        $crate::choice::named_variants! { $(#[$meta])* $name { $($variants)+ } }
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -40,20 +85,12 @@ macro_rules! choices {
 
         impl $name {
             /// Every choice, in the order of the page's menu.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
-            /// The ids of [`Self::ALL`].
-            pub const IDS: &'static [&'static str] = &[$($id,)+];
-
-            /// The stable id: option value and word in a link.
-            #[must_use]
-            pub const fn id(self) -> &'static str {
-                Self::IDS[self as usize]
-            }
+            pub const ALL: &'static [$name] = <$name as $crate::choice::Choice>::ALL;
 
             /// The choice with this id.
             #[must_use]
             pub fn from_id(id: &str) -> Option<Self> {
-                Self::IDS.iter().position(|&known| known == id).map(|place| Self::ALL[place])
+                $crate::choice::Choice::from_id(id)
             }
         }
     };

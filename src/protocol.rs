@@ -179,7 +179,7 @@ pub enum Event {
     Study {
         /// The run.
         run: RunId,
-        /// The update.
+        /// What has changed.
         update: StudyUpdate,
     },
     /// Numbers about a model or its samples, so far.

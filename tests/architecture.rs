@@ -1,90 +1,119 @@
 //! The house rules that a compiler does not enforce: which module may know which.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[path = "architecture/graph.rs"]
+mod graph;
+#[path = "architecture/made_up.rs"]
+mod made_up;
+#[path = "architecture/modules.rs"]
+mod modules;
+#[path = "architecture/uses.rs"]
+mod uses;
 
-/// Modules of the crate, and the crate modules they must not mention.
-const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("rng.rs", &["data", "diffusion", "engine", "lab", "nn", "plot", "protocol", "share", "ui", "worker"]),
-    ("decimal.rs", &["data", "diffusion", "engine", "lab", "nn", "plot", "protocol", "share", "ui", "worker"]),
-    ("diffusion", &["data", "engine", "lab", "nn", "plot", "protocol", "share", "ui", "worker"]),
-    ("plot", &["data", "diffusion", "engine", "lab", "nn", "protocol", "share", "ui", "worker"]),
-    ("data", &["engine", "nn", "share", "ui", "worker"]),
-    ("lab", &["engine", "nn", "ui", "worker"]),
-    ("share.rs", &["engine", "nn", "ui", "worker"]),
-    ("protocol.rs", &["engine", "nn", "ui", "worker"]),
-    ("study", &["share", "ui", "worker"]),
-    ("protocol", &["engine", "nn", "ui", "worker"]),
-    ("wire.rs", &["engine", "nn", "ui", "worker"]),
-    ("nn", &["cli", "ui", "worker"]),
-    ("engine", &["cli", "ui", "worker"]),
-    ("worker", &["ui"]),
-    ("cli", &["ui", "worker"]),
-    ("ui", &["engine", "nn", "worker"]),
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use graph::{Edges, Graph, against_layers, cycles, describe};
+use modules::Sources;
+
+/// The modules of the crate from the bottom to the top, and for each the modules that it knows: these and no others.
+const LAYERS: &[(&str, &str)] = &[
+    ("base64", ""),
+    ("choice", ""),
+    ("rng", ""),
+    ("decimal", ""),
+    ("diffusion", "rng"),
+    ("data", "base64 choice rng diffusion"),
+    ("plot", "decimal"),
+    ("lab", "base64 choice rng decimal diffusion data"),
+    ("protocol", "lab data"),
+    ("wire", "protocol"),
+    ("nn", "rng diffusion data lab"),
+    ("study", "choice rng diffusion data lab protocol nn"),
+    ("experiments", "lab study"),
+    ("session", "lab protocol"),
+    ("share", "lab experiments"),
+    ("engine", "rng diffusion data lab protocol wire nn study"),
+    ("worker", "lab protocol wire nn engine"),
+    ("serve", ""),
+    ("cli", "rng diffusion data lab protocol wire nn experiments share engine serve"),
+    ("ui", "rng decimal diffusion data plot lab protocol wire study experiments session share"),
 ];
 
-fn rust_files(path: &Path, found: &mut Vec<PathBuf>) {
-    if path.is_file() {
-        found.push(path.to_owned());
-        return;
-    }
-    for entry in fs::read_dir(path).expect("a folder of sources").map(|e| e.expect("an entry").path()) {
-        if entry.is_dir() {
-            rust_files(&entry, found);
-        } else if entry.extension().is_some_and(|e| e == "rs") {
-            found.push(entry);
+/// The longest file, in lines.
+const LONGEST: usize = 600;
+
+/// All of `src`.
+fn sources() -> Sources {
+    fn collect(folder: &Path, prefix: &str, found: &mut Sources) {
+        for entry in fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry")) {
+            let name = format!("{prefix}{}", entry.file_name().to_str().expect("a name in UTF-8"));
+            if entry.path().is_dir() {
+                collect(&entry.path(), &format!("{name}/"), found);
+            } else if name.ends_with(".rs") {
+                found.insert(name, fs::read_to_string(entry.path()).expect("a readable source"));
+            }
         }
     }
+    let mut found = Sources::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
+    found
 }
 
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
+/// The graph of `src`.
+static GRAPH: LazyLock<Graph> = LazyLock::new(|| Graph::read(env!("CARGO_PKG_NAME"), &sources()));
 
-/// The code of a file, without comments and without its tests.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).expect("a readable source");
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+fn assert_acyclic(edges: &Edges, of: &str) {
+    let found: Vec<String> = cycles(edges).iter().map(|cycle| describe(cycle, edges)).collect();
+    assert!(found.is_empty(), "{} cycles of {of}:\n{}", found.len(), found.join("\n\n"));
 }
 
 #[test]
 fn dependencies_run_one_way() {
-    let mut broken = Vec::new();
-    for (module, forbidden) in FORBIDDEN {
-        let mut files = Vec::new();
-        rust_files(&sources().join(module), &mut files);
-        assert!(!files.is_empty(), "{module}");
-        for file in files {
-            let code = code(&file);
-            for other in *forbidden {
-                if code.contains(&format!("crate::{other}::")) || code.contains(&format!("use crate::{other};")) {
-                    broken.push(format!("{} uses {other}", file.display()));
-                }
-            }
-        }
+    println!("Modules from the bottom to the top, and what each knows:");
+    for (module, _) in LAYERS {
+        let known = GRAPH.knows.get(*module).map(|known| known.keys().map(String::as_str).collect::<Vec<_>>());
+        println!("{module:12} {}", known.unwrap_or_default().join(" "));
     }
-    assert!(broken.is_empty(), "{broken:#?}");
+    let wrong = against_layers(&GRAPH, LAYERS);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_modules_side_by_side_know_one_another() {
+    assert_acyclic(&GRAPH.siblings, "modules");
+}
+
+#[test]
+fn no_files_use_one_another() {
+    assert_acyclic(&GRAPH.files, "files");
+}
+
+#[test]
+fn every_path_is_understood() {
+    let missing: Vec<String> = GRAPH.missing.iter().map(ToString::to_string).collect();
+    assert!(missing.is_empty(), "these begin in the crate and lead nowhere:\n{}", missing.join("\n"));
 }
 
 #[test]
 fn only_nn_and_engine_know_burn_and_only_the_page_knows_leptos() {
-    let mut files = Vec::new();
-    rust_files(&sources(), &mut files);
-    for file in files {
-        let code = code(&file);
-        let under = |module: &str| file.starts_with(sources().join(module));
-        assert!(!code.contains("burn::") || under("nn") || under("engine"), "{}", file.display());
-        assert!(!code.contains("leptos::") || under("ui"), "{}", file.display());
+    for (name, files) in &GRAPH.foreign {
+        // `burn_cubecl` is Burn too.
+        let homes: &[&str] = match name.split('_').next() {
+            Some("burn" | "cubecl") => &["nn/", "engine/"],
+            Some("leptos") => &["ui/"],
+            _ => continue,
+        };
+        for file in files {
+            assert!(homes.iter().any(|home| file.starts_with(home)), "{file} knows {name}");
+        }
     }
 }
 
 #[test]
 fn files_can_be_read_in_one_sitting() {
-    let mut files = Vec::new();
-    rust_files(&sources(), &mut files);
-    for file in files {
-        let lines = fs::read_to_string(&file).expect("a readable source").lines().count();
-        assert!(lines <= 600, "{} has {lines} lines", file.display());
+    for (file, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST, "{file} has {lines} lines");
     }
 }

@@ -4,6 +4,9 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[cfg(feature = "gpu")]
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
@@ -119,7 +122,7 @@ fn a_run_on_two_devices_goes_on_on_one_and_arrives_where_one_alone_does() {
         second.share(&vec![cpu(); devices - 1]).unwrap();
         advance(&mut second, 3);
         let losses = second.take_losses().unwrap();
-        let [found, wanted] = [&second, &alone].map(|trainer| trainer.averaged().unwrap().concat());
+        let [found, wanted] = [&second, &alone].map(|trainer| trainer.averaged(0).unwrap().concat());
         let parameters = error(&found, &wanted);
         let losses = error(&losses, &wanted_losses[3..]);
         println!("three steps on two devices, three on {devices}: parameters {parameters:.1e}, losses {losses:.1e}");
@@ -178,7 +181,7 @@ fn a_run_in_half_precision_stops_goes_on_and_arrives_near_one_in_single_precisio
     advance(&mut first, 3);
     let mut second = ImageTrainer::from_bytes(&first.to_bytes().unwrap(), &cpu(), 2).unwrap();
     advance(&mut second, 3);
-    assert!(second.averaged().unwrap() == whole.averaged().unwrap(), "bit for bit, the scale of the loss included");
+    assert!(second.averaged(0).unwrap() == whole.averaged(0).unwrap(), "bit for bit, the scale of the loss included");
 }
 
 #[test]
@@ -235,21 +238,21 @@ fn gpus() -> Option<[ComputeDevice; 2]> {
 fn a_gpu_trains_in_half_precision() {
     use burn::tensor::FloatDType;
 
-    let Some([compute, _]) = gpus() else { return println!("skipped: no software adapter") };
+    let Some([compute, _]) = gpus() else { return skip::left_out("no software adapter") };
     if !compute.device.supports_dtype(FloatDType::F16) {
-        return println!("skipped: {} has no half precision", compute.info.name);
+        return skip::left_out(&format!("{} has no half precision", compute.info.name));
     }
     // Products may be summed in half precision there.
     let error = mixed_error(TrainingPrecision::F16, &compute);
     assert!((0.1..4.0 * MIXED_UNITS).contains(&error), "{error} units");
 }
 
-/// Two devices of WebGPU, where an adapter can be compute as the fastest and as a software one: numbers go from one to
+/// Two devices of WebGPU, where an adapter can be opened as the fastest and as a software one: numbers go from one to
 /// the other through Burn.
 #[cfg(feature = "gpu")]
 #[test]
 fn two_gpus_find_the_gradient_of_the_processor() {
-    let Some([first, second]) = gpus() else { return println!("skipped: no software adapter") };
+    let Some([first, second]) = gpus() else { return skip::left_out("no software adapter") };
     let recipe = recipe(tiny(), 6);
     let batch = ImageBatches::new(&recipe).batch(&set(), 0);
     let (loss, parts) = numbers(trainer(&recipe, 1).gradient(&batch).unwrap());

@@ -5,7 +5,7 @@ mod support;
 use scorefield::data::metrics::{Floor, Slices};
 use scorefield::data::{Condition, Dataset, Exact, Mixture};
 use scorefield::data::{DatasetId, Drawing};
-use scorefield::diffusion::{Level, NoiseUse, Schedule, now};
+use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Schedule, infallible, now};
 use scorefield::lab::{ControlId, Controlled, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations};
 use scorefield::rng::{Rng, Stream};
 use support::anything;
@@ -122,7 +122,7 @@ fn sampled(config: &RunConfig, dataset: &Dataset) -> Vec<[f64; 2]> {
     let mut model = Exact::new(&dataset.standard);
     let planned = (run.planned_steps(), planned_evaluations(config));
     let mut steps = 0;
-    while let Some(report) = now(run.step(&mut model, &mut noise)) {
+    while let Some(report) = infallible(now(run.step(&mut model, &mut noise))) {
         steps += 1;
         assert_eq!(report.step, steps);
         // Beliefs reach to 40 deviations. From them Heun's second look extrapolates by the ratio of the noise of two
@@ -293,5 +293,44 @@ fn every_control_survives_every_solver_and_schedule_at_one_step_and_at_its_stron
                 }
             }
         }
+    }
+}
+
+/// The exact denoiser, which fails every so often before it answers.
+struct Failing<'a> {
+    exact: Exact<'a>,
+    luck: Rng,
+}
+
+impl Denoiser<Vec<[f64; 2]>> for Failing<'_> {
+    type Error = ();
+
+    async fn estimate(&mut self, x: &Vec<[f64; 2]>, level: Level) -> Result<Estimate<Vec<[f64; 2]>>, ()> {
+        if self.luck.uniform() < 0.3 { Err(()) } else { Ok(infallible(self.exact.estimate(x, level).await)) }
+    }
+}
+
+#[test]
+fn a_controlled_step_whose_model_fails_can_be_made_again_as_if_nothing_had_happened() {
+    for &control in ControlId::ALL {
+        let config = RunConfig { control, solver: SolverId::Heun, steps: 12, samples: 5, ..RunConfig::default() };
+        let dataset = dataset(&config);
+        let mut noise = |_: &Vec<[f64; 2]>, use_: NoiseUse| Rng::new(2, use_.stream, use_.index).normal_points(5);
+        let start = || Controlled::new(&config, &dataset, Rng::new(2, Stream::Prior, 0).normal_points(5));
+        let (mut run, mut smooth) = (start(), start());
+        let exact = || Exact::new(&dataset.standard);
+        let (mut model, mut failures) = (Failing { exact: exact(), luck: Rng::new(1, Stream::Test, 0) }, 0);
+        let (mut reports, mut expected) = (Vec::new(), Vec::new());
+        loop {
+            match now(run.step(&mut model, &mut noise)) {
+                Ok(Some(report)) => reports.push((report, run.sampler().x().clone())),
+                Ok(None) => break,
+                Err(()) => failures += 1,
+            }
+        }
+        while let Some(report) = infallible(now(smooth.step(&mut exact(), &mut noise))) {
+            expected.push((report, smooth.sampler().x().clone()));
+        }
+        assert!(failures > 0 && reports == expected, "{control:?}");
     }
 }

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::convert::Infallible;
+
 use scorefield::diffusion::control::{
     ClassifierFree, ClassifierGuided, Elementwise, Move, Observed, colour_basis, renoise, repaint_moves, replace_known,
     with_grey,
 };
 use scorefield::diffusion::solver::Variance;
-use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::rng::{Rng, Stream};
 use support::Gaussian;
 
@@ -20,17 +22,19 @@ fn noise(_: &[f64; 2], use_: NoiseUse) -> [f64; 2] {
 struct Tilted;
 
 impl Denoiser<[f64; 2]> for Tilted {
-    async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Estimate<[f64; 2]> {
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Result<Estimate<[f64; 2]>, Infallible> {
         let c = [[1.0, 1.0], [1.0, 1.25]];
         let (a2, s2) = (level.alpha.powi(2), level.sigma.powi(2));
         let m = [[a2 * c[0][0] + s2, a2 * c[0][1]], [a2 * c[1][0], a2 * c[1][1] + s2]];
         let det = m[0][0] * m[1][1] - m[0][1] * m[1][0];
         // (a^2 C + s^2 I)^-1 x
         let w = [(m[1][1] * x[0] - m[0][1] * x[1]) / det, (m[0][0] * x[1] - m[1][0] * x[0]) / det];
-        Estimate {
-            data: [level.alpha * (c[0][0] * w[0] + c[0][1] * w[1]), level.alpha * (c[1][0] * w[0] + c[1][1] * w[1])],
-            noise: [level.sigma * w[0], level.sigma * w[1]],
-        }
+        Ok(Estimate::new(
+            [level.alpha * (c[0][0] * w[0] + c[0][1] * w[1]), level.alpha * (c[1][0] * w[0] + c[1][1] * w[1])],
+            [level.sigma * w[0], level.sigma * w[1]],
+        ))
     }
 }
 
@@ -51,7 +55,7 @@ fn inpainting_ends_with_the_known_values_and_conditions_the_rest() {
         };
         // score_sde: replacement after every step.
         let mut sampler = Sampler::new(solver, schedule.clone(), grid.clone(), start);
-        while now(sampler.step(&mut Tilted, &mut draw)).is_some() {
+        while infallible(now(sampler.step(&mut Tilted, &mut draw))).is_some() {
             let z = [extra.normal(), extra.normal()];
             sampler.change(|x, level| replace_known(x, &known, &mask, level, z));
         }
@@ -59,7 +63,8 @@ fn inpainting_ends_with_the_known_values_and_conditions_the_rest() {
         replaced.push(sampler.x()[1]);
         // DDNM: the data estimate is projected.
         let mut observed = Observed { model: &mut Tilted, project: |data: [f64; 2], _| known.select(data, &mask) };
-        let end = now(Sampler::new(solver, schedule.clone(), grid.clone(), start).run(&mut observed, &mut draw));
+        let end =
+            infallible(now(Sampler::new(solver, schedule.clone(), grid.clone(), start).run(&mut observed, &mut draw)));
         assert_eq!(end[0], 1.5);
         projected.push(end[1]);
         // RePaint: replacement with resampling.
@@ -68,7 +73,7 @@ fn inpainting_ends_with_the_known_values_and_conditions_the_rest() {
             let z = [extra.normal(), extra.normal()];
             match step {
                 Move::Down => {
-                    assert!(now(sampler.step(&mut Tilted, &mut draw)).is_some());
+                    assert!(infallible(now(sampler.step(&mut Tilted, &mut draw))).is_some());
                     sampler.change(|x, level| replace_known(x, &known, &mask, level, z));
                 }
                 Move::Up => assert!(sampler.raise(z)),
@@ -136,7 +141,7 @@ fn classifier_guidance_turns_the_prior_into_the_posterior() {
         };
         let mut guided = ClassifierGuided { model: &mut prior, gradient, scale: 1.0 };
         for x in [-1.0, 0.3, 2.0] {
-            let (found, exact) = (now(guided.estimate(&x, level)), posterior.believe(x, level));
+            let (found, exact) = (infallible(now(guided.estimate(&x, level))), posterior.believe(x, level));
             assert!((found.data - exact.data).abs() < 1e-12, "{level:?}");
             assert!((found.noise - exact.noise).abs() < 1e-12, "{level:?}");
         }
@@ -156,10 +161,10 @@ fn classifier_free_guidance_acts_within_its_interval_only() {
             weight,
             interval: (0.3, 3.0),
         };
-        let found = now(guided.estimate(&0.4, inside));
+        let found = infallible(now(guided.estimate(&0.4, inside)));
         assert!((found.data - (u.data + weight * (c.data - u.data))).abs() < 1e-14);
         assert!((inside.mix(found.data, found.noise) - 0.4).abs() < 1e-14);
-        assert_eq!(now(guided.estimate(&0.4, outside)), beyond);
+        assert_eq!(infallible(now(guided.estimate(&0.4, outside))), beyond);
     }
 }
 
@@ -176,7 +181,7 @@ fn every_solver_respects_an_observation() {
         };
         let schedule = Schedule::Cosine;
         let grid = schedule.grid(Spacing::LogSnr, 20);
-        let end = now(Sampler::new(solver, schedule, grid, [0.3, -1.0]).run(&mut observed, &mut noise));
+        let end = infallible(now(Sampler::new(solver, schedule, grid, [0.3, -1.0]).run(&mut observed, &mut noise)));
         assert!((end[0] + end[1] - 0.8).abs() < 1e-12, "{solver:?}");
     }
 }

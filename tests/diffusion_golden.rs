@@ -1,11 +1,13 @@
-//! Agreement with independent implementations: diffusers, k-diffusion and scipy. `golden/diffusion.py` made the numbers.
+//! Agreement with independent implementations: diffusers, k-diffusion and scipy. `golden/diffusion.py` made the numbers,
+//! and `golden/adams.py` those of iPNDM and DEIS.
 
 mod support;
 
-use scorefield::diffusion::prediction::learned_log_variance;
+use std::convert::Infallible;
+
 use scorefield::diffusion::schedule::{Betas, clean};
-use scorefield::diffusion::solver::{Basis, Churn, Tolerance, Variance};
-use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::solver::{Basis, Churn, Strides, Tolerance, Variance};
+use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use serde_json::Value;
 use support::{Batch, Mixture};
 
@@ -51,7 +53,7 @@ fn follow(solver: Solver, schedule: Schedule, levels: Vec<Level>, start: Vec<f64
     let mut sampler = Sampler::new(solver, schedule, levels, Batch(start));
     let mut model = data();
     let mut trajectory = Vec::new();
-    while trajectory.len() < steps && now(sampler.step(&mut model, &mut draw)).is_some() {
+    while trajectory.len() < steps && infallible(now(sampler.step(&mut model, &mut draw))).is_some() {
         trajectory.push(sampler.x().0.clone());
     }
     trajectory
@@ -155,16 +157,14 @@ fn trajectories_on_a_table_are_those_of_diffusers() {
 }
 
 /// The model of the other runs with a learned variance: between the two fixed ones by `v = sin(3 x)`.
-struct Learned(Mixture, Vec<f64>);
+struct Learned(Mixture);
 
 impl Denoiser<Batch> for Learned {
-    async fn estimate(&mut self, x: &Batch, level: Level) -> Estimate<Batch> {
-        self.1 = x.0.iter().map(|x| (3.0 * x).sin()).collect();
-        self.0.estimate(x, level).await
-    }
-    fn learned_noise(&self, noise: Batch, smallest: f64, largest: f64) -> Batch {
-        let std = |v: &f64| (0.5 * learned_log_variance(*v, smallest, largest)).exp();
-        Batch(noise.0.iter().zip(&self.1).map(|(z, v)| z * std(v)).collect())
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &Batch, level: Level) -> Result<Estimate<Batch>, Infallible> {
+        let variance = Some(Batch(x.0.iter().map(|x| (3.0 * x).sin()).collect()));
+        Ok(Estimate { variance, ..self.0.estimate(x, level).await? })
     }
 }
 
@@ -177,8 +177,8 @@ fn the_trajectory_of_a_learned_variance_is_that_of_diffusers() {
     let mut noise = rows(&run["noise"]).into_iter();
     let mut draw = |_: &Batch, _: NoiseUse| Batch(noise.next().expect("as much noise as the reference drew"));
     let mut sampler = Sampler::new(Solver::Ddpm(Variance::Learned), linear(), levels, Batch(START.to_vec()));
-    let (mut model, mut ours) = (Learned(data(), Vec::new()), Vec::new());
-    while now(sampler.step(&mut model, &mut draw)).is_some() {
+    let (mut model, mut ours) = (Learned(data()), Vec::new());
+    while infallible(now(sampler.step(&mut model, &mut draw))).is_some() {
         ours.push(sampler.x().0.clone());
     }
     agree(&ours, run, 1e-9, "learned range");
@@ -239,6 +239,38 @@ fn trajectories_without_decay_are_those_of_k_diffusion() {
 }
 
 #[test]
+fn ipndm_and_deis_follow_their_definition_and_diffusers_on_every_kind_of_schedule() {
+    let golden: Value = serde_json::from_str(include_str!("golden/adams.json")).expect("the golden file is JSON");
+    let mut seen = 0;
+    for (name, runs) in golden["runs"].as_object().expect("runs") {
+        let schedule = match name.as_str() {
+            "linear" => Schedule::Linear { beta_min: 0.1, beta_max: 20.0 },
+            "sub-vp" => Schedule::SubVp { beta_min: 0.1, beta_max: 20.0 },
+            "flow" => Schedule::Flow,
+            "cosine" => Schedule::Cosine,
+            "exploding" => Schedule::Exploding { sigma_min: 0.01, sigma_max: 20.0 },
+            "edm" => Schedule::Edm { sigma_min: 0.01, sigma_max: 20.0 },
+            _ => linear(),
+        };
+        let (times, start) = (numbers(&runs["times"]), numbers(&runs["start"]));
+        for (id, trajectory) in runs.as_object().expect("runs").iter().filter(|(id, _)| id.contains('-')) {
+            let last = id.rsplit('-').next().and_then(|order| order.parse().ok()).expect("an order");
+            let solver = match id.as_str() {
+                "ipndm-4" => Solver::Ipndm { order: 4, strides: Strides::Equal },
+                id if id.starts_with("ipndm-v") => Solver::Ipndm { order: last, strides: Strides::Actual },
+                _ => Solver::Deis { degree: last },
+            };
+            let levels = times.iter().map(|t| schedule.level(*t)).collect();
+            let run = serde_json::json!({ "trajectory": trajectory, "noise": [] });
+            let ours = follow(solver, schedule.clone(), levels, start.clone(), &run);
+            agree(&ours, &run, 1e-9, &format!("{id} on {name}"));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 52);
+}
+
+#[test]
 fn the_adaptive_solver_takes_the_steps_that_scipy_takes() {
     let golden = golden();
     let vp = Schedule::Linear { beta_min: 0.1, beta_max: 20.0 };
@@ -249,7 +281,7 @@ fn the_adaptive_solver_takes_the_steps_that_scipy_takes() {
         let mut sampler = Sampler::new(solver, vp.clone(), levels, 1.3);
         let (mut times, mut trajectory) = (vec![1.0], vec![1.3]);
         let mut silence = |_: &f64, _: NoiseUse| 0.0;
-        while let Some(report) = now(sampler.step(&mut data(), &mut silence)) {
+        while let Some(report) = infallible(now(sampler.step(&mut data(), &mut silence))) {
             if report.accepted {
                 times.push(report.level.t);
                 trajectory.push(*sampler.x());

@@ -4,8 +4,8 @@ mod support;
 
 use scorefield::diffusion::prediction::{Prediction, canonical, learned_log_variance};
 use scorefield::diffusion::schedule::{Betas, ncsn, spacing};
-use scorefield::diffusion::solver::{Churn, Posterior, Variance};
-use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::solver::{Churn, Posterior, Strides, Variance};
+use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::lab::{RunConfig, ScheduleId};
 use scorefield::rng::{Rng, Stream};
 use support::{Batch, Mixture};
@@ -241,7 +241,9 @@ fn ddim_with_eta_one_is_ddpm() {
         let grid = schedule.grid(Spacing::LogSnr, 30);
         let from = scale(start(), schedule.prior_std());
         let run = |solver| {
-            now(Sampler::new(solver, schedule.clone(), grid.clone(), from.clone()).run(&mut data(), &mut noise))
+            infallible(now(
+                Sampler::new(solver, schedule.clone(), grid.clone(), from.clone()).run(&mut data(), &mut noise)
+            ))
         };
         let (ddim, ddpm) = (run(Solver::Ddim { eta: 1.0 }), run(Solver::Ddpm(Variance::Small)));
         for (a, b) in ddim.0.iter().zip(&ddpm.0) {
@@ -272,13 +274,41 @@ fn variance_preserving_and_exploding_runs_are_the_same_picture_from_the_same_noi
         Solver::DpmPp3m,
         Solver::DpmPpSde,
         Solver::UniPc { order: 3, basis: scorefield::diffusion::solver::Basis::Linear },
+        Solver::Ipndm { order: 4, strides: Strides::Equal },
+        Solver::Ipndm { order: 4, strides: Strides::Actual },
     ] {
-        let one = now(Sampler::new(solver, vp.clone(), grid.clone(), start()).run(&mut data(), &mut noise));
+        let one = infallible(now(Sampler::new(solver, vp.clone(), grid.clone(), start()).run(&mut data(), &mut noise)));
         let from = scale(start(), 1.0 / grid[0].alpha);
-        let other = now(Sampler::new(solver, ve.clone(), rescaled.clone(), from).run(&mut data(), &mut noise));
+        let other =
+            infallible(now(Sampler::new(solver, ve.clone(), rescaled.clone(), from).run(&mut data(), &mut noise)));
         for (a, b) in one.0.iter().zip(&other.0) {
             assert!((a - b).abs() < 1e-9, "{solver:?}: {a} {b}");
         }
+    }
+}
+
+#[test]
+fn adams_bashforth_methods_are_ddim_at_order_one_and_the_same_where_their_variables_are() {
+    let edm = Schedule::Edm { sigma_min: 0.01, sigma_max: 20.0 };
+    let run = |solver, levels: Vec<Level>| {
+        let sampler = Sampler::new(solver, edm.clone(), levels, scale(start(), 20.0));
+        infallible(now(sampler.run(&mut data(), &mut noise)))
+    };
+    let same = |one, other, levels: Vec<Level>| {
+        for (a, b) in run(one, levels.clone()).0.iter().zip(&run(other, levels).0) {
+            assert!((a - b).abs() < 1e-10, "{one:?} {other:?}: {a} {b}");
+        }
+    };
+    let karras = edm.grid(Spacing::Karras { rho: 7.0 }, 12);
+    for strides in [Strides::Equal, Strides::Actual] {
+        same(Solver::Ipndm { order: 1, strides }, Solver::Ddim { eta: 0.0 }, karras.clone());
+    }
+    // Time is sigma here.
+    same(Solver::Deis { degree: 3 }, Solver::Ipndm { order: 4, strides: Strides::Actual }, karras);
+    let even = edm.levels_between(Spacing::Uniform, 1.0, 0.01, 12);
+    for order in 2..=4 {
+        let ipndm = |strides| Solver::Ipndm { order, strides };
+        same(ipndm(Strides::Equal), ipndm(Strides::Actual), even.clone());
     }
 }
 
@@ -295,14 +325,19 @@ fn the_probability_flow_there_and_back_returns_the_point() {
         (Solver::Dpm3, 1e-3),
         (Solver::DpmPp2m, 5e-3),
         (Solver::UniPc { order: 2, basis: scorefield::diffusion::solver::Basis::Exponential }, 1e-3),
+        (Solver::Ipndm { order: 4, strides: Strides::Equal }, 5e-3),
+        (Solver::Ipndm { order: 4, strides: Strides::Actual }, 1e-3),
+        (Solver::Deis { degree: 3 }, 1e-3),
     ] {
         assert!(solver.is_deterministic());
         let mut silence = |_: &Batch, _: NoiseUse| panic!("a deterministic solver asked for noise");
         let points = Batch(vec![-1.2, -0.6, 0.7, 1.1]);
-        let code =
-            now(Sampler::new(solver, schedule.clone(), up.clone(), points.clone()).run(&mut data(), &mut silence));
-        let back =
-            now(Sampler::new(solver, schedule.clone(), down.clone(), code.clone()).run(&mut data(), &mut silence));
+        let code = infallible(now(
+            Sampler::new(solver, schedule.clone(), up.clone(), points.clone()).run(&mut data(), &mut silence)
+        ));
+        let back = infallible(now(
+            Sampler::new(solver, schedule.clone(), down.clone(), code.clone()).run(&mut data(), &mut silence)
+        ));
         for (a, b) in back.0.iter().zip(&points.0) {
             assert!((a - b).abs() < tolerance, "{solver:?}: {a} {b}");
         }

@@ -10,7 +10,7 @@ use scorefield::diffusion::objective::{discretised_log_probability, tanh_cdf};
 use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::schedule::{Betas, clean};
 use scorefield::diffusion::solver::Tolerance;
-use scorefield::diffusion::{Estimate, Level, Schedule, now};
+use scorefield::diffusion::{Estimate, Level, Schedule, infallible, now};
 use serde_json::Value;
 use support::{Batch, Gaussian};
 
@@ -60,7 +60,7 @@ fn flow_likelihoods_and_codes_in_the_plane_are_those_of_torch_and_scipy() {
         let units = [vec![[1.0, 0.0]; x.len()], vec![[0.0, 1.0]; x.len()]];
         let mut model = Exact::new(&mixture);
         let mut exact = Probes { model: &mut model, probes: &units, weight: 1.0 };
-        let ours = now(flow_likelihood(&schedule, TIGHT, &mut exact, x.clone()));
+        let ours = infallible(now(flow_likelihood(&schedule, TIGHT, &mut exact, x.clone())));
         close(&ours.log_density, &numbers(&theirs["log_density"]), name);
         let (latent, code) = (ours.latent.concat(), points(&theirs["latents"]).concat());
         close(&latent, &code, name);
@@ -81,7 +81,7 @@ fn hutchinsons_estimates_are_those_of_torch_and_average_over_probes() {
         for (probe, theirs) in probes.iter().zip(&theirs) {
             let mut model = Exact::new(&mixture);
             let mut estimated = Hutchinson { model: &mut model, probe: vec![*probe; x.len()] };
-            let ours = now(flow_likelihood(&schedule, TIGHT, &mut estimated, x.clone()));
+            let ours = infallible(now(flow_likelihood(&schedule, TIGHT, &mut estimated, x.clone())));
             // A probe of length other than the dimension's root scales the data's part of the divergence too: that is
             // alpha' / alpha times 2 here and times |v|^2 in the reference.
             let excess = probe[0].powi(2) + probe[1].powi(2) - 2.0;
@@ -93,7 +93,7 @@ fn hutchinsons_estimates_are_those_of_torch_and_average_over_probes() {
         let signs: Vec<Vec<[f64; 2]>> = probes[..2].iter().map(|probe| vec![*probe; x.len()]).collect();
         let mut model = Exact::new(&mixture);
         let mut both = Probes { model: &mut model, probes: &signs, weight: 0.5 };
-        let ours = now(flow_likelihood(&schedule, TIGHT, &mut both, x.clone()));
+        let ours = infallible(now(flow_likelihood(&schedule, TIGHT, &mut both, x.clone())));
         let mean: Vec<f64> = (0..3).map(|i| 0.5 * (theirs[0][i] + theirs[1][i])).collect();
         close(&ours.log_density, &mean, name);
     }
@@ -106,7 +106,7 @@ fn the_product_with_the_jacobian_is_its_difference_quotient_and_the_divergence_i
     for level in [Schedule::Cosine.level(0.3), Level { t: 0.5, alpha: 1.0, sigma: 0.7 }] {
         for x in [[0.3, -0.2], [1.5, 1.0]] {
             let v = [0.6, -1.1];
-            let (estimate, product) = now(model.estimate_with_product(&vec![x], level, &vec![v]));
+            let (estimate, product) = infallible(now(model.estimate_with_product(&vec![x], level, &vec![v])));
             assert_eq!(estimate, mixture.at(level).estimates(&[x]));
             let step = 1e-5;
             let at = |k: f64| mixture.estimate([x[0] + k * v[0], x[1] + k * v[1]], level).noise;
@@ -117,7 +117,7 @@ fn the_product_with_the_jacobian_is_its_difference_quotient_and_the_divergence_i
             }
             let units = [vec![[1.0, 0.0]], vec![[0.0, 1.0]]];
             let mut exact = Probes { model: &mut model, probes: &units, weight: 1.0 };
-            let (_, divergence) = now(exact.estimate_with_divergence(&vec![x], level));
+            let (_, divergence) = infallible(now(exact.estimate_with_divergence(&vec![x], level)));
             assert!((divergence[0] - mixture.at(level).divergence(x).noise).abs() < 1e-12);
         }
     }
@@ -149,7 +149,7 @@ fn every_term_of_the_bound_is_that_of_improved_diffusion() {
             let pairs = data.0.iter().zip(&mean.0);
             pairs.map(|(data, mean)| discretised_log_probability(*data, *mean, std, tanh_cdf)).collect()
         };
-        let bound = now(variational_bound(
+        let bound = infallible(now(variational_bound(
             &levels,
             &mut Gaussian::new(0.1, 0.3),
             &grey,
@@ -164,7 +164,7 @@ fn every_term_of_the_bound_is_that_of_improved_diffusion() {
                 }
             },
             decode,
-        ));
+        )));
         let bits = |nats: f64| Bound::bits_per_dimension(nats, 1);
         let check = |ours: f64, theirs: f64, what: &str| {
             assert!(
@@ -192,6 +192,6 @@ fn no_probe_at_all_is_no_panic() {
     let mut model = Exact::new(&mixture);
     let mut none = Probes { model: &mut model, probes: &[], weight: 1.0 };
     let (Estimate { data, .. }, divergence) =
-        now(none.estimate_with_divergence(&vec![[1.0, 2.0]], Schedule::Cosine.level(0.5)));
+        infallible(now(none.estimate_with_divergence(&vec![[1.0, 2.0]], Schedule::Cosine.level(0.5))));
     assert_eq!((data, divergence), (vec![[0.0, 0.0]], Vec::new()));
 }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::convert::Infallible;
+
 use scorefield::diffusion::likelihood::{
     Bound, Diverges, Hutchinson, JacobianProduct, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
 };
@@ -13,7 +15,7 @@ use scorefield::diffusion::objective::{
 use scorefield::diffusion::prediction::canonical;
 use scorefield::diffusion::schedule::ncsn::normal_cdf;
 use scorefield::diffusion::solver::Tolerance;
-use scorefield::diffusion::{Denoiser, Estimate, Level, Prediction, Schedule, Spacing, Weighting, now};
+use scorefield::diffusion::{Denoiser, Estimate, Level, Prediction, Schedule, Spacing, Weighting, infallible, now};
 use support::{Gaussian, Mixture};
 
 /// The mean of a function under a density on the line, by the trapezoid rule, which converges faster than any power for
@@ -174,7 +176,7 @@ fn weightings_agree_across_predictions() {
 #[test]
 fn low_discrepancy_times_have_one_in_every_part() {
     let times = low_discrepancy_times(16, 0.83);
-    let mut parts: Vec<usize> = times.iter().map(|t| (t * 16.0) as usize).collect();
+    let mut parts: Vec<usize> = times.map(|t| (t * 16.0) as usize).collect();
     parts.sort_unstable();
     assert_eq!(parts, (0..16).collect::<Vec<_>>());
 }
@@ -214,7 +216,7 @@ impl Plane {
     }
     fn believe(&self, x: &[f64; 2], level: Level) -> Estimate<[f64; 2]> {
         let (a, b) = (self.axis(0).believe(x[0], level), self.axis(1).believe(x[1], level));
-        Estimate { data: [a.data, b.data], noise: [a.noise, b.noise] }
+        Estimate::new([a.data, b.data], [a.noise, b.noise])
     }
     fn slopes(&self, level: Level) -> [f64; 2] {
         [level.sigma / self.axis(0).total(level), level.sigma / self.axis(1).total(level)]
@@ -222,26 +224,36 @@ impl Plane {
 }
 
 impl Denoiser<[f64; 2]> for Plane {
-    async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Estimate<[f64; 2]> {
-        self.believe(x, level)
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Result<Estimate<[f64; 2]>, Infallible> {
+        Ok(self.believe(x, level))
     }
 }
 
 impl Diverges<[f64; 2]> for Plane {
-    async fn estimate_with_divergence(&mut self, x: &[f64; 2], level: Level) -> (Estimate<[f64; 2]>, Vec<f64>) {
-        (self.believe(x, level), vec![self.slopes(level).iter().sum()])
+    type Error = Infallible;
+
+    async fn estimate_with_divergence(
+        &mut self,
+        x: &[f64; 2],
+        level: Level,
+    ) -> Result<(Estimate<[f64; 2]>, Vec<f64>), Infallible> {
+        Ok((self.believe(x, level), vec![self.slopes(level).iter().sum()]))
     }
 }
 
 impl JacobianProduct<[f64; 2]> for Plane {
+    type Error = Infallible;
+
     async fn estimate_with_product(
         &mut self,
         x: &[f64; 2],
         level: Level,
         v: &[f64; 2],
-    ) -> (Estimate<[f64; 2]>, [f64; 2]) {
+    ) -> Result<(Estimate<[f64; 2]>, [f64; 2]), Infallible> {
         let slopes = self.slopes(level);
-        (self.believe(x, level), [slopes[0] * v[0], slopes[1] * v[1]])
+        Ok((self.believe(x, level), [slopes[0] * v[0], slopes[1] * v[1]]))
     }
 }
 
@@ -257,7 +269,7 @@ fn the_flow_likelihood_is_the_exact_log_density() {
         Schedule::Exploding { sigma_min: 0.01, sigma_max: 2000.0 },
     ] {
         let (last, first) = schedule.time_range();
-        let found = now(flow_likelihood(&schedule, TIGHT, &mut data, x));
+        let found = infallible(now(flow_likelihood(&schedule, TIGHT, &mut data, x)));
         let (start, end) = (schedule.level(first), schedule.level(last));
         let exact: f64 = (0..2)
             .map(|i| {
@@ -281,10 +293,10 @@ fn hutchinsons_estimate_is_right_on_average() {
     let mut data = Plane { mean: [0.0, 0.0], variances: [0.5, 2.0] };
     let schedule = Schedule::Linear { beta_min: 0.1, beta_max: 20.0 };
     let x = [1.0, 0.4];
-    let exact = now(flow_likelihood(&schedule, TIGHT, &mut data, x)).log_density[0];
+    let exact = infallible(now(flow_likelihood(&schedule, TIGHT, &mut data, x))).log_density[0];
     let with = |data: &mut Plane, probe| {
         let mut estimated = Hutchinson { model: data, probe };
-        now(flow_likelihood(&schedule, TIGHT, &mut estimated, x)).log_density[0]
+        infallible(now(flow_likelihood(&schedule, TIGHT, &mut estimated, x))).log_density[0]
     };
     // The Jacobian is diagonal: any signs give the divergence itself.
     assert!((with(&mut data, [1.0, -1.0]) - exact).abs() < 1e-6);
@@ -321,7 +333,7 @@ fn bound_at(x: f64, levels: &[Level], data: Gaussian, exact_variance: bool) -> B
         let top = levels[0];
         // The prior that matches the chain's end needs data of mean 0, and this variance.
         let prior_std = data.total(top).sqrt();
-        let bound = now(variational_bound(
+        let bound = infallible(now(variational_bound(
             levels,
             &mut data.clone(),
             &x,
@@ -331,7 +343,7 @@ fn bound_at(x: f64, levels: &[Level], data: Gaussian, exact_variance: bool) -> B
                 posterior.variance + if exact_variance { posterior.data.powi(2) * spread(from) } else { 0.0 }
             },
             |data, mean| vec![-0.5 * ((std::f64::consts::TAU * decoder).ln() + (data - mean).powi(2) / decoder)],
-        ));
+        )));
         sum.prior += weight * bound.prior;
         sum.reconstruction += weight * bound.reconstruction;
         // One sample: its own sum is the bound's.

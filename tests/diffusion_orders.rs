@@ -2,23 +2,41 @@
 
 mod support;
 
-use scorefield::diffusion::solver::{Basis, Churn, Tolerance};
-use scorefield::diffusion::{NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::solver::{Basis, Churn, Strides, Tolerance};
+use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use support::Gaussian;
 
 fn silence(_: &f64, _: NoiseUse) -> f64 {
     panic!("a deterministic solver asked for noise")
 }
 
+/// The times that runs go through.
+fn range(schedule: &Schedule) -> (f64, f64) {
+    let (first, last) = schedule.time_range();
+    (first.min(0.99), last.max(0.01))
+}
+
 /// Error at the end of a run from the noisiest level to the smallest.
 fn error(solver: Solver, schedule: &Schedule, spacing: Spacing, steps: usize) -> f64 {
+    let (first, last) = range(schedule);
+    error_on(solver, schedule, schedule.levels_between(spacing, first, last, steps + 1))
+}
+
+/// Levels over the same times, quadratic in log-SNR: the first steps are so short that starting with order 1 costs
+/// nothing.
+fn gently(schedule: &Schedule, steps: usize) -> Vec<Level> {
+    let (first, last) = range(schedule);
+    let (start, end) = (schedule.log_snr(first), schedule.log_snr(last));
+    let at = |i: usize| schedule.level_at_log_snr(start + (end - start) * (i as f64 / steps as f64).powi(2));
+    (0..=steps).map(at).collect()
+}
+
+/// Error at the end of a run along these levels.
+fn error_on(solver: Solver, schedule: &Schedule, levels: Vec<Level>) -> f64 {
     let mut data = Gaussian::new(0.3, 0.25);
-    let (first, last) = schedule.time_range();
-    let (first, last) = (first.min(0.99), last.max(0.01));
-    let levels = schedule.levels_between(spacing, first, last, steps + 1);
-    let (from, to) = (levels[0], levels[steps]);
+    let (from, to) = (levels[0], levels[levels.len() - 1]);
     let start = 1.2 * from.sigma;
-    let end = now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence));
+    let end = infallible(now(Sampler::new(solver, schedule.clone(), levels, start).run(&mut data, &mut silence)));
     (end - data.flow(start, from, to)).abs()
 }
 
@@ -79,6 +97,25 @@ fn unipc_converges_one_order_above_its_predictor() {
         has_order(Solver::UniPc { order: 1, basis }, Spacing::LogSnr, 2.0, 200);
         has_order(Solver::UniPc { order: 2, basis }, Spacing::LogSnr, 3.0, 200);
         has_order(Solver::UniPc { order: 3, basis }, Spacing::LogSnr, 4.0, 100);
+    }
+}
+
+#[test]
+fn ipndm_and_deis_converge_with_as_many_orders_as_they_follow_slopes_unless_equal_steps_are_taken_for_granted() {
+    // The start with order 1 would hide orders above 2.
+    let has_order = |solver, expected: f64, steps| {
+        for schedule in schedules() {
+            let error = |steps| error_on(solver, &schedule, gently(&schedule, steps));
+            let measured = (error(steps) / error(2 * steps)).log2();
+            assert!((measured - expected).abs() < 0.25, "{solver:?} on {schedule:?}: order {measured}");
+        }
+    };
+    for order in 1..=4 {
+        has_order(Solver::Ipndm { order, strides: Strides::Actual }, order as f64, 200);
+        has_order(Solver::Ipndm { order, strides: Strides::Equal }, order.min(2) as f64, 200);
+    }
+    for degree in 1..=3 {
+        has_order(Solver::Deis { degree }, (degree + 1) as f64, 400);
     }
 }
 

@@ -2,7 +2,11 @@
 
 mod support;
 
-use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, State, now};
+use std::convert::Infallible;
+
+use scorefield::diffusion::{
+    Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, State, infallible, now,
+};
 use scorefield::lab::{RunConfig, ScheduleId, SolverId, SpacingId};
 use scorefield::rng::{Rng, Stream};
 use support::{Batch, Gaussian, anything};
@@ -14,11 +18,36 @@ struct Counted {
 }
 
 impl Denoiser<f64> for Counted {
-    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &f64, level: Level) -> Result<Estimate<f64>, Infallible> {
         self.calls += 1;
         assert!(level.sigma > 0.0 && level.alpha > 0.0, "asked at {level:?}");
         assert!((0.0..=1.0).contains(&level.t), "asked at {level:?}");
-        self.data.believe(*x, level)
+        Ok(self.data.believe(*x, level))
+    }
+}
+
+/// The same, which fails every so often before it answers.
+struct Failing {
+    data: Gaussian,
+    luck: Rng,
+    failures: u32,
+}
+
+/// That it failed.
+#[derive(Debug)]
+struct Lost;
+
+impl Denoiser<f64> for Failing {
+    type Error = Lost;
+
+    async fn estimate(&mut self, x: &f64, level: Level) -> Result<Estimate<f64>, Lost> {
+        if self.luck.uniform() < 0.3 {
+            self.failures += 1;
+            return Err(Lost);
+        }
+        Ok(self.data.believe(*x, level))
     }
 }
 
@@ -34,7 +63,7 @@ fn check(config: &RunConfig, data: Gaussian) {
     let mut sampler = Sampler::from_config(config, start);
     let planned = (sampler.planned_steps(), sampler.planned_evaluations());
     let mut steps = 0;
-    while let Some(report) = now(sampler.step(&mut model, &mut noise)) {
+    while let Some(report) = infallible(now(sampler.step(&mut model, &mut noise))) {
         steps += 1;
         // Far from where f32 runs out, too: a device computes in it.
         // Annealed Langevin with steps too small to matter only divides by the first level's alpha, 5e-5 for the clipped
@@ -97,12 +126,12 @@ fn a_model_that_answers_with_no_number_still_ends_every_run() {
         let config = RunConfig { solver: *solver, tolerance: 1e-8, churn: 10.0, ..RunConfig::default() };
         let mut model = |x: &f64, level: Level| {
             let lost = if level.t < 0.5 { f64::NAN } else { 0.1 * *x };
-            Estimate { data: lost, noise: lost }
+            Estimate::new(lost, lost)
         };
         let mut sampler = Sampler::from_config(&config, 0.7);
         let mut noise = noise(1);
         let mut steps = 0;
-        while now(sampler.step(&mut model, &mut noise)).is_some() {
+        while infallible(now(sampler.step(&mut model, &mut noise))).is_some() {
             steps += 1;
             assert!(steps < 1000, "{solver:?} goes on");
         }
@@ -117,11 +146,11 @@ fn a_rough_model_does_not_keep_the_adaptive_solver_for_ever() {
     let mut rng = Rng::new(4, Stream::Test, 0);
     let mut model = |x: &f64, level: Level| {
         let data = rng.normal();
-        Estimate { data, noise: (x - level.alpha * data) / level.sigma }
+        Estimate::new(data, (x - level.alpha * data) / level.sigma)
     };
     let mut sampler = Sampler::from_config(&config, 0.7);
     let mut noise = noise(1);
-    while now(sampler.step(&mut model, &mut noise)).is_some() {
+    while infallible(now(sampler.step(&mut model, &mut noise))).is_some() {
         assert!(sampler.evaluations() < 2_000_000);
     }
     assert!(sampler.x().is_finite());
@@ -164,8 +193,43 @@ fn a_vanishing_score_does_not_send_the_corrector_to_infinity() {
     let schedule = Schedule::Exploding { sigma_min: 0.01, sigma_max: 20.0 };
     let solver = Solver::PredictorCorrector { snr: 1.0, corrections: 3 };
     let grid = schedule.grid(Spacing::Uniform, 10);
-    let mut flat = |x: &Batch, _: Level| Estimate { data: x.clone(), noise: x.clone().scale(0.0) };
+    let mut flat = |x: &Batch, _: Level| Estimate::new(x.clone(), x.clone().scale(0.0));
     let mut noise = |x: &Batch, _: NoiseUse| Batch(vec![1.0; x.0.len()]);
-    let end = now(Sampler::new(solver, schedule, grid, Batch(vec![0.0; 3])).run(&mut flat, &mut noise));
+    let end = infallible(now(Sampler::new(solver, schedule, grid, Batch(vec![0.0; 3])).run(&mut flat, &mut noise)));
     assert!(end.0.iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn a_step_whose_model_fails_can_be_made_again_as_if_nothing_had_happened() {
+    let data = Gaussian::new(0.3, 0.4);
+    for &solver in SolverId::ALL {
+        // Three Langevin steps a level, churn and fresh noise: whatever a step may have begun when it fails.
+        let config =
+            RunConfig { solver, steps: 12, corrections: 3, churn: 5.0, eta: 0.5, seed: 4, ..RunConfig::default() };
+        let start = || Sampler::from_config(&config, 0.8);
+        let (mut sampler, mut smooth) = (start(), start());
+        let mut model = Failing { data, luck: Rng::new(1, Stream::Test, 0), failures: 0 };
+        let (mut noise, mut reports) = (noise(config.seed), Vec::new());
+        loop {
+            match now(sampler.step(&mut model, &mut noise)) {
+                Ok(Some(report)) => reports.push((report, *sampler.x(), sampler.estimate().cloned())),
+                Ok(None) => break,
+                Err(Lost) => {
+                    let last = reports.last().map_or(0.8 * Schedule::from_config(&config).prior_std(), |(_, x, _)| *x);
+                    assert_eq!(*sampler.x(), last, "{solver:?} moved in vain");
+                }
+            }
+        }
+        assert!(model.failures > 0);
+        let mut expected = Vec::new();
+        while let Some(report) = infallible(now(smooth.step(&mut data.clone(), &mut noise))) {
+            expected.push((report, *smooth.x(), smooth.estimate().cloned()));
+        }
+        assert_eq!(reports, expected, "{solver:?}");
+        assert_eq!(
+            (sampler.evaluations(), sampler.rejected()),
+            (smooth.evaluations(), smooth.rejected()),
+            "{solver:?} counted what was in vain"
+        );
+    }
 }

@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::convert::Infallible;
+
 use scorefield::diffusion::langevin::{Place, adjusted, snr_for_epsilon, snr_for_paper_epsilon, unadjusted};
-use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::solver::{Churn, Tolerance, Variance};
-use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, now};
+use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::rng::{Rng, Stream};
 use support::{Batch, Gaussian, Mixture};
 
@@ -18,7 +19,9 @@ fn moments(solver: Solver, schedule: &Schedule, grid: &[Level], start: (f64, f64
             draws += 1;
             if excited == Some(draws) { 1.0 } else { 0.0 }
         };
-        let end = now(Sampler::new(solver, schedule.clone(), grid.to_vec(), x).run(&mut data.clone(), &mut noise));
+        let end = infallible(now(
+            Sampler::new(solver, schedule.clone(), grid.to_vec(), x).run(&mut data.clone(), &mut noise)
+        ));
         (end, draws)
     };
     let (mean, draws) = run(start.0, None);
@@ -120,7 +123,7 @@ fn every_solver_gives_the_right_marginals_of_a_mixture() {
             Batch(like.0.iter().map(|_| rng.normal()).collect())
         };
         let grid = solver.grid(&schedule, spacing, steps);
-        let end = now(Sampler::new(solver, schedule.clone(), grid, start).run(&mut data, &mut noise));
+        let end = infallible(now(Sampler::new(solver, schedule.clone(), grid, start).run(&mut data, &mut noise)));
         let (m, v) = end.moments();
         let left = end.0.iter().filter(|x| **x < 0.0).count() as f64 / f64::from(count);
         // Four standard errors of the mean, of a share of 0.2 and of the variance, and 0.02 for the steps' own error.
@@ -135,11 +138,10 @@ fn every_solver_gives_the_right_marginals_of_a_mixture() {
 struct Halfway(Gaussian);
 
 impl Denoiser<f64> for Halfway {
-    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
-        self.0.believe(*x, level)
-    }
-    fn learned_noise(&self, noise: f64, smallest: f64, largest: f64) -> f64 {
-        noise * (0.5 * learned_log_variance(0.0, smallest, largest)).exp()
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &f64, level: Level) -> Result<Estimate<f64>, Infallible> {
+        Ok(Estimate { variance: Some(0.0), ..self.0.believe(*x, level) })
     }
 }
 
@@ -152,12 +154,16 @@ fn a_learned_variance_lies_between_the_fixed_ones() {
         model(Solver::Ddpm(variance), 1.0) - model(Solver::Ddpm(variance), 0.0)
     };
     let mut fixed = |solver, z| {
-        now(Sampler::new(solver, schedule.clone(), levels.clone(), 0.4).run(&mut data.clone(), &mut |_: &f64, _| z))
+        infallible(now(
+            Sampler::new(solver, schedule.clone(), levels.clone(), 0.4).run(&mut data.clone(), &mut |_: &f64, _| z)
+        ))
     };
     let (small, large) = (spread(Variance::Small, &mut fixed), spread(Variance::Large, &mut fixed));
     let unlearned = spread(Variance::Learned, &mut fixed);
     let mut learned = |solver, z| {
-        now(Sampler::new(solver, schedule.clone(), levels.clone(), 0.4).run(&mut Halfway(data), &mut |_: &f64, _| z))
+        infallible(now(
+            Sampler::new(solver, schedule.clone(), levels.clone(), 0.4).run(&mut Halfway(data), &mut |_: &f64, _| z)
+        ))
     };
     let halfway = spread(Variance::Learned, &mut learned);
     assert!(small < large);
@@ -240,7 +246,7 @@ fn both_conventions_of_annealed_langevin_steps_are_at_hand() {
         let solver = Solver::AnnealedLangevin { snr, corrections: 1 };
         let below = Level { sigma: 4.0, ..level };
         let sampler = Sampler::new(solver, schedule.clone(), vec![level, below], x);
-        let end = now(sampler.run(&mut data.clone(), &mut |_: &f64, _: NoiseUse| z));
+        let end = infallible(now(sampler.run(&mut data.clone(), &mut |_: &f64, _: NoiseUse| z)));
         assert!((end - expected).abs() < 1e-12);
     }
 }

@@ -24,6 +24,8 @@ mod recovery;
 mod remote;
 #[path = "e2e/samples.rs"]
 mod samples;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "e2e/study.rs"]
 mod study;
 #[path = "e2e/trained.rs"]
@@ -141,7 +143,7 @@ fn a_run_can_be_held_stepped_and_stopped_at_once() {
     let asked = Instant::now();
     page.press("stop");
     page.wait_for(&["done", "idle"], SOON);
-    // PoolCommand, not asserted: a shared machine may be slow. The engine's own tests bound the steps between two looks.
+    // Said, not asserted: a shared machine may be slow. The engine's own tests bound the steps between two looks.
     println!("stopped after {} ms, the driver's own time included", asked.elapsed().as_millis());
     page.close();
 }

@@ -5,13 +5,16 @@
 //! one.
 #![cfg(feature = "cpu")]
 
+#[cfg(feature = "gpu")]
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
 use burn::tensor::Device;
-use scorefield::diffusion::now;
+use scorefield::diffusion::{Convention, now};
 use scorefield::engine::images::half::TOLERANCE;
-use scorefield::engine::images::{Conventions, ImageModel, sample};
+use scorefield::engine::images::{ImageModel, sample};
 use scorefield::lab::{DeviceChoice, PrecisionId, RunConfig};
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::{UNet, UNetConfig};
@@ -86,7 +89,7 @@ fn numbers_that_were_half_come_back_exactly_and_what_sums_stays_single() {
 #[test]
 fn without_half_precision_a_run_goes_on_in_single_and_says_so() {
     let compute = cpu();
-    let mut model = ImageModel::new(network(&networks()[0], &compute.device), Conventions::ddpm(), SIDE);
+    let mut model = ImageModel::new(network(&networks()[0], &compute.device), Convention::ddpm(), SIDE);
     let drawn = |model: &ImageModel| {
         let pictures = now(sample(&config(), model, &compute, &mut ())).unwrap().expect("nobody ends it");
         now(pictures.values()).unwrap()
@@ -126,8 +129,8 @@ fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
 
     let compute = match now_or_later(open_adapter(Adapter::Software)) {
         Ok(compute) if has_half(&compute) => compute,
-        Ok(compute) => return println!("skipped: {} has no half precision", compute.info.name),
-        Err(error) => return println!("skipped: no software adapter ({error})"),
+        Ok(compute) => return skip::left_out(&format!("{} has no half precision", compute.info.name)),
+        Err(error) => return skip::left_out(&format!("no software adapter: {error}")),
     };
     for config in networks() {
         let full = network(&config, &compute.device);
@@ -138,7 +141,7 @@ fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
         assert!(error < SUMMING && error > 1e-5, "{error}");
     }
 
-    let conventions = Conventions::ddpm();
+    let conventions = Convention::ddpm();
     let mut model = ImageModel::new(network(&networks()[0], &compute.device), conventions, SIDE);
     let full = drawn(PrecisionId::Full, &mut model, &compute);
     let half = drawn(PrecisionId::Half, &mut model, &compute);

@@ -3,9 +3,10 @@
 
 mod common;
 
+use burn::tensor::Device;
 use common::Page;
-use scorefield::diffusion::now;
-use scorefield::engine::images::{Conventions, ImageModel, ImageRun, self_test};
+use scorefield::diffusion::{Convention, now};
+use scorefield::engine::images::{ImageModel, ImageRun, self_test};
 use scorefield::lab::{DeviceChoice, RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode};
 use scorefield::nn::device::{ComputeDevice, open};
@@ -26,7 +27,7 @@ fn as_gpu(most_bytes: u64) -> ComputeDevice {
 }
 
 fn batch(config: &UNetConfig, side: usize, images: u32, compute: &ComputeDevice) -> usize {
-    let model = ImageModel::new(config.init(0, &compute.device).unwrap(), Conventions::ddpm(), side);
+    let model = ImageModel::new(config.init(0, &compute.device).unwrap(), Convention::ddpm(), side);
     let config = RunConfig { images, ..RunConfig::of_images() };
     ImageRun::new(config, &model, compute).unwrap().policy().batch()
 }
@@ -37,7 +38,7 @@ fn the_batch_follows_from_the_limits_of_the_adapter_and_the_size_of_the_network(
     let small = UNetConfig { channels: 32, ..UNetConfig::cifar10() };
     let of = |config: &UNetConfig, limit| batch(config, 32, 64, &as_gpu(limit));
     // A convolution may unfold its input ninefold, and the largest tensor must fit into one buffer so.
-    let unfolded = 9 * cifar10.cost(32).largest;
+    let unfolded = 9 * cifar10.init(0, &Device::flex()).unwrap().cost(32).largest;
     assert_eq!(of(&cifar10, 2 * unfolded), 2);
     assert_eq!(of(&cifar10, 5 * unfolded + 1), 5);
     assert_eq!(of(&cifar10, 1), 1, "less than one image is none");
@@ -144,7 +145,7 @@ fn own() -> WeightsSource {
         attention_levels: vec![],
         ..UNetConfig::cifar10()
     };
-    let parameters = config.init(0, &burn::tensor::Device::flex()).unwrap().parameters();
+    let parameters = config.init(0, &Device::flex()).unwrap().parameters();
     let values: Vec<Vec<f32>> = parameters.iter().map(|p| self_test::parameter(&p.name, &p.shape)).collect();
     let file = encode(&parameters, &values, Precision::Full).unwrap();
     WeightsSource::File { name: "own.safetensors".into(), file: Bytes(file) }

@@ -11,11 +11,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use burn::tensor::Device;
 use common::{Habit, Page, Queues, Staff};
-use scorefield::diffusion::now;
+use scorefield::diffusion::{Convention, now};
 use scorefield::engine::Port as _;
 use scorefield::engine::images::pool::room;
-use scorefield::engine::images::{Conventions, EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
+use scorefield::engine::images::{EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
 use scorefield::engine::inbox::Inbox;
 use scorefield::lab::{ClassId, DeviceChoice, RunConfig, SolverId, SpacingId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
@@ -73,7 +74,7 @@ fn cpu() -> ComputeDevice {
 }
 
 fn model(config: &UNetConfig, side: usize, compute: &ComputeDevice) -> ImageModel {
-    ImageModel::new(network(config, &compute.device), Conventions::ddpm(), side)
+    ImageModel::new(network(config, &compute.device), Convention::ddpm(), side)
 }
 
 fn config() -> RunConfig {
@@ -196,7 +197,7 @@ fn memory_bounds_how_many_there_are() {
     let of = |megabytes: u64, memory| room(megabytes << 20, &Cost { bytes: 4 << 20, ..Cost::default() }, memory);
     assert_eq!(of(9, None), 8, "as many as there may ever be");
     // 512 MB hold three networks of 35.7 million parameters.
-    let cifar10 = UNetConfig::cifar10().cost(32);
+    let cifar10 = UNetConfig::cifar10().init(0, &Device::flex()).unwrap().cost(32);
     assert_eq!(room(4 * 35_746_307, &cifar10, None), 3);
     assert_eq!(of(600, None), 0);
     // An eighth of a machine of 1 GB.

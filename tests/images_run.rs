@@ -6,14 +6,14 @@ mod counting;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
-use scorefield::diffusion::{Denoiser as _, Level, now};
+use scorefield::diffusion::convention::{InputScale, TimeConvention};
+use scorefield::diffusion::{Convention, Denoiser as _, Level, Prediction, now};
 use scorefield::engine::EngineError;
 use scorefield::engine::images::self_test;
 use scorefield::engine::images::{BatchPolicy, ProgressListener, sample};
-use scorefield::engine::images::{Conventions, ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
+use scorefield::engine::images::{ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
 use scorefield::lab::{ArrangementId, ClassId, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
-use scorefield::nn::checkpoint::{Input, ManifestPrediction, TimeConvention};
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
@@ -38,7 +38,7 @@ fn with_classes(compute: &ComputeDevice, side: usize) -> ImageModel {
         groups: 8,
         ..UNetConfig::cifar10()
     };
-    ImageModel::new(network(&config, &compute.device), Conventions::ddpm(), side)
+    ImageModel::new(network(&config, &compute.device), Convention::ddpm(), side)
 }
 
 fn config() -> RunConfig {
@@ -167,18 +167,8 @@ fn estimate(
     let shape = [x.len() / (3 * model.side * model.side), 3, model.side, model.side];
     let x = Pictures::new(x.to_vec(), shape, &compute.device);
     let progress = &mut ();
-    let mut denoiser = ImageDenoiser {
-        model,
-        labels,
-        guidance,
-        clip: false,
-        policy: &mut policy,
-        progress,
-        variance: None,
-        stopped: None,
-    };
-    let estimate = now(denoiser.estimate(&x, level));
-    assert!(denoiser.stopped.is_none());
+    let mut denoiser = ImageDenoiser { model, labels, guidance, clip: false, policy: &mut policy, progress };
+    let estimate = now(denoiser.estimate(&x, level)).unwrap();
     [estimate.data, estimate.noise].map(|part| now(part.values()).unwrap())
 }
 
@@ -187,15 +177,15 @@ fn estimates_are_the_same_in_every_scale_of_the_noisy_image_and_make_it_up_again
     let compute = cpu();
     let x = Rng::new(1, Stream::Test, 0).normals(3 * 8 * 8);
     for prediction in [
-        ManifestPrediction::Data,
-        ManifestPrediction::Noise,
-        ManifestPrediction::Velocity,
-        ManifestPrediction::Score,
-        ManifestPrediction::Karras { data_std: 0.5 },
+        Prediction::Data,
+        Prediction::Noise,
+        Prediction::Velocity,
+        Prediction::Score,
+        Prediction::Karras { data_std: 0.5 },
     ] {
-        for input in [Input::Preserving, Input::Exploding, Input::Karras { data_std: 0.5 }] {
+        for input in [InputScale::Preserving, InputScale::Exploding, InputScale::Karras { data_std: 0.5 }] {
             let mut model = tiny(&compute);
-            model.conventions = Conventions { prediction, input, time: TimeConvention::LogSigma { factor: 100.0 } };
+            model.convention = Convention { prediction, input, time: TimeConvention::LogSigma { factor: 100.0 } };
             for (alpha, sigma) in [(0.9, 0.43), (0.3, 0.95)] {
                 let at = |scale: f64| {
                     let level = Level { t: 0.5, alpha: scale * alpha, sigma: scale * sigma };
@@ -223,12 +213,12 @@ fn a_score_times_sigma_is_minus_the_noise() {
     for (alpha, sigma) in [(1.0, 30.0), (1.0, 0.05), (0.6, 0.8), (0.06, 0.1)] {
         let level = Level { t: 0.5, alpha, sigma };
         let mut noise = |prediction| {
-            model.conventions.prediction = prediction;
+            model.convention.prediction = prediction;
             let [_, noise] = estimate(&model, &compute, &x, level, &[], 1.0);
             noise
         };
-        let plain = noise(ManifestPrediction::Noise);
-        let minus: Vec<f32> = noise(ManifestPrediction::Score).iter().map(|v| -v).collect();
+        let plain = noise(Prediction::Noise);
+        let minus: Vec<f32> = noise(Prediction::Score).iter().map(|v| -v).collect();
         assert!(largest_difference(&plain, &minus) < 1e-5 * size(&plain), "{level:?}");
     }
 }
@@ -253,26 +243,18 @@ fn guidance_mixes_the_conditional_and_the_unconditional_network() {
 fn the_learned_variance_lies_between_the_two_of_ddpm() {
     let compute = cpu();
     let network = network(&UNetConfig { learned_variance: true, ..model_config() }, &compute.device);
-    let model = ImageModel::new(network, Conventions::ddpm(), 8);
+    let model = ImageModel::new(network, Convention::ddpm(), 8);
     let mut policy = BatchPolicy::new(&model, &compute);
     let (labels, progress) = (&[][..], &mut ());
-    let mut denoiser = ImageDenoiser {
-        model: &model,
-        labels,
-        guidance: 1.0,
-        clip: false,
-        policy: &mut policy,
-        progress,
-        variance: None,
-        stopped: None,
-    };
+    let mut denoiser =
+        ImageDenoiser { model: &model, labels, guidance: 1.0, clip: false, policy: &mut policy, progress };
     let values = Rng::new(1, Stream::Test, 3).normals(3 * 8 * 8);
     let x = Pictures::new(values, [1, 3, 8, 8], &compute.device);
-    now(denoiser.estimate(&x, Level { t: 0.5, alpha: 0.7, sigma: 0.7 }));
-    let said = now(Pictures(denoiser.variance.clone().expect("it was learned")).values()).unwrap();
+    let estimate = now(denoiser.estimate(&x, Level { t: 0.5, alpha: 0.7, sigma: 0.7 })).unwrap();
+    let said = now(estimate.variance.as_ref().expect("it was learned").values()).unwrap();
     let ones = Pictures::new(vec![1.0; said.len()], [1, 3, 8, 8], &compute.device);
     let (smallest, largest) = (0.01_f64, 0.02_f64);
-    let spread = now(denoiser.learned_noise(ones, smallest, largest).values()).unwrap();
+    let spread = now(estimate.learned_noise(ones, smallest, largest).values()).unwrap();
     for (v, spread) in said.iter().zip(spread) {
         let share = 0.5 * (f64::from(*v) + 1.0);
         let expected = (0.5 * (share * largest.ln() + (1.0 - share) * smallest.ln())).exp();
@@ -437,7 +419,7 @@ fn want_of_memory_halves_the_batch_and_is_said_and_without_room_for_one_it_is_an
     }
     let compute = cpu();
     let model = tiny(&compute);
-    let needs = model.config().cost(8).bytes;
+    let needs = model.network.cost(8).bytes;
     let mut told = Told(Vec::new());
     // Room for two images, and a little.
     let mut run = ImageRun::new(RunConfig { images: 8, ..config() }, &model, &compute).unwrap().with_batch(8);
@@ -473,7 +455,7 @@ fn the_estimate_of_memory_is_not_below_what_an_evaluation_takes() {
         ask();
         // In a thread of its own, which has no room yet to work in.
         let taken = std::thread::scope(|scope| scope.spawn(|| counting::peak(ask).1).join()).expect("an evaluation");
-        let said = model.config().cost(model.side).bytes as usize;
+        let said = model.network.cost(model.side).bytes as usize;
         println!("{name}: {taken} bytes taken, {said} said");
         assert!(taken < said && said < 10 * taken, "{name}: {taken} taken, {said} said");
     }

@@ -293,14 +293,21 @@ fn this_device_passes_the_self_test_and_is_timed() {
     page.post(measure.clone());
     assert!(matches!(&page.settle()[..], [Event::Failed { failure, .. }] if failure.kind == FailureKind::Untrained));
     load(&mut page, shipped("tiny"));
+    let start = std::time::Instant::now();
     page.post(measure);
     let events = page.until(|e| matches!(e, Event::Images(ImageEvent::Benchmark { complete: true, .. })));
+    let took_ms = 1e3 * start.elapsed().as_secs_f64();
     let last = match events.last() {
         Some(Event::Images(ImageEvent::Benchmark { benchmark, complete: true, .. })) => benchmark,
         other => panic!("{other:?}"),
     };
     assert_eq!(last.rows.iter().map(|row| row.batch).collect::<Vec<_>>(), [1, 4]);
     assert!(last.rows.iter().all(|row| row.evaluation_ms > 0.0 && row.warm_up_ms > 0.0 && row.evaluations >= 3));
+    // What was measured took place within the time of the whole: more than half of the evaluations last at least the
+    // median.
+    let least_ms =
+        last.rows.iter().map(|row| row.warm_up_ms + row.evaluation_ms * f64::from(row.evaluations / 2)).sum::<f64>();
+    assert!(least_ms <= took_ms, "{least_ms} of {took_ms} ms: {:?}", last.rows);
     assert!(last.gflop > 0.0 && last.to_json().contains("\"evaluation_ms\""));
 }
 

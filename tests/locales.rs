@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use scorefield::data::metrics::MEASURES;
-use scorefield::experiments::EXPERIMENTS;
+use scorefield::experiments::{EXPERIMENTS, all};
 use scorefield::lab::texts::{Language, entries};
 use scorefield::lab::{FIELDS, Kind};
 use scorefield::protocol::FailureKind;
@@ -47,12 +47,13 @@ fn keys_in_sources() -> BTreeSet<String> {
         "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
         "share", "measure", "tour", "claims", "images",
     ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
     let mut keys = BTreeSet::new();
-    let files =
-        |folder: &Path| std::fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry").path());
-    let folders = [folder.clone(), folder.join("study"), folder.join("images"), folder.join("bridge")];
-    for path in folders.iter().flat_map(|folder| files(folder)).filter(|path| path.is_file()) {
+    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(std::fs::read_dir(path).expect("a folder of sources").map(|e| e.expect("an entry").path()));
+            continue;
+        }
         let source = std::fs::read_to_string(path).expect("a source file");
         for literal in source.split('"') {
             let wordy = literal.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '-'));
@@ -75,6 +76,7 @@ fn keys_from_tables() -> BTreeSet<String> {
             keys.extend(ids.iter().map(|id| format!("choice.{}.{id}", field.key)));
         }
     }
+    keys.extend(all().map(|experiment| format!("choice.experiment.{}", experiment.id())));
     for experiment in EXPERIMENTS {
         keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));
         keys.extend(experiment.groups.iter().map(|group| format!("group.{}", group.id)));

@@ -9,10 +9,11 @@ mod unet_weights;
 use burn::tensor::{Device, f16};
 use counting::peak;
 use safetensors::tensor::{Dtype, TensorView};
-use scorefield::diffusion::Level;
+use scorefield::diffusion::convention::{InputScale, TimeConvention};
+use scorefield::diffusion::{Level, Prediction};
 use scorefield::nn::checkpoint::{
-    Architecture, Checkpoint, CheckpointError, Container, Input, Manifest, ManifestError, ManifestFile,
-    ManifestPrediction, Names, Number, Precision, TimeConvention, encode,
+    Architecture, Checkpoint, CheckpointError, Container, Manifest, ManifestError, ManifestFile, Names, Number,
+    Precision, encode,
 };
 use scorefield::nn::unet::{UNet, UNetConfig};
 use scorefield::rng::{Rng, Stream};
@@ -446,8 +447,8 @@ fn manifest() -> Manifest {
         title: "A preview".into(),
         preview: true,
         architecture: UNetConfig { classes: 2, ..tiny() },
-        prediction: ManifestPrediction::Karras { data_std: 0.5 },
-        input: Input::Karras { data_std: 0.5 },
+        prediction: Prediction::Karras { data_std: 0.5 },
+        input: InputScale::Karras { data_std: 0.5 },
         time: TimeConvention::LogSigma { factor: 100.0 },
         image_size: 32,
         classes: vec!["cat".into(), "dog".into()],
@@ -479,7 +480,7 @@ fn a_manifest_survives_its_json_and_impossible_ones_are_refused() {
         &|m| m.image_size = 33,
         &|m| drop(m.classes.pop()),
         &|m| m.time = TimeConvention::Steps { count: u32::MAX, first: 1e-4, last: 0.02 },
-        &|m| m.input = Input::Karras { data_std: 0.0 },
+        &|m| m.input = InputScale::Karras { data_std: 0.0 },
     ];
     for change in changes {
         assert!(matches!(refused(change), ManifestError::Value { .. }));
@@ -514,7 +515,7 @@ fn times_are_those_the_networks_were_trained_with() {
         }
     }
     assert_eq!(ddpm.times(&[level(1.0, 1e-6), level(1e-6, 1.0)]), [0.0, 999.0]);
-    // Nichol and Dhariwal: alpha^2 = cos^2 / cos^2 after n + 1 of 4000 steps, scale_shift in thousandths of the chain.
+    // Nichol and Dhariwal: alpha^2 = cos^2 / cos^2 after n + 1 of 4000 steps, told in thousandths of the chain.
     let f = |t: f64| ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
     let kept = f(1001.0 / 4000.0) / f(0.0);
     let cosine = TimeConvention::CosineSteps { count: 4000 };
@@ -528,7 +529,7 @@ fn times_are_those_the_networks_were_trained_with() {
     let edm = TimeConvention::LogSigma { factor: 100.0 };
     close(edm.times(&[level(0.5, 1.0)])[0], 100.0 * 2.0_f64.ln());
     assert_eq!(TimeConvention::None.times(&[level(0.5, 1.0)]), [0.0]);
-    close(Input::Karras { data_std: 0.5 }.scale(level(1.0, 0.5)), 2.0_f64.sqrt());
-    close(Input::Exploding.scale(level(0.5, 3.0)), 2.0);
-    close(Input::Preserving.scale(level(0.6, 0.8)), 1.0);
+    close(InputScale::Karras { data_std: 0.5 }.scale(level(1.0, 0.5)), 2.0_f64.sqrt());
+    close(InputScale::Exploding.scale(level(0.5, 3.0)), 2.0);
+    close(InputScale::Preserving.scale(level(0.6, 0.8)), 1.0);
 }

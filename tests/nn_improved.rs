@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use scorefield::engine::images::{Conventions, ImageModel};
+use scorefield::diffusion::Convention;
+use scorefield::engine::images::ImageModel;
 use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Container, Names};
 use scorefield::nn::unet::{Style, UNetConfig};
 use unet_weights::{hashed, image, parameter};
@@ -79,7 +80,7 @@ fn a_file_of_improved_diffusion_is_recognised_and_computes_what_the_reference_co
     assert!(error < TOLERANCE, "{error:e}");
 
     let model = ImageModel::from_published("cifar10_uncond_50M_500K.pt", &file, &device).unwrap();
-    assert_eq!(model.conventions, Conventions::improved());
+    assert_eq!(model.convention, Convention::improved());
     assert!(model.summary.learned_variance && model.summary.recognised.contains("improved-diffusion"));
 }
 
@@ -95,8 +96,8 @@ fn coarse(name: &str, shape: &[usize]) -> Vec<f32> {
 #[test]
 fn files_as_torch_saves_them_in_both_published_layouts_hold_what_was_written() {
     for (file, names, conventions) in [
-        (&include_bytes!("golden/small_ddim.ckpt")[..], Names::Ddim, Conventions::ddpm()),
-        (&include_bytes!("golden/small_improved.pt")[..], Names::Improved, Conventions::improved()),
+        (&include_bytes!("golden/small_ddim.ckpt")[..], Names::Ddim, Convention::ddpm()),
+        (&include_bytes!("golden/small_improved.pt")[..], Names::Improved, Convention::improved()),
     ] {
         let checkpoint = Checkpoint::open(&[file]).unwrap();
         assert_eq!(checkpoint.container(), Container::TorchZip);
@@ -106,7 +107,7 @@ fn files_as_torch_saves_them_in_both_published_layouts_hold_what_was_written() {
         let recognised = checkpoint.recognise().unwrap();
         assert!(matches!(&recognised.architecture, Architecture::UNet { names: found, .. } if *found == names));
         let model = ImageModel::from_published("a file", file, &Device::flex()).unwrap();
-        assert_eq!((model.conventions, model.config().channels), (conventions, 32));
+        assert_eq!((model.convention, model.config().channels), (conventions, 32));
         assert_eq!(model.summary.learned_variance, names == Names::Improved);
     }
 }

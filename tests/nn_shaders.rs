@@ -3,6 +3,8 @@
 //! the browser the same shaders are compared with diffusers' numbers by the self-test (`tests/e2e/images.rs`).
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
@@ -86,7 +88,7 @@ fn observed(network: &UNet, images: [usize; 2], device: &Device) -> (Vec<f32>, [
 fn shaders_compute_what_tensor_operations_do_in_a_fifth_of_the_passes() {
     let compute = match now_or_later(open_adapter(Adapter::Software)) {
         Ok(compute) => compute,
-        Err(error) => return println!("skipped: no software adapter ({error})"),
+        Err(error) => return skip::left_out(&format!("no software adapter: {error}")),
     };
     let (cpu, gpu) = (Device::flex(), compute.device.clone());
     for (name, config, images, side) in cases() {

@@ -112,6 +112,33 @@ fn the_cifar10_network_has_35746307_parameters_in_328_tensors() {
 }
 
 #[test]
+fn the_cost_of_an_evaluation_is_that_of_every_layer() {
+    let net = UNetConfig { classes: 10, ..small() }.init(0, &Device::flex()).unwrap();
+    // Every parameter but biases and normalisations multiplies at every pixel of its result, or once for an embedding;
+    // beside them attention compares every pixel with every other, and mixes them. Times and classes are embedded apart.
+    let side = 8;
+    let pixels = |name: &str| -> usize {
+        let doubles = name.contains("upsamplers") || name.contains("up_blocks.1");
+        let full = doubles || (name.contains("down_blocks.0") && !name.contains("downsamplers"));
+        match name {
+            name if name.contains("time_emb_proj") => 1,
+            name if full || name.starts_with("conv_") => side * side,
+            _ => side * side / 4,
+        }
+    };
+    let embeds = |name: &str| name.starts_with("time_embedding") || name.starts_with("class_embedding");
+    let parameters = net.parameters();
+    let matrices = parameters.iter().filter(|p| p.shape.len() > 1 && !embeds(&p.name));
+    let products: usize = matrices.map(|p| p.count() * pixels(&p.name)).sum();
+    let attentions = parameters.iter().filter(|p| p.name.ends_with("to_q.weight"));
+    let mixed: usize = attentions.map(|p| 2 * p.shape[0] * pixels(&p.name).pow(2)).sum();
+    let cost = net.cost(side);
+    assert_eq!(cost.products, (products + mixed) as u64);
+    // The way up begins at full resolution with what both ways leave: 32 and 64 channels.
+    assert_eq!(cost.largest, 4 * (32 + 64) * (side * side) as u64);
+}
+
+#[test]
 fn a_fresh_network_says_zero_and_is_the_same_for_the_same_seed() {
     let device = Device::flex();
     let config = classes();

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
+use crate::experiments;
 use crate::lab::{FIELDS, RunConfig};
 use crate::share::from_fragment;
 
@@ -52,6 +53,10 @@ impl ConfigArgs {
             };
             if let Some(correction) = field.set_text(&mut config, value) {
                 return Err(Failure::usage(format!("--set {change}: {correction:?}")));
+            }
+            if experiments::find(config.experiment.id()).is_none() {
+                let ids: Vec<String> = experiments::all().map(|id| id.id().to_owned()).collect();
+                return Err(Failure::usage(format!("--set {change}: the experiments are {}", ids.join(", "))));
             }
         }
         Ok(config)

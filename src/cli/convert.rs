@@ -2,22 +2,19 @@
 //! reads.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Outcome};
-use super::files;
-use super::index;
-use crate::diffusion::now;
+use super::images::CIFAR10;
+use super::{files, index};
+use crate::diffusion::{Convention, now};
 use crate::lab::DeviceChoice;
-use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, TimeConvention, pack};
-use crate::nn::objective::{Convention, Objective};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, Names, Precision, pack};
+use crate::nn::objective::Objective;
 use crate::nn::unet::{Parameter, UNetConfig};
-
-/// Names of CIFAR-10's classes, in the order of its labels.
-pub const CIFAR10: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// How exactly weights are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,7 +77,7 @@ pub struct ConvertArgs {
     #[arg(long, short)]
     pub out: PathBuf,
     /// How the weights were trained, when the source does not say [default: as those did who published such files]
-    #[arg(long, value_parser = objective)]
+    #[arg(long)]
     pub objective: Option<Objective>,
     /// Height and width of an image
     #[arg(long, default_value_t = 32)]
@@ -94,17 +91,6 @@ pub struct ConvertArgs {
     /// Prints what was written as JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Reads an objective's name.
-///
-/// # Errors
-/// The names there are.
-pub fn objective(id: &str) -> Result<Objective, String> {
-    Objective::from_id(id).ok_or_else(|| {
-        let known: Vec<&str> = Objective::ALL.into_iter().map(Objective::id).collect();
-        format!("one of {}", known.join(", "))
-    })
 }
 
 /// `config.json` of the training kit.
@@ -200,12 +186,8 @@ impl Source {
                     *config = manifest.architecture.clone();
                 }
                 let published = match names {
-                    // Nichol and Dhariwal's networks for CIFAR-10: the noise, 4000 steps of the cosine schedule.
-                    Names::Improved => Convention {
-                        time: TimeConvention::CosineSteps { count: 4000 },
-                        ..Objective::Cosine.convention()
-                    },
-                    Names::Diffusers | Names::Ddim => Objective::Ddpm.convention(),
+                    Names::Improved => Convention::improved(),
+                    Names::Diffusers | Names::Ddim => Convention::ddpm(),
                 };
                 (config.clone(), wanted.map_or(published, Objective::convention))
             }
@@ -222,7 +204,7 @@ impl Source {
             if !same {
                 return Err(bad(&"config.json beside it describes another network"));
             }
-            let objective = objective(&kit.objective)
+            let objective = Objective::from_str(&kit.objective)
                 .map_err(|known| bad(&format!("config.json names the objective {:?}, not {known}", kit.objective)))?;
             convention = wanted.unwrap_or(objective).convention();
             provenance = kit.provenance();

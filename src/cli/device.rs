@@ -73,7 +73,7 @@ impl DeviceArgs {
         }
     }
 
-    /// Opens all devices, in order. One that is named twice is compute once, and gets two shares of the work.
+    /// Opens all devices, in order. One that is named twice is opened once, and gets two shares of the work.
     ///
     /// # Errors
     /// When one is not there, or was not built in.

@@ -1,11 +1,8 @@
 //! The native program: what the page does, without a browser, and what a page cannot do.
 
-/// Prints a line of the result; fails where the output cannot take it.
-macro_rules! say {
-    ($($words:tt)*) => {
-        $crate::cli::files::print(format_args!($($words)*))
-    };
-}
+// First: what follows prints with its macro.
+#[macro_use]
+mod say;
 
 pub mod bench;
 pub mod configuration;

@@ -1,6 +1,7 @@
 //! A mixture at a level of noise: density, score, posterior means and divergences in closed form.
 
 use core::f64::consts::TAU;
+use std::convert::Infallible;
 
 use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::{Denoiser, Estimate, Level};
@@ -160,7 +161,7 @@ impl<'a> Marginal<'a> {
                 noise[axis] += share * component.noise_gain * offset[axis];
             }
         });
-        Estimate { data: data.map(|v| v / total), noise: noise.map(|v| v / total) }
+        Estimate::new(data.map(|v| v / total), noise.map(|v| v / total))
     }
 
     /// The same for many points.
@@ -174,7 +175,7 @@ impl<'a> Marginal<'a> {
                 (estimate.data, estimate.noise)
             })
             .unzip();
-        Estimate { data, noise }
+        Estimate::new(data, noise)
     }
 
     /// Divergence of the score: the Laplacian of the log-density.
@@ -199,7 +200,7 @@ impl<'a> Marginal<'a> {
             let ([dx, dy], gain) = (component.offset(x), component.noise_gain);
             (gain, [gain * dx, gain * dy])
         });
-        Estimate { data, noise }
+        Estimate::new(data, noise)
     }
 
     /// The Jacobian of the noise estimate, which is symmetric, times `v`.
@@ -301,26 +302,32 @@ impl<'a> Exact<'a> {
 }
 
 impl Denoiser<[f64; 2]> for Exact<'_> {
-    async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Estimate<[f64; 2]> {
-        self.at(level).estimate(*x)
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &[f64; 2], level: Level) -> Result<Estimate<[f64; 2]>, Infallible> {
+        Ok(self.at(level).estimate(*x))
     }
 }
 
 impl JacobianProduct<Vec<[f64; 2]>> for Exact<'_> {
+    type Error = Infallible;
+
     async fn estimate_with_product(
         &mut self,
         x: &Vec<[f64; 2]>,
         level: Level,
         v: &Vec<[f64; 2]>,
-    ) -> (Estimate<Vec<[f64; 2]>>, Vec<[f64; 2]>) {
+    ) -> Result<(Estimate<Vec<[f64; 2]>>, Vec<[f64; 2]>), Infallible> {
         let marginal = self.at(level);
         let products = x.iter().zip(v).map(|(&x, &v)| marginal.noise_product(x, v)).collect();
-        (marginal.estimates(x), products)
+        Ok((marginal.estimates(x), products))
     }
 }
 
 impl Denoiser<Vec<[f64; 2]>> for Exact<'_> {
-    async fn estimate(&mut self, x: &Vec<[f64; 2]>, level: Level) -> Estimate<Vec<[f64; 2]>> {
-        self.at(level).estimates(x)
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &Vec<[f64; 2]>, level: Level) -> Result<Estimate<Vec<[f64; 2]>>, Infallible> {
+        Ok(self.at(level).estimates(x))
     }
 }

@@ -35,18 +35,22 @@ impl Elementwise for Vec<[f64; 2]> {
     }
 }
 
-/// Rebuilds the pair from a new belief about the data, so that `x = alpha data + sigma noise` goes on holding.
-fn with_data<S: State>(x: &S, data: S, level: Level) -> Estimate<S> {
-    let sigma = level.sigma.max(1e-12);
-    let noise = x.clone().blend(1.0 / sigma, data.clone(), -level.alpha / sigma);
-    Estimate { data, noise }
-}
+impl<S: State> Estimate<S> {
+    /// The estimate with another belief about the data, so that `x = alpha data + sigma noise` goes on holding.
+    #[must_use]
+    pub fn with_data(self, x: &S, data: S, level: Level) -> Self {
+        let sigma = level.sigma.max(1e-12);
+        let noise = x.clone().blend(1.0 / sigma, data.clone(), -level.alpha / sigma);
+        Self { data, noise, ..self }
+    }
 
-/// Rebuilds the pair from a new belief about the noise.
-fn with_noise<S: State>(x: &S, noise: S, level: Level) -> Estimate<S> {
-    let alpha = level.alpha.max(1e-6);
-    let data = x.clone().blend(1.0 / alpha, noise.clone(), -level.sigma / alpha);
-    Estimate { data, noise }
+    /// The estimate with another belief about the noise, so that `x = alpha data + sigma noise` goes on holding.
+    #[must_use]
+    pub fn with_noise(self, x: &S, noise: S, level: Level) -> Self {
+        let alpha = level.alpha.max(1e-6);
+        let data = x.clone().blend(1.0 / alpha, noise.clone(), -level.sigma / alpha);
+        Self { data, noise, ..self }
+    }
 }
 
 /// A linear observation of the data: every data estimate is moved onto the data that agree with what is known, as DDNM
@@ -62,12 +66,12 @@ pub struct Observed<'a, M, P> {
 }
 
 impl<S: State, M: Denoiser<S>, P: FnMut(S, Level) -> S> Denoiser<S> for Observed<'_, M, P> {
-    async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S> {
-        let data = self.model.estimate(x, level).await.data;
-        with_data(x, (self.project)(data, level), level)
-    }
-    fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S {
-        self.model.learned_noise(noise, smallest, largest)
+    type Error = M::Error;
+
+    async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error> {
+        let estimate = self.model.estimate(x, level).await?;
+        let data = (self.project)(estimate.data.clone(), level);
+        Ok(estimate.with_data(x, data, level))
     }
 }
 
@@ -143,13 +147,12 @@ pub struct ClassifierGuided<'a, M, G> {
 }
 
 impl<S: State, M: Denoiser<S>, G: FnMut(&S, Level) -> S> Denoiser<S> for ClassifierGuided<'_, M, G> {
-    async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S> {
-        let noise = self.model.estimate(x, level).await.noise;
-        let gradient = (self.gradient)(x, level);
-        with_noise(x, noise.blend(1.0, gradient, -level.sigma * self.scale), level)
-    }
-    fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S {
-        self.model.learned_noise(noise, smallest, largest)
+    type Error = M::Error;
+
+    async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error> {
+        let estimate = self.model.estimate(x, level).await?;
+        let noise = estimate.noise.clone().blend(1.0, (self.gradient)(x, level), -level.sigma * self.scale);
+        Ok(estimate.with_noise(x, noise, level))
     }
 }
 
@@ -166,18 +169,17 @@ pub struct ClassifierFree<'a, C, U> {
     pub interval: (f64, f64),
 }
 
-impl<S: State, C: Denoiser<S>, U: Denoiser<S>> Denoiser<S> for ClassifierFree<'_, C, U> {
-    async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S> {
-        let with = self.conditional.estimate(x, level).await;
+impl<S: State, C: Denoiser<S>, U: Denoiser<S, Error = C::Error>> Denoiser<S> for ClassifierFree<'_, C, U> {
+    type Error = C::Error;
+
+    async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error> {
+        let with = self.conditional.estimate(x, level).await?;
         let ratio = level.sigma / level.alpha;
         if ratio < self.interval.0 || ratio > self.interval.1 {
-            return with;
+            return Ok(with);
         }
-        let without = self.unconditional.estimate(x, level).await;
+        let without = self.unconditional.estimate(x, level).await?;
         let mix = |with: S, without: S| with.blend(self.weight, without, 1.0 - self.weight);
-        Estimate { data: mix(with.data, without.data), noise: mix(with.noise, without.noise) }
-    }
-    fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S {
-        self.conditional.learned_noise(noise, smallest, largest)
+        Ok(Estimate { data: mix(with.data, without.data), noise: mix(with.noise, without.noise), ..with })
     }
 }

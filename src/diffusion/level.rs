@@ -1,5 +1,6 @@
 //! Levels of noise, the states solvers move, and what a denoiser says about one.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
@@ -17,6 +18,9 @@ pub trait State: Clone {
     fn add(self, other: Self) -> Self;
     /// The Euclidean norm of a sample, averaged over the batch.
     async fn mean_norm(&self) -> f64;
+    /// `self * exp(slope * exponent + shift)`, element by element: what a variance of its own for each makes of noise.
+    #[must_use]
+    fn times_exp(self, exponent: &Self, slope: f64, shift: f64) -> Self;
 
     /// `a * self + b * other`
     #[must_use]
@@ -35,6 +39,9 @@ impl State for f64 {
     async fn mean_norm(&self) -> f64 {
         self.abs()
     }
+    fn times_exp(self, exponent: &Self, slope: f64, shift: f64) -> Self {
+        self * libm::exp(slope * exponent + shift)
+    }
 }
 
 impl State for [f64; 2] {
@@ -46,6 +53,9 @@ impl State for [f64; 2] {
     }
     async fn mean_norm(&self) -> f64 {
         libm::hypot(self[0], self[1])
+    }
+    fn times_exp(self, exponent: &Self, slope: f64, shift: f64) -> Self {
+        [0, 1].map(|i| self[i].times_exp(&exponent[i], slope, shift))
     }
 }
 
@@ -72,6 +82,12 @@ impl State for Vec<[f64; 2]> {
     async fn mean_norm(&self) -> f64 {
         let total: f64 = self.iter().map(|p| libm::hypot(p[0], p[1])).sum();
         total / self.len().max(1) as f64
+    }
+    fn times_exp(mut self, exponent: &Self, slope: f64, shift: f64) -> Self {
+        for (point, exponent) in self.iter_mut().zip(exponent) {
+            *point = point.times_exp(exponent, slope, shift);
+        }
+        self
     }
 }
 
@@ -113,29 +129,44 @@ pub struct Estimate<S> {
     pub data: S,
     /// The expected noise, `E[noise | x]`; the score is `-noise / sigma`.
     pub noise: S,
+    /// Variance of a DDPM step, if the model learned one: -1 for the posterior's, 1 for the forward step's, in between by
+    /// the logarithm, element by element (Nichol and Dhariwal 2021).
+    pub variance: Option<S>,
+}
+
+impl<S> Estimate<S> {
+    /// The estimate of a model that learned no variance.
+    pub fn new(data: S, noise: S) -> Self {
+        Self { data, noise, variance: None }
+    }
 }
 
 /// Anything that estimates data and noise at a level: a network, a closed form, or a constraint around another denoiser.
 #[allow(async_fn_in_trait)]
 pub trait Denoiser<S> {
-    /// The estimate for `x` at `level`. One call is one network evaluation.
-    async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S>;
+    /// Why there is no estimate: a lost device, an interruption. [`Infallible`] for closed forms.
+    type Error;
 
-    /// Gives unit noise the standard deviation that the model learned for a DDPM step, between the posterior variance
-    /// `smallest` and the forward variance `largest`, for the sample of the last estimate (Nichol and Dhariwal 2021).
-    /// A model that learned none has the posterior variance.
-    fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S
-    where
-        S: State,
-    {
-        let _ = largest;
-        noise.scale(smallest.max(0.0).sqrt())
-    }
+    /// The estimate for `x` at `level`. One call is one network evaluation.
+    ///
+    /// # Errors
+    /// When the evaluation was not made, or not to its end.
+    async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error>;
 }
 
 impl<S, F: FnMut(&S, Level) -> Estimate<S>> Denoiser<S> for F {
-    async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S> {
-        self(x, level)
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Infallible> {
+        Ok(self(x, level))
+    }
+}
+
+/// The value of a computation that cannot fail, as with every closed form.
+pub fn infallible<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
     }
 }
 

@@ -43,15 +43,27 @@ impl Batched for Vec<[f64; 2]> {
 /// A denoiser that knows the divergence of its noise estimate.
 #[allow(async_fn_in_trait)]
 pub trait Diverges<S> {
+    /// Why there is no estimate: see [`Denoiser::Error`].
+    type Error;
+
     /// The estimate, and `sum_i d noise_i / d x_i` for every sample.
-    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> (Estimate<S>, Vec<f64>);
+    ///
+    /// # Errors
+    /// When the evaluation was not made, or not to its end.
+    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> Result<(Estimate<S>, Vec<f64>), Self::Error>;
 }
 
 /// A denoiser that can multiply a vector by the Jacobian of its noise estimate, from either side.
 #[allow(async_fn_in_trait)]
 pub trait JacobianProduct<S> {
+    /// Why there is no estimate: see [`Denoiser::Error`].
+    type Error;
+
     /// The estimate, and `J v` or `v^T J` with `J = d noise / d x`.
-    async fn estimate_with_product(&mut self, x: &S, level: Level, v: &S) -> (Estimate<S>, S);
+    ///
+    /// # Errors
+    /// When the evaluation was not made, or not to its end.
+    async fn estimate_with_product(&mut self, x: &S, level: Level, v: &S) -> Result<(Estimate<S>, S), Self::Error>;
 }
 
 /// Hutchinson's estimate of the divergence, `v^T J v` with a `probe` of `E v v^T = I` that stays the same for the whole
@@ -64,9 +76,11 @@ pub struct Hutchinson<'a, M, S> {
 }
 
 impl<S: Batched, M: JacobianProduct<S>> Diverges<S> for Hutchinson<'_, M, S> {
-    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> (Estimate<S>, Vec<f64>) {
-        let (estimate, product) = self.model.estimate_with_product(x, level, &self.probe).await;
-        (estimate, self.probe.dots(&product).await)
+    type Error = M::Error;
+
+    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> Result<(Estimate<S>, Vec<f64>), M::Error> {
+        let (estimate, product) = self.model.estimate_with_product(x, level, &self.probe).await?;
+        Ok((estimate, self.probe.dots(&product).await))
     }
 }
 
@@ -82,16 +96,18 @@ pub struct Probes<'a, M, S> {
 }
 
 impl<S: Batched, M: JacobianProduct<S>> Diverges<S> for Probes<'_, M, S> {
-    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> (Estimate<S>, Vec<f64>) {
+    type Error = M::Error;
+
+    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> Result<(Estimate<S>, Vec<f64>), M::Error> {
         let mut found: Option<(Estimate<S>, Vec<f64>)> = None;
         for probe in self.probes {
-            let (estimate, product) = self.model.estimate_with_product(x, level, probe).await;
+            let (estimate, product) = self.model.estimate_with_product(x, level, probe).await?;
             let dots = probe.dots(&product).await;
             let (_, sum) = found.get_or_insert_with(|| (estimate, vec![0.0; dots.len()]));
             sum.iter_mut().zip(dots).for_each(|(s, d)| *s += self.weight * d);
         }
         // Without a probe there is no estimate to be had but that the noise is the sample.
-        found.unwrap_or_else(|| (Estimate { data: x.clone().scale(0.0), noise: x.clone() }, Vec::new()))
+        Ok(found.unwrap_or_else(|| (Estimate::new(x.clone().scale(0.0), x.clone()), Vec::new())))
     }
 }
 
@@ -115,6 +131,12 @@ impl<S: State> State for Followed<S> {
         let mean = self.divergence.iter().map(|d| d.abs()).sum::<f64>() / self.divergence.len().max(1) as f64;
         self.x.mean_norm().await.max(mean)
     }
+    fn times_exp(mut self, exponent: &Self, slope: f64, shift: f64) -> Self {
+        for (divergence, exponent) in self.divergence.iter_mut().zip(&exponent.divergence) {
+            *divergence = divergence.times_exp(exponent, slope, shift);
+        }
+        Self { x: self.x.times_exp(&exponent.x, slope, shift), ..self }
+    }
 }
 
 /// The flow `dx/dt = alpha' data + sigma' noise` is linear in the estimate, and so is its divergence: a denoiser whose
@@ -122,15 +144,17 @@ impl<S: State> State for Followed<S> {
 struct Follower<'a, M>(&'a mut M);
 
 impl<S: Batched, M: Diverges<S>> Denoiser<Followed<S>> for Follower<'_, M> {
-    async fn estimate(&mut self, followed: &Followed<S>, level: Level) -> Estimate<Followed<S>> {
-        let (estimate, of_noise) = self.0.estimate_with_divergence(&followed.x, level).await;
+    type Error = M::Error;
+
+    async fn estimate(&mut self, followed: &Followed<S>, level: Level) -> Result<Estimate<Followed<S>>, M::Error> {
+        let (estimate, of_noise) = self.0.estimate_with_divergence(&followed.x, level).await?;
         let dimension = followed.x.dimension() as f64;
         // data = (x - sigma noise) / alpha
         let of_data = of_noise.iter().map(|d| (dimension - level.sigma * d) / level.alpha).collect();
-        Estimate {
-            data: Followed { x: estimate.data, divergence: of_data },
-            noise: Followed { x: estimate.noise, divergence: of_noise },
-        }
+        Ok(Estimate::new(
+            Followed { x: estimate.data, divergence: of_data },
+            Followed { x: estimate.noise, divergence: of_noise },
+        ))
     }
 }
 
@@ -150,25 +174,28 @@ pub struct FlowLikelihood<S> {
 /// largest by the adaptive solver.
 ///
 /// What comes out is the density of `x` at the smallest noise, and as good as the prior fits the schedule's end.
-pub async fn flow_likelihood<S: Batched>(
+///
+/// # Errors
+/// The model's.
+pub async fn flow_likelihood<S: Batched, M: Diverges<S>>(
     schedule: &Schedule,
     tolerance: Tolerance,
-    model: &mut impl Diverges<S>,
+    model: &mut M,
     x: S,
-) -> FlowLikelihood<S> {
+) -> Result<FlowLikelihood<S>, M::Error> {
     let (last, first) = schedule.time_range();
     let ends = (schedule.level(first), schedule.level(last));
     let count = x.dots(&x).await.len();
     let dimension = x.dimension();
     let start = Followed { x, divergence: vec![0.0; count] };
-    let (end, evaluations) = follow(schedule, tolerance, ends, &mut Follower(model), start).await;
+    let (end, evaluations) = follow(schedule, tolerance, ends, &mut Follower(model), start).await?;
     let norms = end.x.dots(&end.x).await;
     let log_density = norms
         .iter()
         .zip(&end.divergence)
         .map(|(norm, integral)| schedule.prior_log_density(*norm, dimension) + integral)
         .collect();
-    FlowLikelihood { latent: end.x, log_density, evaluations }
+    Ok(FlowLikelihood { latent: end.x, log_density, evaluations })
 }
 
 /// Bits per dimension of images from the log-density, in nats, of their dequantised values in an interval of this
@@ -218,18 +245,21 @@ impl Bound {
 /// `variance` gives the model's variance of a step from its posterior and levels (DDPM's small: `posterior.variance`).
 /// `decode` gives `ln p(data | x_1)` of every sample from `(data, mean)`: a normal density for continuous data, the
 /// discretised one for grey values.
-pub async fn variational_bound<S: Batched>(
+///
+/// # Errors
+/// The model's.
+pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
     levels: &[Level],
-    model: &mut impl Denoiser<S>,
+    model: &mut M,
     data: &S,
     noise: &mut impl FnMut(usize) -> S,
     prior_std: f64,
     variance: impl Fn(Posterior, Level, Level) -> f64,
     decode: impl FnOnce(&S, &S) -> Vec<f64>,
-) -> Bound {
+) -> Result<Bound, M::Error> {
     let dimension = data.dimension() as f64;
     let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0, samples: Vec::new() };
-    let Some(top) = levels.first() else { return bound };
+    let Some(top) = levels.first() else { return Ok(bound) };
     let ratio = (top.sigma / prior_std).powi(2);
     let fixed = 0.5 * dimension * (ratio - 1.0 - libm::log(ratio));
     let scale = 0.5 * (top.alpha / prior_std).powi(2);
@@ -239,7 +269,7 @@ pub async fn variational_bound<S: Batched>(
     for (number, pair) in levels.windows(2).enumerate() {
         let (from, to) = (pair[0], pair[1]);
         let x = from.mix(data.clone(), noise(number));
-        let estimate = model.estimate(&x, from).await;
+        let estimate = model.estimate(&x, from).await?;
         let clean = to.sigma <= schedule::clean().sigma;
         let terms: Vec<f64> = if clean {
             let Some(decode) = decode.take() else { break };
@@ -259,7 +289,7 @@ pub async fn variational_bound<S: Batched>(
         }
         bound.steps.push(mean(&terms));
     }
-    bound
+    Ok(bound)
 }
 
 fn mean(values: &[f64]) -> f64 {

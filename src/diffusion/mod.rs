@@ -1,6 +1,7 @@
 //! Schedules, predictions, solvers, objectives, likelihood and control: the mathematics, in `f64`, proved by tests.
 
 pub mod control;
+pub mod convention;
 pub mod langevin;
 pub mod level;
 pub mod likelihood;
@@ -9,7 +10,8 @@ pub mod prediction;
 pub mod schedule;
 pub mod solver;
 
-pub use level::{Denoiser, Estimate, Level, State, now};
+pub use convention::Convention;
+pub use level::{Denoiser, Estimate, Level, State, infallible, now};
 pub use objective::Weighting;
 pub use prediction::Prediction;
 pub use schedule::{Schedule, Spacing};

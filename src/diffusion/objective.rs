@@ -1,5 +1,7 @@
 //! What networks are trained on: weightings, score matching in its forms, and which times to train at.
 
+use std::ops::{Add, Mul};
+
 use super::prediction::canonical;
 use super::schedule::ncsn::normal_cdf;
 use super::{Level, Prediction, Schedule};
@@ -26,29 +28,46 @@ pub enum Weighting {
 }
 
 impl Weighting {
-    /// The weight of the squared error of a network's output, for a network that sees [`canonical`] levels. Finite at
-    /// every level of [`Schedule::time_range`].
+    /// The weight of the squared error of a prediction, for a network that sees [`canonical`] levels. Finite at every
+    /// level of [`Schedule::time_range`].
     #[must_use]
     pub fn of_output(self, prediction: Prediction, schedule: &Schedule, level: Level) -> f64 {
         let (seen, _) = canonical(level);
-        // EDM's own loss in terms of its F is unweighted, whatever else is asked for.
-        let weight_of_data = match (self, prediction) {
-            (_, Prediction::Karras { .. }) => return 1.0,
-            (Self::Simple, Prediction::Score) => return seen.sigma.powi(2),
-            (Self::Simple, _) => return 1.0,
-            (Self::MinSnr { cap }, _) => level.snr().min(cap),
-            (Self::Edm { data_std }, _) => 1.0 / level_ratio(level).powi(2) + 1.0 / data_std.powi(2),
-            // score error = noise error / sigma, noise error = (alpha / sigma) data error
-            (Self::Likelihood, _) => {
-                schedule.diffusion(level.t).powi(2) * level.alpha.powi(2) / level.sigma.powi(4).max(1e-300)
-            }
-        };
-        weight_of_data / prediction.sensitivity(seen).powi(2)
+        match (self, prediction) {
+            // EDM's own loss in terms of its F is unweighted, whatever else is asked for.
+            (_, Prediction::Karras { .. }) => 1.0,
+            (Self::Simple, Prediction::Score) => seen.sigma.powi(2),
+            (Self::Simple, _) => 1.0,
+            _ => self.of_error(1.0 / prediction.sensitivity(seen), schedule, level),
+        }
     }
-}
 
-fn level_ratio(level: Level) -> f64 {
-    (level.sigma / level.alpha).max(1e-12)
+    /// The same for the network's raw output, which is of unit size: the prediction is [`Prediction::output_scale`] times
+    /// as large.
+    #[must_use]
+    pub fn of_raw_output(self, prediction: Prediction, schedule: &Schedule, level: Level) -> f64 {
+        let (seen, _) = canonical(level);
+        match (self, prediction) {
+            (_, Prediction::Karras { .. }) | (Self::Simple, _) => 1.0,
+            _ => self.of_error(prediction.output_scale(seen) / prediction.sensitivity(seen), schedule, level),
+        }
+    }
+
+    /// The weight of a squared error of which the data estimate's is `ratio^2` times as large; of the data estimate's own
+    /// for [`Self::Simple`].
+    fn of_error(self, ratio: f64, schedule: &Schedule, level: Level) -> f64 {
+        let of_data = match self {
+            Self::Simple => 1.0,
+            Self::MinSnr { cap } => level.snr().min(cap),
+            Self::Edm { data_std } => {
+                let (seen, _) = canonical(Level { alpha: level.alpha * data_std, ..level });
+                1.0 / (seen.sigma * seen.sigma) / (data_std * data_std)
+            }
+            // The score is -noise / sigma, and an error of the data is one of the noise times alpha / sigma.
+            Self::Likelihood => (schedule.diffusion(level.t) * level.alpha / (level.sigma * level.sigma)).powi(2),
+        };
+        of_data * ratio * ratio
+    }
 }
 
 /// Explicit score matching: half the squared distance of the score to the true one (Hyvärinen 2005).
@@ -129,17 +148,16 @@ pub fn exact_discretised_log_probability(x: f64, mean: f64, std: f64) -> f64 {
 }
 
 /// `L_hybrid = L_simple + 0.001 L_vlb` (Nichol and Dhariwal 2021), from the bound's term at one of `steps` steps drawn
-/// uniformly, in bits per dimension; the mean inside the term must carry no gradient.
+/// uniformly, in bits per dimension; the mean inside the term must carry no gradient. Of numbers, or of tensors of them.
 #[must_use]
-pub fn hybrid(simple: f64, bound_term: f64, steps: usize) -> f64 {
-    simple + 0.001 * steps as f64 * bound_term
+pub fn hybrid<T: Add<Output = T> + Mul<f64, Output = T>>(simple: T, bound_term: T, steps: usize) -> T {
+    simple + bound_term * (0.001 * steps as f64)
 }
 
-/// `count` times in `[0, 1)`, one in each of `count` equal parts, all moved by the same uniform `shift` (Kingma et al.
-/// 2021, arXiv 2107.00630, appendix I.1): each is uniform, and together they cover the interval.
-#[must_use]
-pub fn low_discrepancy_times(count: usize, shift: f64) -> Vec<f64> {
-    (0..count).map(|i| (shift + i as f64 / count as f64).fract()).collect()
+/// `count` rising times in `[0, 1)`, one in each of `count` equal parts and all at the same share `shift` of theirs, which
+/// is uniform (Kingma et al. 2021, arXiv 2107.00630, appendix I.1): together they cover the interval evenly.
+pub fn low_discrepancy_times(count: usize, shift: f64) -> impl Iterator<Item = f64> {
+    (0..count).map(move |i| (i as f64 + shift) / count as f64)
 }
 
 /// Importance sampling of the steps of a chain by the second moment of their losses (Nichol and Dhariwal 2021, section

@@ -6,10 +6,13 @@
 //! The maps hold for every `(alpha, sigma)`. A network that is to serve every schedule should see the canonical view
 //! of a level, [`canonical`]: `x` divided by `sqrt(alpha^2 + sigma^2)`, its output read at the level so scaled.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Estimate, Level, State};
 
-/// The meaning of a network's output.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The meaning of a network's output. Serialised as manifests of weights name it; their format 1 knows no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Prediction {
     /// The clean sample.
     Data,
@@ -17,7 +20,8 @@ pub enum Prediction {
     Noise,
     /// `alpha noise - sigma data` (Salimans and Ho 2022, arXiv 2202.00512).
     Velocity,
-    /// The score of the noisy density, `-noise / sigma` (Song and Ermon 2019).
+    /// The score of the noisy density, `-noise / sigma` (Song and Ermon 2019). A network says it times sigma:
+    /// see [`Self::output_scale`].
     Score,
     /// EDM's `F` in `data = c_skip x + c_out F` (Karras et al. 2022, arXiv 2206.00364), for `x` of any `alpha`.
     Karras {
@@ -25,6 +29,7 @@ pub enum Prediction {
         data_std: f64,
     },
     /// Flow matching's `noise - data` (Lipman et al. 2022, arXiv 2210.02747).
+    #[serde(skip)]
     Flow,
 }
 
@@ -55,6 +60,19 @@ impl Prediction {
     #[must_use]
     pub fn all(data_std: f64) -> [Self; 6] {
         [Self::Data, Self::Noise, Self::Velocity, Self::Score, Self::Karras { data_std }, Self::Flow]
+    }
+
+    /// Name in manifests, files and reports.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Noise => "noise",
+            Self::Velocity => "velocity",
+            Self::Score => "score",
+            Self::Karras { .. } => "karras",
+            Self::Flow => "flow",
+        }
     }
 
     /// `(a, b)` of the training target `a data + b noise`.
@@ -106,7 +124,7 @@ impl Prediction {
     #[must_use]
     pub fn estimate<S: State>(self, x: S, output: S, level: Level) -> Estimate<S> {
         let (data, noise) = self.split(level);
-        Estimate { data: data.of(x.clone(), output.clone()), noise: noise.of(x, output) }
+        Estimate::new(data.of(x.clone(), output.clone()), noise.of(x, output))
     }
 
     /// The map from `(x, output)` of this prediction to the output of another.
@@ -153,4 +171,21 @@ pub fn canonical(level: Level) -> (Level, f64) {
 pub fn learned_log_variance(v: f64, smallest: f64, largest: f64) -> f64 {
     let share = 0.5 * (v + 1.0);
     share * libm::log(largest) + (1.0 - share) * libm::log(smallest)
+}
+
+/// Least variance that a logarithm is taken of: towards the clean level the posterior's is zero.
+const LEAST_VARIANCE: f64 = 1e-20;
+
+impl<S: State> Estimate<S> {
+    /// Unit noise at the standard deviation that the model learned for a DDPM step, between the posterior variance
+    /// `smallest` and the forward variance `largest`. A model that learned none has the posterior variance.
+    #[must_use]
+    pub fn learned_noise(&self, noise: S, smallest: f64, largest: f64) -> S {
+        let Some(variance) = &self.variance else { return noise.scale(smallest.max(0.0).sqrt()) };
+        let smallest = smallest.max(LEAST_VARIANCE);
+        // The logarithm is linear in the output: two values give it.
+        let (low, high) = (learned_log_variance(-1.0, smallest, largest), learned_log_variance(1.0, smallest, largest));
+        let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
+        noise.times_exp(variance, 0.5 * half, 0.5 * middle)
+    }
 }

@@ -71,6 +71,11 @@ pub fn clean() -> Level {
     Level { t: 0.0, alpha: 1.0, sigma: 0.0 }
 }
 
+/// Mean of `ln sigma` over the noise levels that EDM trains at, for data of standard deviation 0.5 (Karras et al. 2022).
+pub const EDM_LOG_MEAN: f64 = -1.2;
+/// Standard deviation of the same.
+pub const EDM_LOG_STD: f64 = 1.2;
+
 /// Sampling neither starts with less signal than this share of the noise nor, before the clean level, ends with less
 /// noise than this share of the signal.
 const SMALLEST_RATIO: f64 = 1e-3;
@@ -229,6 +234,19 @@ impl Schedule {
         }
     }
 
+    /// Times strictly between these two, in their order, at which the levels as a function of time have a kink: the
+    /// steps of a table.
+    #[must_use]
+    pub fn knots(&self, from: f64, to: f64) -> Vec<f64> {
+        let Self::Betas(table) = self else { return Vec::new() };
+        let inside = |t: &f64| *t > from.min(to) && *t < from.max(to);
+        let mut knots: Vec<f64> = (0..table.len()).map(|i| table.time(i)).filter(inside).collect();
+        if from > to {
+            knots.reverse();
+        }
+        knots
+    }
+
     /// `(largest, smallest)` time of a noisy level in sampling and training: `1` and `0.001`, or later and earlier
     /// where there would be less than 0.1 % signal or noise. Schedules with `sigma > 0` at `t = 0` go down to it; tables
     /// to their first step.
@@ -262,8 +280,8 @@ impl Schedule {
                 self.level((u * count).floor().min(count - 1.0) / (count - 1.0))
             }
             Self::Edm { sigma_min, sigma_max } => {
-                // ln sigma ~ N(-1.2, 1.2^2) for EDM's data of standard deviation 0.5.
-                let log_sigma = -1.2 + std::f64::consts::LN_2 + 1.2 * ncsn::normal_quantile(u);
+                // From data of standard deviation 0.5 to data of 1.
+                let log_sigma = EDM_LOG_MEAN + std::f64::consts::LN_2 + EDM_LOG_STD * ncsn::normal_quantile(u);
                 let sigma = libm::exp(log_sigma).clamp(*sigma_min, *sigma_max);
                 Level { t: sigma / sigma_max, alpha: 1.0, sigma }
             }

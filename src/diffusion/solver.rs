@@ -2,8 +2,10 @@
 //!
 //! A [`Sampler`] holds a run: the grid, the sample, where it is and what its solver remembers. Each call of
 //! [`Sampler::step`] is one step, so that a run can be paused, looked at and given up anywhere. Noise is asked of the
-//! caller, evaluations are counted, and the last step to `sigma = 0` returns the data estimate exactly.
+//! caller, evaluations are counted, and the last step to `sigma = 0` returns the data estimate exactly. A model may fail, by
+//! an interruption or a lost device: the step is then as if it had not been begun.
 
+mod adams;
 mod ancestral;
 mod context;
 mod dpm;
@@ -13,6 +15,7 @@ mod rk45;
 mod sde;
 mod unipc;
 
+pub use adams::Strides;
 pub use ancestral::{Posterior, Variance};
 pub use context::{NoiseSource, NoiseUse};
 pub use ode::Churn;
@@ -86,6 +89,18 @@ pub enum Solver {
         /// The authors' `B(h)`.
         basis: Basis,
     },
+    /// iPNDM: Adams-Bashforth in `sigma / alpha` (Zhang and Chen 2023, arXiv 2204.13902).
+    Ipndm {
+        /// Noise estimates that a step follows, 1 to 4.
+        order: usize,
+        /// Whether the coefficients know the grid.
+        strides: Strides,
+    },
+    /// DEIS with a polynomial in time, tAB (the same).
+    Deis {
+        /// Degree of the polynomial, 1 to 3: the authors' tAB1 to tAB3.
+        degree: usize,
+    },
 }
 
 impl Solver {
@@ -107,7 +122,7 @@ impl Solver {
             Self::Ddim { eta } => eta == 0.0,
             Self::EdmHeun(churn) => churn.amount == 0.0,
             Self::Euler | Self::Heun | Self::Rk45(_) | Self::Dpm1 | Self::Dpm2 | Self::Dpm3 => true,
-            Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } => true,
+            Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } | Self::Ipndm { .. } | Self::Deis { .. } => true,
             Self::Ddpm(_) | Self::EulerMaruyama | Self::ReverseDiffusion | Self::DpmPpSde => false,
             Self::PredictorCorrector { .. } | Self::AnnealedCorrector { .. } | Self::AnnealedLangevin { .. } => false,
         }
@@ -142,7 +157,8 @@ pub struct StepReport {
     pub accepted: bool,
 }
 
-/// What solvers remember from step to step.
+/// What solvers remember from step to step. Written after a step's last evaluation, never before: a step that fails leaves
+/// it as it was.
 #[derive(Clone, Debug)]
 struct Memory<S> {
     history: History<S>,
@@ -190,14 +206,17 @@ impl<S: State> Sampler<S> {
     }
 
     /// One step. `None` when the run is over.
+    ///
+    /// # Errors
+    /// The model's. The run is then as it was before the step, which can be made again.
     pub async fn step<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(
         &mut self,
         model: &mut D,
         noise: &mut N,
-    ) -> Option<StepReport> {
-        let to = *self.levels.get(self.position + 1)?;
-        let before = self.tally.evaluations;
-        let adaptive = matches!(self.solver, Solver::Rk45(_));
+    ) -> Result<Option<StepReport>, D::Error> {
+        let Some(&to) = self.levels.get(self.position + 1) else { return Ok(None) };
+        // Counts of this step; what solvers remember they write themselves, after their last evaluation.
+        let mut tally = self.tally.next();
         let mut run = Context {
             from: self.level,
             to,
@@ -206,47 +225,58 @@ impl<S: State> Sampler<S> {
             schedule: &self.schedule,
             model,
             noise,
-            tally: &mut self.tally,
+            tally: &mut tally,
         };
-        self.attempts += 1;
         let mut accepted = true;
         let x = self.x.clone();
-        if adaptive && (to.sigma > 0.0 || self.position + 2 < self.levels.len()) {
-            // One long way to the last noisy level.
-            let last = self.levels.len() - 1 - usize::from(self.levels.last().is_some_and(|l| l.sigma == 0.0));
-            run.from = self.levels[0];
-            run.to = self.levels[last];
-            let Solver::Rk45(tolerance) = self.solver else { return None };
-            match rk45::attempt(&mut run, &mut self.memory.adaptive, &x, tolerance).await {
-                Some(next) => self.x = next,
-                None => {
-                    accepted = false;
-                    self.rejected += 1;
+        let adaptive = if let Solver::Rk45(tolerance) = self.solver { Some(tolerance) } else { None };
+        match adaptive {
+            Some(tolerance) if to.sigma > 0.0 || self.position + 2 < self.levels.len() => {
+                // One long way to the last noisy level.
+                let last = self.levels.len() - 1 - usize::from(self.levels.last().is_some_and(|l| l.sigma == 0.0));
+                run.from = self.levels[0];
+                run.to = self.levels[last];
+                match rk45::attempt(&mut run, &mut self.memory.adaptive, &x, tolerance).await? {
+                    Some(next) => self.x = next,
+                    None => {
+                        accepted = false;
+                        self.rejected += 1;
+                    }
+                }
+                let t = self.memory.adaptive.as_ref().map_or(self.level.t, |now| now.t);
+                if accepted {
+                    let arrived = t == self.levels[last].t;
+                    self.level = if arrived { self.levels[last] } else { self.schedule.level(t) };
+                    self.position = if arrived { last } else { self.position };
                 }
             }
-            let t = self.memory.adaptive.as_ref().map_or(self.level.t, |now| now.t);
-            if accepted {
-                let arrived = t == self.levels[last].t;
-                self.level = if arrived { self.levels[last] } else { self.schedule.level(t) };
-                self.position = if arrived { last } else { self.position };
+            _ => {
+                self.x = advance(&mut run, self.solver, &mut self.memory, x).await?;
+                self.level = to;
+                self.position += 1;
             }
-        } else {
-            self.x = advance(&mut run, self.solver, &mut self.memory, x).await;
-            self.level = to;
-            self.position += 1;
         }
-        Some(StepReport {
-            step: if adaptive { self.attempts } else { self.position },
+        self.attempts += 1;
+        let evaluations = self.tally.add(tally);
+        Ok(Some(StepReport {
+            step: if adaptive.is_some() { self.attempts } else { self.position },
             level: self.level,
-            evaluations: self.tally.evaluations - before,
+            evaluations,
             accepted,
-        })
+        }))
     }
 
     /// Every step that is left; gives the end.
-    pub async fn run<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(mut self, model: &mut D, noise: &mut N) -> S {
-        while self.step(model, noise).await.is_some() {}
-        self.x
+    ///
+    /// # Errors
+    /// The model's.
+    pub async fn run<D: Denoiser<S>, N: FnMut(&S, NoiseUse) -> S>(
+        mut self,
+        model: &mut D,
+        noise: &mut N,
+    ) -> Result<S, D::Error> {
+        while self.step(model, noise).await?.is_some() {}
+        Ok(self.x)
     }
 
     /// Replaces the sample, given it and its level: a projection between steps, as inpainting makes. What the solver
@@ -330,18 +360,18 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     solver: Solver,
     memory: &mut Memory<S>,
     x: S,
-) -> S {
+) -> Result<S, D::Error> {
     // What solvers do at the level they come from, before they leave it.
     let x = match solver {
-        Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await,
+        Solver::PredictorCorrector { snr, corrections } => sde::correct(run, x, snr, corrections).await?,
         Solver::AnnealedCorrector { snr, corrections } | Solver::AnnealedLangevin { snr, corrections } => {
-            sde::anneal(run, x, snr, corrections).await
+            sde::anneal(run, x, snr, corrections).await?
         }
         Solver::EdmHeun(churn) => return ode::edm(run, x, churn).await,
         _ => x,
     };
     if run.to.sigma == 0.0 {
-        return run.estimate(&x, run.from).await.data;
+        return Ok(run.estimate(&x, run.from).await?.data);
     }
     let history = &mut memory.history;
     match solver {
@@ -352,7 +382,7 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
             sde::reverse_diffusion(run, x).await
         }
         // The same sample, seen at the next level.
-        Solver::AnnealedLangevin { .. } => x.scale(run.to.alpha / run.from.alpha),
+        Solver::AnnealedLangevin { .. } => Ok(x.scale(run.to.alpha / run.from.alpha)),
         Solver::Euler => ode::euler(run, x).await,
         Solver::Heun => ode::heun(run, x).await,
         Solver::Dpm1 | Solver::Rk45(_) | Solver::EdmHeun(_) => dpm::first(run, x).await,
@@ -364,5 +394,7 @@ async fn advance<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         Solver::UniPc { order, basis } => {
             unipc::step(run, history, &mut memory.pending, x, order.clamp(1, 3), basis).await
         }
+        Solver::Ipndm { order, strides } => adams::ipndm(run, history, x, order.clamp(1, 4), strides).await,
+        Solver::Deis { degree } => adams::deis(run, history, x, degree.clamp(1, 3)).await,
     }
 }

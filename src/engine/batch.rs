@@ -1,13 +1,14 @@
 //! Training batches: data, noise and levels from the run's own random numbers, the same on every machine.
 
 use crate::data::{Dataset, toy::DataError};
+use crate::diffusion::objective::low_discrepancy_times;
 use crate::diffusion::prediction::canonical;
-use crate::diffusion::{Level, Prediction, Schedule};
-use crate::lab::{PredictionId, RunConfig, WeightingId};
+use crate::diffusion::{Level, Prediction, Schedule, Weighting};
+use crate::lab::RunConfig;
 use crate::nn::features::{self, LevelFeatures};
 use crate::rng::{Rng, Stream};
 
-/// Largest weight of a level, relative to the mean: likelihood weighting grows without bound towards the data.
+/// Largest weight of a level, relative to the middle one: likelihood weighting grows without bound towards the data.
 const LARGEST_WEIGHT: f64 = 1e3;
 
 /// What a training step sees.
@@ -27,7 +28,7 @@ pub struct Batches {
     dataset: Dataset,
     schedule: Schedule,
     prediction: Prediction,
-    weighting: WeightingId,
+    weighting: Weighting,
     weight_scale: f64,
     size: usize,
     seed: u32,
@@ -39,25 +40,21 @@ impl Batches {
     /// # Errors
     /// When the run has no data.
     pub fn new(config: &RunConfig) -> Result<Self, DataError> {
-        // EDM's preconditioning fixes its own weighting: that of the plain error of the output.
-        let weighting = if config.prediction == PredictionId::Edm { WeightingId::Simple } else { config.weighting };
         let mut batches = Self {
             dataset: Dataset::new(config.dataset, &config.drawing)?,
             schedule: Schedule::from_config(config),
             prediction: config.prediction.into(),
-            weighting,
+            weighting: config.weighting.into(),
             weight_scale: 1.0,
             size: config.batch.max(1) as usize,
             seed: config.seed,
         };
-        if weighting != WeightingId::Simple {
-            let levels = (0..256).map(|i| batches.schedule.training_level((f64::from(i) + 0.5) / 256.0));
-            let weights: Vec<f64> = levels.map(|level| batches.raw_weight(level)).collect();
-            // The middle weight, because the mean of likelihood weights is that of their largest.
-            let mut sorted: Vec<f64> = weights.into_iter().filter(|w| w.is_finite() && *w > 0.0).collect();
-            sorted.sort_by(f64::total_cmp);
-            batches.weight_scale = sorted.get(sorted.len() / 2).map_or(1.0, |w| 1.0 / w);
-        }
+        let levels = low_discrepancy_times(256, 0.5).map(|u| batches.schedule.training_level(u));
+        let weights = levels.map(|level| batches.raw_weight(level));
+        // The middle weight, because the mean of likelihood weights is that of their largest.
+        let mut sorted: Vec<f64> = weights.filter(|w| w.is_finite() && *w > 0.0).collect();
+        sorted.sort_by(f64::total_cmp);
+        batches.weight_scale = sorted.get(sorted.len() / 2).map_or(1.0, |w| 1.0 / w);
         Ok(batches)
     }
 
@@ -80,9 +77,10 @@ impl Batches {
             targets: Vec::with_capacity(2 * count),
             weights: Vec::with_capacity(count),
         };
-        for (index, (row, data)) in batch.inputs.chunks_exact_mut(features::COUNT).zip(data).enumerate() {
+        let times = low_discrepancy_times(count, shift);
+        for ((row, data), time) in batch.inputs.chunks_exact_mut(features::COUNT).zip(data).zip(times) {
             let noise = [noise.normal(), noise.normal()];
-            let level = self.schedule.training_level((index as f64 + shift) / count as f64);
+            let level = self.schedule.training_level(time);
             LevelFeatures::new(level).write(level.mix(data, noise), row);
             let (view, _) = canonical(level);
             let (a, b) = self.prediction.target(view);
@@ -95,29 +93,14 @@ impl Batches {
         batch
     }
 
-    /// Weight of the square error of the network's raw output at a level.
+    /// Weight of the square error of the network's raw output at a level, relative to that at the middle level.
     #[must_use]
     pub fn weight(&self, level: Level) -> f64 {
-        if self.weighting == WeightingId::Simple {
-            return 1.0;
-        }
         let weight = self.raw_weight(level) * self.weight_scale;
         if weight.is_nan() { 0.0 } else { weight.clamp(0.0, LARGEST_WEIGHT) }
     }
 
     fn raw_weight(&self, level: Level) -> f64 {
-        let (view, _) = canonical(level);
-        // The error of the data estimate is this times that of the raw output.
-        let ratio = self.prediction.output_scale(view) / self.prediction.sensitivity(view);
-        let of_data_error = match self.weighting {
-            WeightingId::Simple => return 1.0,
-            WeightingId::MinSnr => level.snr().min(5.0),
-            WeightingId::Edm => 1.0 / (view.sigma * view.sigma),
-            // The score is -noise / sigma, and an error of the data is one of the noise times alpha / sigma.
-            WeightingId::Likelihood => {
-                (self.schedule.diffusion(level.t) * level.alpha / (level.sigma * level.sigma)).powi(2)
-            }
-        };
-        of_data_error * ratio * ratio
+        self.weighting.of_raw_output(self.prediction, &self.schedule, level)
     }
 }

@@ -1,13 +1,16 @@
 //! What can go wrong in the engine, and what the page is told of it.
 
+mod images;
+
 use thiserror::Error;
 
-use super::images::ImageError;
 use crate::data::toy::DataError;
 use crate::nn::WeightsError;
 use crate::nn::device::DeviceError;
 use crate::protocol::{Failure, FailureKind};
 use crate::study::StudyError;
+
+pub use images::ImageError;
 
 /// Why a job ended without its result.
 #[derive(Debug, Error)]
@@ -47,6 +50,47 @@ pub enum EngineError {
     /// There are no weights to sample with.
     #[error("no network has been trained or loaded yet")]
     Untrained,
+}
+
+/// Why an evaluation was not made, or not to its end: the error of the engine's denoisers.
+#[derive(Debug)]
+pub enum Stopped {
+    /// A command or a listener ended it.
+    Interrupted,
+    /// It could not be made. Boxed, because every step of every solver hands it on.
+    Failed(Box<EngineError>),
+}
+
+impl Stopped {
+    /// The value of a computation, or `None` where it was interrupted.
+    ///
+    /// # Errors
+    /// What made it fail.
+    pub fn unless_interrupted<T>(result: Result<T, Self>) -> Result<Option<T>, EngineError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Self::Interrupted) => Ok(None),
+            Err(Self::Failed(error)) => Err(*error),
+        }
+    }
+}
+
+impl From<EngineError> for Stopped {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl From<DeviceError> for Stopped {
+    fn from(error: DeviceError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<ImageError> for Stopped {
+    fn from(error: ImageError) -> Self {
+        EngineError::from(error).into()
+    }
 }
 
 /// What a panic said, as the last words of an engine. A GPU out of memory tells Burn, and Burn gives up.

@@ -1,10 +1,10 @@
 //! The score field.
 
-use super::error::EngineError;
+use super::error::{EngineError, Stopped};
 use super::inbox::{Inbox, Port};
 use super::learned::{Interruptible, Points};
 use super::sample::Sampled;
-use crate::diffusion::{Denoiser as _, Schedule};
+use crate::diffusion::{Denoiser as _, Estimate, Schedule};
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;
 use crate::nn::device::ComputeDevice;
@@ -18,7 +18,7 @@ const LARGEST_SIDE: u32 = 128;
 /// model is shown where the data would be, so that the field is that of the frames of a sampling run.
 ///
 /// # Errors
-/// When there are no weights but the configuration asks for them, or no data.
+/// When there are no weights but the configuration asks for them, no data, or no device any more.
 pub async fn field<P: Port>(
     config: &RunConfig,
     t: f64,
@@ -43,14 +43,8 @@ pub async fn field<P: Port>(
         })
         .collect();
     let mut source = sampled.source(compute);
-    let mut patient = Interruptible::new(&mut source, inbox);
-    let noise = patient.estimate(&points, level).await.noise;
-    if let Some(error) = patient.lost() {
-        return Err(error.into());
-    }
-    if inbox.interrupted() {
-        return Ok(None);
-    }
+    let estimate = Interruptible::new(&mut source, inbox).estimate(&points, level).await;
+    let Some(Estimate { noise, .. }) = Stopped::unless_interrupted(estimate)? else { return Ok(None) };
     let factor = -1.0 / (level.sigma * dataset.scale);
     let score: Points = noise.iter().map(|n| [factor * n[0], factor * n[1]]).collect();
     Ok(Some(Floats::from_points(&score)))

@@ -3,10 +3,10 @@
 
 use burn::tensor::Tensor;
 
-use super::error::EngineError;
-use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures, ProgressListener, Stopped};
+use super::error::{EngineError, Stopped};
+use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures, ProgressListener};
 use crate::diffusion::likelihood::{
-    Batched, Bound, FlowLikelihood, Hutchinson, JacobianProduct, bits_per_dimension, flow_likelihood, variational_bound,
+    Batched, Bound, Hutchinson, JacobianProduct, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
 };
 use crate::diffusion::objective::exact_discretised_log_probability;
 use crate::diffusion::solver::Tolerance;
@@ -82,24 +82,16 @@ impl Asked<'_> {
         // The mean of the last step has to be read back: whoever decodes cannot wait, so it is kept and decoded after.
         let last = std::cell::RefCell::new(None);
         let mut policy = BatchPolicy::new(model, compute);
-        let mut denoiser = ImageDenoiser {
-            model,
-            labels: &[],
-            guidance: 1.0,
-            clip: true,
-            policy: &mut policy,
-            progress,
-            variance: None,
-            stopped: None,
-        };
+        let mut denoiser =
+            ImageDenoiser { model, labels: &[], guidance: 1.0, clip: true, policy: &mut policy, progress };
         let decode = |_: &Pictures, mean: &Pictures| {
             *last.borrow_mut() = Some(mean.clone());
             vec![0.0]
         };
         let variance = |posterior: crate::diffusion::solver::Posterior, _: Level, _: Level| posterior.variance;
         let prior = schedule.prior_std();
-        let mut bound = variational_bound(&levels, &mut denoiser, &data, &mut noise, prior, variance, decode).await;
-        ended(denoiser.stopped)?;
+        let bound = variational_bound(&levels, &mut denoiser, &data, &mut noise, prior, variance, decode).await;
+        let mut bound = ended(bound)?;
         let level = levels.iter().rev().find(|level| level.sigma > 1e-9).copied();
         if let (Some(mean), Some(level)) = (last.into_inner(), level) {
             let std = level.sigma / level.alpha;
@@ -132,54 +124,45 @@ impl Asked<'_> {
             let seed = self.seed.wrapping_add(image as u32);
             let mut uniform = Rng::new(seed, Stream::Data, 0);
             let mut probe = Rng::new(seed, Stream::Directions, 0);
-            // [0, 256) onto [-1, 1): neighbouring grey values are 1 / 128 apart.
-            values.extend(pixels.iter().map(|v| ((f64::from(*v) + uniform.uniform()) / 128.0 - 1.0) as f32));
+            // [0, 1) onto [-1, 1).
+            values.extend(pixels.iter().map(|v| (2.0 * dequantise(*v, uniform.uniform()) - 1.0) as f32));
             signs.extend(pixels.iter().map(|_| probe.sign() as f32));
         }
         let x = Pictures::new(values, shape, &compute.device);
         let mut policy = BatchPolicy::new(model, compute).with_batch(self.images);
-        let mut tracked = Tracked(ImageDenoiser {
-            model,
-            labels: &[],
-            guidance: 1.0,
-            clip: false,
-            policy: &mut policy,
-            progress,
-            variance: None,
-            stopped: None,
-        });
+        let mut tracked =
+            Tracked(ImageDenoiser { model, labels: &[], guidance: 1.0, clip: false, policy: &mut policy, progress });
         let mut hutchinson = Hutchinson { model: &mut tracked, probe: Pictures::new(signs, shape, &compute.device) };
         let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
-        let found: FlowLikelihood<Pictures> = flow_likelihood(schedule, tolerance, &mut hutchinson, x).await;
-        ended(tracked.0.stopped)?;
+        let found = ended(flow_likelihood(schedule, tolerance, &mut hutchinson, x).await)?;
         let mean = found.log_density.iter().sum::<f64>() / self.images.max(1) as f64;
         Ok(Bits { mean: bits_per_dimension(mean, count, 2.0), evaluations: found.evaluations })
     }
 }
 
-fn ended(stopped: Option<Stopped>) -> Result<(), EngineError> {
-    match stopped {
-        None => Ok(()),
-        Some(Stopped::Failed(error)) => Err(error),
-        Some(Stopped::GivenUp) => Err(ImageError::Internal("ended before its time".to_owned()).into()),
-    }
+/// What was computed to its end: half a likelihood is none.
+fn ended<T>(result: Result<T, Stopped>) -> Result<T, EngineError> {
+    let value = Stopped::unless_interrupted(result)?;
+    value.ok_or_else(|| ImageError::Internal("ended before its time".to_owned()).into())
 }
 
 /// A denoiser whose network is differentiated with respect to what it sees.
 struct Tracked<'a, W>(ImageDenoiser<'a, W>);
 
 impl<W: ProgressListener> JacobianProduct<Pictures> for Tracked<'_, W> {
+    type Error = Stopped;
+
     async fn estimate_with_product(
         &mut self,
         x: &Pictures,
         level: Level,
         v: &Pictures,
-    ) -> (Estimate<Pictures>, Pictures) {
+    ) -> Result<(Estimate<Pictures>, Pictures), Stopped> {
         let x = Tensor::from_inner(x.0.clone()).require_grad();
-        let Estimate { data, noise } = self.0.estimate(&Pictures(x.clone()), level).await;
+        let Estimate { data, noise, .. } = self.0.estimate(&Pictures(x.clone()), level).await?;
         let gradients = (noise.0.clone() * Tensor::from_inner(v.0.clone())).sum().backward();
         let product = x.grad(&gradients).unwrap_or_else(|| v.0.zeros_like());
-        (Estimate { data: Pictures(data.0.inner()), noise: Pictures(noise.0.inner()) }, Pictures(product))
+        Ok((Estimate::new(Pictures(data.0.inner()), Pictures(noise.0.inner())), Pictures(product)))
     }
 }
 
@@ -187,10 +170,9 @@ impl<W: ProgressListener> JacobianProduct<Pictures> for Tracked<'_, W> {
 mod tests {
     use super::*;
     use crate::diffusion::{State as _, now};
-    use crate::engine::images::Conventions;
     use crate::lab::DeviceChoice;
     use crate::nn::device::open;
-    use crate::nn::objective::{Convention, Objective};
+    use crate::nn::objective::Objective;
     use crate::nn::unet::UNetConfig;
 
     #[test]
@@ -213,8 +195,7 @@ mod tests {
             let draws = Rng::new(3, Stream::Test, stream).normals(shape.iter().product());
             Ok::<_, ()>(draws.into_iter().map(|z| z / fan.sqrt()).collect())
         });
-        let Convention { prediction, input, time } = Objective::Edm.convention();
-        let model = ImageModel::new(network.unwrap(), Conventions { prediction, input, time }, 8);
+        let model = ImageModel::new(network.unwrap(), Objective::Edm.convention(), 8);
         let shape = [2, 3, 8, 8];
         let draw = |index| Pictures::new(Rng::new(4, Stream::Test, index).normals(384), shape, &compute.device);
         let (x, v, u) = (draw(0), draw(1), draw(2));
@@ -228,10 +209,8 @@ mod tests {
             clip: false,
             policy: &mut policy,
             progress: &mut progress,
-            variance: None,
-            stopped: None,
         });
-        let mut ask = |x: &Pictures| now(tracked.estimate_with_product(x, level, &v));
+        let mut ask = |x: &Pictures| now(tracked.estimate_with_product(x, level, &v)).unwrap();
         let (_, product) = ask(&x);
         let h = 1e-2;
         let ahead = ask(&x.clone().blend(1.0, u.clone(), h)).0.noise;
@@ -241,6 +220,5 @@ mod tests {
             // Central differences of single precision: 1e-7 / h relative to outputs, and h^2 of the third derivative.
             assert!((found - expected).abs() < 1e-2 * expected.abs().max(1.0), "{found} instead of {expected}");
         }
-        assert!(tracked.0.stopped.is_none());
     }
 }

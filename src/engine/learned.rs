@@ -1,5 +1,6 @@
-//! Denoisers over batches of points: the trained network, the closed form, and either of them made patient.
+//! Denoisers over batches of points: the trained network, the closed form, and either of them interruptible.
 
+use super::error::Stopped;
 use super::inbox::{Inbox, Port};
 use super::network::Evaluator;
 use crate::data::Dataset;
@@ -82,11 +83,11 @@ impl Learned {
             data.push(to_data.of(x, output));
             noise.push(to_noise.of(x, output));
         }
-        Estimate { data, noise }
+        Estimate::new(data, noise)
     }
 }
 
-/// Who answers.
+/// Source of estimates: the model that a run asks.
 pub enum Source<'a> {
     /// A network.
     Learned(Box<Learned>),
@@ -132,70 +133,59 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A denoiser that looks at the port between chunks of points, so that a step of any size can be given up: from then on
-/// it answers with zeros, and whoever asked throws the step away.
+/// A denoiser that looks at the port between chunks of points, so that a step of any size can be interrupted.
 pub struct Interruptible<'a, 's, 'p, P: Port> {
     source: &'a mut Source<'s>,
     inbox: &'a mut Inbox<'p, P>,
-    lost: Option<DeviceError>,
 }
 
 impl<'a, 's, 'p, P: Port> Interruptible<'a, 's, 'p, P> {
-    /// `source`, made patient.
+    /// `source`, which answers until a command that ends the run arrives.
     pub fn new(source: &'a mut Source<'s>, inbox: &'a mut Inbox<'p, P>) -> Self {
-        Self { source, inbox, lost: None }
+        Self { source, inbox }
     }
 
-    /// Why the device did not answer, if it did not.
-    pub fn lost(self) -> Option<DeviceError> {
-        self.lost
+    /// Lets the outside run between two chunks.
+    async fn look_up(&mut self) -> Result<(), Stopped> {
+        self.inbox.breathe().await;
+        if self.inbox.interrupted() { Err(Stopped::Interrupted) } else { Ok(()) }
     }
 }
 
 impl<P: Port> Denoiser<Points> for Interruptible<'_, '_, '_, P> {
-    async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
+    type Error = Stopped;
+
+    async fn estimate(&mut self, x: &Points, level: Level) -> Result<Estimate<Points>, Stopped> {
         let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
         for chunk in x.chunks(self.source.chunk()) {
-            self.inbox.breathe().await;
-            if self.inbox.interrupted() || self.lost.is_some() {
-                break;
-            }
-            match self.source.estimates(chunk, level).await {
-                Ok(estimate) => {
-                    data.extend(estimate.data);
-                    noise.extend(estimate.noise);
-                }
-                Err(error) => self.lost = Some(error),
-            }
+            self.look_up().await?;
+            let estimate = self.source.estimates(chunk, level).await?;
+            data.extend(estimate.data);
+            noise.extend(estimate.noise);
         }
-        data.resize(x.len(), [0.0; 2]);
-        noise.resize(x.len(), [0.0; 2]);
-        Estimate { data, noise }
+        Ok(Estimate::new(data, noise))
     }
 }
 
 impl<P: Port> JacobianProduct<Points> for Interruptible<'_, '_, '_, P> {
-    async fn estimate_with_product(&mut self, x: &Points, level: Level, v: &Points) -> (Estimate<Points>, Points) {
+    type Error = Stopped;
+
+    async fn estimate_with_product(
+        &mut self,
+        x: &Points,
+        level: Level,
+        v: &Points,
+    ) -> Result<(Estimate<Points>, Points), Stopped> {
         let (mut data, mut noise) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
         let mut product = Vec::with_capacity(x.len());
         let chunk = self.source.chunk();
         for (x, v) in x.chunks(chunk).zip(v.chunks(chunk)) {
-            self.inbox.breathe().await;
-            if self.inbox.interrupted() || self.lost.is_some() {
-                break;
-            }
-            match self.source.products(x, level, v).await {
-                Ok((estimate, products)) => {
-                    data.extend(estimate.data);
-                    noise.extend(estimate.noise);
-                    product.extend(products);
-                }
-                Err(error) => self.lost = Some(error),
-            }
+            self.look_up().await?;
+            let (estimate, products) = self.source.products(x, level, v).await?;
+            data.extend(estimate.data);
+            noise.extend(estimate.noise);
+            product.extend(products);
         }
-        for points in [&mut data, &mut noise, &mut product] {
-            points.resize(x.len(), [0.0; 2]);
-        }
-        (Estimate { data, noise }, product)
+        Ok((Estimate::new(data, noise), product))
     }
 }

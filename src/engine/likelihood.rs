@@ -1,6 +1,6 @@
 //! The job that computes likelihoods of fresh data: by the probability flow, and by the variational bound of a chain.
 
-use super::error::EngineError;
+use super::error::{EngineError, Stopped};
 use super::inbox::{Inbox, Port};
 use super::job::Job;
 use super::learned::{Interruptible, Points, Source};
@@ -165,13 +165,16 @@ impl Job for Likelihood<'_> {
         let (probes, weight) = self.probes(x.len(), chunk);
         let (last, first) = self.schedule.time_range();
         let (noisiest, cleanest) = (self.schedule.level(last), self.schedule.level(first));
-        let mut patient = Interruptible::new(&mut self.source, inbox);
+        let mut model = Interruptible::new(&mut self.source, inbox);
 
-        let mut traced = Probes { model: &mut patient, probes: &probes, weight };
+        let mut traced = Probes { model: &mut model, probes: &probes, weight };
         let flow = flow_likelihood(&self.schedule, tolerance, &mut traced, x.clone()).await;
+        // What was computed until an interruption is worth nothing.
+        let Some(flow) = Stopped::unless_interrupted(flow)? else { return Ok(false) };
 
         let ends = (noisiest, cleanest);
-        let (again, _) = follow(&self.schedule, tolerance, ends, &mut patient, flow.latent.clone()).await;
+        let back = follow(&self.schedule, tolerance, ends, &mut model, flow.latent.clone()).await;
+        let Some((again, _)) = Stopped::unless_interrupted(back)? else { return Ok(false) };
 
         // Where the chain's last step starts, the data are known to within its noise.
         let decoder = self.levels.iter().rev().find(|level| level.sigma > 0.0).map_or(1.0, |l| l.sigma / l.alpha);
@@ -187,7 +190,7 @@ impl Job for Likelihood<'_> {
         };
         let bound = variational_bound(
             &self.levels,
-            &mut patient,
+            &mut model,
             &x,
             &mut noise,
             self.schedule.prior_std(),
@@ -195,14 +198,8 @@ impl Job for Likelihood<'_> {
             normal,
         )
         .await;
+        let Some(bound) = Stopped::unless_interrupted(bound)? else { return Ok(false) };
 
-        if let Some(error) = patient.lost() {
-            return Err(error.into());
-        }
-        if inbox.interrupted() {
-            // What was computed since is worth nothing.
-            return Ok(false);
-        }
         if !flow.log_density.iter().chain(&bound.samples).all(|v| v.is_finite()) {
             return Err(EngineError::SamplesDiverged { step: chunk });
         }

@@ -1,5 +1,6 @@
 //! Cheap samples and their quality while training goes on.
 
+use super::error::{EngineError, Stopped};
 use super::inbox::{Inbox, Port};
 use super::learned::{Interruptible, Points, Source};
 use crate::data::Dataset;
@@ -7,7 +8,6 @@ use crate::data::metrics::Judge;
 use crate::data::metrics::Quality;
 use crate::diffusion::NoiseUse;
 use crate::lab::{ControlId, Controlled, RunConfig, SolverId, SpacingId};
-use crate::nn::device::DeviceError;
 use crate::rng::{Rng, Stream};
 
 /// Most samples of a preview.
@@ -59,13 +59,13 @@ impl Quantities {
 /// so that previews of a run show the weights change and nothing else.
 ///
 /// # Errors
-/// [`DeviceError::Lost`] when the device no longer answers.
+/// When the device no longer answers.
 pub async fn preview<P: Port>(
     config: &RunConfig,
     dataset: &Dataset,
     source: &mut Source<'_>,
     inbox: &mut Inbox<'_, P>,
-) -> Result<Option<Points>, DeviceError> {
+) -> Result<Option<Points>, EngineError> {
     let count = config.samples.min(SAMPLES);
     let config = RunConfig {
         solver: SolverId::DpmPp2m,
@@ -80,14 +80,8 @@ pub async fn preview<P: Port>(
     let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
     let mut draw: Draw<'_> = &mut draw;
     loop {
-        let mut patient = Interruptible::new(source, inbox);
-        let report = run.step(&mut patient, &mut draw).await;
-        if let Some(error) = patient.lost() {
-            return Err(error);
-        }
-        if inbox.interrupted() {
-            return Ok(None);
-        }
+        let step = run.step(&mut Interruptible::new(source, inbox), &mut draw).await;
+        let Some(report) = Stopped::unless_interrupted(step)? else { return Ok(None) };
         if report.is_none() {
             return Ok(Some(in_data(run.sampler().x(), dataset)));
         }

@@ -1,6 +1,6 @@
 //! The job that samples.
 
-use super::error::EngineError;
+use super::error::{EngineError, Stopped};
 use super::inbox::{Inbox, Port};
 use super::job::Job;
 use super::learned::{Interruptible, Learned, Points, Source};
@@ -128,17 +128,9 @@ impl Job for Sampling<'_> {
         let config = &self.sampled.config;
         let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
         let mut draw: Draw<'_> = &mut draw;
-        let mut patient = Interruptible::new(&mut self.source, inbox);
-        let before = self.sampling.clone();
-        let report = self.sampling.step(&mut patient, &mut draw).await;
-        if let Some(error) = patient.lost() {
-            return Err(error.into());
-        }
-        if inbox.interrupted() {
-            // The step was given up half way.
-            self.sampling = before;
-            return Ok(false);
-        }
+        let mut model = Interruptible::new(&mut self.source, inbox);
+        let step = self.sampling.step(&mut model, &mut draw).await;
+        let Some(report) = Stopped::unless_interrupted(step)? else { return Ok(false) };
         if let Some(report) = report {
             self.steps = u32::try_from(report.step).unwrap_or(u32::MAX);
         }

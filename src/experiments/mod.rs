@@ -3,11 +3,8 @@
 
 pub mod settings;
 
-use crate::data::DatasetId;
-use crate::lab::{
-    ArrangementId, ClassId, ControlId, DeviceChoice, DivergenceId, ExperimentId, FIELDS, Field, PredictionId,
-    RunConfig, ScheduleId, SolverId, SpacingId, TaskId,
-};
+use crate::lab::settings::same;
+use crate::lab::{ExperimentId, FIELDS, Field, RunConfig, SolverId, SpacingId, field};
 use crate::study::{STUDIES, Study};
 
 /// An experiment: what it starts from and what a visitor may change.
@@ -92,19 +89,47 @@ pub const EXPERIMENTS: &[Experiment] = &[
 ];
 
 impl Experiment {
-    /// The experiment with this id; the first one for a study, which has no row here.
+    /// The experiment with this id; `None` for a study, which has no row here.
     #[must_use]
-    pub fn find(id: ExperimentId) -> &'static Self {
-        EXPERIMENTS.iter().find(|e| e.id == id).unwrap_or(&EXPERIMENTS[0])
+    pub fn find(id: ExperimentId) -> Option<&'static Self> {
+        EXPERIMENTS.iter().find(|e| e.id == id)
+    }
+
+    /// Asserts that every key of the groups is that of a field, and none is there twice: for a constant.
+    const fn check(&self) {
+        let (mut shown, mut group) = ([false; FIELDS.len()], 0);
+        while group < self.groups.len() {
+            let (keys, mut i) = (self.groups[group].fields, 0);
+            while i < keys.len() {
+                let mut place = 0;
+                while !same(FIELDS[place].key, keys[i]) {
+                    place += 1;
+                    assert!(place < FIELDS.len(), "no field has this key");
+                }
+                assert!(!shown[place], "a field is shown twice");
+                shown[place] = true;
+                i += 1;
+            }
+            group += 1;
+        }
     }
 }
+
+// A wrong key in the table is an error of the compiler.
+const _: () = {
+    let mut i = 0;
+    while i < EXPERIMENTS.len() {
+        EXPERIMENTS[i].check();
+        i += 1;
+    }
+};
 
 /// The configuration that an empty link to this experiment opens.
 #[must_use]
 pub fn defaults(id: ExperimentId) -> RunConfig {
-    match id {
-        ExperimentId::Study(_) => RunConfig { experiment: id, ..RunConfig::default() },
-        _ => (Experiment::find(id).defaults)(),
+    match Experiment::find(id) {
+        Some(experiment) => (experiment.defaults)(),
+        None => RunConfig { experiment: id, ..RunConfig::default() },
     }
 }
 
@@ -141,41 +166,9 @@ pub fn field_of(experiment: ExperimentId, key: &str) -> Option<&'static Field> {
 /// Whether the field with this key has any effect under this configuration. A control that does nothing is not shown.
 #[must_use]
 pub fn matters(key: &str, config: &RunConfig) -> bool {
-    use ScheduleId as Sched;
-    use SolverId as Solver;
-    if let Some(study) = study(config.experiment) {
-        return study.shows(key, config);
-    }
-    match key {
-        "drawing" => config.dataset == DatasetId::Drawing,
-        "beta-min" | "beta-max" => matches!(config.schedule, Sched::Linear | Sched::SubVp),
-        "sigma-min" | "sigma-max" => matches!(config.schedule, Sched::Exploding | Sched::Geometric | Sched::Edm),
-        "levels" => config.schedule == Sched::Geometric,
-        "eta" => config.solver == Solver::Ddim,
-        "churn" => config.solver == Solver::EdmHeun,
-        "snr" | "corrections" => {
-            matches!(config.solver, Solver::PredictorCorrector | Solver::AnnealedCorrector | Solver::AnnealedLangevin)
-        }
-        "tolerance" => config.solver == Solver::Rk45,
-        // The adaptive solver chooses its own steps.
-        "steps" | "spacing" => config.solver != Solver::Rk45,
-        "observe-angle" | "observe-value" | "observe-noise" => {
-            !matches!(config.control, ControlId::None | ControlId::Class)
-        }
-        // The adaptive solver has no grid to go up on.
-        "jump" | "resamples" => config.control == ControlId::Repaint && config.solver != Solver::Rk45,
-        "class" => config.control == ControlId::Class,
-        "guidance" if config.experiment == ExperimentId::Images => config.image_class != ClassId::Any,
-        "guidance" | "guidance-from" | "guidance-to" => {
-            matches!(config.control, ControlId::Observe | ControlId::Class)
-        }
-        "probes" => config.divergence != DivergenceId::Exact,
-        "weighting" => config.prediction != PredictionId::Edm,
-        "picture" => config.task != TaskId::Generate,
-        "variation" => config.arrangement == ArrangementId::Variations,
-        "seed-to" => config.arrangement == ArrangementId::Interpolation,
-        "precision" => config.device != DeviceChoice::Cpu,
-        _ => true,
+    match study(config.experiment) {
+        Some(study) => study.shows(key, config),
+        None => field(key).is_none_or(|field| field.matters(config)),
     }
 }
 
@@ -198,17 +191,6 @@ pub fn usual_spacing(solver: SolverId) -> SpacingId {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_experiment_shows_each_field_at_most_once_and_only_known_ones() {
-        for experiment in EXPERIMENTS {
-            let shown: Vec<&str> = experiment.groups.iter().flat_map(|g| g.fields).copied().collect();
-            for key in &shown {
-                assert!(FIELDS.iter().any(|f| f.key == *key), "{key}");
-                assert_eq!(shown.iter().filter(|k| *k == key).count(), 1, "{key}");
-            }
-        }
-    }
 
     #[test]
     fn everything_but_the_choice_of_the_experiment_has_its_control() {

@@ -129,6 +129,18 @@ choices! {
         UniPc2 = "unipc-2",
         /// UniPC of order 3.
         UniPc3 = "unipc-3",
+        /// iPNDM of order 2, fixed coefficients (Zhang and Chen 2023).
+        Ipndm2 = "ipndm-2",
+        /// iPNDM of order 3.
+        Ipndm3 = "ipndm-3",
+        /// iPNDM of order 4.
+        Ipndm4 = "ipndm-4",
+        /// iPNDM of order 4 with coefficients for the steps of the grid (Zhou et al. 2024).
+        IpndmV4 = "ipndm-v-4",
+        /// DEIS, tAB2: a polynomial of degree 2 in time (Zhang and Chen 2023).
+        Deis2 = "deis-2",
+        /// DEIS, tAB3.
+        Deis3 = "deis-3",
     }
 }
 

@@ -83,8 +83,10 @@ struct Held<'a, M> {
 }
 
 impl<M: Denoiser<Points>> Denoiser<Points> for Held<'_, M> {
-    async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
-        let mut estimate = self.model.estimate(x, level).await;
+    type Error = M::Error;
+
+    async fn estimate(&mut self, x: &Points, level: Level) -> Result<Estimate<Points>, M::Error> {
+        let mut estimate = self.model.estimate(x, level).await?;
         for ((x, data), noise) in x.iter().zip(&mut estimate.data).zip(&mut estimate.noise) {
             let far = libm::hypot(data[0], data[1]);
             if far > self.radius {
@@ -92,10 +94,7 @@ impl<M: Denoiser<Points>> Denoiser<Points> for Held<'_, M> {
                 *noise = [0, 1].map(|i| (x[i] - level.alpha * data[i]) / level.sigma.max(1e-12));
             }
         }
-        estimate
-    }
-    fn learned_noise(&self, noise: Points, smallest: f64, largest: f64) -> Points {
-        self.model.learned_noise(noise, smallest, largest)
+        Ok(estimate)
     }
 }
 
@@ -106,7 +105,9 @@ struct Steered<'a, M> {
 }
 
 impl<M: Denoiser<Points>> Denoiser<Points> for Steered<'_, M> {
-    async fn estimate(&mut self, x: &Points, level: Level) -> Estimate<Points> {
+    type Error = M::Error;
+
+    async fn estimate(&mut self, x: &Points, level: Level) -> Result<Estimate<Points>, M::Error> {
         let Some(control) = self.control else { return self.model.estimate(x, level).await };
         match control.how {
             ControlId::None | ControlId::Replace | ControlId::Repaint => self.model.estimate(x, level).await,
@@ -122,9 +123,6 @@ impl<M: Denoiser<Points>> Denoiser<Points> for Steered<'_, M> {
                 Held { model: &mut guided, radius: control.farthest }.estimate(x, level).await
             }
         }
-    }
-    fn learned_noise(&self, noise: Points, smallest: f64, largest: f64) -> Points {
-        self.model.learned_noise(noise, smallest, largest)
     }
 }
 
@@ -199,36 +197,40 @@ impl Controlled {
     }
 
     /// One step. `None` when the run is over.
+    ///
+    /// # Errors
+    /// The model's. The run is then as it was before the step, which can be made again.
     pub async fn step<M: Denoiser<Points>, N: FnMut(&Points, NoiseUse) -> Points>(
         &mut self,
         model: &mut M,
         noise: &mut N,
-    ) -> Option<StepReport> {
+    ) -> Result<Option<StepReport>, M::Error> {
         if self.sampler.is_finished() {
-            return None;
+            return Ok(None);
         }
+        let step = self.done + 1;
         let up = self.moves.as_ref().is_some_and(|moves| moves.get(self.done) == Some(&Move::Up));
-        self.done += 1;
         let report = if up {
-            let z = self.draw(noise);
+            let z = self.draw(noise, step);
             self.sampler.raise(z);
-            StepReport { step: self.done, level: self.sampler.level(), evaluations: 0, accepted: true }
+            StepReport { step, level: self.sampler.level(), evaluations: 0, accepted: true }
         } else {
-            let control = self.control.clone();
-            let mut steered = Steered { model, control: control.as_deref() };
-            StepReport { step: self.done, ..self.sampler.step(&mut steered, noise).await? }
+            let mut steered = Steered { model, control: self.control.as_deref() };
+            let Some(report) = self.sampler.step(&mut steered, noise).await? else { return Ok(None) };
+            StepReport { step, ..report }
         };
+        self.done = step;
         if let Some(control) = self.control.clone().filter(|control| control.replaces() && report.accepted && !up) {
-            let z = self.draw(noise);
+            let z = self.draw(noise, step);
             self.sampler.change(|x, level| {
                 x.into_iter().zip(z).map(|(x, z)| control.condition.replace(x, level, z[0])).collect()
             });
         }
-        Some(report)
+        Ok(Some(report))
     }
 
-    fn draw<N: FnMut(&Points, NoiseUse) -> Points>(&mut self, noise: &mut N) -> Points {
-        let usage = NoiseUse { stream: Stream::Control, index: self.draws, step: self.done };
+    fn draw<N: FnMut(&Points, NoiseUse) -> Points>(&mut self, noise: &mut N, step: usize) -> Points {
+        let usage = NoiseUse { stream: Stream::Control, index: self.draws, step };
         self.draws += 1;
         noise(self.sampler.x(), usage)
     }

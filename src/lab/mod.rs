@@ -6,24 +6,25 @@ pub mod config;
 pub mod controlled;
 pub mod device;
 mod experiment;
-pub mod fields;
 pub mod images;
 pub mod overrides;
 mod picture;
 mod resolve;
+pub(crate) mod settings;
 pub mod texts;
+pub mod value;
 mod word;
 
 pub use choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
     PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
-pub use config::RunConfig;
+pub use config::{FIELDS, Field, RunConfig, field};
 pub use controlled::{Control, Controlled, planned_evaluations};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};
-pub use fields::{Correction, FIELDS, Field, Kind, Value, field};
 pub use overrides::Overrides;
 pub use picture::{PIXELS, Picture, SIDE};
 pub use texts::{Language, Texts};
+pub use value::{Correction, Kind, Preset, Setting, Value};
 pub use word::Word;

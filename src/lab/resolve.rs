@@ -4,7 +4,7 @@ use super::choices::{PredictionId, ScheduleId, SolverId, SpacingId, WeightingId}
 use super::config::RunConfig;
 use crate::diffusion::objective::Weighting;
 use crate::diffusion::schedule::Betas;
-use crate::diffusion::solver::{Basis, Churn, Tolerance, Variance};
+use crate::diffusion::solver::{Basis, Churn, Strides, Tolerance, Variance};
 use crate::diffusion::{Prediction, Sampler, Schedule, Solver, Spacing, State};
 
 impl Schedule {
@@ -54,6 +54,12 @@ impl Solver {
             SolverId::DpmPpSde => Self::DpmPpSde,
             SolverId::UniPc2 => Self::UniPc { order: 2, basis: Basis::Exponential },
             SolverId::UniPc3 => Self::UniPc { order: 3, basis: Basis::Exponential },
+            SolverId::Ipndm2 => Self::Ipndm { order: 2, strides: Strides::Equal },
+            SolverId::Ipndm3 => Self::Ipndm { order: 3, strides: Strides::Equal },
+            SolverId::Ipndm4 => Self::Ipndm { order: 4, strides: Strides::Equal },
+            SolverId::IpndmV4 => Self::Ipndm { order: 4, strides: Strides::Actual },
+            SolverId::Deis2 => Self::Deis { degree: 2 },
+            SolverId::Deis3 => Self::Deis { degree: 3 },
         }
     }
 }

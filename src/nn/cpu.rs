@@ -1,8 +1,8 @@
 //! Tensors of the CPU device as plain numbers: layers of a convolutional network with one pass over memory where a
 //! chain of tensor operations has five, around Burn's matrix products.
 //!
-//! What is here computes what the tensor operations beside its callers compute; it has no derivatives. A worker that
-//! knows only the CPU uses nothing else, and so need not carry the tensor operations: a third of its size.
+//! What is here computes what the tensor operations of `nn::layers::operations` compute; it has no derivatives. A worker
+//! that knows only the CPU uses nothing else, and so need not carry the tensor operations: a third of its size.
 
 mod convolution;
 #[cfg(feature = "cpu")]
@@ -15,7 +15,7 @@ pub use convolution::{convolve, linear_pixels};
 pub use kernels::add_scaled;
 #[cfg(feature = "cpu")]
 pub use memory::Borrowed;
-/// Numbers that may belong to others too.
+/// Numbers read back from a device.
 #[cfg(not(feature = "cpu"))]
 pub type Borrowed = Vec<f32>;
 
@@ -153,30 +153,23 @@ pub fn double(x: Tensor<4>) -> Tensor<4> {
     tensor(values, [images, channels, 2 * height, 2 * width], &device)
 }
 
-/// What a normalisation does beside normalising.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Then<'a> {
-    /// A scale and then a shift of each channel, for each image or the same for all.
-    pub scale_shift: Option<&'a [f32]>,
-    /// Whether SiLU follows.
-    pub silu: bool,
-}
-
-/// Group normalisation with a scale and a shift of each channel: two passes over memory that is in the caches.
+/// Group normalisation with a scale and a shift of each channel: two passes over memory that is in the caches. Then, if
+/// there is one, another scale (about 1) and shift of each channel, for each image or the same for all, and SiLU if
+/// `silu`.
 #[must_use]
 pub fn group_norm(
     x: Tensor<4>,
-    weight: &[f32],
-    bias: &[f32],
+    [weight, bias]: [&[f32]; 2],
     groups: usize,
     epsilon: f64,
-    then: Then<'_>,
+    scale_shift: Option<&[f32]>,
+    silu: bool,
 ) -> Tensor<4> {
     let [_, channels, height, width] = x.dims();
     let (pixels, share) = (height * width, channels / groups.max(1));
     edit(x, |values| {
         for (image, values) in values.chunks_exact_mut(channels * pixels).enumerate() {
-            let scale_shift = then.scale_shift.map(|scale_shift| {
+            let scale_shift = scale_shift.map(|scale_shift| {
                 let row = if scale_shift.len() > 2 * channels { image } else { 0 };
                 &scale_shift[2 * channels * row..2 * channels * (row + 1)]
             });
@@ -190,7 +183,7 @@ pub fn group_norm(
                         scale *= 1.0 + scale_shift[channel];
                         shift = shift * (1.0 + scale_shift[channel]) + scale_shift[channels + channel];
                     }
-                    if then.silu {
+                    if silu {
                         kernels::normalise_silu(plane, mean, scale, shift);
                     } else {
                         kernels::normalise(plane, mean, scale, shift);
@@ -199,6 +192,16 @@ pub fn group_norm(
             }
         }
     })
+}
+
+/// The sum of rows, of which either may be one for all.
+#[must_use]
+pub fn add_rows(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    let ([rows, width], [others, _], device) = (a.dims(), b.dims(), a.device());
+    let (a, b, count) = (numbers(a), numbers(b), rows.max(others));
+    let at = |values: &[f32], row: usize, column: usize| values[(row * width + column) % values.len()];
+    let values = (0..count * width).map(|i| at(&a, i / width, i % width) + at(&b, i / width, i % width)).collect();
+    tensor(values, [count, width], &device)
 }
 
 /// Adds a number to every channel, for each image or the same for all.

@@ -10,6 +10,7 @@ pub mod elementwise;
 pub mod features;
 #[cfg(feature = "cli")]
 pub mod inception;
+pub mod layers;
 pub mod mlp;
 pub mod moments;
 #[cfg(feature = "cli")]
@@ -24,5 +25,5 @@ pub mod unet;
 pub mod weights;
 
 pub use architecture::Architecture;
-pub use objective::{Convention, Objective};
+pub use objective::Objective;
 pub use weights::{WeightsError, WeightsFile};

@@ -138,11 +138,22 @@ pub fn orthogonal(matrix: Vec<f32>, sizes: Sizes) -> Vec<f32> {
     let mut next = vec![0.0; x.len()];
     for _ in 0..ROUNDS {
         // X^T X, and X (k1 + k3 X^T X + k5 (X^T X)^2).
-        product([width, tall, width], &x, [1, width], &x, &mut gram);
-        product([width; 3], &gram, [width, 1], &gram, &mut square);
+        symmetric(width, tall, &x, [1, width], &x, &mut gram);
+        symmetric(width, width, &gram, [width, 1], &gram, &mut square);
         square.iter_mut().zip(&gram).for_each(|(s, g)| *s = fifth * *s + third * g);
         square.iter_mut().step_by(width + 1).for_each(|s| *s += first);
-        product([tall, width, width], &x, [width, 1], &square, &mut next);
+        multiply(Product {
+            rows: tall,
+            inner: width,
+            columns: width,
+            a: &x,
+            a_steps: [width, 1],
+            b: &square,
+            b_step: width,
+            c: &mut next,
+            c_step: width,
+            add: false,
+        });
         std::mem::swap(&mut x, &mut next);
     }
     if wide { turned(&x, columns, rows) } else { x }
@@ -165,9 +176,28 @@ pub fn orthogonal_tensor(matrix: Tensor<2>) -> Tensor<2> {
     if wide { x.transpose() } else { x }
 }
 
-/// `c = a b` of as many rows, inner numbers and columns; only `a` may lie otherwise than row by row.
-fn product([rows, inner, columns]: [usize; 3], a: &[f32], a_steps: [usize; 2], b: &[f32], c: &mut [f32]) {
-    multiply(Product { rows, inner, columns, a, a_steps, b, b_step: columns, c, c_step: columns, add: false });
+/// `c = a b` of which it is known that it is symmetric: what lies below its diagonal is the same as above.
+fn symmetric(width: usize, inner: usize, a: &[f32], a_steps: [usize; 2], b: &[f32], c: &mut [f32]) {
+    const ROWS: usize = 32;
+    for row in (0..width).step_by(ROWS) {
+        multiply(Product {
+            rows: ROWS.min(width - row),
+            inner,
+            columns: width - row,
+            a: &a[row * a_steps[0]..],
+            a_steps,
+            b: &b[row..],
+            b_step: width,
+            c: &mut c[row * width + row..],
+            c_step: width,
+            add: false,
+        });
+    }
+    for row in 1..width {
+        for column in 0..row / ROWS * ROWS {
+            c[row * width + column] = c[column * width + row];
+        }
+    }
 }
 
 /// The transposed matrix, in squares that stay in the nearest cache.

@@ -1,10 +1,14 @@
 //! The ways an image network is trained here, and what a trained one has to be told afterwards.
 
-use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use std::sync::Arc;
 
-use super::checkpoint::{Input, ManifestPrediction, TimeConvention};
-use crate::diffusion::Prediction;
-use crate::diffusion::schedule::Betas;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::diffusion::convention::{InputScale, TimeConvention};
+use crate::diffusion::schedule::{Betas, EDM_LOG_MEAN, EDM_LOG_STD};
+use crate::diffusion::{Convention, Prediction, Schedule};
 use crate::rng::Rng;
 
 /// Standard deviation of images in `[-1, 1]`, as Karras et al. 2022 take it.
@@ -31,20 +35,25 @@ pub enum Objective {
     Ncsn,
 }
 
-/// What a trained network has to be told.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Convention {
-    /// What its output means.
-    pub prediction: ManifestPrediction,
-    /// How what it sees is scaled.
-    pub input: Input,
-    /// How it is told the level.
-    pub time: TimeConvention,
+/// A name that is no objective's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("one of {}", Objective::ALL.map(Objective::id).join(", "))]
+pub struct UnknownObjective;
+
+impl FromStr for Objective {
+    type Err = UnknownObjective;
+
+    fn from_str(id: &str) -> Result<Self, UnknownObjective> {
+        Self::ALL.into_iter().find(|objective| objective.id() == id).ok_or(UnknownObjective)
+    }
 }
 
 impl Objective {
     /// All of them.
     pub const ALL: [Self; 7] = [Self::Edm, Self::Ddpm, Self::Cosine, Self::Vp, Self::SubVp, Self::Ve, Self::Ncsn];
+
+    /// `beta(0)` and `beta(1)` of the continuous VP and sub-VP.
+    const BETAS: (f64, f64) = (0.1, 20.0);
 
     /// Its name on the command line and in files.
     #[must_use]
@@ -60,36 +69,61 @@ impl Objective {
         }
     }
 
-    /// The objective of this name.
+    /// The schedule whose levels it trains at; that of EDM has the ends that EDM samples between.
     #[must_use]
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|objective| objective.id() == id)
+    pub fn schedule(self) -> Schedule {
+        let (beta_min, beta_max) = Self::BETAS;
+        let (sigma_min, sigma_max) = (0.02, 100.0);
+        match self {
+            Self::Edm => Schedule::Edm { sigma_min: 0.002, sigma_max: 80.0 },
+            Self::Ddpm => Schedule::table(Betas::linear(1000, 1e-4, 0.02)),
+            Self::Cosine => Schedule::table(Betas::cosine(1000)),
+            Self::Vp => Schedule::Linear { beta_min, beta_max },
+            Self::SubVp => Schedule::SubVp { beta_min, beta_max },
+            Self::Ve => Schedule::Exploding { sigma_min, sigma_max },
+            Self::Ncsn => Schedule::Geometric { sigma_min, sigma_max, levels: 232 },
+        }
     }
 
-    /// What a network trained with it has to be told.
+    /// The chain of the objectives that have one.
+    #[must_use]
+    pub fn betas(self) -> Option<Arc<Betas>> {
+        match self.schedule() {
+            Schedule::Betas(betas) => Some(betas),
+            _ => None,
+        }
+    }
+
+    /// The convention of a network trained with it.
     #[must_use]
     pub fn convention(self) -> Convention {
-        let noise = |time| Convention { prediction: ManifestPrediction::Noise, input: Input::Preserving, time };
-        let score = |time| Convention { prediction: ManifestPrediction::Score, input: Input::Exploding, time };
+        let log_sigma = TimeConvention::LogSigma { factor: 100.0 };
+        let noise = |time| Convention { time, ..Convention::ddpm() };
+        let score = |time| Convention { prediction: Prediction::Score, input: InputScale::Exploding, time };
         match self {
             Self::Edm => Convention {
-                prediction: ManifestPrediction::Karras { data_std: IMAGE_STD },
-                input: Input::Karras { data_std: IMAGE_STD },
-                time: TimeConvention::LogSigma { factor: 100.0 },
+                prediction: Prediction::Karras { data_std: IMAGE_STD },
+                input: InputScale::Karras { data_std: IMAGE_STD },
+                time: log_sigma,
             },
-            Self::Ddpm => noise(TimeConvention::Steps { count: 1000, first: 1e-4, last: 0.02 }),
+            Self::Ddpm => Convention::ddpm(),
             Self::Cosine => noise(TimeConvention::CosineSteps { count: 1000 }),
-            Self::Vp | Self::SubVp => noise(TimeConvention::Linear { beta_min: 0.1, beta_max: 20.0, scale: 999.0 }),
-            Self::Ve => score(TimeConvention::LogSigma { factor: 100.0 }),
+            Self::Vp | Self::SubVp => {
+                let (beta_min, beta_max) = Self::BETAS;
+                noise(TimeConvention::Linear { beta_min, beta_max, scale: 999.0 })
+            }
+            Self::Ve => score(log_sigma),
             Self::Ncsn => score(TimeConvention::None),
         }
     }
 }
 
-/// Draws the noise levels of training: `sigma` of `image + sigma noise`.
+/// Distribution of the noise levels of training: `sigma` of `image + sigma noise`, which is `sigma / alpha` of the
+/// schedule. The numbers are the schedule's; the draws are by the papers' own uniform and normal numbers, which
+/// [`Schedule::training_level`] has as quantiles, so that a run goes on as it began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoiseDistribution {
-    objective: Objective,
+    schedule: Schedule,
     /// `sigma` of every step, for objectives of steps.
     steps: Vec<f64>,
 }
@@ -107,59 +141,48 @@ impl NoiseDistribution {
     /// Smallest time of the continuous objectives (Song et al. 2021).
     const EARLIEST: f64 = 1e-5;
 
-    /// The levels of an objective.
+    /// The distribution of an objective.
     #[must_use]
     pub fn new(objective: Objective) -> Self {
-        let betas = objective.betas();
-        let of_betas = |betas: &Betas| -> Vec<f64> {
-            let ratio = |i| ((1.0 - betas.signal_power(i)) / betas.signal_power(i)).sqrt();
-            (0..betas.len()).map(ratio).collect()
+        let schedule = objective.schedule();
+        let steps = match &schedule {
+            Schedule::Betas(betas) => {
+                let ratio = |i| ((1.0 - betas.signal_power(i)) / betas.signal_power(i)).sqrt();
+                (0..betas.len()).map(ratio).collect()
+            }
+            // By the power of the standard library, whose last digit differs: old runs go on with it.
+            Schedule::Geometric { sigma_min, sigma_max, levels } => {
+                let share = |i: u32| f64::from(i) / f64::from(levels - 1);
+                (0..*levels).map(|i| sigma_min * (sigma_max / sigma_min).powf(share(i))).collect()
+            }
+            _ => Vec::new(),
         };
-        let steps = match objective {
-            Objective::Ncsn => (0..232).map(|i| 0.02 * 5000_f64.powf(f64::from(i) / 231.0)).collect(),
-            _ => betas.as_ref().map(of_betas).unwrap_or_default(),
-        };
-        Self { objective, steps }
+        Self { schedule, steps }
     }
 
     /// A level.
     pub fn draw(&self, rng: &mut Rng) -> TrainingLevel {
-        // beta_min t + (beta_max - beta_min) t^2 / 2 with beta from 0.1 to 20
-        let integral = |u: f64| {
+        // B(t), the integral of beta.
+        let integral = |beta_min: f64, beta_max: f64, u: f64| {
             let t = Self::EARLIEST + (1.0 - Self::EARLIEST) * u;
-            9.95 * t * t + 0.1 * t
+            0.5 * (beta_max - beta_min) * t * t + beta_min * t
         };
-        let sigma = match self.objective {
-            Objective::Edm => libm::exp(1.2 * rng.normal() - 1.2),
-            Objective::Vp => libm::sqrt(libm::expm1(integral(rng.uniform()))),
+        let sigma = match self.schedule {
+            Schedule::Edm { .. } => libm::exp(EDM_LOG_STD * rng.normal() + EDM_LOG_MEAN),
+            Schedule::Linear { beta_min, beta_max } => {
+                libm::sqrt(libm::expm1(integral(beta_min, beta_max, rng.uniform())))
+            }
             // (1 - exp(-B)) / exp(-B / 2)
-            Objective::SubVp => 2.0 * libm::sinh(0.5 * integral(rng.uniform())),
-            Objective::Ve => 0.02 * libm::pow(5000.0, rng.uniform()),
-            Objective::Ddpm | Objective::Cosine | Objective::Ncsn => {
+            Schedule::SubVp { beta_min, beta_max } => {
+                2.0 * libm::sinh(0.5 * integral(beta_min, beta_max, rng.uniform()))
+            }
+            Schedule::Exploding { .. } => self.schedule.level(rng.uniform()).sigma,
+            Schedule::Betas(_) | Schedule::Geometric { .. } => {
                 let step = rng.below(u32::try_from(self.steps.len()).unwrap_or(u32::MAX)) as usize;
                 return TrainingLevel { sigma: self.steps[step], step: Some(step) };
             }
+            Schedule::Cosine | Schedule::Flow => unreachable!("no objective of images has this schedule"),
         };
         TrainingLevel { sigma, step: None }
-    }
-}
-
-impl Objective {
-    /// The chain of the objectives that have one.
-    #[must_use]
-    pub fn betas(self) -> Option<Betas> {
-        match self {
-            Self::Ddpm => Some(Betas::linear(1000, 1e-4, 0.02)),
-            Self::Cosine => Some(Betas::cosine(1000)),
-            _ => None,
-        }
-    }
-}
-
-impl Convention {
-    /// What the output means, as the solvers put it.
-    #[must_use]
-    pub fn prediction(&self) -> Prediction {
-        self.prediction.into()
     }
 }

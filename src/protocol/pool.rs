@@ -1,4 +1,4 @@
-//! What one worker says to another that it has spawned to evaluate images for it.
+//! Messages between a worker and those that it spawned to evaluate images for it.
 //!
 //! A worker that is spawned is like any other: it reads every command and reports every event. The one that spawns it writes
 //! a single kind of command and cares for two kinds of events, and the types for that are here: as messages they are
@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use super::units::Floats;
 use crate::lab::DeviceInfo;
 
-/// What a worker is asked to do for another one.
+/// Request of one worker to another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PoolRequest {
     /// Takes the shape of a network; [`PoolRequest::Parameter`] follow. What was taken before is forgotten. There is no answer but
     /// [`Event::Failed`](super::Event::Failed).
     Begin {
-        /// The shape as JSON.
+        /// Configuration of the network as JSON.
         network: String,
     },
     /// Takes the numbers of the next parameter of that network, last dimension first.
     Parameter {
-        /// The numbers.
+        /// Values of the parameter.
         numbers: Floats,
     },
     /// Evaluates that network, once all its numbers are there: [`Event::Evaluated`](super::Event::Evaluated).
     Evaluate {
-        /// Repeated in the answer.
+        /// Id, repeated in the answer.
         id: u32,
         /// One image as the network wants it, channels before pixels.
         image: Floats,
@@ -39,24 +39,24 @@ pub enum PoolRequest {
     },
 }
 
-/// The first kind of [`Command`](super::Command).
+/// Command to a pooled worker: the first variant of [`Command`](super::Command), as a type of its own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum PoolCommand {
-    /// As there.
+    /// [`Command::Pool`](super::Command::Pool).
     Pool(PoolRequest),
 }
 
-/// The first kinds of [`Event`](super::Event).
+/// Event of a pooled worker: the first variants of [`Event`](super::Event), as a type of their own.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub enum PoolEvent {
-    /// As there.
+    /// [`Event::Ready`](super::Event::Ready).
     Ready {
         /// What it computes on.
         device: DeviceInfo,
     },
-    /// As there.
+    /// [`Event::Evaluated`](super::Event::Evaluated).
     Evaluated {
-        /// As asked.
+        /// Id of the request.
         id: u32,
         /// The network's output, channels before pixels.
         output: Floats,

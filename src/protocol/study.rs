@@ -89,7 +89,7 @@ impl Measured {
 }
 
 impl StudyUpdate {
-    /// Takes in later update: of every layer and claim the latest counts.
+    /// Merges a later update: of every layer and claim the latest counts.
     pub fn merge(&mut self, later: Self) {
         (self.step, self.of) = (later.step, later.of);
         for drawing in later.layers {

@@ -175,7 +175,7 @@ impl Session {
             images: Images::default(),
             actions: Vec::new(),
         };
-        session.launch_what_is_wished();
+        session.launch_chosen();
         session
     }
 
@@ -198,7 +198,7 @@ impl Session {
         self.actions.push(Action::Launch(slot));
     }
 
-    fn launch_what_is_wished(&mut self) {
+    fn launch_chosen(&mut self) {
         if self.choice == DeviceChoice::Remote {
             if self.phase(Slot::Remote) == Phase::Absent {
                 self.launch(Slot::Remote);
@@ -242,7 +242,7 @@ impl Session {
     /// Says whether the browser has an adapter for WebGPU.
     pub fn adapter(&mut self, present: bool) {
         self.adapter = Some(present);
-        self.launch_what_is_wished();
+        self.launch_chosen();
     }
 
     /// Changes where to compute. A run goes on where it is; the next one follows the choice.
@@ -260,7 +260,7 @@ impl Session {
             if self.phase(slot) == Phase::Dead && self.failure.is_none() {
                 self.device_mut(slot).phase = Phase::Absent;
             }
-            self.launch_what_is_wished();
+            self.launch_chosen();
         }
     }
 
@@ -409,7 +409,7 @@ impl Session {
             }
         }
         let Some((work, _, then_sample)) = last else {
-            self.launch_what_is_wished();
+            self.launch_chosen();
             return;
         };
         let kept = self.checkpoint.clone().filter(|c| c.generation == self.generation);
@@ -431,7 +431,7 @@ impl Session {
         }
     }
 
-    /// Another link was compute: what went on ends, and nothing has been asked for yet. Weights stay.
+    /// Another link was opened: what went on ends, and nothing has been asked for yet. Weights stay.
     pub fn start_afresh(&mut self) {
         self.stop();
         self.run = None;

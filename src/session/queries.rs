@@ -70,7 +70,7 @@ impl Session {
 
     /// What the visitor wishes.
     #[must_use]
-    pub fn wished(&self) -> DeviceChoice {
+    pub fn chosen_device(&self) -> DeviceChoice {
         self.choice
     }
 

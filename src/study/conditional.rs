@@ -1,26 +1,32 @@
 //! Equations 2-5 and 2-6: one network for the scores of all noise levels, and annealed sampling with it, level by level.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::{Lambda, settings};
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        weight: f64 = 0.8, 0.5..=0.99;
+        level_weighting: Lambda = Lambda::Squared;
+        sigma_first: f64 = 20.0, 1.0..=50.0, log;
+        sigma_last: f64 = 0.3, 0.05..=0.9, log;
+        level_count: usize = 12, 2..=50;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+        level_steps: usize = 40, 1..=500;
+        level_step: f64 = 0.3, 0.005..=0.5, log;
+        chains: usize = 1500, 100..=20_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "ncsn",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::choice("level-weighting", &["sigma-squared", "sigma", "one"], "sigma-squared"),
-        Control::log("sigma-first", 1.0, 50.0, 20.0),
-        Control::log("sigma-last", 0.05, 0.9, 0.3),
-        Control::whole("level-count", 2, 50, 12),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-        Control::whole("level-steps", 1, 500, 40),
-        Control::log("level-step", 0.005, 0.5, 0.3),
-        Control::whole("chains", 100, 20_000, 1500),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("first", 60.0, &[Layer::new("noisy-data", Mark::Dots, 0), Layer::new("annealed", Mark::Dots, 2)]),
         Figure::plane(
@@ -62,16 +68,17 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
+    use super::{Lambda, Settings};
     use crate::data::Mixture;
     use crate::diffusion::Level;
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::network::{LevelNet, Size, geometric};
     use crate::study::tools::{
         at_most, cosine, flat, mean_error, points, series, share_error, squares, truths, two_modes,
     };
@@ -80,12 +87,9 @@ mod work {
     const SHOWN: usize = 700;
     /// Root mean square of the data, number by number.
     const DATA: f64 = 5.1;
-    /// Every weight with its layer; the same initial weights and the same batches for all.
-    const WEIGHTS: [(Lambda, &str, &str); 3] = [
-        (Lambda::Squared, "sigma-squared", "weighted-squared"),
-        (Lambda::Linear, "sigma", "weighted-linear"),
-        (Lambda::One, "one", "weighted-one"),
-    ];
+    /// Every weight with its layer, in the order of the choice; the same initial weights and the same batches for all.
+    const WEIGHTS: [(Lambda, &str); 3] =
+        [(Lambda::Squared, "weighted-squared"), (Lambda::Linear, "weighted-linear"), (Lambda::One, "weighted-one")];
 
     fn noisy(mixture: &Mixture, context: &StudyContext, sigma: f64, level: usize, count: usize) -> Vec<[f64; 2]> {
         let mut rng = context.rng(Stream::Data, 100 + level as u32);
@@ -112,25 +116,28 @@ mod work {
         }
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let weight = context.real("weight");
-        let mixture = two_modes(weight);
-        let sigmas = geometric(context.real("sigma-first"), context.real("sigma-last"), context.whole("level-count"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let mixture = two_modes(settings.weight);
+        let sigmas = geometric(settings.sigma_first, settings.sigma_last, settings.level_count);
         let middle = sigmas.len() / 2;
         for (picture, level) in [("first", 0), ("middle", middle), ("last", sigmas.len() - 1)] {
             let data = noisy(&mixture, &context, sigmas[level], level, SHOWN);
             context.draw(picture, "noisy-data", data.into_iter().flatten());
         }
-        let net = train(&context, &mixture, &sigmas).await?;
-        sample(&context, &net, &sigmas, weight, middle).await
+        let net = train(&context, &settings, &mixture, &sigmas).await?;
+        sample(&context, &settings, &net, &sigmas).await
     }
 
     /// Trains with every weight and gives the network of the one that was chosen.
-    async fn train(context: &StudyContext, mixture: &Mixture, sigmas: &[f64]) -> Result<LevelNet, StudyError> {
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
-        let size = Size { dimension: 2, width: context.whole("fit-width"), data: DATA };
+    async fn train(
+        context: &StudyContext,
+        settings: &Settings,
+        mixture: &Mixture,
+        sigmas: &[f64],
+    ) -> Result<LevelNet, StudyError> {
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let size = Size { dimension: 2, width: settings.fit_width, data: DATA };
         let mut nets = WEIGHTS.map(|_| LevelNet::new(context, size, 0));
-        let chosen = WEIGHTS.iter().position(|(_, id, _)| *id == context.choice("level-weighting")).unwrap_or(0);
         let judged: Vec<Judged> = sigmas
             .iter()
             .enumerate()
@@ -144,7 +151,7 @@ mod work {
             .collect();
         let mut errors = [const { Vec::new() }; WEIGHTS.len()];
         errors.fill(vec![(f64::NAN, f64::NAN); judged.len()]);
-        let (mut frame, sampling) = (0, sigmas.len() * context.whole("level-steps"));
+        let (mut frame, sampling) = (0, sigmas.len() * settings.level_steps);
         for step in 0..=steps {
             let last = step == steps;
             context.progress(step, steps + sampling);
@@ -158,7 +165,7 @@ mod work {
                     }
                 }
                 frame += 1;
-                draw_errors(context, &judged, &errors, chosen, last);
+                draw_errors(context, &judged, &errors, settings.level_weighting, last);
             }
             if last {
                 break;
@@ -168,7 +175,7 @@ mod work {
             let noise = rng.normals(2 * batch);
             // Every batch has every level, in turn.
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
-            for (net, (lambda, ..)) in nets.iter_mut().zip(WEIGHTS) {
+            for (net, (lambda, _)) in nets.iter_mut().zip(WEIGHTS) {
                 context.yield_now().await;
                 net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
                 if step % 16 == 15 {
@@ -177,26 +184,26 @@ mod work {
             }
         }
         let [squared, linear, one] = nets;
-        Ok(match chosen {
-            1 => linear,
-            2 => one,
-            _ => squared,
+        Ok(match settings.level_weighting {
+            Lambda::Squared => squared,
+            Lambda::Linear => linear,
+            Lambda::One => one,
         })
     }
 
     /// The errors by level, as far as they are known, and the losses that follow from those of the chosen weight.
-    fn draw_errors(context: &StudyContext, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: usize, last: bool) {
+    fn draw_errors(context: &StudyContext, judged: &[Judged], errors: &[Vec<(f64, f64)>], chosen: Lambda, last: bool) {
         let mut worst = [(f64::NAN, f64::NAN); WEIGHTS.len()];
-        for (which, (errors, (_, _, layer))) in errors.iter().zip(WEIGHTS).enumerate() {
+        for ((errors, worst), (lambda, layer)) in errors.iter().zip(&mut worst).zip(WEIGHTS) {
             let known = || judged.iter().zip(errors).filter(|(_, (error, _))| error.is_finite());
             context.draw("by-level", layer, known().flat_map(|(level, &(error, _))| [level.sigma, error]));
-            if which == chosen {
+            if lambda == chosen {
                 let losses = known().flat_map(|(level, &(error, _))| [level.sigma, error + level.left]);
                 context.draw("by-level", "level-loss", losses);
             }
-            worst[which] = known().map(|(_, &error)| error).fold(worst[which], |a, b| if b.0 < a.0 { a } else { b });
+            *worst = known().map(|(_, &error)| error).fold(*worst, |a, b| if b.0 < a.0 { a } else { b });
         }
-        context.tell("all-levels", worst[chosen], at_most(0.1), last);
+        context.tell("all-levels", worst[chosen as usize], at_most(0.1), last);
         let [(squared, squared_error), _, (one, one_error)] = worst;
         let spread = (squared_error / squared).hypot(one_error / one);
         context.tell("lambda", ((one / squared).ln(), spread), [0.0, f64::INFINITY], last);
@@ -204,14 +211,13 @@ mod work {
 
     async fn sample(
         context: &StudyContext,
+        settings: &Settings,
         net: &LevelNet,
         sigmas: &[f64],
-        weight: f64,
-        middle: usize,
     ) -> Result<(), StudyError> {
-        let (count, per_level, share) =
-            (context.whole("chains"), context.whole("level-steps"), context.real("level-step"));
-        let (steps, all) = (context.whole("fit-steps"), sigmas.len() * per_level);
+        let (count, per_level, share) = (settings.chains, settings.level_steps, settings.level_step);
+        let (weight, middle) = (settings.weight, sigmas.len() / 2);
+        let (steps, all) = (settings.fit_steps, sigmas.len() * per_level);
         context.draw("weights", "true-weight", [0.0, weight, all as f64, weight]);
         let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f32> = rng.normals(2 * count).iter().map(|z| sigmas[0] as f32 * z).collect();

@@ -1,4 +1,4 @@
-//! Where a study works: it reads its settings, draws, measures, and lets others take their turn.
+//! Where a study works: it draws, measures, and lets others take their turn.
 //!
 //! A study is one `async` function that knows nothing of ports, pauses or browsers. It calls [`StudyContext::yield_now`] after every
 //! little piece of work; whoever runs it may then hold it, drop it, or go on. So a run is paused by not being polled and
@@ -12,16 +12,16 @@ use std::task::Poll;
 
 use super::error::StudyError;
 use super::table::Study;
-use crate::lab::{RunConfig, Value};
+use crate::lab::RunConfig;
 use crate::nn::device::ComputeDevice;
 use crate::protocol::{Floats, LayerData, Measured, StudyUpdate};
 use crate::rng::{Rng, Stream};
 
 type Step = Pin<Box<dyn Future<Output = Result<(), StudyError>>>>;
-/// The work of a study.
-pub type Work = fn(StudyContext) -> Step;
+/// The work of a study, for a run.
+pub type Work = fn(StudyContext, &RunConfig) -> Step;
 
-/// What has been put on the context since someone looked.
+/// What a study has reported since its last update.
 #[derive(Default)]
 struct Shared {
     report: StudyUpdate,
@@ -36,52 +36,23 @@ struct Shared {
 #[derive(Clone)]
 pub struct StudyContext {
     study: &'static Study,
-    config: Rc<RunConfig>,
+    seed: u32,
     /// The device.
     pub compute: ComputeDevice,
     shared: Rc<RefCell<Shared>>,
 }
 
 impl StudyContext {
-    #[inline(never)]
-    fn value(&self, key: &str) -> Option<Value> {
-        let control = self.study.controls.iter().find(|control| control.field.key == key);
-        debug_assert!(control.is_some(), "{} has no control {key}", self.study.id);
-        control.map(|control| control.field.get(&self.config))
-    }
-
-    /// A control that is a number.
-    #[must_use]
-    pub fn real(&self, key: &str) -> f64 {
-        match self.value(key) {
-            Some(Value::Real(value)) => value,
-            Some(Value::Whole(value)) => f64::from(value),
-            _ => 0.0,
-        }
-    }
-
-    /// A control that is a whole number.
-    #[must_use]
-    pub fn whole(&self, key: &str) -> usize {
-        if let Some(Value::Whole(value)) = self.value(key) { value as usize } else { 0 }
-    }
-
-    /// A control that is a choice.
-    #[must_use]
-    pub fn choice(&self, key: &str) -> &'static str {
-        if let Some(Value::Choice(id)) = self.value(key) { id } else { "" }
-    }
-
     /// The seed of the run.
     #[must_use]
     pub fn seed(&self) -> u32 {
-        self.config.seed
+        self.seed
     }
 
     /// A stream of the run's random numbers.
     #[must_use]
     pub fn rng(&self, stream: Stream, index: u32) -> Rng {
-        Rng::new(self.config.seed, stream, index)
+        Rng::new(self.seed, stream, index)
     }
 
     /// Lets others take their turn: to be called after every few milliseconds of work.
@@ -192,9 +163,8 @@ impl StudyRun {
     #[must_use]
     pub fn new(study: &'static Study, work: Work, config: &RunConfig, compute: &ComputeDevice) -> Self {
         let shared = Rc::<RefCell<Shared>>::default();
-        let context =
-            StudyContext { study, config: Rc::new(config.clone()), compute: compute.clone(), shared: shared.clone() };
-        Self { work: work(context), shared }
+        let context = StudyContext { study, seed: config.seed, compute: compute.clone(), shared: shared.clone() };
+        Self { work: work(context, config), shared }
     }
 
     /// Works until the study lets others take their turn, and says whether it is over. `due` asks it to draw; `now` is a
@@ -228,7 +198,7 @@ impl StudyRun {
         (shared.wanted, shared.given) = (None, Some(file));
     }
 
-    /// The update since the last call.
+    /// What has changed since the last call.
     pub fn take(&mut self) -> StudyUpdate {
         let mut shared = self.shared.borrow_mut();
         let (step, of) = (shared.report.step, shared.report.of);

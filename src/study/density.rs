@@ -1,29 +1,35 @@
 //! Figure 2-1: density and score of a distribution on the line, and samples that follow the score.
 
-use super::table::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Handle, Layer, Mark, Source, Study};
 
 /// The window.
 const WINDOW: [f64; 2] = [-6.0, 6.0];
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        mean_1: f64 = -2.0, WINDOW[0]..=WINDOW[1];
+        weight_1: f64 = 0.5, 0.0..=1.0;
+        width_1: f64 = 0.8, 0.1..=3.0, log;
+        mean_2: f64 = 0.6, WINDOW[0]..=WINDOW[1];
+        weight_2: f64 = 0.3, 0.0..=1.0;
+        width_2: f64 = 0.7, 0.1..=3.0, log;
+        mean_3: f64 = 2.6, WINDOW[0]..=WINDOW[1];
+        weight_3: f64 = 0.2, 0.0..=1.0;
+        width_3: f64 = 0.5, 0.1..=3.0, log;
+        step_size: f64 = 0.04, 0.001..=0.5, log;
+        langevin_steps: usize = 1500, 1..=10_000;
+        chains: usize = 3000, 100..=20_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "score-1d",
     chapter: 2,
     live: true,
-    controls: &[
-        Control::real("mean-1", WINDOW[0], WINDOW[1], -2.0),
-        Control::real("weight-1", 0.0, 1.0, 0.5),
-        Control::log("width-1", 0.1, 3.0, 0.8),
-        Control::real("mean-2", WINDOW[0], WINDOW[1], 0.6),
-        Control::real("weight-2", 0.0, 1.0, 0.3),
-        Control::log("width-2", 0.1, 3.0, 0.7),
-        Control::real("mean-3", WINDOW[0], WINDOW[1], 2.6),
-        Control::real("weight-3", 0.0, 1.0, 0.2),
-        Control::log("width-3", 0.1, 3.0, 0.5),
-        Control::log("step-size", 0.001, 0.5, 0.04),
-        Control::whole("langevin-steps", 1, 10_000, 1500),
-        Control::whole("chains", 100, 20_000, 3000),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "density",
@@ -65,11 +71,11 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::WINDOW;
+    use super::{Settings, WINDOW};
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::ncsn::normal_cdf;
     use crate::rng::Stream;
@@ -112,20 +118,21 @@ mod work {
         }
     }
 
-    fn line(context: &StudyContext) -> Line {
-        let part = |i: u32| {
-            let read = |what: &str| context.real(&format!("{what}-{i}"));
-            // A density is somewhere: three weights of nothing are three equal ones.
-            (read("weight") + 1e-6, read("mean"), read("width"))
-        };
-        let mut parts: Vec<_> = (1..=3).map(part).collect();
+    fn line(settings: &Settings) -> Line {
+        let mut parts = vec![
+            (settings.weight_1, settings.mean_1, settings.width_1),
+            (settings.weight_2, settings.mean_2, settings.width_2),
+            (settings.weight_3, settings.mean_3, settings.width_3),
+        ];
+        // A density is somewhere: three weights of nothing are three equal ones.
+        parts.iter_mut().for_each(|p| p.0 += 1e-6);
         let total: f64 = parts.iter().map(|p| p.0).sum();
         parts.iter_mut().for_each(|p| p.0 /= total);
         Line(parts)
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let line = line(&context);
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let line = line(&settings);
         let xs = span(WINDOW[0], WINDOW[1], POINTS);
         context.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
         context.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
@@ -140,7 +147,7 @@ mod work {
         context.conclude("uphill", share, 0.0, [0.995, 1.0]);
 
         recover(&context, &line);
-        sample(&context, &line).await;
+        sample(&context, &settings, &line).await;
         Ok(())
     }
 
@@ -170,9 +177,8 @@ mod work {
     }
 
     /// Langevin dynamics from an even start.
-    async fn sample(context: &StudyContext, line: &Line) {
-        let (count, steps, epsilon) =
-            (context.whole("chains"), context.whole("langevin-steps"), context.real("step-size"));
+    async fn sample(context: &StudyContext, settings: &Settings, line: &Line) {
+        let (count, steps, epsilon) = (settings.chains, settings.langevin_steps, settings.step_size);
         let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f64> = (0..count).map(|_| WINDOW[0] + (WINDOW[1] - WINDOW[0]) * rng.uniform()).collect();
         let mut rng = context.rng(Stream::Solver, 0);

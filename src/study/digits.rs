@@ -1,7 +1,8 @@
 //! Equations 2-5 and 2-6 on images: one network for all noise levels of small handwritten digits, trained while one
 //! watches, and annealed sampling with it, level by level.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::{Lambda, settings};
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 
 const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
 
@@ -9,24 +10,29 @@ const fn pictures(key: &'static str, x: Axis, y: Axis) -> Figure {
     Figure { key, square: true, x, y, layers: GREY, handles: &[] }
 }
 
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        level_weighting: Lambda = Lambda::Squared;
+        sigma_first: f64 = 8.0, 1.0..=50.0, log;
+        sigma_last: f64 = 0.2, 0.05..=0.9, log;
+        level_count: usize = 12, 2..=50;
+        fit_steps: usize = 2000, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 4e-3, 1e-4..=0.05, log;
+        fit_width: usize = 128, 8..=256;
+        level_steps: usize = 20, 1..=500;
+        level_step: f64 = 0.5, 0.005..=1.0, log;
+        chains: usize = 300, 100..=20_000;
+    }
+}
+
 /// The table.
 pub const STUDY: Study = Study {
     id: "ncsn-digits",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::choice("level-weighting", &["sigma-squared", "sigma", "one"], "sigma-squared"),
-        Control::log("sigma-first", 1.0, 50.0, 8.0),
-        Control::log("sigma-last", 0.05, 0.9, 0.2),
-        Control::whole("level-count", 2, 50, 12),
-        Control::whole("fit-steps", 10, 20_000, 2000),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 4e-3),
-        Control::whole("fit-width", 8, 256, 128),
-        Control::whole("level-steps", 1, 500, 20),
-        Control::log("level-step", 0.005, 1.0, 0.5),
-        Control::whole("chains", 100, 20_000, 300),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         pictures("denoised", Axis::free(""), Axis::free("")),
         pictures("levels", Axis::free("chain"), Axis::log("sigma")),
@@ -54,16 +60,17 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
+    use super::Settings;
     use crate::data::digits::{Digits, PIXELS};
     use crate::data::metrics::gaussian::precision_recall;
     use crate::rng::{Rng, Stream};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::network::{LevelNet, Size, geometric};
     use crate::study::tools::{cosine, share_error};
 
     const FILE: &str = "data/digits.bin";
@@ -80,14 +87,14 @@ mod work {
     /// A digit's neighbourhood reaches to so many others.
     const NEIGHBOURS: usize = 5;
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
         let file = context.file(FILE).await?;
         let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * HELD_OUT);
         let digits = digits.ok_or(StudyError::File(FILE))?;
-        let sigmas = geometric(context.real("sigma-first"), context.real("sigma-last"), context.whole("level-count"));
+        let sigmas = geometric(settings.sigma_first, settings.sigma_last, settings.level_count);
         let known = digits.count() - HELD_OUT;
-        let net = train(&context, &digits, known, &sigmas).await?;
-        let samples = sample(&context, &net, &sigmas).await?;
+        let net = train(&context, &settings, &digits, known, &sigmas).await?;
+        let samples = sample(&context, &settings, &net, &sigmas).await?;
         judge(&context, &digits, known, &samples).await;
         Ok(())
     }
@@ -145,18 +152,14 @@ mod work {
 
     async fn train(
         context: &StudyContext,
+        settings: &Settings,
         digits: &Digits,
         known: usize,
         sigmas: &[f64],
     ) -> Result<LevelNet, StudyError> {
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
-        let size = Size { dimension: PIXELS, width: context.whole("fit-width"), data: DATA };
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let size = Size { dimension: PIXELS, width: settings.fit_width, data: DATA };
         let mut net = LevelNet::new(context, size, 0);
-        let lambda = match context.choice("level-weighting") {
-            "one" => Lambda::One,
-            "sigma" => Lambda::Linear,
-            _ => Lambda::Squared,
-        };
         let mut rng = context.rng(Stream::Data, 0);
         let part = |from: usize, count: usize| &digits.pixels[from * PIXELS..(from + count) * PIXELS];
         let judged = [Noisy::new(part(0, HELD_OUT), &mut rng), Noisy::new(part(known, HELD_OUT), &mut rng)];
@@ -168,7 +171,7 @@ mod work {
         let blind = |sigma: f64| 0.5 * (DATA / sigma.hypot(DATA)).powi(2);
         context.draw("by-level", "no-network", sigmas.iter().flat_map(|&sigma| [sigma, blind(sigma)]));
         let mut losses = vec![[f64::NAN; 2]; sigmas.len()];
-        let (mut frame, all) = (0, steps + sigmas.len() * context.whole("level-steps"));
+        let (mut frame, all) = (0, steps + sigmas.len() * settings.level_steps);
         for step in 0..=steps {
             let last = step == steps;
             context.progress(step, all);
@@ -198,7 +201,7 @@ mod work {
                 (0..batch).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect();
             let noise = rng.normals(data.len());
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
-            net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
+            net.train(&data, &noise, sigma, settings.level_weighting, rate * cosine(step, steps));
             if step % 16 == 15 {
                 net.wait().await?;
             }
@@ -228,10 +231,14 @@ mod work {
     }
 
     /// Annealed Langevin dynamics, with the noise of the last level taken out at the end.
-    async fn sample(context: &StudyContext, net: &LevelNet, sigmas: &[f64]) -> Result<Vec<f32>, StudyError> {
-        let (count, per_level, share) =
-            (context.whole("chains"), context.whole("level-steps"), context.real("level-step"));
-        let (steps, across) = (context.whole("fit-steps"), sigmas.len());
+    async fn sample(
+        context: &StudyContext,
+        settings: &Settings,
+        net: &LevelNet,
+        sigmas: &[f64],
+    ) -> Result<Vec<f32>, StudyError> {
+        let (count, per_level, share) = (settings.chains, settings.level_steps, settings.level_step);
+        let (steps, across) = (settings.fit_steps, sigmas.len());
         let mut rng = context.rng(Stream::Prior, 0);
         let mut x: Vec<f32> = rng.normals(count * PIXELS).iter().map(|z| sigmas[0] as f32 * z).collect();
         let mut rng = context.rng(Stream::Solver, 0);

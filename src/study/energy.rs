@@ -1,25 +1,46 @@
 //! The Persian article's energy models: a density known up to its constant, trained without it.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window.
 const HALF: f64 = 4.0;
+
+named_variants! {
+    /// How the energy is trained.
+    EnergyTraining {
+        /// Implicit score matching.
+        Implicit = "implicit",
+        /// Denoising score matching.
+        Denoising = "denoising",
+        /// Contrastive divergence, with negatives by Langevin dynamics.
+        Contrast = "contrast",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        energy_training: EnergyTraining = EnergyTraining::Implicit;
+        #[only(energy_training = EnergyTraining::Denoising)]
+        noise_std: f64 = 0.2, 0.01..=1.0, log;
+        #[only(energy_training = EnergyTraining::Contrast)]
+        negative_steps: usize = 10, 1..=100;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+        constant_points: usize = 20_000, 100..=100_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "energy",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::choice("energy-training", &["implicit", "denoising", "contrast"], "implicit"),
-        Control::log("noise-std", 0.01, 1.0, 0.2).only("energy-training", "denoising"),
-        Control::whole("negative-steps", 1, 100, 10).only("energy-training", "contrast"),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-        Control::whole("constant-points", 100, 100_000, 20_000),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("energy", HALF, &[Layer::new("energy", Mark::Heat, 0)]),
         Figure::plane(
@@ -76,11 +97,11 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{EnergyTraining, HALF, Settings};
     use crate::data::Marginal;
     use crate::diffusion::langevin::unadjusted;
     use crate::diffusion::schedule::clean;
@@ -116,7 +137,7 @@ mod work {
         Ok(Gibbs { energies, constant })
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
         let mixture = three_modes();
         let exact = mixture.at(clean());
         let density: Vec<f64> = cells(HALF, SIDE).iter().map(|&x| exact.log_density(x).exp()).collect();
@@ -127,11 +148,9 @@ mod work {
         let judged = mixture.draw(&mut context.rng(Stream::Data, 0), JUDGED);
         let truth = truths(&exact, &judged);
 
-        let width = context.whole("fit-width");
-        let form = Form { dimension: 2, extra: 0, width, depth: 2, scale: 1.5, energy: true };
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 1.5, energy: true };
         let mut net = ScoreNet::new(form, &context.compute, context.seed(), 0);
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
-        let (training, sigma) = (context.choice("energy-training"), context.real("noise-std"));
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
         let mut negatives = mixture.draw(&mut context.rng(Stream::Prior, 0), batch);
         let mut divergences = Vec::new();
         for step in 0..=steps {
@@ -154,16 +173,16 @@ mod work {
             context.yield_now().await;
             let drawn = flat(&mixture.draw(&mut context.rng(Stream::Batch, step as u32), batch));
             let rate = rate * cosine(step, steps);
-            match training {
-                "denoising" => {
+            match settings.energy_training {
+                EnergyTraining::Denoising => {
                     let noise = context.rng(Stream::Noise, step as u32).normals(2 * batch);
-                    let [noisy, target, weight] = denoising(&drawn, &noise, sigma, batch);
+                    let [noisy, target, weight] = denoising(&drawn, &noise, settings.noise_std, batch);
                     net.train(&noisy, &[], Objective::Regression { target: &target, weight: &weight }, rate);
                 }
-                "contrast" => {
+                EnergyTraining::Contrast => {
                     // The chains go on from where they are (Tieleman 2008); a few begin anew at data.
                     let mut rng = context.rng(Stream::Solver, step as u32);
-                    for _ in 0..context.whole("negative-steps") {
+                    for _ in 0..settings.negative_steps {
                         let scores = points::<2>(&net.raw_scores(&flat(&negatives), &[]).await?);
                         for (x, score) in negatives.iter_mut().zip(scores) {
                             *x = unadjusted(*x, score, EPSILON, [rng.normal(), rng.normal()]);
@@ -179,13 +198,13 @@ mod work {
                     }
                     net.train(&drawn, &[], Objective::Contrast { negatives: &flat(&negatives), decay: 1e-3 }, rate);
                 }
-                _ => net.train(&drawn, &[], Objective::Implicit, rate),
+                EnergyTraining::Implicit => net.train(&drawn, &[], Objective::Implicit, rate),
             }
             if step % 16 == 15 {
                 net.take_losses().await?;
             }
         }
-        constants(&context, &net).await
+        constants(&context, &net, settings.constant_points).await
     }
 
     /// Total variation between the model's density and that of the data, within the window.
@@ -211,7 +230,7 @@ mod work {
     }
 
     /// What the constant costs, and that the score does not see it.
-    async fn constants(context: &StudyContext, net: &ScoreNet) -> Result<(), StudyError> {
+    async fn constants(context: &StudyContext, net: &ScoreNet, count: usize) -> Result<(), StudyError> {
         let model = gibbs(net).await?;
         // The slope of ln(exp(-E) / Z) by differences, against the network's score, where the density is not negligible.
         let log = |i: usize| -model.energies[i] - model.constant.ln();
@@ -234,7 +253,6 @@ mod work {
         context.conclude("constant-free", share, 0.0, at_most(0.05));
 
         // Z by even points of the window: its estimate after every thousandth part of them.
-        let count = context.whole("constant-points");
         let mut rng = context.rng(Stream::Test, 0);
         let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
         let drawn: Vec<[f64; 2]> = (0..count).map(|_| [even(), even()]).collect();

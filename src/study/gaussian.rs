@@ -1,21 +1,27 @@
 //! The Chinese article's example: a Gaussian fitted to numbers by score matching, with the right loss and as printed.
 
-use super::table::{Axis, Claim, Control, Figure, Handle, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Handle, Layer, Mark, Source, Study};
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        data_mean: f64 = 2.0, -5.0..=5.0;
+        data_std: f64 = 1.5, 0.2..=5.0, log;
+        data_count: usize = 2000, 20..=100_000;
+        mean_start: f64 = -3.0, -10.0..=10.0;
+        variance_start: f64 = 20.0, 0.1..=200.0, log;
+        descent_rate: f64 = 0.2, 0.001..=1.0, log;
+        descent_steps: usize = 400, 10..=5000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "gaussian-1d",
     chapter: 2,
     live: true,
-    controls: &[
-        Control::real("data-mean", -5.0, 5.0, 2.0),
-        Control::log("data-std", 0.2, 5.0, 1.5),
-        Control::whole("data-count", 20, 100_000, 2000),
-        Control::real("mean-start", -10.0, 10.0, -3.0),
-        Control::log("variance-start", 0.1, 200.0, 20.0),
-        Control::log("descent-rate", 0.001, 1.0, 0.2),
-        Control::whole("descent-steps", 10, 5000, 400),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "surface",
@@ -74,10 +80,11 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
+    use super::Settings;
     use crate::diffusion::objective::{gaussian_implicit, gaussian_implicit_misprinted};
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
@@ -121,10 +128,10 @@ mod work {
         }
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let (true_mean, true_std) = (context.real("data-mean"), context.real("data-std"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let (true_mean, true_std) = (settings.data_mean, settings.data_std);
         let mut rng = context.rng(Stream::Data, 0);
-        let data: Vec<f64> = (0..context.whole("data-count")).map(|_| true_mean + true_std * rng.normal()).collect();
+        let data: Vec<f64> = (0..settings.data_count).map(|_| true_mean + true_std * rng.normal()).collect();
         let n = data.len() as f64;
         let mean = data.iter().sum::<f64>() / n;
         let variance = data.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
@@ -152,11 +159,11 @@ mod work {
 
         let start = Descent {
             loss: Loss::Right,
-            mean: (context.real("mean-start") - mean) / std,
-            log: (context.real("variance-start") / variance).ln(),
+            mean: (settings.mean_start - mean) / std,
+            log: (settings.variance_start / variance).ln(),
         };
         let (mut right, mut printed) = (start.clone(), Descent { loss: Loss::Printed, ..start });
-        let (steps, rate) = (context.whole("descent-steps"), context.real("descent-rate"));
+        let (steps, rate) = (settings.descent_steps, settings.descent_rate);
         let (mut path, mut variances, mut runaway) = (Vec::new(), Vec::new(), Vec::new());
         for step in 0..=steps {
             let (m, s) = (mean + std * right.mean, variance * right.log.exp());

@@ -4,30 +4,51 @@
 //! `sqrt(a)`; annealed, `a = epsilon (sigma_i / sigma_L)^2` and the components' standard deviation is `sigma_i` itself, so
 //! that the last level, 1, is the density of the data.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window, and of the square of starting points.
 const HALF: f64 = 8.0;
+
+named_variants! {
+    /// Where the score comes from.
+    ScoreSource {
+        /// The mixture's own.
+        Exact = "exact",
+        /// A network's.
+        Learned = "learned",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        weight: f64 = 0.8, 0.5..=0.99;
+        step_size: f64 = 0.1, 0.001..=0.5, log;
+        langevin_steps: usize = 1000, 10..=5000;
+        sigma_first: f64 = 20.0, 1.0..=50.0, log;
+        level_count: usize = 10, 2..=50;
+        level_steps: usize = 100, 1..=500;
+        chains: usize = 4000, 100..=20_000;
+        score_source: ScoreSource = ScoreSource::Exact;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_steps: usize = 1500, 10..=20_000;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_batch: usize = 256, 16..=2048;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        #[only(score_source = ScoreSource::Learned)]
+        fit_width: usize = 48, 8..=256;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "langevin-weights",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::log("step-size", 0.001, 0.5, 0.1),
-        Control::whole("langevin-steps", 10, 5000, 1000),
-        Control::log("sigma-first", 1.0, 50.0, 20.0),
-        Control::whole("level-count", 2, 50, 10),
-        Control::whole("level-steps", 1, 500, 100),
-        Control::whole("chains", 100, 20_000, 4000),
-        Control::choice("score-source", &["exact", "learned"], "exact"),
-        Control::whole("fit-steps", 10, 20_000, 1500).only("score-source", "learned"),
-        Control::whole("fit-batch", 16, 2048, 256).only("score-source", "learned"),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3).only("score-source", "learned"),
-        Control::whole("fit-width", 8, 256, 48).only("score-source", "learned"),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("plain", HALF, &[Layer::new("root-density", Mark::Heat, 0), Layer::new("plain", Mark::Dots, 1)]),
         Figure::plane(
@@ -65,16 +86,17 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{HALF, ScoreSource, Settings};
     use crate::diffusion::langevin::{Place, adjusted, unadjusted};
     use crate::rng::{Rng, Stream};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::network::{LevelNet, Size, geometric};
+    use crate::study::settings::Lambda;
     use crate::study::tools::{cosine, flat, heat, points, series, share_error};
 
     /// Points drawn of a cloud.
@@ -112,10 +134,10 @@ mod work {
     }
 
     impl<S> Chains<S> {
-        fn new(context: &StudyContext, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
+        fn new(context: &StudyContext, count: usize, kind: u32, make: impl Fn([f64; 2]) -> S) -> Self {
             let mut rng = context.rng(Stream::Prior, 0);
             let mut even = || HALF * (2.0 * rng.uniform() - 1.0);
-            let states = (0..context.whole("chains")).map(|_| make([even(), even()])).collect();
+            let states = (0..count).map(|_| make([even(), even()])).collect();
             Self { states, rng: context.rng(Stream::Solver, kind), shares: Vec::new() }
         }
 
@@ -171,9 +193,15 @@ mod work {
 
     /// Learns the scores of all levels from points with noise: at level `sigma` the modes with noise of that size are
     /// two points, so that the last level is the report's mixture.
-    async fn learn(context: &StudyContext, modes: Modes, sigmas: &[f64], all: usize) -> Result<Source, StudyError> {
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
-        let size = Size { dimension: 2, width: context.whole("fit-width"), data: MODE[0] };
+    async fn learn(
+        context: &StudyContext,
+        settings: &Settings,
+        modes: Modes,
+        sigmas: &[f64],
+        all: usize,
+    ) -> Result<Source, StudyError> {
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
+        let size = Size { dimension: 2, width: settings.fit_width, data: MODE[0] };
         let mut net = LevelNet::new(context, size, 0);
         for step in 0..steps {
             context.progress(step, all);
@@ -191,11 +219,11 @@ mod work {
         Ok(Source::Learned(Box::new(net)))
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let modes = Modes { weight: context.real("weight"), std: 1.0 };
-        let (epsilon, steps) = (context.real("step-size"), context.whole("langevin-steps"));
-        let (levels, per_level) = (context.whole("level-count"), context.whole("level-steps"));
-        let (first, annealing) = (context.real("sigma-first"), levels * per_level);
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let modes = Modes { weight: settings.weight, std: 1.0 };
+        let (epsilon, steps) = (settings.step_size, settings.langevin_steps);
+        let (levels, per_level) = (settings.level_count, settings.level_steps);
+        let (first, annealing) = (settings.sigma_first, levels * per_level);
         let all = steps.max(annealing);
         let sigmas = geometric(first, modes.std, levels);
 
@@ -209,15 +237,16 @@ mod work {
         }
         context.draw("weights", "true-weight", [0.0, modes.weight, all as f64, modes.weight]);
 
-        let (source, before) = if context.choice("score-source") == "learned" {
-            let before = context.whole("fit-steps");
-            (learn(&context, modes, &sigmas, before + all).await?, before)
-        } else {
-            (Source::Exact, 0)
+        let (source, before) = match settings.score_source {
+            ScoreSource::Exact => (Source::Exact, 0),
+            ScoreSource::Learned => {
+                let before = settings.fit_steps;
+                (learn(&context, &settings, modes, &sigmas, before + all).await?, before)
+            }
         };
-        let mut plain = Chains::new(&context, 0, |x| x);
-        let mut annealed = Chains::new(&context, 1, |x| x);
-        let mut exact = Chains::new(&context, 2, |x| {
+        let mut plain = Chains::new(&context, settings.chains, 0, |x| x);
+        let mut annealed = Chains::new(&context, settings.chains, 1, |x| x);
+        let mut exact = Chains::new(&context, settings.chains, 2, |x| {
             let (log_density, score) = modes.look(x);
             Place { x, log_density, score }
         });

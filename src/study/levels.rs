@@ -3,31 +3,72 @@
 //! The equation speaks of high dimensions: its overlap falls below one half only where `sqrt(2 D) > 3`. So the data here
 //! are two far modes in many dimensions, whose score is known at every level.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::{Switch, settings};
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 const VARIANTS: &[&str] = &["chosen", "all-choices", "small-sigma", "few-levels", "large-steps", "no-denoising"];
+
+named_variants! {
+    /// How the largest noise is chosen.
+    SigmaChoice {
+        /// As the largest distance among the data.
+        Distance = "distance",
+        /// By the visitor.
+        Own = "own",
+    }
+}
+
+named_variants! {
+    /// How the ratio of neighbouring levels is chosen.
+    RatioChoice {
+        /// By equation 2-7.
+        Equation = "equation",
+        /// By the visitor's number of levels.
+        Own = "own",
+    }
+}
+
+named_variants! {
+    /// How the step is chosen.
+    StepChoice {
+        /// So that the variance at the end of a level is the level's.
+        Variance = "variance",
+        /// By the visitor.
+        Own = "own",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        dimension: usize = 64, 8..=256;
+        weight: f64 = 0.8, 0.5..=0.99;
+        sigma_choice: SigmaChoice = SigmaChoice::Distance;
+        #[only(sigma_choice = SigmaChoice::Own)]
+        sigma_first: f64 = 5.0, 1.0..=50.0, log;
+        sigma_last: f64 = 0.2, 0.05..=0.9, log;
+        ratio_choice: RatioChoice = RatioChoice::Equation;
+        #[only(ratio_choice = RatioChoice::Equation)]
+        overlap: f64 = 0.5, 0.1..=0.9;
+        #[only(ratio_choice = RatioChoice::Own)]
+        level_count: usize = 5, 2..=50;
+        level_steps: u32 = 5, 1..=500;
+        step_choice: StepChoice = StepChoice::Variance;
+        #[only(step_choice = StepChoice::Own)]
+        step_share: f64 = 0.02, 0.001..=1.9, log;
+        last_denoising: Switch = Switch::On;
+        averaging: Switch = Switch::On;
+        chains: usize = 1500, 100..=20_000;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "ncsnv2",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::whole("dimension", 8, 256, 64),
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::choice("sigma-choice", &["distance", "own"], "distance"),
-        Control::log("sigma-first", 1.0, 50.0, 5.0).only("sigma-choice", "own"),
-        Control::log("sigma-last", 0.05, 0.9, 0.2),
-        Control::choice("ratio-choice", &["equation", "own"], "equation"),
-        Control::real("overlap", 0.1, 0.9, 0.5).only("ratio-choice", "equation"),
-        Control::whole("level-count", 2, 50, 5).only("ratio-choice", "own"),
-        Control::whole("level-steps", 1, 500, 5),
-        Control::choice("step-choice", &["variance", "own"], "variance"),
-        Control::log("step-share", 0.001, 1.9, 0.02).only("step-choice", "own"),
-        Control::choice("last-denoising", &["on", "off"], "on"),
-        Control::choice("averaging", &["on", "off"], "on"),
-        Control::whole("chains", 100, 20_000, 1500),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "overlap",
@@ -107,17 +148,18 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::VARIANTS;
+    use super::{RatioChoice, Settings, SigmaChoice, StepChoice, Switch, VARIANTS};
     use crate::data::metrics::Slices;
     use crate::diffusion::schedule::ncsn::{best_step, level_count, overlap, ratio_for_overlap, variance_ratio};
     use crate::rng::{Rng, Stream};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Lambda, LevelNet, Size, geometric};
+    use crate::study::network::{LevelNet, Size, geometric};
+    use crate::study::settings::Lambda;
     use crate::study::tools::{curve, flat, mean_error, points, share_error, span, three_modes};
 
     /// Standard deviation of a mode along every axis.
@@ -193,27 +235,34 @@ mod work {
         }
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let pair = Pair { weight: context.real("weight"), dimension: context.whole("dimension") };
-        let (steps, last) = (context.whole("level-steps") as u32, context.real("sigma-last"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let pair = Pair { weight: settings.weight, dimension: settings.dimension };
+        let (steps, last) = (settings.level_steps, settings.sigma_last);
         // The largest distance among training data: between the modes, and across them.
         let first = largest_distance(&pair, &mut context.rng(Stream::Data, 0));
-        let ratio = ratio_for_overlap(context.real("overlap"), pair.dimension);
+        let ratio = ratio_for_overlap(settings.overlap, pair.dimension);
         let share = best_step(steps, ratio, last) / (last * last);
-        formulas(&context, &pair, ratio, share, steps);
+        formulas(&context, settings.overlap, &pair, ratio, share, steps);
 
         let base = Plan { first, last, ratio, steps, share, denoise: true };
-        let own = |choice: &str, value: f64, else_value: f64| {
-            if context.choice(choice) == "own" { value } else { else_value }
+        let chosen_first = match settings.sigma_choice {
+            SigmaChoice::Distance => first,
+            SigmaChoice::Own => settings.sigma_first,
+        }
+        .max(1.01 * last);
+        let chosen_ratio = match settings.ratio_choice {
+            RatioChoice::Equation => ratio,
+            RatioChoice::Own => (chosen_first / last).powf(1.0 / (settings.level_count - 1) as f64),
         };
-        let chosen_first = own("sigma-choice", context.real("sigma-first"), first).max(1.01 * last);
-        let of_levels = (chosen_first / last).powf(1.0 / (context.whole("level-count") - 1) as f64);
-        let chosen_ratio = own("ratio-choice", of_levels, ratio);
+        let chosen_share = match settings.step_choice {
+            StepChoice::Variance => best_step(steps, chosen_ratio, last) / (last * last),
+            StepChoice::Own => settings.step_share,
+        };
         let chosen = Plan {
             first: chosen_first,
             ratio: chosen_ratio,
-            share: own("step-choice", context.real("step-share"), best_step(steps, chosen_ratio, last) / (last * last)),
-            denoise: context.choice("last-denoising") == "on",
+            share: chosen_share,
+            denoise: settings.last_denoising == Switch::On,
             ..base
         };
         let plans = [
@@ -229,7 +278,7 @@ mod work {
         let all = plans.len() + AVERAGED;
         for (variant, plan) in plans.into_iter().enumerate() {
             context.progress(variant, all);
-            outcomes.push(sample(&context, &pair, plan).await);
+            outcomes.push(sample(&context, &pair, plan, settings.chains).await);
             let bars = |bar: fn(&Outcome) -> [f64; 2]| -> Vec<f64> {
                 let bars = outcomes.iter().map(bar).enumerate();
                 bars.flat_map(|(i, [value, error]): (usize, [f64; 2])| [i as f64, value, error]).collect()
@@ -243,7 +292,7 @@ mod work {
             context.draw("quality", "frechet", bars(|o| [o.frechet, 0.0]));
         }
         conclude(&context, &pair, &outcomes[1..]);
-        averaging(&context, all).await
+        averaging(&context, &settings, all).await
     }
 
     fn largest_distance(pair: &Pair, rng: &mut Rng) -> f64 {
@@ -259,13 +308,12 @@ mod work {
         pairs.fold(0.0_f64, f64::max).sqrt()
     }
 
-    fn formulas(context: &StudyContext, pair: &Pair, ratio: f64, share: f64, steps: u32) {
+    fn formulas(context: &StudyContext, wanted: f64, pair: &Pair, ratio: f64, share: f64, steps: u32) {
         let ratios = || span(-2.5, 0.5, 160).map(|e| 10f64.powf(e));
         for (key, dimension) in [("overlap-here", pair.dimension), ("overlap-cifar", 3072), ("overlap-celeba", 12_288)]
         {
             context.draw("overlap", key, curve(ratios(), |r| overlap(1.0 + r, dimension)));
         }
-        let wanted = context.real("overlap");
         context.draw("overlap", "wanted", [10f64.powf(-2.5), wanted, 10f64.powf(0.5), wanted]);
         context.draw("overlap", "solved", [ratio - 1.0, overlap(ratio, pair.dimension)]);
         let gamma = |&(_, first, last, levels, ..): &(usize, f64, f64, usize, u32, f64)| {
@@ -292,8 +340,8 @@ mod work {
     }
 
     /// Annealed Langevin dynamics as NCSNv2's code does it: `x + a score + sqrt(2 a) z`.
-    async fn sample(context: &StudyContext, pair: &Pair, plan: Plan) -> Outcome {
-        let (count, d) = (context.whole("chains"), pair.dimension);
+    async fn sample(context: &StudyContext, pair: &Pair, plan: Plan, count: usize) -> Outcome {
+        let d = pair.dimension;
         let levels = level_count(plan.first, plan.last, plan.ratio).max(2);
         let ratio = (plan.first / plan.last).powf(1.0 / (levels - 1) as f64);
         let mut rng = context.rng(Stream::Prior, 0);
@@ -359,7 +407,7 @@ mod work {
 
     /// A small network trained at one rate throughout: its last weights jump about, their average does not, and nor
     /// does what is sampled with them.
-    async fn averaging(context: &StudyContext, all: usize) -> Result<(), StudyError> {
+    async fn averaging(context: &StudyContext, settings: &Settings, all: usize) -> Result<(), StudyError> {
         let mixture = three_modes();
         let sigmas = geometric(4.0, 0.1, 10);
         let data = mixture.draw(&mut context.rng(Stream::Data, 1), 8 * SAMPLED);
@@ -367,7 +415,7 @@ mod work {
         let slices = Slices::new(&data, 32, context.seed());
         let mut net = LevelNet::new(context, Size { dimension: 2, width: 32, data: 1.5 }, 0);
         let [mut last, mut averaged] = [const { Vec::new() }; 2];
-        let shown = context.choice("averaging") == "on";
+        let shown = settings.averaging == Switch::On;
         for round in 1..=AVERAGED {
             for step in (round - 1) * BETWEEN..round * BETWEEN {
                 context.yield_now().await;

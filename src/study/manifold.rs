@@ -1,24 +1,53 @@
 //! Section 2-2-1: data on a curve have no score, and score matching on them has no end; a little noise gives them one.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window.
 const HALF: f64 = 2.0;
+
+named_variants! {
+    /// The curve that the data lie on.
+    Curve {
+        /// A circle.
+        Circle = "circle",
+        /// A piece of a line.
+        Segment = "segment",
+        /// A spiral.
+        Spiral = "spiral",
+    }
+}
+
+named_variants! {
+    /// How the score is matched.
+    Matching {
+        /// Along random directions.
+        Sliced = "sliced",
+        /// By its divergence.
+        Implicit = "implicit",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        curve: Curve = Curve::Circle;
+        matching: Matching = Matching::Implicit;
+        noise_std: f64 = 0.2, 0.02..=1.0, log;
+        fit_steps: usize = 2000, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "manifold",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::choice("curve", &["circle", "segment", "spiral"], "circle"),
-        Control::choice("matching", &["sliced", "implicit"], "implicit"),
-        Control::log("noise-std", 0.02, 1.0, 0.2),
-        Control::whole("fit-steps", 10, 20_000, 2000),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane(
             "bare",
@@ -53,11 +82,11 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{Curve, HALF, Matching, Settings};
     use crate::data::Mixture;
     use crate::diffusion::Level;
     use crate::nn::score::{Form, Objective, ScoreNet};
@@ -72,15 +101,15 @@ mod work {
     const ARROWS: usize = 15;
 
     /// A point of the curve, `u` in `[0, 1)` along it.
-    fn curve(which: &str, u: f64) -> [f64; 2] {
+    fn curve(which: Curve, u: f64) -> [f64; 2] {
         match which {
-            "segment" => [2.4 * u - 1.2, 0.8 * u - 0.4],
-            "spiral" => {
+            Curve::Segment => [2.4 * u - 1.2, 0.8 * u - 0.4],
+            Curve::Spiral => {
                 let angle = 3.0 * std::f64::consts::TAU * u.sqrt() / 2.0;
                 let radius = 0.15 * angle;
                 [radius * angle.cos(), radius * angle.sin()]
             }
-            _ => {
+            Curve::Circle => {
                 let angle = std::f64::consts::TAU * u;
                 [1.2 * angle.cos(), 1.2 * angle.sin()]
             }
@@ -107,8 +136,8 @@ mod work {
         }
     }
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let (which, sigma) = (context.choice("curve"), context.real("noise-std"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let (which, sigma) = (settings.curve, settings.noise_std);
         let dots: Vec<[f64; 2]> = (0..FINE).map(|i| curve(which, (i as f64 + 0.5) / FINE as f64)).collect();
         for picture in ["bare", "noisy"] {
             context.draw(picture, "curve", dots.iter().flatten().copied());
@@ -119,11 +148,10 @@ mod work {
         let exact = mixture.at(Level { t: 0.0, alpha: 1.0, sigma: 0.0 });
         let (size, size_error) = mean_error(&squares(&truths(&exact, &judged), &vec![[0.0; 2]; judged.len()]));
         let best = -0.5 * size;
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
         context.draw("loss", "best-loss", [0.0, best, steps as f64, best]);
 
-        let form =
-            Form { dimension: 2, extra: 0, width: context.whole("fit-width"), depth: 2, scale: 1.0, energy: false };
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 1.0, energy: false };
         let mut nets = [0, 0].map(|index| ScoreNet::new(form, &context.compute, context.seed(), index));
         let mut losses = [Losses::default(), Losses::default()];
         let places = cells(HALF, ARROWS);
@@ -153,9 +181,9 @@ mod work {
                 context.yield_now().await;
                 // No fall of the rate: what goes on falling at the end is the loss.
                 let rate = rate * ((step + 1) as f64 / 40.0).min(1.0);
-                let objective = match context.choice("matching") {
-                    "sliced" => Objective::Sliced { directions: &directions },
-                    _ => Objective::Implicit,
+                let objective = match settings.matching {
+                    Matching::Sliced => Objective::Sliced { directions: &directions },
+                    Matching::Implicit => Objective::Implicit,
                 };
                 net.train(&flat(&data), &[], objective, rate);
             }

@@ -1,24 +1,30 @@
 //! Equations 2-1 to 2-3: explicit, implicit, sliced and denoising score matching of the same network on the same data,
 //! and what a step of each costs as the dimension grows.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 
 const LOSSES: &[&str] = &["explicit", "implicit", "sliced", "denoising"];
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        noise_std: f64 = 0.2, 0.01..=1.0, log;
+        slices: usize = 1, 1..=16;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+        largest_dimension: usize = 512, 8..=512;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "score-matching",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::log("noise-std", 0.01, 1.0, 0.2),
-        Control::whole("slices", 1, 16, 1),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-        Control::whole("largest-dimension", 8, 512, 512),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure {
             key: "divergence",
@@ -67,11 +73,11 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::LOSSES;
+    use super::{LOSSES, Settings};
     use crate::data::Mixture;
     use crate::diffusion::Level;
     use crate::diffusion::schedule::clean;
@@ -90,25 +96,24 @@ mod work {
     const TIMED: usize = 8;
     const TIMED_WIDTH: usize = 32;
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
         let mixture = three_modes();
-        fit(&context, &mixture).await?;
-        grow(&context).await
+        fit(&context, &settings, &mixture).await?;
+        grow(&context, settings.largest_dimension).await
     }
 
-    async fn fit(context: &StudyContext, mixture: &Mixture) -> Result<(), StudyError> {
-        let (exact, sigma) = (mixture.at(clean()), context.real("noise-std"));
+    async fn fit(context: &StudyContext, settings: &Settings, mixture: &Mixture) -> Result<(), StudyError> {
+        let (exact, sigma) = (mixture.at(clean()), settings.noise_std);
         let judged = mixture.draw(&mut context.rng(Stream::Data, 0), JUDGED);
         let truth = truths(&exact, &judged);
         let size = mean_error(&squares(&truth, &vec![[0.0; 2]; JUDGED])).0;
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
         // What perfect denoising score matching would be left with: the score it learns is that of the noisy data.
         let noisy = mixture.at(Level { t: 0.0, alpha: 1.0, sigma });
         let floor = 0.5 * mean_error(&squares(&truths(&noisy, &judged), &truth)).0;
         context.draw("divergence", "noise-floor", [0.0, floor, steps as f64, floor]);
 
-        let form =
-            Form { dimension: 2, extra: 0, width: context.whole("fit-width"), depth: 2, scale: 1.5, energy: false };
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 1.5, energy: false };
         // The same initial weights for all.
         let mut nets: Vec<ScoreNet> =
             LOSSES.iter().map(|_| ScoreNet::new(form, &context.compute, context.seed(), 0)).collect();
@@ -156,7 +161,7 @@ mod work {
                     }
                     "implicit" => net.train(&x, &[], Objective::Implicit, rate),
                     "sliced" => {
-                        let count = 2 * batch * context.whole("slices");
+                        let count = 2 * batch * settings.slices;
                         let directions = context.rng(Stream::Directions, step as u32).normals(count);
                         net.train(&x, &[], Objective::Sliced { directions: &directions }, rate);
                     }
@@ -178,8 +183,7 @@ mod work {
     }
 
     /// Time of a step in dimensions 2, 4, 8 and so on, of data that do not matter.
-    async fn grow(context: &StudyContext) -> Result<(), StudyError> {
-        let largest = context.whole("largest-dimension");
+    async fn grow(context: &StudyContext, largest: usize) -> Result<(), StudyError> {
         let mut dimension = 2;
         let mut curves = [const { Vec::new() }; 3];
         while dimension <= largest {

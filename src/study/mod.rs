@@ -11,6 +11,7 @@ mod context;
 mod error;
 #[cfg(feature = "engine")]
 mod network;
+mod settings;
 mod table;
 #[cfg(feature = "engine")]
 mod tools;
@@ -58,6 +59,15 @@ macro_rules! of_each {
 
 /// Every study, in the order of the menu and of the guided tour, chapter by chapter.
 pub const STUDIES: &[&Study] = &of_each!(STUDY);
+
+// A wrong key in a table is an error of the compiler.
+const _: () = {
+    let mut i = 0;
+    while i < STUDIES.len() {
+        STUDIES[i].check();
+        i += 1;
+    }
+};
 
 #[cfg(feature = "engine")]
 const WORKS: &[&Work] = &of_each!(WORK);

@@ -1,29 +1,22 @@
 //! A network for the scores of all noise levels at once (equations 2-5 and 2-6), and Langevin dynamics with it.
 //!
 //! The network says `sigma * score`, which is of unit size at every level: the best linear guess for data of a known
-//! size, plus what a perceptron adds to it (Karras et al. 2022, arXiv 2206.00364, table 1).
+//! size, plus what a perceptron adds to it: [`Prediction::Karras`].
 
 use super::context::StudyContext;
 use super::error::StudyError;
+use super::settings::Lambda;
 use crate::diffusion::langevin::unadjusted;
+use crate::diffusion::{Level, Prediction, Schedule, Spacing};
 use crate::nn::score::{Form, Objective, ScoreNet};
 use crate::rng::Rng;
 
 /// Numbers at once: what lies between two turns stays short.
 const AT_ONCE: usize = 4096;
+/// Input scale of the network: root mean square of what it sees. EDM's is 1; the published numbers are of 2.
+const INPUT: f64 = 2.0;
 /// Numbers that tell the network its level.
 const EXTRA: usize = 3;
-
-/// The weight `lambda(sigma)` of a level in equation 2-6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lambda {
-    /// `sigma^2`
-    Squared,
-    /// `sigma`
-    Linear,
-    /// `1`
-    One,
-}
 
 /// What a network for all levels is.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +45,12 @@ struct Around {
 
 impl Size {
     fn around(self, sigma: f64) -> Around {
-        let all = sigma.hypot(self.data);
+        let (prediction, level) = (Prediction::Karras { data_std: self.data }, Level { t: 0.0, alpha: 1.0, sigma });
+        let (_, noise) = prediction.split(level);
         let log = sigma.ln();
         let extra = [0.5 * log, (1.5 * log).sin(), (1.5 * log).cos()].map(|v| v as f32);
-        Around { input: 2.0 / all, skip: -sigma / (all * all), output: self.data / all, extra }
+        // sigma * score is minus the noise.
+        Around { input: INPUT * prediction.input_scale(level), skip: -noise.x, output: -noise.output, extra }
     }
 }
 
@@ -147,6 +142,6 @@ impl LevelNet {
 
 /// `count` levels from `first` to `last`, geometric.
 pub fn geometric(first: f64, last: f64, count: usize) -> Vec<f64> {
-    let ratio = (last / first).powf(1.0 / (count.max(2) - 1) as f64);
-    (0..count).map(|i| first * ratio.powi(i as i32)).collect()
+    let schedule = Schedule::Exploding { sigma_min: last, sigma_max: first };
+    schedule.levels_between(Spacing::Uniform, 1.0, 0.0, count).into_iter().map(|level| level.sigma).collect()
 }

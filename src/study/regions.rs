@@ -1,23 +1,42 @@
 //! Figure 2-2: a learned score is right where there are data and wrong where there are none.
 
-use super::table::{Axis, Claim, Control, Figure, Layer, Mark, Source, Study};
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+use crate::choice::named_variants;
 
 /// Half the side of the window.
 const HALF: f64 = 8.0;
+
+named_variants! {
+    /// How the score is matched.
+    Matching {
+        /// Along random directions.
+        Sliced = "sliced",
+        /// By its divergence.
+        Implicit = "implicit",
+        /// To the true score.
+        Explicit = "explicit",
+    }
+}
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        weight: f64 = 0.8, 0.5..=0.99;
+        matching: Matching = Matching::Sliced;
+        fit_steps: usize = 1500, 10..=20_000;
+        fit_batch: usize = 128, 16..=2048;
+        fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+        fit_width: usize = 48, 8..=256;
+    }
+}
 
 /// The table.
 pub const STUDY: Study = Study {
     id: "low-density",
     chapter: 2,
     live: false,
-    controls: &[
-        Control::real("weight", 0.5, 0.99, 0.8),
-        Control::choice("matching", &["sliced", "implicit", "explicit"], "sliced"),
-        Control::whole("fit-steps", 10, 20_000, 1500),
-        Control::whole("fit-batch", 16, 2048, 128),
-        Control::log("fit-rate", 1e-4, 0.05, 5e-3),
-        Control::whole("fit-width", 8, 256, 48),
-    ],
+    controls: Settings::CONTROLS,
     figures: &[
         Figure::plane(
             "true",
@@ -57,11 +76,11 @@ pub const STUDY: Study = Study {
 
 /// The work of the study.
 #[cfg(feature = "engine")]
-pub const WORK: super::context::Work = |context| Box::pin(work::run(context));
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::HALF;
+    use super::{HALF, Matching, Settings};
     use crate::diffusion::schedule::clean;
     use crate::nn::score::{Form, Objective, ScoreNet};
     use crate::rng::Stream;
@@ -78,8 +97,8 @@ mod work {
     const JUDGED: usize = 1000;
     const GLANCED: usize = 200;
 
-    pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        let mixture = two_modes(context.real("weight"));
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let mixture = two_modes(settings.weight);
         let exact = mixture.at(clean());
         let peak = exact.log_density([5.0, 5.0]);
         let window = [-HALF, HALF, -HALF, HALF];
@@ -103,11 +122,9 @@ mod work {
             .collect();
         let (data_truth, between_truth) = (truths(&exact, &data), truths(&exact, &between));
 
-        let width = context.whole("fit-width");
-        let form = Form { dimension: 2, extra: 0, width, depth: 2, scale: 5.0, energy: false };
+        let form = Form { dimension: 2, extra: 0, width: settings.fit_width, depth: 2, scale: 5.0, energy: false };
         let mut net = ScoreNet::new(form, &context.compute, context.seed(), 0);
-        let (steps, batch, rate) = (context.whole("fit-steps"), context.whole("fit-batch"), context.real("fit-rate"));
-        let matching = context.choice("matching");
+        let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
         let (mut near, mut far) = (Vec::new(), Vec::new());
         for step in 0..=steps {
             let last = step == steps;
@@ -143,13 +160,13 @@ mod work {
             let drawn = mixture.draw(&mut context.rng(Stream::Batch, step as u32), batch);
             let x = flat(&drawn);
             let rate = rate * cosine(step, steps);
-            match matching {
-                "implicit" => net.train(&x, &[], Objective::Implicit, rate),
-                "explicit" => {
+            match settings.matching {
+                Matching::Implicit => net.train(&x, &[], Objective::Implicit, rate),
+                Matching::Explicit => {
                     let target = flat(&truths(&exact, &drawn));
                     net.train(&x, &[], Objective::Regression { target: &target, weight: &units(batch) }, rate);
                 }
-                _ => {
+                Matching::Sliced => {
                     let directions = context.rng(Stream::Directions, step as u32).normals(2 * batch);
                     net.train(&x, &[], Objective::Sliced { directions: &directions }, rate);
                 }

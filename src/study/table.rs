@@ -1,6 +1,7 @@
 //! Tables of studies: what page, workers, links and tests know of a study before it has run.
 
-use crate::lab::{Field, RunConfig};
+use crate::lab::settings::same;
+use crate::lab::{Field, Kind, RunConfig};
 
 /// An experiment of the report.
 pub struct Study {
@@ -23,6 +24,49 @@ pub struct Study {
 }
 
 impl Study {
+    /// Asserts that every key of a control in the table is that of a control, and every choice one of its own: for a
+    /// constant, so that it is the compiler that finds a misspelt one.
+    ///
+    /// # Panics
+    /// When one is not.
+    pub const fn check(&self) {
+        let mut i = 0;
+        while i < self.controls.len() {
+            assert!(self.place_of(self.controls[i].field.key) == i, "two controls have the same key");
+            if let Some((other, choice)) = self.controls[i].only {
+                let Kind::Choice(ids) = self.controls[self.place_of(other)].field.kind else {
+                    panic!("a control depends on one that is no choice")
+                };
+                let mut id = 0;
+                while !same(ids[id], choice) {
+                    id += 1;
+                    assert!(id < ids.len(), "a control depends on a choice that there is not");
+                }
+            }
+            i += 1;
+        }
+        let mut i = 0;
+        while i < self.figures.len() {
+            let (handles, mut k) = (self.figures[i].handles, 0);
+            while k < handles.len() {
+                self.place_of(handles[k].x);
+                self.place_of(handles[k].y);
+                k += 1;
+            }
+            i += 1;
+        }
+    }
+
+    /// The place of the control with this key.
+    const fn place_of(&self, key: &str) -> usize {
+        let mut i = 0;
+        while !same(self.controls[i].field.key, key) {
+            i += 1;
+            assert!(i < self.controls.len(), "no control has this key");
+        }
+        i
+    }
+
     /// Whether the control with this key has any effect under this configuration.
     #[must_use]
     pub fn shows(&self, key: &str, config: &RunConfig) -> bool {
@@ -42,28 +86,10 @@ pub struct Control {
 }
 
 impl Control {
-    /// One of these ids.
+    /// A control that always has an effect.
     #[must_use]
-    pub const fn choice(key: &'static str, ids: &'static [&'static str], preset: &'static str) -> Self {
-        Self { field: Field::choice_of_study(key, ids, preset), only: None }
-    }
-
-    /// A whole number.
-    #[must_use]
-    pub const fn whole(key: &'static str, min: u32, max: u32, preset: u32) -> Self {
-        Self { field: Field::whole_of_study(key, min, max, preset), only: None }
-    }
-
-    /// A number on an even slider.
-    #[must_use]
-    pub const fn real(key: &'static str, min: f64, max: f64, preset: f64) -> Self {
-        Self { field: Field::real_of_study(key, min, max, false, preset), only: None }
-    }
-
-    /// A positive number on a logarithmic slider.
-    #[must_use]
-    pub const fn log(key: &'static str, min: f64, max: f64, preset: f64) -> Self {
-        Self { field: Field::real_of_study(key, min, max, true, preset), only: None }
+    pub const fn new(field: Field) -> Self {
+        Self { field, only: None }
     }
 
     /// The same, shown only under this choice of another control.

@@ -1,5 +1,6 @@
 //! The page's end of the line to the workers: starts them, posts commands, hands on what they report.
 
+mod error;
 pub mod remote;
 
 use std::cell::{Cell, RefCell};
@@ -13,13 +14,14 @@ use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, W
 
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
-use super::{export, images};
+use super::{download, images, runs};
 use crate::decimal::real;
 use crate::lab::field;
 use crate::protocol::{Command, Event, Failure, FailureKind};
 use crate::session::Action;
 use crate::session::Slot;
 use crate::wire;
+use error::words;
 
 /// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
 const MOST_KEPT: usize = 8_000_000;
@@ -29,7 +31,7 @@ enum Line {
     /// A running worker and what listens to it.
     Worker { worker: Worker, _heard: Closure<dyn Fn(MessageEvent)>, _broken: Closure<dyn Fn(ErrorEvent)> },
     /// An engine on the machine that serves the page.
-    Remote(remote::Line),
+    Remote(remote::Connection),
 }
 
 thread_local! {
@@ -88,7 +90,10 @@ fn act(page: Page, action: Action) {
         }),
         Action::Launch(Slot::Remote) => {
             next_turn(Slot::Remote);
-            keep(Slot::Remote, Line::Remote(remote::Line::open(page)));
+            keep(
+                Slot::Remote,
+                Line::Remote(remote::Connection::open(page, |page, event| take(page, Slot::Remote, event))),
+            );
         }
         Action::Launch(slot) => {
             let mine = next_turn(slot);
@@ -116,7 +121,7 @@ fn act(page: Page, action: Action) {
                 page.tell(|session| session.crashed(slot, &words(&error)));
             }
         }
-        Action::Deliver(file) => export::save("scorefield.safetensors", "application/octet-stream", &file.0),
+        Action::Deliver(file) => download::save("scorefield.safetensors", "application/octet-stream", &file.0),
     }
 }
 
@@ -137,11 +142,6 @@ fn post(slot: Slot, command: &Command) -> Result<(), JsValue> {
         }
         None => Err(JsValue::from_str("the worker is gone")),
     })
-}
-
-fn words(error: &JsValue) -> String {
-    let text = error.as_string().or_else(|| error.dyn_ref::<js_sys::Error>().map(|e| String::from(e.message())));
-    text.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Fetches the worker's program, telling how far it is; the worker then has it from the browser's cache.
@@ -198,7 +198,7 @@ fn take(page: Page, slot: Slot, event: Event) {
     let mut current = false;
     page.tell(|session| current = session.receive(slot, &event));
     if current {
-        images::follow(page, &event);
+        runs::follow(page, &event);
         show(page, event);
     }
     if page.session.with_untracked(crate::session::Session::wants_comparison) {

@@ -60,7 +60,7 @@ pub fn chart(title: &'static str, empty: &'static str, axes: [&'static str; 2], 
         chart.with(|chart| {
             let lines = chart.iter().flat_map(|(chart, _)| &chart.lines);
             let entry = |line: &Line| {
-                // The last point of a schedule says nothing; that of a measurement is the update.
+                // The last point of a schedule says nothing; that of a measurement is the news.
                 let last = line.last.filter(|_| measured).map(|v| number(v, 3)).unwrap_or_default();
                 let key = parts::key("M0 3H20", &line.colour.css(), line.dashes);
                 let last = element("bdi").plain(&last);

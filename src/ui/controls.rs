@@ -24,7 +24,7 @@ pub fn controls() -> Element {
     let experiment = memo(move || page.config.with(|c| c.experiment));
     let groups = move || {
         let now = experiment.get();
-        let groups = Experiment::find(now).groups.iter().map(fields);
+        let groups = Experiment::find(now).map_or(&[][..], |experiment| experiment.groups).iter().map(fields);
         groups.chain((now == ExperimentId::Images).then(solvers)).collect()
     };
     let form = element("form").class("controls").label("controls.label");

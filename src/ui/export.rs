@@ -1,11 +1,10 @@
 //! What can be taken away from the page and brought back: the link, pictures, numbers, settings, weights.
 
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, HtmlCanvasElement, Url};
+use web_sys::File;
 
+use super::download::save;
 use super::element::{Element, element};
 use super::parts::{chooser, quiet};
 use super::state::{Page, effect, page, start};
@@ -18,52 +17,6 @@ use crate::session::Session;
 const MOST_READ: f64 = 32e6;
 /// Largest configuration file.
 const MOST_SETTINGS: usize = 100_000;
-
-/// Offers bytes as a file.
-pub fn save(name: &str, kind: &str, bytes: &[u8]) {
-    let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(bytes));
-    let options = BlobPropertyBag::new();
-    options.set_type(kind);
-    if let Ok(blob) = Blob::new_with_u8_array_sequence_and_options(&parts, &options) {
-        offer(name, &blob);
-    }
-}
-
-fn offer(name: &str, blob: &Blob) {
-    let Ok(address) = Url::create_object_url_with_blob(blob) else { return };
-    let link = document().create_element("a").ok().and_then(|a| a.dyn_into::<HtmlAnchorElement>().ok());
-    if let Some(link) = link {
-        link.set_href(&address);
-        link.set_download(name);
-        link.click();
-    }
-    // The browser has taken the file by the next turn of its loop at the latest.
-    set_timeout(
-        move || {
-            let _ = Url::revoke_object_url(&address);
-        },
-        std::time::Duration::from_secs(10),
-    );
-}
-
-/// Offers the picture as a PNG.
-pub fn picture() {
-    let canvas = document().get_element_by_id("picture").and_then(|c| c.dyn_into::<HtmlCanvasElement>().ok());
-    if let Some(canvas) = canvas {
-        picture_of(&canvas, "scorefield.png");
-    }
-}
-
-/// Offers a canvas as a PNG.
-pub fn picture_of(canvas: &HtmlCanvasElement, name: &'static str) {
-    let taken = Closure::once_into_js(move |blob: Option<Blob>| {
-        if let Some(blob) = blob {
-            offer(name, &blob);
-        }
-    });
-    // Fails only for canvases with foreign pictures in them.
-    let _ = canvas.to_blob(taken.unchecked_ref());
-}
 
 fn samples(page: Page) {
     let mut csv = String::from("x,y\n");

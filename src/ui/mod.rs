@@ -1,8 +1,10 @@
 //! The page: controls, picture and charts around the conversation with the workers. It never computes with networks.
 
+mod address;
 mod bridge;
 mod charts;
 mod controls;
+mod download;
 mod element;
 mod export;
 mod header;
@@ -15,6 +17,7 @@ mod pad;
 mod panels;
 mod parts;
 mod player;
+mod runs;
 mod scene;
 mod signal;
 mod state;
@@ -41,18 +44,18 @@ pub fn start() {
 
 async fn open() {
     let fragment = window().location().hash().unwrap_or_default();
-    let (compute, rejected) = share::from_fragment(&fragment);
-    let language = memory::language(compute.language.as_deref());
+    let (opened, rejected) = share::from_fragment(&fragment);
+    let language = memory::language(opened.language.as_deref());
     let theme = memory::theme();
     let texts = words::first(language).await;
     let late = texts.is_none();
     mount_to_body(move || {
         let texts = texts.unwrap_or_else(Texts::awaited);
-        let page = Page::new(compute.config, language, texts, theme, memory::is_dark(theme));
+        let page = Page::new(opened.config, language, texts, theme, memory::is_dark(theme));
         page.notices.set(rejected);
         provide_context(page);
-        page.images.compared.set(compute.compare);
-        page.images.wanted.set(compute.examine);
+        page.images.compared.set(opened.compare);
+        page.images.wanted.set(opened.examine);
         memory::follow(page);
         view::prepare(page);
         images::prepare(page);
@@ -63,8 +66,8 @@ async fn open() {
         if late {
             words::speak(page, language);
         }
-        if compute.run {
-            page.start();
+        if opened.run {
+            runs::start(page);
         }
         app().into_iter().for_each(Element::mount);
     });

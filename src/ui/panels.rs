@@ -3,9 +3,9 @@
 use leptos::prelude::*;
 
 use super::element::{Element, element};
-use super::images;
 use super::parts::{button, quiet};
 use super::state::{memo, page};
+use super::{images, runs};
 use crate::experiments;
 use crate::lab::{Correction, DeviceChoice, planned_evaluations};
 use crate::plot::label::number;
@@ -18,7 +18,7 @@ use crate::share::Rejected;
 pub fn introduction() -> Element {
     let page = page();
     let part = move |end: &'static str| {
-        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id())))
+        move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id().to_owned())))
     };
     element("section").class("introduction").test_id("introduction").holds(&[
         element("h2").words(part("title")),
@@ -117,10 +117,10 @@ pub fn play() -> Element {
     let untrained = move || study() || pictures();
     let rerun = move || {
         if untrack(study) {
-            return super::study::begin(page);
+            return runs::study(page);
         }
         if untrack(pictures) {
-            return page.run();
+            return runs::run(page);
         }
         let training =
             page.session.with_untracked(|s| matches!(s.work(), None | Some(Work::Training)) && s.failure().is_none());
@@ -146,9 +146,9 @@ pub fn play() -> Element {
         |id, key, say: fn(&mut Session)| button(id, key, move || page.tell(say)).attribute_when("disabled", idle);
     let pause = element("button").attribute("type", "button").test_id("pause").attribute_when("disabled", idle);
     let buttons = element("div").class("buttons").holds(&[
-        button("run", "action.run", move || super::study::begin(page)).class("main").gone_when(move || !study()),
-        button("train", "action.train", move || page.train(false)).class("main").gone_when(untrained),
-        button("sample", "action.sample", move || page.sample())
+        button("run", "action.run", move || runs::study(page)).class("main").gone_when(move || !study()),
+        button("train", "action.train", move || runs::train(page, false)).class("main").gone_when(untrained),
+        button("sample", "action.sample", move || runs::sample(page))
             .class("main")
             .class_when("second", move || !pictures())
             .gone_when(study),

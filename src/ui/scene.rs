@@ -3,7 +3,6 @@
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-use super::state::Layers;
 use crate::data::Dataset;
 use crate::diffusion::Level;
 use crate::lab::{ControlId, RunConfig};
@@ -76,6 +75,23 @@ impl Observed {
             context.stroke();
         }
     }
+}
+
+/// What the big picture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// Points of the data set.
+    pub data: bool,
+    /// The samples.
+    pub samples: bool,
+    /// The ways some samples took.
+    pub trajectories: bool,
+    /// The density of the data at the level of the time slider.
+    pub density: bool,
+    /// The score there.
+    pub score: bool,
+    /// Not where the samples are, but where the denoiser expects them to end.
+    pub expected: bool,
 }
 
 /// Everything that is drawn.

@@ -1,16 +1,17 @@
 //! What the page knows: the signals that every part of it shares.
 
+pub mod images;
+pub mod study;
+
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 
 use leptos::prelude::*;
 
-use super::images::Images;
-use super::scene::Scene;
+use super::scene::{Layers, Scene};
 pub use super::signal::memo;
 use super::signal::{Kept, Signal};
-use super::study::Told;
 use crate::data::metrics::Quality;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
@@ -20,6 +21,8 @@ use crate::protocol::Report;
 use crate::session::Action;
 use crate::session::Session;
 use crate::share::Rejected;
+use images::Images;
+use study::Told;
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,23 +48,6 @@ impl Theme {
             Self::Dark => "dark",
         }
     }
-}
-
-/// What the big picture shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layers {
-    /// Points of the data set.
-    pub data: bool,
-    /// The samples.
-    pub samples: bool,
-    /// The ways some samples took.
-    pub trajectories: bool,
-    /// The density of the data at the level of the time slider.
-    pub density: bool,
-    /// The score there.
-    pub score: bool,
-    /// Not where the samples are, but where the denoiser expects them to end.
-    pub expected: bool,
 }
 
 /// How far a training is.
@@ -275,46 +261,6 @@ impl Page {
             self.time.get()
         };
         if t <= 0.0 { clean() } else { self.config.with(|config| Schedule::from_config(config).level(t)) }
-    }
-
-    /// Begins what the link asks for: the study, or training and sampling.
-    pub fn start(self) {
-        match self.config.with_untracked(|c| experiments::study(c.experiment)) {
-            Some(study) if study.live => {}
-            Some(_) => super::study::begin(self),
-            None => self.train(true),
-        }
-    }
-
-    /// Trains, and samples afterwards when `then_sample`. Networks of images are not trained here, only sampled.
-    pub fn train(self, then_sample: bool) {
-        if self.shows_images() {
-            return self.run();
-        }
-        super::link::push(self);
-        self.forget(true);
-        self.tell(|session| session.train(&self.config.get_untracked(), then_sample));
-    }
-
-    fn shows_images(self) -> bool {
-        self.config.with_untracked(|config| config.experiment == ExperimentId::Images)
-    }
-
-    /// Samples, with one solver.
-    pub fn sample(self) {
-        self.images.compared.set(Vec::new());
-        self.run();
-    }
-
-    /// Samples what is on the page: images of several solvers if they are compared.
-    pub fn run(self) {
-        super::link::push(self);
-        self.forget(false);
-        if self.shows_images() {
-            super::images::begin(self);
-        } else {
-            self.tell(|session| session.sample(&self.config.get_untracked()));
-        }
     }
 }
 

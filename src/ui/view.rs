@@ -7,9 +7,9 @@ use web_sys::Event;
 
 use super::element::{Element, element};
 use super::parts::{check, paint_when, quiet};
-use super::scene::{FIELD_SIDE, Observed, View};
-use super::state::{Layers, Page, effect, memo, page};
-use super::{export, player};
+use super::scene::{FIELD_SIDE, Layers, Observed, View};
+use super::state::{Page, effect, memo, page};
+use super::{download, player};
 use crate::data::Dataset;
 use crate::lab::{DenoiserId, ExperimentId, RunConfig};
 use crate::session::Status;
@@ -114,7 +114,7 @@ pub fn picture() -> Vec<Element> {
         layer("view.score", "show-score", |l| l.score, |l, on| l.score = on),
         layer("view.trajectories", "show-trajectories", |l| l.trajectories, |l, on| l.trajectories = on),
         layer("view.expected", "show-expected", |l| l.expected, |l, on| l.expected = on),
-        quiet("export-png", "action.png", export::picture),
+        quiet("export-png", "action.png", download::picture),
     ]);
     vec![canvas.attribute("role", "img").attribute_of("aria-label", described), time(), layers]
 }

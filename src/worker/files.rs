@@ -7,7 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Cache, CacheStorage, ReadableStreamDefaultReader, RequestInit, Response};
 
-use super::port::scope;
+use super::scope::scope;
 use crate::engine::inbox::Waiting;
 use crate::engine::{Download, Fetching};
 

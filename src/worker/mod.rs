@@ -2,6 +2,8 @@
 
 mod files;
 mod port;
+mod queue;
+mod scope;
 mod spawned;
 
 pub use port::BrowserPort;

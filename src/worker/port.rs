@@ -1,17 +1,18 @@
 //! The typed end of `postMessage`.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, MessagePort, Performance};
+use web_sys::{MessageChannel, MessageEvent, MessagePort, Performance};
 
+use super::files;
+use super::queue::{Queue, deliver, take};
+use super::scope::scope;
+use super::spawned::SpawnedWorker;
 use crate::engine::inbox::{Waiting, WorkerHandle};
 use crate::engine::{Fetching, Port};
 use crate::protocol::{Command, Event};
@@ -26,45 +27,6 @@ pub struct BrowserPort {
     clock: Performance,
     _on_command: Closure<dyn FnMut(MessageEvent)>,
     _on_wake: Closure<dyn FnMut(MessageEvent)>,
-}
-
-/// What has arrived, and who waits for it.
-pub(super) struct Queue<T> {
-    messages: VecDeque<T>,
-    waiting: Option<Waker>,
-}
-
-impl<T> Queue<T> {
-    pub(super) fn new() -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { messages: VecDeque::new(), waiting: None }))
-    }
-}
-
-/// Puts a message in and wakes who waits. The box is free again before anything else runs.
-pub(super) fn deliver<T>(queue: &RefCell<Queue<T>>, message: T) {
-    let waiting = {
-        let mut queue = queue.borrow_mut();
-        queue.messages.push_back(message);
-        queue.waiting.take()
-    };
-    if let Some(waker) = waiting {
-        waker.wake();
-    }
-}
-
-pub(super) fn poll_message<T>(queue: &RefCell<Queue<T>>, context: &mut Context<'_>) -> Poll<T> {
-    let mut queue = queue.borrow_mut();
-    match queue.messages.pop_front() {
-        Some(message) => Poll::Ready(message),
-        None => {
-            queue.waiting = Some(context.waker().clone());
-            Poll::Pending
-        }
-    }
-}
-
-async fn take<T>(queue: &RefCell<Queue<T>>) -> T {
-    poll_fn(|context| poll_message(queue, context)).await
 }
 
 impl BrowserPort {
@@ -102,7 +64,7 @@ impl BrowserPort {
 
 impl Port for BrowserPort {
     fn try_recv(&mut self) -> Option<Command> {
-        self.inbox.borrow_mut().messages.pop_front()
+        self.inbox.borrow_mut().pop()
     }
 
     async fn recv(&mut self) -> Command {
@@ -126,11 +88,11 @@ impl Port for BrowserPort {
     }
 
     fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
-        super::files::fetch(address, key)
+        files::fetch(address, key)
     }
 
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
-        super::files::keep(key, file)
+        files::keep(key, file)
     }
 
     fn cores(&self) -> usize {
@@ -144,7 +106,7 @@ impl Port for BrowserPort {
     }
 
     fn spawn(&self) -> Option<Box<dyn WorkerHandle>> {
-        Some(Box::new(super::spawned::SpawnedWorker::start()?))
+        Some(Box::new(SpawnedWorker::start()?))
     }
 
     fn after(&self, ms: u32) -> Waiting<'static, ()> {
@@ -156,14 +118,6 @@ impl Port for BrowserPort {
         });
         Box::pin(async move { drop(JsFuture::from(passed).await) })
     }
-}
-
-/// The worker's own scope, if this is a worker.
-pub(super) fn scope() -> Option<DedicatedWorkerGlobalScope> {
-    let global = js_sys::global();
-    // By name: a class of another realm, or a page, is none of ours.
-    let name = Reflect::get(&global, &"constructor".into()).and_then(|c| Reflect::get(&c, &"name".into())).ok()?;
-    (name.as_string()? == "DedicatedWorkerGlobalScope").then(|| global.unchecked_into())
 }
 
 /// Sends an event to the page. What cannot be sent is said on the console: there is nobody else to tell.

@@ -12,7 +12,8 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::port::{Queue, deliver, poll_message, scope};
+use super::queue::{Queue, deliver, poll_message};
+use super::scope::scope;
 use crate::engine::inbox::WorkerHandle;
 use crate::protocol::pool::PoolEvent;
 use crate::wire;

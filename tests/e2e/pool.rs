@@ -2,6 +2,7 @@
 
 use super::images::{SHORT, images, pixels};
 use super::page::{LATE, Page, SOON, replace};
+use super::skip;
 
 /// Long enough for others to come and help.
 const LONG: &str = "#experiment=images&device=cpu&images=6&steps=60&solver=ddim&seed=5";
@@ -24,7 +25,7 @@ fn several_cores_make_the_picture_that_one_makes_and_the_page_says_how_many() {
     let page = Page::open("pool", LONG);
     page.wait_for(&["idle"], SOON);
     if cores(&page) < 2 {
-        return println!("a machine of one core: nothing to see");
+        return skip::left_out("a machine of one core");
     }
     assert_eq!(page.value("cores"), cores(&page).to_string(), "all of them");
     assert_eq!(page.text("workers"), "");
@@ -54,7 +55,7 @@ fn a_run_of_several_cores_is_held_and_stopped_in_the_middle() {
     let page = Page::open("pool-stop", "#experiment=images&device=cpu&images=16&steps=900");
     page.wait_for(&["idle"], SOON);
     if cores(&page) < 2 {
-        return println!("a machine of one core: nothing to see");
+        return skip::left_out("a machine of one core");
     }
     page.press("sample");
     wait_for_others(&page);

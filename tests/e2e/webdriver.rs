@@ -166,7 +166,7 @@ impl Browser {
         self.tell("Storage.overrideQuotaForOrigin", &json!({ "origin": origin, "quotaSize": bytes }));
     }
 
-    /// Runs a script in every page that is compute from now on, before its own.
+    /// Runs a script in every page that is opened from now on, before its own.
     pub fn before_every_page(&self, script: &str) {
         self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
     }

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from numbers_of_names import tensor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MATRICES = {"tall": (40, 12), "wide": (12, 3, 3, 3), "square": (24, 24), "row": (1, 17), "column": (33, 1)}
+MATRICES = {"tall": (40, 12), "wide": (12, 3, 3, 3), "square": (24, 24), "large": (50, 37), "row": (1, 17), "column": (33, 1)}
 RATES = [0.004, 0.012, 0.02, 0.02, 0.01]
 # Of the gradients, which differ as gradients do: the length of a step does not depend on them.
 LENGTHS = [1e-3, 3.0, 0.3, 1.0, 0.1]

@@ -1,6 +1,8 @@
 //! Exact denoisers of simple data and random configurations, for the tests of the mathematics.
 #![allow(dead_code)]
 
+use std::convert::Infallible;
+
 use scorefield::diffusion::{Denoiser, Estimate, Level, State};
 use scorefield::lab::{FIELDS, Kind, RunConfig, Value};
 use scorefield::rng::Rng;
@@ -24,10 +26,10 @@ impl Gaussian {
 
     pub fn believe(&self, x: f64, level: Level) -> Estimate<f64> {
         let centred = x - level.alpha * self.mean;
-        Estimate {
-            data: self.mean + level.alpha * self.variance / self.total(level) * centred,
-            noise: level.sigma / self.total(level) * centred,
-        }
+        Estimate::new(
+            self.mean + level.alpha * self.variance / self.total(level) * centred,
+            level.sigma / self.total(level) * centred,
+        )
     }
 
     /// Where the probability-flow ODE takes `x` from one level to another.
@@ -37,8 +39,10 @@ impl Gaussian {
 }
 
 impl Denoiser<f64> for Gaussian {
-    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
-        self.believe(*x, level)
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &f64, level: Level) -> Result<Estimate<f64>, Infallible> {
+        Ok(self.believe(*x, level))
     }
 }
 
@@ -66,19 +70,21 @@ impl Mixture {
 
     pub fn believe(&self, x: f64, level: Level) -> Estimate<f64> {
         let total = self.log_density(x, level);
-        let mut estimate = Estimate { data: 0.0, noise: 0.0 };
+        let mut estimate = Estimate::new(0.0, 0.0);
         for (log, (_, mean, variance)) in self.logs(x, level).into_iter().zip(&self.0) {
             let share = (log - total).exp();
             let part = Gaussian::new(*mean, *variance).believe(x, level);
-            estimate = Estimate { data: estimate.data + share * part.data, noise: estimate.noise + share * part.noise };
+            estimate = Estimate::new(estimate.data + share * part.data, estimate.noise + share * part.noise);
         }
         estimate
     }
 }
 
 impl Denoiser<f64> for Mixture {
-    async fn estimate(&mut self, x: &f64, level: Level) -> Estimate<f64> {
-        self.believe(*x, level)
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &f64, level: Level) -> Result<Estimate<f64>, Infallible> {
+        Ok(self.believe(*x, level))
     }
 }
 
@@ -98,6 +104,10 @@ impl State for Batch {
     async fn mean_norm(&self) -> f64 {
         self.0.iter().map(|x| x.abs()).sum::<f64>() / self.0.len() as f64
     }
+    fn times_exp(mut self, exponent: &Self, slope: f64, shift: f64) -> Self {
+        self.0.iter_mut().zip(&exponent.0).for_each(|(x, e)| *x = x.times_exp(e, slope, shift));
+        self
+    }
 }
 
 impl Batch {
@@ -111,21 +121,22 @@ impl Batch {
 
 fn each(x: &Batch, believe: impl Fn(f64) -> Estimate<f64>) -> Estimate<Batch> {
     let pairs: Vec<Estimate<f64>> = x.0.iter().map(|x| believe(*x)).collect();
-    Estimate {
-        data: Batch(pairs.iter().map(|p| p.data).collect()),
-        noise: Batch(pairs.iter().map(|p| p.noise).collect()),
-    }
+    Estimate::new(Batch(pairs.iter().map(|p| p.data).collect()), Batch(pairs.iter().map(|p| p.noise).collect()))
 }
 
 impl Denoiser<Batch> for Gaussian {
-    async fn estimate(&mut self, x: &Batch, level: Level) -> Estimate<Batch> {
-        each(x, |x| self.believe(x, level))
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &Batch, level: Level) -> Result<Estimate<Batch>, Infallible> {
+        Ok(each(x, |x| self.believe(x, level)))
     }
 }
 
 impl Denoiser<Batch> for Mixture {
-    async fn estimate(&mut self, x: &Batch, level: Level) -> Estimate<Batch> {
-        each(x, |x| self.believe(x, level))
+    type Error = Infallible;
+
+    async fn estimate(&mut self, x: &Batch, level: Level) -> Result<Estimate<Batch>, Infallible> {
+        Ok(each(x, |x| self.believe(x, level)))
     }
 }
 

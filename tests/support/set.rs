@@ -1,9 +1,9 @@
 //! A page whose server has a set of weights, small enough for a test.
 
+use scorefield::diffusion::Prediction;
+use scorefield::diffusion::convention::{InputScale, TimeConvention};
 use scorefield::engine::images::self_test::{parameter, plain};
-use scorefield::nn::checkpoint::{
-    Input, Manifest, ManifestFile, ManifestPrediction, Precision, TimeConvention, encode,
-};
+use scorefield::nn::checkpoint::{Manifest, ManifestFile, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 
 use super::common::Page;
@@ -30,8 +30,8 @@ pub fn page_with(config: &UNetConfig, precision: Precision) -> Page {
         title: "Tiny".into(),
         preview: true,
         architecture: config.clone(),
-        prediction: ManifestPrediction::Karras { data_std: 0.5 },
-        input: Input::Karras { data_std: 0.5 },
+        prediction: Prediction::Karras { data_std: 0.5 },
+        input: InputScale::Karras { data_std: 0.5 },
         time: TimeConvention::LogSigma { factor: 100.0 },
         image_size: 8,
         classes: (0..config.classes).map(|class| format!("class {class}")).collect(),

@@ -1,4 +1,4 @@
-//! Convolutions without a matrix of im2col images: one product with shifted rows of a padded image.
+//! Convolutions without an im2col matrix: one product with shifted rows of a padded image.
 
 use crate::four;
 

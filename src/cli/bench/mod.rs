@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
-use super::train::recipe::{ComputeArg, supports};
+use super::train::recipe::supports;
 use crate::data::ImageSet;
-use crate::engine::image_trainer::{ImageTrainer, Recipe};
+use crate::engine::image_trainer::{ImageTrainer, Recipe, TrainingPrecision};
 use crate::nn::unet::UNetConfig;
 use crate::rng::{Rng, Stream};
 
@@ -32,7 +32,7 @@ pub struct BenchArgs {
     pub piece: usize,
     /// What convolutions and matrices are computed in while training, on a GPU
     #[arg(long, value_enum, default_value = "f32")]
-    pub compute: ComputeArg,
+    pub compute: TrainingPrecision,
     /// Seconds for each measurement, at least three repetitions
     #[arg(long, default_value_t = 10)]
     pub seconds: u32,
@@ -91,7 +91,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let set = ImageSet::new(32, 3, pixels, (0..64).map(|i| i % 10).collect(), classes).map_err(Failure::other)?;
     let base = Recipe::default();
     let network = UNetConfig { channels, layers, dropout: 0.0, ..base.network.clone() };
-    let recipe = Recipe { network, batch, piece, precision: args.compute.into(), ..base };
+    let recipe = Recipe { network, batch, piece, precision: args.compute, ..base };
     supports(recipe.precision, std::slice::from_ref(&compute))?;
     recipe.validate(&set).map_err(Failure::usage)?;
     let threads = args.device.threads();

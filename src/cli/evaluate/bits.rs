@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{EvaluateArgs, Origin, half_name};
+use super::args::{BitsArg, EvaluateArgs, Origin, half_name};
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, digest};
@@ -19,15 +18,6 @@ use crate::lab::RunConfig;
 
 /// Images evaluated at once in a thread.
 const TOGETHER: usize = 4;
-
-/// How.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Method {
-    /// The variational bound of a chain, with the variance of the posterior: Ho et al.'s 1000 steps unless --set says else
-    Bound,
-    /// The probability flow with Hutchinson's estimate of the divergence: continuous VP unless --set says else
-    Flow,
-}
 
 #[derive(Clone, Debug, Serialize)]
 struct Report {
@@ -46,17 +36,17 @@ struct Report {
 }
 
 /// Measures it.
-pub fn run(args: &EvaluateArgs, method: Method, weights: &Path) -> Outcome {
+pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
     let start = Instant::now();
     let default = match method {
-        Method::Bound => "experiment=images&schedule=ddpm-linear&steps=1000",
-        Method::Flow => "experiment=images&schedule=linear&tolerance=1e-4",
+        BitsArg::Bound => "experiment=images&schedule=ddpm-linear&steps=1000",
+        BitsArg::Flow => "experiment=images&schedule=linear&tolerance=1e-4",
     };
     let config = args.config.config_of(default)?;
     let set = images::open(&args.reference, args.reference_half)?.first(args.count.unwrap_or(16));
     let compute = args.device.open()?;
     interrupt::listen();
-    let model = load(weights, args.objective, &compute, method == Method::Flow)?;
+    let model = load(weights, args.objective, &compute, method == BitsArg::Flow)?;
     if (model.side, model.config().image_channels) != (set.size(), set.channels()) {
         return Err(Failure::usage("the network is of images of another size than the reference has"));
     }
@@ -67,8 +57,8 @@ pub fn run(args: &EvaluateArgs, method: Method, weights: &Path) -> Outcome {
         let seed = seed.wrapping_add(u32::try_from(index * TOGETHER).unwrap_or_default());
         let asked = Asked { pixels, images, seed };
         let Bits { mean, evaluations } = match method {
-            Method::Bound => wait(asked.bound(&model, &schedule, steps as usize, &compute, &mut Guard)),
-            Method::Flow => wait(asked.flow(&model, &schedule, tolerance, &compute, &mut Guard)),
+            BitsArg::Bound => wait(asked.bound(&model, &schedule, steps as usize, &compute, &mut Guard)),
+            BitsArg::Flow => wait(asked.flow(&model, &schedule, tolerance, &compute, &mut Guard)),
         }
         .map_err(|error| match interrupt::asked() {
             true => Failure::new(Kind::Interrupted, "ended before its time"),
@@ -96,7 +86,7 @@ pub fn run(args: &EvaluateArgs, method: Method, weights: &Path) -> Outcome {
     if !bits.is_finite() {
         return Err(Failure::other("the likelihood is not finite"));
     }
-    let flow = method == Method::Flow;
+    let flow = method == BitsArg::Flow;
     let report = Report {
         bits_per_dimension: bits,
         method: if flow { "probability flow, one random probe an image" } else { "variational bound" },

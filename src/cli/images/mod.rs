@@ -5,7 +5,6 @@ pub mod store;
 
 use std::path::Path;
 
-use super::convert::CIFAR10;
 use super::failure::{Failure, Outcome};
 use crate::data::ImageSet;
 use crate::nn::checkpoint::sha256;
@@ -14,6 +13,9 @@ use store::Store;
 
 /// Where CIFAR-10 is published.
 pub const CIFAR10_ADDRESS: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
+/// Names of CIFAR-10's classes, in the order of its labels.
+pub const CIFAR10: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 /// A record of the official files: the label, then the red, green and blue planes of 32 x 32 pixels.
 const RECORD: usize = 1 + 3072;
 /// Batches of the training half.

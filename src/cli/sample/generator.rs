@@ -14,10 +14,10 @@ use crate::cli::interrupt;
 use crate::cli::progress::{Progress, clock};
 use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
-use crate::engine::images::{Conventions, ImageModel, ImageRun, Outcome as Stepped, ProgressListener};
+use crate::engine::images::{ImageModel, ImageRun, Outcome as Stepped, ProgressListener};
 use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig};
 use crate::nn::device::ComputeDevice;
-use crate::nn::objective::{Convention, Objective};
+use crate::nn::objective::Objective;
 use crate::protocol::images::Notice;
 
 /// Images of a run on the CPU and on a GPU: multiples of ten, so that ten classes in turn go on from run to run.
@@ -205,8 +205,7 @@ pub fn load(
     let network = source.config.init(0, &device).map_err(|error| bad(&error))?;
     let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
     let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
-    let Convention { prediction, input, time } = source.convention;
-    Ok(ImageModel::new(network, Conventions { prediction, input, time }, source.image_size as usize))
+    Ok(ImageModel::new(network, source.convention, source.image_size as usize))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

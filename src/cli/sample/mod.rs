@@ -1,65 +1,23 @@
 //! `scorefield sample`: images or points from weights, by any solver.
 
+mod args;
 mod generator;
 mod plane;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use clap::Args;
 use serde::Serialize;
 
-use super::configuration::ConfigArgs;
-use super::convert::objective;
-use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
 use super::images::png_file::Picture;
 use super::progress::clock;
 use super::{files, interrupt};
 use crate::data::ImageSet;
-use crate::lab::PrecisionId;
 use crate::nn::WeightsFile;
-use crate::nn::objective::Objective;
 
+pub use args::SampleArgs;
 pub use generator::{Drawn, Facts, Generator, Guard, load};
-
-/// Draws images or points, as the page would for the same link.
-///
-/// WEIGHTS is a folder with a manifest, a published checkpoint, a folder of the training kit, or for points in the plane
-/// the weights.safetensors that `train` or the page writes; without them, points are drawn by the closed form.
-#[derive(Args, Clone, Debug)]
-pub struct SampleArgs {
-    /// Weights
-    #[arg(long)]
-    pub weights: Option<PathBuf>,
-    /// The picture to write, a grid of all images; for points a table, x and y with a comma between them
-    #[arg(long, short)]
-    pub out: Option<PathBuf>,
-    /// A folder for the images one by one
-    #[arg(long, value_name = "FOLDER")]
-    pub files: Option<PathBuf>,
-    /// How many images or points [default: as many as the run says]
-    #[arg(long)]
-    pub count: Option<usize>,
-    /// Images in a row of the grid [default: about the root of their number]
-    #[arg(long)]
-    pub columns: Option<usize>,
-    /// How published weights were trained [default: ddpm]
-    #[arg(long, value_parser = objective)]
-    pub objective: Option<Objective>,
-    /// How they are drawn
-    #[command(flatten)]
-    pub config: ConfigArgs,
-    /// What a network of images computes with: f32, or f16 on GPUs that have it, as --set precision=f16
-    #[arg(long, value_parser = precision)]
-    pub precision: Option<PrecisionId>,
-    /// Where to compute
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Prints what was drawn as JSON
-    #[arg(long)]
-    pub json: bool,
-}
 
 #[derive(Clone, Debug, Serialize)]
 struct Summary {
@@ -69,10 +27,6 @@ struct Summary {
     precision: &'static str,
     seconds: f64,
     device: String,
-}
-
-fn precision(text: &str) -> Result<PrecisionId, String> {
-    PrecisionId::from_id(text).ok_or_else(|| format!("precisions are {}", PrecisionId::IDS.join(", ")))
 }
 
 /// Does it.

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row, seconds_of_a_step};
 use super::recipe::supports;
-use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::convert::{Source, write_set};
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};
@@ -75,7 +75,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
         supports(trainer.recipe().precision, compute)?;
-        if trainer.finishing().is_some() && (args.recipe.steps.is_some() || args.minutes.is_some()) {
+        if trainer.finishing().is_some() && (args.recipe.changes.steps.is_some() || args.minutes.is_some()) {
             return Err(Failure::usage("the run is finishing: neither --steps nor --minutes changes its end"));
         }
         trainer.set_steps(steps);
@@ -88,7 +88,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
     supports(recipe.precision, compute)?;
-    if args.minutes.is_some() && args.recipe.steps.is_none() {
+    if args.minutes.is_some() && args.recipe.changes.steps.is_none() {
         recipe.steps = FOREVER;
     }
     let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), 32)).transpose()?;

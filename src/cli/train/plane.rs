@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row};
 use super::plane_state::{from_bytes, is_one, to_bytes};
-use super::{STATE, TrainArgs, interval, refuse_second_run};
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::progress::{Progress, clock};
@@ -77,8 +77,8 @@ fn wanted(args: &TrainArgs, dataset: Option<DatasetId>, known: Option<&RunConfig
         _ => args.config.config()?,
     };
     config.dataset = dataset.unwrap_or(config.dataset);
-    config.training_steps = args.recipe.steps.unwrap_or(config.training_steps);
-    config.seed = args.recipe.seed.unwrap_or(config.seed);
+    config.training_steps = args.recipe.changes.steps.unwrap_or(config.training_steps);
+    config.seed = args.recipe.changes.seed.unwrap_or(config.seed);
     Ok(config)
 }
 

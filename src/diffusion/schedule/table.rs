@@ -60,13 +60,6 @@ impl Betas {
         Self::new(spread(count, -6.0, 6.0).map(|v| first + (last - first) / (1.0 + libm::exp(-v))).collect())
     }
 
-    /// DDPM's betas for another number of steps: `1000 / count * [1e-4, 0.02]` (Nichol and Dhariwal 2021).
-    #[must_use]
-    pub fn linear_rescaled(count: usize) -> Self {
-        let scale = 1000.0 / count.max(1) as f64;
-        Self::linear(count, scale * 1e-4, scale * 0.02)
-    }
-
     /// The chain that visits only these steps, given in rising order; its betas are `1 - abar_k / abar_(k-1)`.
     #[must_use]
     pub fn strided(&self, steps: &[usize]) -> Self {
@@ -103,12 +96,6 @@ impl Betas {
     #[must_use]
     pub fn time(&self, i: usize) -> f64 {
         ((i + 1) as f64 / self.len() as f64).min(1.0)
-    }
-
-    /// The step a network trained on this chain is told at time `t`: `t * len - 1`, a fraction between steps.
-    #[must_use]
-    pub fn step_at(&self, t: f64) -> f64 {
-        (t * self.len() as f64 - 1.0).max(0.0)
     }
 
     pub(super) fn log_alpha(&self, t: f64) -> f64 {

@@ -10,7 +10,7 @@ pub enum Variance {
     Small,
     /// The forward step's, right for data of unit variance.
     Large,
-    /// Whatever the model learned in between: see [`Denoiser::learned_noise`].
+    /// Whatever the model learned in between: see [`crate::diffusion::Estimate::variance`].
     Learned,
 }
 
@@ -49,16 +49,16 @@ pub(super) async fn ddpm<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &mut Context<'_, S, D, N>,
     x: S,
     variance: Variance,
-) -> S {
+) -> Result<S, D::Error> {
     let posterior = Posterior::between(run.from, run.to);
-    let estimate = run.estimate(&x, run.from).await;
+    let estimate = run.estimate(&x, run.from).await?;
     let noise = run.draw(&x);
     let noise = match variance {
         Variance::Small => noise.scale(root(posterior.variance)),
         Variance::Large => noise.scale(root(posterior.forward)),
-        Variance::Learned => run.model.learned_noise(noise, posterior.variance, posterior.forward),
+        Variance::Learned => estimate.learned_noise(noise, posterior.variance, posterior.forward),
     };
-    estimate.data.blend(posterior.data, x, posterior.x).add(noise)
+    Ok(estimate.data.blend(posterior.data, x, posterior.x).add(noise))
 }
 
 /// Song et al. 2021, arXiv 2010.02502, equation 12: part of the noise is kept, the share `eta` of it fresh.
@@ -66,11 +66,11 @@ pub(super) async fn ddim<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &mut Context<'_, S, D, N>,
     x: S,
     eta: f64,
-) -> S {
-    let estimate = run.estimate(&x, run.from).await;
+) -> Result<S, D::Error> {
+    let estimate = run.estimate(&x, run.from).await?;
     let to = run.to;
     let fresh = eta * root(Posterior::between(run.from, to).variance);
     let kept = root(to.sigma.powi(2) - fresh.powi(2));
     let next = estimate.data.blend(to.alpha, estimate.noise, kept);
-    if fresh > 0.0 { next.blend(1.0, run.draw(&x), fresh) } else { next }
+    Ok(if fresh > 0.0 { next.blend(1.0, run.draw(&x), fresh) } else { next })
 }

@@ -19,7 +19,7 @@ pub struct NoiseUse {
 pub trait NoiseSource<S>: FnMut(&S, NoiseUse) -> S {}
 impl<S, F: FnMut(&S, NoiseUse) -> S> NoiseSource<S> for F {}
 
-/// What a run has used so far.
+/// What a run has used so far. A step counts in its own, which is the run's once the step is done.
 #[derive(Clone, Debug)]
 pub(super) struct Tally<S> {
     pub evaluations: u32,
@@ -28,13 +28,28 @@ pub(super) struct Tally<S> {
     pub corrector_draws: u32,
 }
 
+impl<S> Tally<S> {
+    /// The tally of the next step, which goes on counting.
+    pub fn next(&self) -> Self {
+        Self { last: None, ..*self }
+    }
+
+    /// Takes over the counts of a step that is done. Gives its evaluations.
+    pub fn add(&mut self, step: Self) -> u32 {
+        let evaluations = step.evaluations - self.evaluations;
+        *self = Self { last: step.last.or(self.last.take()), ..step };
+        evaluations
+    }
+}
+
 impl<S> Default for Tally<S> {
     fn default() -> Self {
         Self { evaluations: 0, last: None, solver_draws: 0, corrector_draws: 0 }
     }
 }
 
-/// One step, from a level to the next.
+/// One step, from a level to the next. It may end at any of its evaluations: what the solver remembers is only to be
+/// written after the last of them, so that the step can be made again.
 pub(super) struct Context<'a, S, D, N> {
     /// Where the sample is.
     pub from: Level,
@@ -52,11 +67,11 @@ pub(super) struct Context<'a, S, D, N> {
 
 impl<S: State, D: Denoiser<S>, N: NoiseSource<S>> Context<'_, S, D, N> {
     /// One network evaluation.
-    pub async fn estimate(&mut self, x: &S, level: Level) -> Estimate<S> {
+    pub async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, D::Error> {
+        let estimate = self.model.estimate(x, level).await?;
         self.tally.evaluations += 1;
-        let estimate = self.model.estimate(x, level).await;
         self.tally.last = Some(estimate.clone());
-        estimate
+        Ok(estimate)
     }
 
     /// Fresh unit noise for the step.

@@ -2,9 +2,9 @@
 
 use super::context::{Context, NoiseSource, clock, root};
 use super::dpm::phi;
-use crate::diffusion::{Denoiser, Level, State};
+use crate::diffusion::{Denoiser, State};
 
-/// Data estimates of earlier steps, the newest last, at most three.
+/// Estimates of earlier steps, the newest last, each with its place on the clock that the solver goes by.
 #[derive(Clone, Debug)]
 pub(super) struct History<S> {
     entries: Vec<(f64, S)>,
@@ -12,20 +12,19 @@ pub(super) struct History<S> {
 
 impl<S: Clone> History<S> {
     pub fn new() -> Self {
-        Self { entries: Vec::with_capacity(3) }
+        Self { entries: Vec::new() }
     }
 
-    pub fn push(&mut self, level: Level, data: S) {
-        if self.entries.len() == 3 {
-            self.entries.remove(0);
-        }
-        self.entries.push((clock(level), data));
+    /// Adds an estimate and lets go of all but the newest `keep`.
+    pub fn push(&mut self, place: f64, estimate: S, keep: usize) {
+        self.entries.push((place, estimate));
+        self.entries.drain(..self.entries.len().saturating_sub(keep));
     }
 
-    /// Clock and data of the `age`-th entry before the newest.
+    /// Place and estimate of the `age`-th entry before the newest.
     pub fn back(&self, age: usize) -> Option<(f64, &S)> {
         let index = self.entries.len().checked_sub(age + 1)?;
-        self.entries.get(index).map(|(clock, data)| (*clock, data))
+        self.entries.get(index).map(|(place, estimate)| (*place, estimate))
     }
 
     /// Entries that hold.
@@ -40,20 +39,20 @@ pub(super) async fn deterministic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     history: &mut History<S>,
     x: S,
     order: usize,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, to) = (run.from, run.to);
-    let data = run.estimate(&x, from).await.data;
-    history.push(from, data.clone());
+    let data = run.estimate(&x, from).await?.data;
+    history.push(clock(from), data.clone(), order);
     let h = clock(to) - clock(from);
     let phi_1 = libm::expm1(-h);
     let base = x.blend(to.sigma / from.sigma, data.clone(), -to.alpha * phi_1);
 
     let order = run.order(order).min(history.len());
-    let (Some((clock_1, data_1)), true) = (history.back(1), order >= 2) else { return base };
+    let (Some((clock_1, data_1)), true) = (history.back(1), order >= 2) else { return Ok(base) };
     let r0 = (clock(from) - clock_1) / h;
     let slope_0 = data.blend(1.0 / r0, data_1.clone(), -1.0 / r0);
     let (Some((clock_2, data_2)), true) = (history.back(2), order >= 3) else {
-        return base.blend(1.0, slope_0, -0.5 * to.alpha * phi_1);
+        return Ok(base.blend(1.0, slope_0, -0.5 * to.alpha * phi_1));
     };
     let r1 = (clock_1 - clock_2) / h;
     let slope_1 = data_1.clone().blend(1.0 / r1, data_2.clone(), -1.0 / r1);
@@ -62,7 +61,7 @@ pub(super) async fn deterministic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     // (e^-h - 1) / h + 1 and its successor, without their cancellation.
     let phi_2 = -phi(-h);
     let phi_3 = phi_3(h, phi_2);
-    base.blend(1.0, slope, to.alpha * phi_2).blend(1.0, bend, -to.alpha * phi_3)
+    Ok(base.blend(1.0, slope, to.alpha * phi_2).blend(1.0, bend, -to.alpha * phi_3))
 }
 
 /// `phi_2 / h - 1/2`
@@ -75,10 +74,10 @@ pub(super) async fn stochastic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &mut Context<'_, S, D, N>,
     history: &mut History<S>,
     x: S,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, to) = (run.from, run.to);
-    let data = run.estimate(&x, from).await.data;
-    history.push(from, data.clone());
+    let data = run.estimate(&x, from).await?.data;
+    history.push(clock(from), data.clone(), 2);
     let h = clock(to) - clock(from);
     let fresh = -libm::expm1(-2.0 * h);
     let z = run.draw(&x);
@@ -87,12 +86,12 @@ pub(super) async fn stochastic<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         z,
         to.sigma * root(fresh),
     );
-    match history.back(1) {
+    Ok(match history.back(1) {
         Some((clock_1, data_1)) if run.order(2) >= 2 => {
             let r0 = (clock(from) - clock_1) / h;
             let share = 0.5 * to.alpha * fresh / r0;
             base.blend(1.0, data.blend(share, data_1.clone(), -share), 1.0)
         }
         _ => base,
-    }
+    })
 }

@@ -34,20 +34,26 @@ pub(super) fn slope<S: State>(schedule: &Schedule, estimate: Estimate<S>, level:
 }
 
 /// Euler in time.
-pub(super) async fn euler<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mut Context<'_, S, D, N>, x: S) -> S {
-    let estimate = run.estimate(&x, run.from).await;
-    x.blend(1.0, slope(run.schedule, estimate, run.from), run.to.t - run.from.t)
+pub(super) async fn euler<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
+    run: &mut Context<'_, S, D, N>,
+    x: S,
+) -> Result<S, D::Error> {
+    let estimate = run.estimate(&x, run.from).await?;
+    Ok(x.blend(1.0, slope(run.schedule, estimate, run.from), run.to.t - run.from.t))
 }
 
 /// Heun (the explicit trapezoid) in time.
-pub(super) async fn heun<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mut Context<'_, S, D, N>, x: S) -> S {
+pub(super) async fn heun<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
+    run: &mut Context<'_, S, D, N>,
+    x: S,
+) -> Result<S, D::Error> {
     let dt = run.to.t - run.from.t;
-    let estimate = run.estimate(&x, run.from).await;
+    let estimate = run.estimate(&x, run.from).await?;
     let first = slope(run.schedule, estimate, run.from);
     let trial = x.clone().blend(1.0, first.clone(), dt);
-    let estimate = run.estimate(&trial, run.to).await;
+    let estimate = run.estimate(&trial, run.to).await?;
     let second = slope(run.schedule, estimate, run.to);
-    x.blend(1.0, first.add(second), 0.5 * dt)
+    Ok(x.blend(1.0, first.add(second), 0.5 * dt))
 }
 
 /// Karras et al. 2022, algorithm 2, in `x / alpha` and `sigma / alpha`, where the slope is the noise estimate. Where the
@@ -56,7 +62,7 @@ pub(super) async fn edm<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &mut Context<'_, S, D, N>,
     x: S,
     churn: Churn,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, to) = (run.from, run.to);
     let sigma = from.sigma / from.alpha;
     let active = churn.amount > 0.0 && (churn.lowest..=churn.highest).contains(&sigma);
@@ -74,12 +80,12 @@ pub(super) async fn edm<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
         let z = run.draw(&x);
         x = x.blend(1.0, z, root(sigma_hat.powi(2) - sigma.powi(2)) * churn.noise);
     }
-    let first = run.estimate(&x.clone().scale(hat.alpha), hat).await;
+    let first = run.estimate(&x.clone().scale(hat.alpha), hat).await?;
     if to.sigma == 0.0 {
-        return first.data;
+        return Ok(first.data);
     }
     let ds = to.sigma / to.alpha - sigma_hat;
     let trial = x.clone().blend(to.alpha, first.noise.clone(), to.alpha * ds);
-    let second = run.estimate(&trial, to).await;
-    x.blend(to.alpha, first.noise.add(second.noise), 0.5 * to.alpha * ds)
+    let second = run.estimate(&trial, to).await?;
+    Ok(x.blend(to.alpha, first.noise.add(second.noise), 0.5 * to.alpha * ds))
 }

@@ -61,24 +61,27 @@ impl<S> Adaptive<S> {
 }
 
 /// Follows the probability-flow ODE from one level to another, up or down. Gives the end and the evaluations it took.
+///
+/// # Errors
+/// The model's.
 pub async fn follow<S: State, D: Denoiser<S>>(
     schedule: &Schedule,
     tolerance: Tolerance,
     (from, to): (Level, Level),
     model: &mut D,
     mut x: S,
-) -> (S, u32) {
+) -> Result<(S, u32), D::Error> {
     let (mut tally, mut memory) = (Tally::default(), None::<Adaptive<S>>);
     // The flow draws no noise.
     let mut silence = |like: &S, _: NoiseUse| like.clone();
     while memory.as_ref().is_none_or(|now| now.t != to.t) {
         let (model, noise, tally) = (&mut *model, &mut silence, &mut tally);
         let mut run = Context { from, to, step: 0, steps: 1, schedule, model, noise, tally };
-        if let Some(next) = attempt(&mut run, &mut memory, &x, tolerance).await {
+        if let Some(next) = attempt(&mut run, &mut memory, &x, tolerance).await? {
             x = next;
         }
     }
-    (x, tally.evaluations)
+    Ok((x, tally.evaluations))
 }
 
 /// One attempt towards `run.to`, which ends there if it can. Gives the new sample if the attempt was accepted.
@@ -87,29 +90,33 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     memory: &mut Option<Adaptive<S>>,
     x: &S,
     tolerance: Tolerance,
-) -> Option<S> {
+) -> Result<Option<S>, D::Error> {
     let end = run.to.t;
     let direction = (end - run.from.t).signum();
-    let now = match memory.take() {
+    let started;
+    let now = match &*memory {
         Some(now) => now,
-        None => start(run, x, tolerance, direction).await,
+        None => {
+            started = start(run, x, tolerance, direction).await?;
+            &started
+        }
     };
     let shortest = shortest(now.t);
     let length = now.step.max(shortest).min((end - now.t).abs());
     let h = direction * length;
     let target = if length == (end - now.t).abs() { end } else { now.t + h };
 
-    let slope = match now.slope {
-        Some(slope) => slope,
-        None => slope_at(run, x, now.t).await,
+    let slope = match &now.slope {
+        Some(slope) => slope.clone(),
+        None => slope_at(run, x, now.t).await?,
     };
     let mut stages = vec![slope.clone()];
     for (node, weights) in NODES.iter().zip(STAGES).skip(1) {
         let trial = combine(x, &stages, weights, h);
-        stages.push(slope_at(run, &trial, now.t + node * h).await);
+        stages.push(slope_at(run, &trial, now.t + node * h).await?);
     }
     let next = combine(x, &stages, &FIFTH, h);
-    stages.push(slope_at(run, &next, target).await);
+    stages.push(slope_at(run, &next, target).await?);
     let zero = x.clone().scale(0.0);
     let error = combine(&zero, &stages, &ERROR, h).mean_norm().await;
     let size = x.mean_norm().await.max(next.mean_norm().await);
@@ -129,7 +136,7 @@ pub(super) async fn attempt<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     } else {
         Adaptive { t: now.t, slope: Some(slope), step: length * factor.max(SHRINK_MOST), rejected: true }
     });
-    accepted.then_some(next)
+    Ok(accepted.then_some(next))
 }
 
 /// The slope at the start and the length of the first attempt (Hairer, Nørsett and Wanner, section II.4).
@@ -138,26 +145,30 @@ async fn start<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     x: &S,
     tolerance: Tolerance,
     direction: f64,
-) -> Adaptive<S> {
+) -> Result<Adaptive<S>, D::Error> {
     let t = run.from.t;
-    let slope = slope_at(run, x, t).await;
+    let slope = slope_at(run, x, t).await?;
     let scale = tolerance.absolute + tolerance.relative * x.mean_norm().await;
     let (d0, d1) = (x.mean_norm().await / scale, slope.mean_norm().await / scale);
     let span = (run.to.t - t).abs();
     let h0 = if d0 < 1e-5 || d1 < 1e-5 { 1e-6 } else { 0.01 * d0 / d1 };
     let h0 = h0.min(span);
     let trial = x.clone().blend(1.0, slope.clone(), h0 * direction);
-    let second = slope_at(run, &trial, t + h0 * direction).await;
+    let second = slope_at(run, &trial, t + h0 * direction).await?;
     let d2 = second.blend(1.0, slope.clone(), -1.0).mean_norm().await / scale / h0;
     let h1 = if d1 <= 1e-15 && d2 <= 1e-15 { (1e-3 * h0).max(1e-6) } else { libm::pow(0.01 / d1.max(d2), 0.2) };
     let step = (100.0 * h0).min(h1).min(span);
-    Adaptive { t, slope: Some(slope), step: if step.is_nan() { shortest(t) } else { step }, rejected: false }
+    Ok(Adaptive { t, slope: Some(slope), step: if step.is_nan() { shortest(t) } else { step }, rejected: false })
 }
 
-async fn slope_at<S: State, D: Denoiser<S>, N: NoiseSource<S>>(run: &mut Context<'_, S, D, N>, x: &S, t: f64) -> S {
+async fn slope_at<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
+    run: &mut Context<'_, S, D, N>,
+    x: &S,
+    t: f64,
+) -> Result<S, D::Error> {
     let level = run.schedule.level(t);
-    let estimate = run.estimate(x, level).await;
-    slope(run.schedule, estimate, level)
+    let estimate = run.estimate(x, level).await?;
+    Ok(slope(run.schedule, estimate, level))
 }
 
 /// `x + h * sum of weights * stages`

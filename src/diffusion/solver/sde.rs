@@ -8,13 +8,13 @@ use crate::diffusion::{Denoiser, State};
 pub(super) async fn euler_maruyama<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &mut Context<'_, S, D, N>,
     x: S,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, dt) = (run.from, run.from.t - run.to.t);
     let (drift, diffusion) = (run.schedule.drift(from.t), run.schedule.diffusion(from.t));
-    let noise = run.estimate(&x, from).await.noise;
+    let noise = run.estimate(&x, from).await?.noise;
     let z = run.draw(&x);
     // g^2 score = -g^2 noise / sigma
-    x.blend(1.0 - drift * dt, noise, -diffusion.powi(2) * dt / from.sigma).blend(1.0, z, diffusion * root(dt))
+    Ok(x.blend(1.0 - drift * dt, noise, -diffusion.powi(2) * dt / from.sigma).blend(1.0, z, diffusion * root(dt)))
 }
 
 /// The reverse diffusion sampler: the reverse SDE discretised like the forward chain `x_from = a x_to + sqrt(v) z`,
@@ -23,13 +23,13 @@ pub(super) async fn euler_maruyama<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
 pub(super) async fn reverse_diffusion<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &mut Context<'_, S, D, N>,
     x: S,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, to) = (run.from, run.to);
     let shrink = from.alpha / to.alpha;
     let variance = (from.sigma.powi(2) - (shrink * to.sigma).powi(2)).max(0.0);
-    let noise = run.estimate(&x, from).await.noise;
+    let noise = run.estimate(&x, from).await?.noise;
     let z = run.draw(&x);
-    x.blend(2.0 - shrink, noise, -variance / from.sigma).blend(1.0, z, root(variance))
+    Ok(x.blend(2.0 - shrink, noise, -variance / from.sigma).blend(1.0, z, root(variance)))
 }
 
 /// Langevin steps at the level the sample is at, of a size set by the ratio of noise to score (their algorithm 5):
@@ -39,20 +39,20 @@ pub(super) async fn correct<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     mut x: S,
     snr: f64,
     corrections: u32,
-) -> S {
+) -> Result<S, D::Error> {
     let from = run.from;
     let shrink = (from.alpha / run.to.alpha).powi(2).min(1.0);
     // A vanishing score would ask for an endless step; no density of unit scale needs one this long.
     let longest = 100.0 * (from.alpha.powi(2) + from.sigma.powi(2));
     for _ in 0..corrections {
-        let noise = run.estimate(&x, from).await.noise;
+        let noise = run.estimate(&x, from).await?.noise;
         let z = run.draw_corrector(&x);
         let score_norm = noise.mean_norm().await / from.sigma;
         let step = (2.0 * shrink * (snr * z.mean_norm().await / score_norm).powi(2)).min(longest);
         let step = if step.is_nan() { 0.0 } else { step };
         x = unadjusted(x, noise.scale(-1.0 / from.sigma), 2.0 * step, z);
     }
-    x
+    Ok(x)
 }
 
 /// Langevin steps of the size that annealed Langevin dynamics takes at this level, `e = 2 (snr sigma)^2`:
@@ -62,13 +62,13 @@ pub(super) async fn anneal<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     mut x: S,
     snr: f64,
     corrections: u32,
-) -> S {
+) -> Result<S, D::Error> {
     let from = run.from;
     let step = 2.0 * (snr * from.sigma).powi(2);
     for _ in 0..corrections {
-        let noise = run.estimate(&x, from).await.noise;
+        let noise = run.estimate(&x, from).await?.noise;
         let z = run.draw_corrector(&x);
         x = unadjusted(x, noise.scale(-1.0 / from.sigma), 2.0 * step, z);
     }
-    x
+    Ok(x)
 }

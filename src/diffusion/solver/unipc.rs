@@ -30,17 +30,17 @@ pub(super) async fn step<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     x: S,
     wanted: usize,
     basis: Basis,
-) -> S {
+) -> Result<S, D::Error> {
     let (from, to) = (run.from, run.to);
-    let data = run.estimate(&x, from).await.data;
+    let data = run.estimate(&x, from).await?.data;
     let x = match pending.take() {
         Some(last) => advance(last.x, last.from, from, history, last.order, basis, Some(&data)),
         None => x,
     };
-    history.push(from, data);
+    history.push(clock(from), data, wanted);
     let order = run.order(wanted).min(history.len());
     *pending = Some(Pending { from, order, x: x.clone() });
-    advance(x, from, to, history, order, basis, None)
+    Ok(advance(x, from, to, history, order, basis, None))
 }
 
 /// UniP-`order` (their equation 9 for data prediction) or, with the data estimated at the end, UniC-`order` (equation

@@ -2,8 +2,8 @@
 
 use crate::data::ImageSet;
 use crate::data::image_set::to_unit;
-use crate::diffusion::{Level, Prediction};
-use crate::nn::objective::{Convention, NoiseDistribution, TrainingLevel};
+use crate::diffusion::{Convention, Level};
+use crate::nn::objective::{NoiseDistribution, TrainingLevel};
 use crate::rng::{Rng, Stream};
 
 use super::Recipe;
@@ -35,13 +35,13 @@ impl ImageBatch {
         levels: Vec<TrainingLevel>,
         labels: Vec<Option<usize>>,
     ) -> Self {
-        let prediction: Prediction = convention.prediction();
+        let Convention { prediction, input, time } = convention;
         let at: Vec<Level> = levels.iter().map(|level| Level { t: 0.0, alpha: 1.0, sigma: level.sigma }).collect();
         let each = images.len() / levels.len().max(1);
         let (mut inputs, mut targets) = (Vec::with_capacity(images.len()), Vec::with_capacity(images.len()));
         let pairs = images.chunks_exact(each.max(1)).zip(noise.chunks_exact(each.max(1)));
         for ((image, noise), level) in pairs.zip(&at) {
-            let scale = convention.input.scale(*level);
+            let scale = input.scale(*level);
             let (of_image, of_noise) = prediction.target(*level);
             // What the network says is of unit size; the score is that divided by sigma.
             let unit = 1.0 / prediction.output_scale(*level);
@@ -52,7 +52,7 @@ impl ImageBatch {
                 targets.push((of_image * image + of_noise * noise) as f32);
             }
         }
-        let times = convention.time.times(&at);
+        let times = time.times(&at);
         Self { inputs, targets, images, times, labels, levels }
     }
 
@@ -86,7 +86,7 @@ impl ImageBatch {
 /// Makes batches.
 #[derive(Clone, Debug)]
 pub struct ImageBatches {
-    law: NoiseDistribution,
+    distribution: NoiseDistribution,
     convention: Convention,
     recipe: Recipe,
 }
@@ -96,7 +96,7 @@ impl ImageBatches {
     #[must_use]
     pub fn new(recipe: &Recipe) -> Self {
         let convention = recipe.objective.convention();
-        Self { law: NoiseDistribution::new(recipe.objective), convention, recipe: recipe.clone() }
+        Self { distribution: NoiseDistribution::new(recipe.objective), convention, recipe: recipe.clone() }
     }
 
     /// The batch of this step.
@@ -121,7 +121,7 @@ impl ImageBatches {
                 }
             }
         }
-        let levels = (0..count).map(|_| self.law.draw(&mut times)).collect();
+        let levels = (0..count).map(|_| self.distribution.draw(&mut times)).collect();
         let mut rng = Rng::new(seed, Stream::Noise, step);
         let mut noise = rng.normals(images.len());
         // The first draw is the only one without matching.

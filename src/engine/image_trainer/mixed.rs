@@ -5,13 +5,13 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// What convolutions and matrices of a network in training are computed in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum TrainingPrecision {
     /// Single precision, like all the rest.
     #[default]
     F32,
-    /// Half precision (IEEE 754 binary16): 11 bits and few exponents, so that small gradients need a [`LossScale`].
+    /// Half precision (IEEE 754 binary16): 11 bits and few exponents, so that small gradients need a scaled loss.
     F16,
     /// bfloat16: 8 bits and the exponents of single precision.
     Bf16,

@@ -32,7 +32,7 @@ pub use batch::{ImageBatch, ImageBatches};
 pub use finish::{Finish, FinishError};
 pub use mixed::{LossScale, TrainingPrecision};
 pub use optimiser::Optimiser;
-pub use recipe::{FOREVER, NO_BOUND, Recipe, RecipeError};
+pub use recipe::{FOREVER, NO_BOUND, NetworkChanges, Recipe, RecipeChanges, RecipeError};
 pub use state::StateError;
 pub use variance::Chain;
 

@@ -9,7 +9,7 @@ use crate::nn::muon::{Momentum, Sizes, TensorMomentum};
 use crate::nn::unet::Parameter;
 
 /// What turns a gradient into a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimiser {
     /// Adam, of every parameter.

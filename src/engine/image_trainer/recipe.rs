@@ -1,5 +1,7 @@
 //! What defines a training run on images.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -9,55 +11,174 @@ use crate::data::ImageSet;
 use crate::nn::objective::Objective;
 use crate::nn::unet::{ConfigError, UNetConfig};
 
-/// A training run. Two equal recipes and image sets give the same weights on the CPU, bit for bit, whatever the number
-/// of threads; with dropout, whose noise is the device's, on one machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recipe {
-    /// The network.
-    pub network: UNetConfig,
-    /// What it is trained on.
-    pub objective: Objective,
-    /// Steps in all.
-    pub steps: u32,
-    /// Images of a step.
-    pub batch: usize,
-    /// Images that are computed at once: a step's gradient is the sum over its pieces, in order.
-    pub piece: usize,
-    /// What turns a gradient into a step. Runs of before it could be chosen were Adam's.
-    #[serde(default)]
-    pub optimiser: Optimiser,
-    /// Adam's learning rate.
-    pub rate: f64,
-    /// Muon's learning rate, for the parameters that are its; it rises and falls as Adam's does.
-    #[serde(default = "muon_rate")]
-    pub muon_rate: f64,
-    /// Steps over which the learning rate rises.
-    pub warm_up: u32,
-    /// Share of the run over which the learning rate falls to 0, at its end.
-    pub decay: f64,
-    /// Longest gradient, as a norm; a longer one is shortened.
-    pub clip: f64,
-    /// What convolutions and matrices are computed in. Runs of before it could be chosen were in single precision.
-    #[serde(default)]
-    pub precision: TrainingPrecision,
-    /// Probability that the network is not told the class.
-    pub label_drop: f64,
-    /// Whether half of the images are mirrored.
-    pub flip: bool,
-    /// Draws of noise for each image, of which it gets the nearest; 1 is plain noise.
-    #[serde(default = "one_draw")]
-    pub match_noise: usize,
-    /// Half-lives of the moving averages, in percent of the images seen so far, rising: the one in the middle is the
-    /// run's result. Runs of before there were several had one of 5 %.
-    #[serde(default = "one_average")]
-    pub averages: Vec<f64>,
-    /// Longest half-life of a moving average, in images.
-    pub ema_images: f64,
-    /// Seed of every random number of the run.
-    pub seed: u32,
-    /// SHA-256 of the images and labels, so that a run does not go on with others.
-    pub data: String,
+/// Declares changes of a structure: each of its fields, if another value is asked for, as an option of the command line.
+macro_rules! changes {
+    (
+        $(#[$meta:meta])*
+        pub struct $changes:ident of $whole:ident {
+            $($(#[doc = $doc:literal])* #[arg($($arg:tt)*)] $name:ident: $type:ty,)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+        pub struct $changes {
+            $($(#[doc = $doc])* #[arg($($arg)*)] pub $name: Option<$type>,)+
+        }
+
+        impl $changes {
+            /// The structure with what is asked for.
+            #[must_use]
+            pub fn applied_to(&self, base: &$whole) -> $whole {
+                let mut changed = base.clone();
+                $(if let Some(value) = &self.$name {
+                    changed.$name.clone_from(value);
+                })+
+                changed
+            }
+        }
+    };
+}
+
+/// Declares the recipe: from one row a field, what it is by default, its range with the name that an error gives it, and
+/// its option, whose help is the field's description.
+macro_rules! recipe {
+    (
+        $(#[$meta:meta])*
+        pub struct $recipe:ident, changed by $changes:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                $(#[serde($($serde:tt)*)])?
+                #[arg($($arg:tt)*)]
+                $name:ident: $type:ty = $preset:expr $(, $range:expr, $words:literal)?;
+            )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $recipe {
+            $($(#[doc = $doc])* $(#[serde($($serde)*)])? pub $name: $type,)+
+        }
+
+        impl Default for $recipe {
+            fn default() -> Self {
+                Self { $($name: $preset,)+ }
+            }
+        }
+
+        impl $recipe {
+            /// The numbers that have a range, with their names and ranges.
+            fn numbers(&self) -> Vec<(&'static str, f64, RangeInclusive<f64>)> {
+                vec![$($(($words, self.$name as f64, $range),)?)+]
+            }
+        }
+
+        changes! {
+            /// What is asked of a recipe to be otherwise.
+            pub struct $changes of $recipe {
+                $($(#[doc = $doc])* #[arg($($arg)*)] $name: $type,)+
+            }
+        }
+    };
+}
+
+recipe! {
+    /// A training run. Two equal recipes and image sets give the same weights on the CPU, bit for bit, whatever the number
+    /// of threads; with dropout, whose noise is the device's, on one machine.
+    pub struct Recipe, changed by RecipeChanges {
+        /// The network.
+        #[arg(skip)]
+        network: UNetConfig = UNetConfig { channels: 64, classes: 10, ..UNetConfig::cifar10() };
+        /// The objective: edm, ddpm, cosine, vp, sub-vp, ve or ncsn [default: edm]
+        #[arg(long)]
+        objective: Objective = Objective::Edm;
+        /// Steps in all [default: 50000]
+        #[arg(long)]
+        steps: u32 = 50_000, 1.0..=f64::from(FOREVER), "steps";
+        /// Images of a step [default: 128]
+        #[arg(long)]
+        batch: usize = 128, 1.0..=1e6, "batch";
+        /// Images computed at once, the gradient being the sum over them in order [default: 16]
+        // The command line begins from 16, and says so; `Recipe::default` has more.
+        #[arg(long)]
+        piece: usize = 32, 1.0..=1e6, "piece";
+        /// What turns a gradient into a step: adam, or muon of the matrices and kernels within the network and adam of
+        /// the rest [default: adam]
+        // Runs of before it could be chosen were Adam's.
+        #[serde(default)]
+        #[arg(long, value_enum)]
+        optimiser: Optimiser = Optimiser::Adam;
+        /// Adam's learning rate [default: 0.001]
+        #[arg(long)]
+        rate: f64 = 1e-3, 0.0..=10.0, "rate";
+        /// Muon's learning rate; it rises and falls as Adam's does [default: 0.02]
+        #[serde(default = "muon_rate")]
+        #[arg(long)]
+        muon_rate: f64 = muon_rate(), 0.0..=10.0, "Muon's rate";
+        /// Steps over which the learning rate rises [default: 500]
+        #[arg(long)]
+        warm_up: u32 = 500;
+        /// Share of the run over which the learning rate falls to 0, at its end [default: 1/3]
+        #[arg(long)]
+        decay: f64 = 1.0 / 3.0, 0.0..=1.0, "decay";
+        /// Longest gradient, as a norm; a longer one is shortened, but for Muon [default: 1]
+        #[arg(long)]
+        clip: f64 = 1.0, 1e-9..=f64::INFINITY, "clip";
+        /// What convolutions and matrices are computed in, on a GPU: f32, f16 or bf16; parameters stay f32 [default: f32]
+        // Runs of before it could be chosen were in single precision.
+        #[serde(default)]
+        #[arg(long = "compute", value_name = "COMPUTE", value_enum)]
+        precision: TrainingPrecision = TrainingPrecision::F32;
+        /// Probability that the network is not told the class [default: 0.2]
+        #[arg(long)]
+        label_drop: f64 = 0.2, 0.0..=1.0, "label drop";
+        /// Whether half of the images are mirrored.
+        #[arg(skip)]
+        flip: bool = true;
+        /// Draws of noise for each image, which gets the nearest of them [default: 1]
+        #[serde(default = "one_draw")]
+        #[arg(long, value_name = "DRAWS")]
+        match_noise: usize = one_draw(), 1.0..=1000.0, "draws of noise";
+        /// Half-lives of the moving averages, in percent of the images seen, rising, with commas between them: the middle
+        /// one is written to OUT, the others to OUT/average-PERCENT [default: 2,5,10]
+        // Runs of before there were several had one of 5 %.
+        #[serde(default = "one_average")]
+        #[arg(long, value_name = "PERCENT", value_delimiter = ',')]
+        averages: Vec<f64> = vec![2.0, 5.0, 10.0];
+        /// Longest half-life of a moving average, in images [default: any]
+        #[arg(long, value_name = "IMAGES")]
+        ema_images: f64 = NO_BOUND, 0.0..=NO_BOUND, "EMA half-life";
+        /// Seed of every random number [default: 0]
+        #[arg(long)]
+        seed: u32 = 0;
+        /// SHA-256 of the images and labels, so that a run does not go on with others.
+        #[arg(skip)]
+        data: String = String::new();
+    }
+}
+
+changes! {
+    /// What is asked of a recipe's network to be otherwise.
+    pub struct NetworkChanges of UNetConfig {
+        /// Channels at full resolution [default: 64]
+        #[arg(long)]
+        channels: usize,
+        /// Multiples of the channels at each level of resolution [default: 1,2,2,2]
+        #[arg(long, value_delimiter = ',')]
+        multipliers: Vec<usize>,
+        /// Residual blocks of a level [default: 2]
+        #[arg(long)]
+        layers: usize,
+        /// Levels with attention, from 0 [default: 1]
+        #[arg(long = "attention", value_name = "ATTENTION", value_delimiter = ',')]
+        attention_levels: Vec<usize>,
+        /// Groups of every normalisation [default: 32]
+        #[arg(long)]
+        groups: usize,
+        /// Share of hidden numbers dropped in training; on the CPU it costs the use of threads [default: 0]
+        #[arg(long)]
+        dropout: f64,
+    }
 }
 
 /// Why a recipe cannot be followed.
@@ -128,32 +249,6 @@ pub const FOREVER: u32 = 1_000_000_000;
 /// Most moving averages: each takes as much memory as the parameters.
 const MOST_AVERAGES: usize = 8;
 
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            network: UNetConfig { channels: 64, classes: 10, ..UNetConfig::cifar10() },
-            objective: Objective::Edm,
-            steps: 50_000,
-            batch: 128,
-            piece: 32,
-            optimiser: Optimiser::Adam,
-            rate: 1e-3,
-            muon_rate: muon_rate(),
-            warm_up: 500,
-            decay: 1.0 / 3.0,
-            clip: 1.0,
-            precision: TrainingPrecision::F32,
-            label_drop: 0.2,
-            flip: true,
-            match_noise: one_draw(),
-            averages: vec![2.0, 5.0, 10.0],
-            ema_images: NO_BOUND,
-            seed: 0,
-            data: String::new(),
-        }
-    }
-}
-
 impl Recipe {
     /// Whether the recipe can be followed with these images.
     ///
@@ -161,20 +256,8 @@ impl Recipe {
     /// A [`RecipeError`] that says why not.
     pub fn validate(&self, set: &ImageSet) -> Result<(), RecipeError> {
         self.network.validate()?;
-        let numbers = [
-            ("steps", f64::from(self.steps), 1.0, f64::from(FOREVER)),
-            ("batch", self.batch as f64, 1.0, 1e6),
-            ("piece", self.piece as f64, 1.0, 1e6),
-            ("rate", self.rate, 0.0, 10.0),
-            ("Muon's rate", self.muon_rate, 0.0, 10.0),
-            ("decay", self.decay, 0.0, 1.0),
-            ("clip", self.clip, 1e-9, f64::INFINITY),
-            ("draws of noise", self.match_noise as f64, 1.0, 1000.0),
-            ("label drop", self.label_drop, 0.0, 1.0),
-            ("EMA half-life", self.ema_images, 0.0, NO_BOUND),
-        ];
-        // Written so that what is not a number is refused too.
-        if let Some(&(field, found, ..)) = numbers.iter().find(|(_, v, least, most)| !(v >= least && v <= most)) {
+        // What is not a number is in no range.
+        if let Some((field, found, _)) = self.numbers().into_iter().find(|(_, number, range)| !range.contains(number)) {
             return Err(RecipeError::Value { field, found });
         }
         let rising = self.averages.is_sorted_by(|a, b| a < b);

@@ -2,11 +2,9 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::diffusion::objective::hybrid;
 use crate::diffusion::schedule::Betas;
 use crate::nn::objective::TrainingLevel;
-
-/// Share of the bound, the number of steps times the term of one, in `L_hybrid`.
-const SHARE: f64 = 0.001;
 
 /// What the bound needs to know of every step.
 #[derive(Clone, Debug)]
@@ -89,7 +87,8 @@ impl Chain {
         } else {
             divergence
         };
-        simple + term.sum() * (SHARE * self.steps.len() as f64 / std::f64::consts::LN_2)
+        // From nats to bits.
+        hybrid(simple, term.sum() * std::f64::consts::LOG2_E, self.steps.len())
     }
 }
 

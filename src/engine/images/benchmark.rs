@@ -4,8 +4,7 @@ use super::denoiser::room_for;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use super::pool::{EvaluationBatch, WorkerPool};
-use crate::engine::error::EngineError;
-use crate::engine::images::ImageError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::UNet;
@@ -44,7 +43,7 @@ pub async fn benchmark<P: Port>(
         title: model.summary.title.clone(),
         parameters: model.summary.parameters,
         side: model.side as u32,
-        gflop: 2e-9 * model.config().cost(model.side).products as f64,
+        gflop: 2e-9 * model.network.cost(model.side).products as f64,
         weight_bytes: model.summary.held_bytes,
         ..ImageBenchmark::default()
     };

@@ -2,13 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use super::pool::EvaluationBatch;
-use crate::diffusion::prediction::{canonical, learned_log_variance};
+use crate::diffusion::prediction::canonical;
 use crate::diffusion::{Denoiser, Estimate, Level, State};
-use crate::engine::error::EngineError;
+use crate::engine::error::{ImageError, Stopped};
 use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::Cost;
@@ -84,7 +83,7 @@ impl BatchPolicy {
     /// For this network on this device.
     #[must_use]
     pub fn new(model: &ImageModel, compute: &ComputeDevice) -> Self {
-        let cost = model.config().cost(model.side);
+        let cost = model.network.cost(model.side);
         let gpu = compute.info.gpu;
         let batch = if gpu { room_on_gpu(&cost, compute.most_bytes) } else { CPU_BATCH };
         Self {
@@ -177,7 +176,7 @@ fn room_on_gpu(cost: &Cost, most_bytes: u64) -> usize {
 /// # Errors
 /// [`ImageError::OutOfMemory`] when there is none for one.
 pub fn room_for(wanted: usize, model: &ImageModel, compute: &ComputeDevice) -> Result<usize, ImageError> {
-    let cost = model.config().cost(model.side);
+    let cost = model.network.cost(model.side);
     if compute.info.gpu {
         return Ok(wanted.min(room_on_gpu(&cost, compute.most_bytes)));
     }
@@ -200,28 +199,15 @@ pub struct ImageDenoiser<'a, W> {
     pub policy: &'a mut BatchPolicy,
     /// Who watches.
     pub progress: &'a mut W,
-    /// What the network said of the variance at the last estimate.
-    pub variance: Option<Tensor<4>>,
-    /// Why there was no answer, if there was none. The answer then is zero, and whoever asked throws it away.
-    pub stopped: Option<Stopped>,
-}
-
-/// Why an evaluation was not made.
-#[derive(Debug)]
-pub enum Stopped {
-    /// Who watches ended it.
-    GivenUp,
-    /// It could not be made.
-    Failed(EngineError),
 }
 
 impl<W: ProgressListener> ImageDenoiser<'_, W> {
     /// The raw output for some of the images, guided.
-    fn output(&self, x: Tensor<4>, time: f64, labels: &[Option<usize>]) -> Result<Tensor<4>, EngineError> {
+    fn output(&self, x: Tensor<4>, time: f64, labels: &[Option<usize>]) -> Result<Tensor<4>, ImageError> {
         let network = &self.model.network;
         let ask = |x, labels: &[Option<usize>]| {
             let condition = network.condition(&[time], labels).map_err(|e| ImageError::Internal(e.to_string()))?;
-            Ok::<_, EngineError>(network.forward(x, &condition))
+            Ok::<_, ImageError>(network.forward(x, &condition))
         };
         let told = labels.iter().any(Option::is_some);
         if !told || self.guidance == 1.0 {
@@ -262,7 +248,7 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
         let pixels = cpu::numbers(x.part(done, images).scale(scale).0);
         let asks = EvaluationBatch { count: images - done, images: pixels, time, each };
         let answers =
-            self.progress.elsewhere(self.model, &asks, self.policy.evaluated).await.ok_or(Stopped::GivenUp)?;
+            self.progress.elsewhere(self.model, &asks, self.policy.evaluated).await.ok_or(Stopped::Interrupted)?;
         let shape = [1, self.model.config().output_channels(), self.model.side, self.model.side];
         let mut outputs: Vec<Pictures> = Vec::new();
         for (answer, (image, _)) in answers.into_iter().zip(&asks.each) {
@@ -282,16 +268,15 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
 
     /// The raw outputs for all images, a few at a time.
     async fn outputs(&mut self, x: &Pictures, level: Level) -> Result<Pictures, Stopped> {
-        let failed = |error: EngineError| Stopped::Failed(error);
         let images = x.0.dims()[0];
-        let scale = self.model.conventions.input.scale(level);
-        let time = self.model.conventions.time_of(level);
+        let scale = self.model.convention.input.scale(level);
+        let time = self.model.convention.time_of(level);
         let mut parts = Vec::new();
         let mut done = 0;
         while done < images {
-            self.policy.make_room(self.progress).map_err(|error| failed(error.into()))?;
+            self.policy.make_room(self.progress)?;
             if !self.progress.go_on(self.policy.evaluated).await {
-                return Err(Stopped::GivenUp);
+                return Err(Stopped::Interrupted);
             }
             let theirs = self.elsewhere(x, done, time, scale).await?;
             if !theirs.is_empty() {
@@ -303,7 +288,7 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
             let end = (done + self.policy.batch).min(images);
             let part = x.part(done, end).scale(scale);
             let labels = if self.labels.len() == images { &self.labels[done..end] } else { self.labels };
-            let output = self.output(part.0, time, labels).map_err(failed)?;
+            let output = self.output(part.0, time, labels)?;
             match self.policy.wait(&output, self.progress).await {
                 Ok(()) => {}
                 Err(error) if self.policy.batch > 1 && is_want_of_memory(&error) => {
@@ -311,7 +296,7 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
                     self.progress.smaller_batch(self.policy.batch);
                     continue;
                 }
-                Err(error) => return Err(failed(error.into())),
+                Err(error) => return Err(error.into()),
             }
             parts.push(Pictures(output));
             self.policy.evaluated += (end - done) as u64;
@@ -327,49 +312,31 @@ fn is_want_of_memory(error: &DeviceError) -> bool {
 }
 
 impl<W: ProgressListener> Denoiser<Pictures> for ImageDenoiser<'_, W> {
-    async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
-        let outputs = match self.stopped {
-            None => self.outputs(x, level).await,
-            Some(_) => return Estimate { data: x.clone(), noise: x.clone() },
-        };
-        let output = match outputs {
-            Ok(output) => output,
-            Err(stopped) => {
-                self.stopped = Some(stopped);
-                return Estimate { data: x.clone(), noise: x.clone() };
-            }
-        };
+    type Error = Stopped;
+
+    async fn estimate(&mut self, x: &Pictures, level: Level) -> Result<Estimate<Pictures>, Stopped> {
+        let output = self.outputs(x, level).await?;
         let channels = x.0.dims()[1];
         let (output, variance) = if output.0.dims()[1] == 2 * channels {
-            (output.channels(0, channels), Some(output.channels(channels, channels).0))
+            (output.channels(0, channels), Some(output.channels(channels, channels)))
         } else {
             (output, None)
         };
-        self.variance = variance;
         let (view, scale) = canonical(level);
-        let (prediction, unit) = self.model.conventions.prediction.at(view);
+        let prediction = self.model.convention.prediction;
+        let unit = prediction.output_scale(view);
         let (mut to_data, mut to_noise) = prediction.split(view);
         for map in [&mut to_data, &mut to_noise] {
             map.x *= scale;
             map.output *= unit;
         }
         let data = to_data.of(x.clone(), output.clone());
+        let noise = to_noise.of(x.clone(), output);
+        let estimate = Estimate { data, noise, variance };
         if self.clip {
-            let data = data.clamp();
-            let sigma = level.sigma.max(1e-12);
-            let noise = x.clone().blend(1.0 / sigma, data.clone(), -level.alpha / sigma);
-            return Estimate { data, noise };
+            let data = estimate.data.clone().clamp();
+            return Ok(estimate.with_data(x, data, level));
         }
-        Estimate { data, noise: to_noise.of(x.clone(), output) }
-    }
-
-    fn learned_noise(&self, noise: Pictures, smallest: f64, largest: f64) -> Pictures {
-        // Towards the clean level the smallest is zero, where no noise is asked for.
-        let smallest = smallest.max(1e-20);
-        let Some(variance) = &self.variance else { return noise.scale(smallest.sqrt()) };
-        // Linear in the output: two values give it.
-        let (low, high) = (learned_log_variance(-1.0, smallest, largest), learned_log_variance(1.0, smallest, largest));
-        let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
-        noise.times_exp(&Pictures(variance.clone()), 0.5 * half, 0.5 * middle)
+        Ok(estimate)
     }
 }

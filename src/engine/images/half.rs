@@ -2,10 +2,9 @@
 
 use burn::tensor::FloatDType;
 
-use super::error::ImageError;
 use super::model::ImageModel;
 use super::pictures::Pictures;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::lab::PrecisionId;
 use crate::nn::cpu;
 use crate::nn::device::{ComputeDevice, DeviceError};

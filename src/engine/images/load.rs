@@ -1,5 +1,6 @@
 //! Weights from wherever they are: fetched with progress, checked, kept for the next visit, given up at once.
 
+use crate::engine::error::ImageError;
 use crate::engine::inbox::{Inbox, Port, ends_a_load};
 use crate::lab::images::OWN_WEIGHTS;
 use crate::nn::checkpoint::{CheckpointError, Manifest, ManifestFile};
@@ -7,7 +8,6 @@ use crate::nn::device::ComputeDevice;
 use crate::protocol::images::{ImageEvent, Notice, Refusal, WeightsIndex, WeightsSource};
 use crate::protocol::{Event, RunId};
 
-use super::error::ImageError;
 use super::model::ImageModel;
 
 /// Where the list of the sets is, beside the worker's own file.

@@ -1,15 +1,14 @@
 //! Images by a U-Net: the network as a denoiser, sampling, and the jobs around them.
 //!
 //! ```text
-//! load -> ImageModel (weights and the conventions they were trained with)
+//! load -> ImageModel (weights and the convention they were trained with)
 //!   -> ImageDenoiser (every schedule, guidance, learned variance, memory)
 //!   -> ImageRun (a sampler over Pictures) -> job (frames, progress), or `sample` without a page
-//! WorkerPool (other workers) -> remote_model (the network that they evaluate)
+//! pool (other workers) -> remote_model (the network that they evaluate)
 //! ```
 
 pub mod benchmark;
 mod denoiser;
-mod error;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod half;
 pub mod job;
@@ -22,9 +21,9 @@ pub(in crate::engine) mod remote_model;
 mod run;
 pub mod self_test;
 
-pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
-pub use error::ImageError;
-pub use model::{Conventions, ImageModel};
+pub use super::error::ImageError;
+pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener};
+pub use model::ImageModel;
 pub use noise::{starting_noise, step_noise};
 pub use pictures::Pictures;
 pub use pool::{EvaluationBatch, WorkerPool};

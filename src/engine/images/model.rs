@@ -1,53 +1,15 @@
-//! A network of images with the conventions it was trained with.
+//! A network of images with the convention it was trained with.
 
 use burn::tensor::Device;
 
-use crate::diffusion::Level;
-use crate::nn::checkpoint::{
-    Architecture, Checkpoint, Container, Input, Manifest, ManifestPrediction, Names, Number, Recognised, TimeConvention,
-};
+use crate::diffusion::Convention;
+use crate::engine::error::ImageError;
+use crate::nn::checkpoint::{Architecture, Checkpoint, Container, Manifest, Names, Number, Recognised};
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::images::WeightsSummary;
 
-use super::error::ImageError;
-
 /// Height and width of the images of published CIFAR-10 networks.
 const PUBLISHED_SIDE: usize = 32;
-
-/// How a network was trained: what it was shown, how it was told the level, and what it says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Conventions {
-    /// What its output means.
-    pub prediction: ManifestPrediction,
-    /// What it was shown.
-    pub input: Input,
-    /// How it was told the level.
-    pub time: TimeConvention,
-}
-
-impl Conventions {
-    /// Ho et al.'s: the noise, from the 1000 steps of betas that grow evenly from 1e-4 to 0.02.
-    #[must_use]
-    pub fn ddpm() -> Self {
-        Self {
-            prediction: ManifestPrediction::Noise,
-            input: Input::Preserving,
-            time: TimeConvention::Steps { count: 1000, first: 1e-4, last: 0.02 },
-        }
-    }
-
-    /// Nichol and Dhariwal's for CIFAR-10: the noise, from the 4000 steps of the cosine schedule.
-    #[must_use]
-    pub fn improved() -> Self {
-        Self { time: TimeConvention::CosineSteps { count: 4000 }, ..Self::ddpm() }
-    }
-
-    /// The time of a level in the network's units.
-    #[must_use]
-    pub fn time_of(&self, level: Level) -> f64 {
-        self.time.times(&[level]).first().copied().unwrap_or(0.0)
-    }
-}
 
 /// A network's half precision.
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
@@ -66,7 +28,7 @@ pub struct ImageModel {
     /// The network.
     pub network: UNet,
     /// How it was trained.
-    pub conventions: Conventions,
+    pub convention: Convention,
     /// Height and width of an image.
     pub side: usize,
     /// What is known of it.
@@ -76,31 +38,24 @@ pub struct ImageModel {
 }
 
 impl ImageModel {
-    /// A network with these conventions and nothing else known about it.
+    /// A network with this convention and nothing else known about it.
     #[must_use]
-    pub fn new(network: UNet, conventions: Conventions, side: usize) -> Self {
+    pub fn new(network: UNet, convention: Convention, side: usize) -> Self {
         let config = network.config();
         let parameters: usize = network.parameters().iter().map(|parameter| parameter.count()).sum();
-        let prediction = match conventions.prediction {
-            ManifestPrediction::Data => "data",
-            ManifestPrediction::Noise => "noise",
-            ManifestPrediction::Velocity => "velocity",
-            ManifestPrediction::Score => "score",
-            ManifestPrediction::Karras { .. } => "karras",
-        };
         let summary = WeightsSummary {
             parameters: u32::try_from(parameters).unwrap_or(u32::MAX),
             held_bytes: 4.0 * parameters as f64,
             channels: config.channels as u32,
             side: side as u32,
             classes: (0..config.classes).map(|class| class.to_string()).collect(),
-            prediction: prediction.to_owned(),
+            prediction: convention.prediction.id().to_owned(),
             learned_variance: config.learned_variance,
             ..WeightsSummary::default()
         };
         Self {
             network,
-            conventions,
+            convention,
             side,
             summary,
             #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
@@ -120,7 +75,7 @@ impl ImageModel {
         let architecture = Architecture::UNet { names: Names::Diffusers, config: manifest.architecture.clone() };
         let network = checkpoint.load(&Recognised { architecture, prefix: String::new() }, device)?;
         let Manifest { prediction, input, time, .. } = *manifest;
-        let mut model = Self::new(network, Conventions { prediction, input, time }, manifest.image_size as usize);
+        let mut model = Self::new(network, Convention { prediction, input, time }, manifest.image_size as usize);
         let fid = manifest.fid.as_ref().map(|fid| {
             let (value, images, evaluations) = (fid.value, fid.images, fid.evaluations);
             let (solver, reference) = (&fid.solver, &fid.reference);
@@ -150,11 +105,11 @@ impl ImageModel {
         let checkpoint = Checkpoint::open(&[file])?;
         let recognised = checkpoint.recognise()?;
         let network = checkpoint.load(&recognised, device)?;
-        let conventions = match &recognised.architecture {
-            Architecture::UNet { names: Names::Improved, .. } => Conventions::improved(),
-            _ => Conventions::ddpm(),
+        let convention = match &recognised.architecture {
+            Architecture::UNet { names: Names::Improved, .. } => Convention::improved(),
+            _ => Convention::ddpm(),
         };
-        let mut model = Self::new(network, conventions, PUBLISHED_SIDE);
+        let mut model = Self::new(network, convention, PUBLISHED_SIDE);
         let container = match checkpoint.container() {
             Container::Safetensors => "safetensors",
             Container::TorchZip => "torch",

@@ -118,20 +118,6 @@ impl Pictures {
         Self(self.0.clamp(-1.0, 1.0))
     }
 
-    /// `self * exp(slope * of + shift)`
-    #[must_use]
-    pub fn times_exp(self, of: &Self, slope: f64, shift: f64) -> Self {
-        if self.on_cpu() {
-            let of = cpu::numbers(of.0.clone());
-            return Self(cpu::edit(self.0, |x| {
-                for (x, of) in x.iter_mut().zip(of) {
-                    *x *= libm::exp(slope * f64::from(of) + shift) as f32;
-                }
-            }));
-        }
-        Self(self.0 * (of.0.clone() * slope + shift).exp())
-    }
-
     /// Every pixel with the same added to its channels, so that their mean is that of `grey`'s.
     #[must_use]
     pub fn with_grey_of(self, grey: &Self) -> Self {
@@ -184,6 +170,18 @@ impl State for Pictures {
             }));
         }
         Self(times(self.0, a) + times(other.0, b))
+    }
+
+    fn times_exp(self, exponent: &Self, slope: f64, shift: f64) -> Self {
+        if self.on_cpu() {
+            let exponent = cpu::numbers(exponent.0.clone());
+            return Self(cpu::edit(self.0, |x| {
+                for (x, exponent) in x.iter_mut().zip(exponent) {
+                    *x *= libm::exp(slope * f64::from(exponent) + shift) as f32;
+                }
+            }));
+        }
+        Self(self.0 * (exponent.0.clone() * slope + shift).exp())
     }
 
     /// Not a number when the device no longer answers; whoever looks at the images next is told why.

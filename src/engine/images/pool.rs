@@ -1,4 +1,4 @@
-//! Further workers that evaluate images for the one that samples.
+//! Pool of workers that evaluate images for the one that samples.
 //!
 //! A page without cross-origin isolation has no shared memory, so every worker holds the network for itself, and images
 //! go to and fro as messages: 12 KB for a network that computes some milliseconds on them at least. Each is evaluated
@@ -16,91 +16,91 @@ use crate::protocol::pool::{PoolCommand, PoolEvent, PoolRequest};
 use crate::wire;
 
 const MOST: usize = MOST_WORKERS as usize;
-/// Most bytes that all of them may hold.
+/// Largest memory of all workers together, in bytes.
 const MOST_BYTES: u64 = 512 << 20;
-/// And of the machine's memory, where that is known, at most one part in so many.
+/// Part of the machine's memory that they may take at most, where it is known: one in so many.
 const SHARE: u64 = 8;
-/// Bytes that a worker takes before it holds anything.
+/// Memory of a worker's program, in bytes, before it holds a network.
 const PROGRAM: u64 = 16 << 20;
-/// How long an answer is waited for, in milliseconds: this and so many times the longest so far.
+/// Timeout of an answer, in milliseconds: this, and `PATIENCE` times the longest answer so far.
 const PATIENCE_MS: f64 = 10_000.0;
 const PATIENCE: f64 = 10.0;
 
-/// How many workers there is memory for, each with a network of so many bytes and room to evaluate it.
+/// Number of workers that there is memory for, each with a network of so many bytes and room to evaluate it.
 #[must_use]
 pub fn room(weights: u64, cost: &Cost, memory: Option<u64>) -> usize {
     let bytes = memory.map_or(MOST_BYTES, |memory| MOST_BYTES.min(memory / SHARE));
     (bytes / (weights + cost.bytes + PROGRAM)).min(MOST as u64) as usize
 }
 
-/// Evaluations to be made, of one image each.
+/// Batch of evaluations, of one image each.
 pub struct EvaluationBatch {
-    /// How many images.
+    /// Number of images.
     pub count: usize,
-    /// All of them, one after the other.
+    /// Pixels of the images, one after the other.
     pub images: Vec<f32>,
     /// The time in the network's own units.
     pub time: f64,
-    /// Of which image, told which class.
+    /// Index of the image and class of every evaluation.
     pub each: Vec<(usize, Option<usize>)>,
 }
 
-/// Those who were spawned, kept for the next run.
+/// Pool of spawned workers, kept for the next run.
 #[derive(Default)]
 pub struct WorkerPool {
     workers: Vec<PoolWorker>,
     /// Most cores to keep busy, if somebody limits them.
     pub cores: Option<u32>,
-    /// How many there can be, since one failed.
+    /// Limit on the number of workers, set when one failed.
     left: Option<usize>,
     /// Parameters of the network.
     parameters: usize,
-    /// EvaluationBatch so far: their names.
+    /// Id of the next request.
     next_id: u32,
     longest_ms: f64,
     timeout: Option<Waiting<'static, ()>>,
-    /// Whether nobody has said anything since the last timeout.
+    /// Whether no worker has reported anything since the last timeout.
     silent: bool,
 }
 
 struct PoolWorker {
     handle: Box<dyn WorkerHandle>,
     state: State,
-    /// When it was given what it does.
+    /// Time at which it got its request, in milliseconds.
     since: f64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// It has not said yet that it is there.
+    /// Not ready yet.
     Starting,
-    /// It is told the network: its shape first, then its parameters. This comes next.
+    /// Being sent the network: shape first (0), then its parameters; the step that comes next.
     Loading(usize),
-    /// It has nothing to do.
+    /// Without a request.
     Idle,
-    /// It evaluates what has this name.
+    /// Evaluating the request of this id.
     Busy(u32),
 }
 
-/// What is done of an evaluation of several images.
+/// Progress of a batch.
 struct Work {
-    /// Name of the first id.
+    /// Id of the first request.
     first: u32,
     answers: Vec<Option<Vec<f32>>>,
-    /// EvaluationBatch that nobody works on, the next one last.
+    /// Places of requests that no worker has, the next one last.
     open: Vec<usize>,
-    /// Numbers of an answer.
+    /// Length of an answer.
     length: usize,
 }
 
 impl Work {
-    /// Which id has this name; those of earlier evaluations are none.
+    /// Place of a request in the batch by its id; `None` for one of an earlier evaluation.
     fn place(&self, name: u32) -> Option<usize> {
         let place = name.wrapping_sub(self.first) as usize;
         (place < self.answers.len()).then_some(place)
     }
 
-    /// What this one works on goes to somebody else.
+    /// Returns a worker's request to the open ones.
     fn reopen(&mut self, worker: &PoolWorker) {
         if let State::Busy(name) = worker.state {
             self.open.extend(self.place(name));
@@ -109,30 +109,30 @@ impl Work {
 }
 
 impl WorkerPool {
-    /// Lets everybody go.
+    /// Ends all workers.
     pub fn dismiss(&mut self) {
         self.workers.clear();
         self.left = None;
     }
 
-    /// Whether anybody is spawned.
+    /// Whether there are any workers.
     #[must_use]
     pub fn is_there(&self) -> bool {
         !self.workers.is_empty()
     }
 
-    /// How many know the network.
+    /// Number of workers that have the network.
     #[must_use]
     pub fn workers(&self) -> usize {
         self.workers.iter().filter(|worker| matches!(worker.state, State::Idle | State::Busy(_))).count()
     }
 
-    /// Spawns as many as evaluations can be made at a time, as far as cores and memory go.
+    /// Spawns as many workers as evaluations can be made at a time, as far as cores and memory go.
     pub fn spawn<P: Port>(&mut self, evaluations: usize, model: &ImageModel, port: &P) {
         let cores = self.cores.map_or(MOST, |cores| cores as usize).min(port.cores());
-        let room = room(model.summary.held_bytes as u64, &model.config().cost(model.side), port.memory());
+        let room = room(model.summary.held_bytes as u64, &model.network.cost(model.side), port.memory());
         let most = cores.min(room);
-        // One alone does no more than who spawns it.
+        // A single worker does no more than the one that spawns it.
         let most = if most < 2 { 0 } else { most };
         self.workers.truncate(most);
         let wanted = most.min(evaluations).min(self.left.unwrap_or(MOST));
@@ -142,11 +142,11 @@ impl WorkerPool {
         }
     }
 
-    /// Has those who are there evaluate: the answer to each id, nothing where nobody gave one; `None` when a command
-    /// calls this worker away. Who does not answer or makes no sense is let go. Without batch it waits until everybody is
-    /// there.
+    /// Answers of the workers to a batch: one for each request, nothing where no worker gave one; `None` when a command
+    /// interrupts. A worker that does not answer or makes no sense is ended. With an empty batch it waits until all
+    /// workers are ready.
     ///
-    /// `tell` is told how many answers and how many workers there are each time that something has changed.
+    /// `tell` gets the number of answers and of workers each time that one of them has changed.
     // Boxed, with one type for what is told: there are several callers, and it would be there for each of them.
     pub fn evaluate<'a, P: Port>(
         &'a mut self,
@@ -193,7 +193,7 @@ impl WorkerPool {
         })
     }
 
-    /// What is event next, and of whom; nothing when it is time to look whether anything is.
+    /// Next event and the place of its worker; nothing at a timeout.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Option<PoolEvent>)>> {
         for (place, worker) in self.workers.iter_mut().enumerate() {
             if let Poll::Ready(event) = worker.handle.poll_event(context) {
@@ -218,7 +218,7 @@ impl WorkerPool {
             {
                 self.longest_ms = self.longest_ms.max(now - worker.since);
                 worker.state = State::Idle;
-                // What belongs to an evaluation that was given up is nobody's.
+                // An answer to a batch that was given up is dropped.
                 if let Some(place) = work.place(name) {
                     work.answers[place] = Some(output.0);
                 }
@@ -231,7 +231,7 @@ impl WorkerPool {
         }
     }
 
-    /// Lets those go of whom nothing was event from one timeout to the next.
+    /// Drops workers that were silent from one timeout to the next.
     fn drop_silent(&mut self, work: &mut Work) {
         if std::mem::replace(&mut self.silent, true) {
             self.retain(|worker| {
@@ -244,7 +244,7 @@ impl WorkerPool {
         }
     }
 
-    /// Lets those go who fail this; nobody comes in their place.
+    /// Drops workers that fail the predicate; none is spawned in their place.
     fn retain(&mut self, passes: impl FnMut(&mut PoolWorker) -> bool) {
         let before = self.workers.len();
         self.workers.retain_mut(passes);
@@ -253,7 +253,7 @@ impl WorkerPool {
         }
     }
 
-    /// Tells those who do not know the network what comes next. Says whether there was anybody.
+    /// Sends the next part of the network to the workers that need it most. Says whether there were any.
     fn send_network(&mut self, model: &ImageModel) -> bool {
         let loading = |worker: &PoolWorker| if let State::Loading(step) = worker.state { Some(step) } else { None };
         let Some(step) = self.workers.iter().filter_map(loading).min() else { return false };
@@ -261,7 +261,7 @@ impl WorkerPool {
             self.parameters = model.network.parameters().len();
         }
         let request = match step.checked_sub(1) {
-            // What cannot be read is too short, and refused.
+            // A parameter that cannot be read is sent empty, and the worker refuses it.
             Some(place) => {
                 PoolRequest::Parameter { numbers: Floats(model.network.parameter(place).unwrap_or_default()) }
             }
@@ -279,7 +279,7 @@ impl WorkerPool {
         true
     }
 
-    /// Gives those who are free something to do.
+    /// Assigns open requests to idle workers.
     fn assign(&mut self, model: &ImageModel, batch: &EvaluationBatch, work: &mut Work, now: f64) {
         let size = batch.images.len() / batch.count.max(1);
         self.retain(|worker| {
@@ -307,12 +307,12 @@ impl WorkerPool {
     }
 }
 
-/// The message of an request. There is none that cannot be written; an empty one would be refused.
+/// Bytes of a request. There is none that cannot be written; an empty one would be refused.
 fn written(request: PoolRequest) -> Vec<u8> {
     wire::encode(&PoolCommand::Pool(request)).unwrap_or_default()
 }
 
-/// Whether the work needs something of this one: an answer or, where there are no batch, that it is there.
+/// Whether the batch waits for this worker: for its answer or, where the batch is empty, for its being ready.
 fn is_awaited(worker: &PoolWorker, work: &Work) -> bool {
     match worker.state {
         State::Starting => work.answers.is_empty(),

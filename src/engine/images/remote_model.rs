@@ -1,29 +1,28 @@
-//! A network that another worker lends this one, so that it evaluates images for it.
+//! Remote model: the network of another worker, for which this one evaluates images.
 
 use burn::tensor::Device;
 
-use super::error::ImageError;
 use super::pictures::{Pictures, read};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError};
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::{Event, Floats, PoolRequest};
 
-/// Longest side of an image that is evaluated for others.
+/// Largest side of an image, in pixels.
 const LONGEST_SIDE: u32 = 4096;
 
-/// A network of another worker's.
+/// Network of another worker.
 pub enum RemoteModel {
-    /// Not all numbers are there yet.
+    /// Parameters are still arriving.
     Loading {
-        /// Without its numbers.
+        /// Network without its parameters.
         network: UNet,
-        /// How many numbers each parameter has.
+        /// Number of values of every parameter.
         counts: Vec<usize>,
-        /// The numbers of the first ones.
+        /// Values of the first parameters.
         received: Vec<Vec<f32>>,
     },
-    /// It can be evaluated.
+    /// Ready to be evaluated.
     Ready(UNet),
 }
 
@@ -31,7 +30,7 @@ fn internal(words: &str) -> ImageError {
     ImageError::Internal(words.to_owned())
 }
 
-/// Does what another worker asks for, and says what to answer, if anything.
+/// Handles a request of another worker; the answer, if there is one.
 ///
 /// # Errors
 /// [`ImageError::Internal`] for what makes no sense, and what the device says.

@@ -1,7 +1,6 @@
 //! A run of images: what the configuration asks for, a step at a time.
 
-use super::denoiser::{BatchPolicy, ImageDenoiser, ProgressListener, Stopped};
-use super::error::ImageError;
+use super::denoiser::{BatchPolicy, ImageDenoiser, ProgressListener};
 use super::model::ImageModel;
 use super::noise::{starting_noise, step_noise};
 use super::pictures::{Pictures, from_bytes, to_bytes};
@@ -9,7 +8,7 @@ use crate::diffusion::control::{Elementwise as _, Observed};
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::solver::Variance;
 use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, ImageError, Stopped};
 use crate::lab::SIDE;
 use crate::lab::{ClassId, ClipId, RunConfig, SolverId, TaskId};
 use crate::nn::device::ComputeDevice;
@@ -66,16 +65,14 @@ struct Agreeing<'a, 'd, W> {
 }
 
 impl<W: ProgressListener> Denoiser<Pictures> for Agreeing<'_, '_, W> {
-    async fn estimate(&mut self, x: &Pictures, level: Level) -> Estimate<Pictures> {
+    type Error = Stopped;
+
+    async fn estimate(&mut self, x: &Pictures, level: Level) -> Result<Estimate<Pictures>, Stopped> {
         let known = self.known;
         if let Known::Nothing = known {
             return self.denoiser.estimate(x, level).await;
         }
         Observed { model: &mut *self.denoiser, project: |data, _| known.project(data) }.estimate(x, level).await
-    }
-
-    fn learned_noise(&self, noise: Pictures, smallest: f64, largest: f64) -> Pictures {
-        self.denoiser.learned_noise(noise, smallest, largest)
     }
 }
 
@@ -174,7 +171,6 @@ impl<'m> ImageRun<'m> {
         if self.sampler.is_finished() {
             return Ok(Outcome::Finished);
         }
-        let before = self.sampler.clone();
         let mut denoiser = ImageDenoiser {
             model: self.model,
             labels: &self.labels,
@@ -182,21 +178,12 @@ impl<'m> ImageRun<'m> {
             clip: self.config.clip == ClipId::Always,
             policy: &mut self.policy,
             progress,
-            variance: None,
-            stopped: None,
         };
         let config = &self.config;
         let mut draw = |like: &Pictures, usage: NoiseUse| step_noise(config, like, usage);
         let mut agreeing = Agreeing { denoiser: &mut denoiser, known: &self.known };
-        let report = self.sampler.step(&mut agreeing, &mut draw).await;
-        match denoiser.stopped {
-            None => {}
-            Some(Stopped::GivenUp) => {
-                self.sampler = before;
-                return Ok(Outcome::GivenUp);
-            }
-            Some(Stopped::Failed(error)) => return Err(error),
-        }
+        let step = self.sampler.step(&mut agreeing, &mut draw).await;
+        let Some(report) = Stopped::unless_interrupted(step)? else { return Ok(Outcome::GivenUp) };
         if let Some(report) = report {
             self.steps = u32::try_from(report.step).unwrap_or(u32::MAX);
         }

@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 
-use super::model::{Conventions, ImageModel};
+use super::model::ImageModel;
 use super::pictures::Pictures;
 use super::run::{ImageRun, Outcome};
-use crate::engine::error::EngineError;
-use crate::engine::images::ImageError;
+use crate::diffusion::Convention;
+use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
 use crate::lab::{ExperimentId, RunConfig, ScheduleId, SolverId, SpacingId};
 use crate::nn::device::ComputeDevice;
@@ -71,13 +71,13 @@ fn classes() -> UNetConfig {
     UNetConfig { classes: 10, learned_variance: true, attention_levels: vec![0], ..plain() }
 }
 
-/// A network small enough for any device, with conventions of DDPM and images of 8 by 8 pixels: for this test, and for
+/// A network small enough for any device, with the convention of DDPM and images of 8 by 8 pixels: for this test, and for
 /// whoever needs a network without a file.
 ///
 /// # Errors
 /// [`ImageError::Internal`] when there is no such network, which would be a fault of the program.
 pub fn model(compute: &ComputeDevice) -> Result<ImageModel, ImageError> {
-    Ok(ImageModel::new(network(&plain(), compute)?, Conventions::ddpm(), SIDE))
+    Ok(ImageModel::new(network(&plain(), compute)?, Convention::ddpm(), SIDE))
 }
 
 fn network(config: &UNetConfig, compute: &ComputeDevice) -> Result<UNet, ImageError> {

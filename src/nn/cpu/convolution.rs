@@ -8,7 +8,7 @@ use kernels::winograd;
 
 use super::{lend, numbers, tensor};
 
-/// Numbers of an im2col piece of an image: as many as stay in the caches.
+/// Numbers of the im2col matrix of a piece of an image: as many as stay in the caches.
 const PIECE: usize = 1 << 17;
 /// Whether convolutions are direct: in WebAssembly, where every kernel has the same instructions.
 const DIRECT: bool = cfg!(target_arch = "wasm32");
@@ -106,7 +106,7 @@ impl Layout {
             .collect()
     }
 
-    /// Puts an image into its offsets. What lies around it is zero and stays so.
+    /// Puts an image into its place. What lies around it is zero and stays so.
     fn fill(&self, image: &[f32], padded: &mut [f32]) {
         let (stride, size) = (self.stride, self.size());
         for (index, line) in image.chunks_exact(self.width).enumerate() {
@@ -152,7 +152,7 @@ fn convolve_direct(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize
     tensor(found, [images, outputs, rows, columns], &device)
 }
 
-/// As Burn's matrix product with im2col images: its products are the quickest where they may choose their instructions.
+/// Burn's matrix product with the im2col matrix: its products are the quickest where they may choose their instructions.
 fn im2col(x: Tensor<4>, weight: &Tensor<4>, bias: &[f32], stride: usize, (before, after): (usize, usize)) -> Tensor<4> {
     let ([images, inputs, height, width], device) = (x.dims(), x.device());
     let [outputs, _, kernel, _] = weight.dims();

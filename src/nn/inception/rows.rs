@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::graph::{self, Op, SIDE};
 use crate::nn::cpu;
 
-/// Numbers of what is im2col at once.
+/// Numbers of an im2col matrix that is made at once.
 const PIECE: usize = 1 << 18;
 
 /// A convolution with its normalisation folded in.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::text::{Number, Rows, Text};
 
-/// A convolution, with what comes before and after it in the same pass. Channels and sizes of images are scale_shift at each
+/// A convolution, with what comes before and after it in the same pass. Channels and sizes of images are told at each
 /// launch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Convolution {

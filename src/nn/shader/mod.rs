@@ -1,8 +1,9 @@
 //! Layers of a convolutional network on WebGPU, each in one pass over memory where a chain of tensor operations has ten:
 //! shaders of our own between Burn's tensors.
 //!
-//! What is here computes what the tensor operations beside its callers compute; it has no derivatives. A shader is written
-//! for what it does and how its work is divided; sizes are scale_shift at each launch, so that a network needs some two dozen.
+//! What is here computes what the tensor operations of `nn::layers::operations` compute; it has no derivatives. A shader
+//! is written for what it does and how its work is divided; sizes are told at each launch, so that a network needs some
+//! two dozen.
 
 mod convolution;
 mod program;
@@ -20,26 +21,23 @@ use convolution::{Convolution, Tile};
 use program::{Attention, Linear, Normalisation, Program, Stack, step};
 use text::{Number, Rows};
 
-/// Whether there is no other device in this program: Burn's own convolutions are then left out.
-pub const ONLY: bool = cfg!(all(target_arch = "wasm32", not(feature = "cpu")));
-
 /// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
 #[must_use]
 pub fn runs_on(device: &Device) -> bool {
-    ONLY || matches!(device.as_dispatch(), DispatchDevice::Cube(cubecl::Device::Wgpu(_)))
+    matches!(device.as_dispatch(), DispatchDevice::Cube(cubecl::Device::Wgpu(_)))
 }
 
-/// What comes before and after a convolution in the same pass.
+/// A convolution's prologue and epilogue, which are in the same pass.
 #[derive(Debug, Default)]
-pub struct Around {
+pub struct Fused {
     /// What channels are multiplied by and what is then added, of [`normalisation`], and whether SiLU follows.
-    pub normed: Option<(Tensor<3>, bool)>,
+    pub norm: Option<(Tensor<3>, bool)>,
+    /// Whether every pixel is seen twice in both directions.
+    pub upsample: bool,
     /// Numbers to be added to the channels, for all images or each: `[1 or images, channels]`.
     pub shifts: Option<Tensor<2>>,
     /// What is added in the end, of the result's shape.
-    pub rest: Option<Tensor<4>>,
-    /// Whether every pixel is seen twice in both directions.
-    pub double: bool,
+    pub residual: Option<Tensor<4>>,
 }
 
 /// How kernels move over an image.
@@ -93,29 +91,30 @@ fn launch<const D: usize>(
     Tensor::from_primitive::<Cube>(CubeTensor::new_contiguous(client, device, Shape::from(shape), handle, dtype))
 }
 
-/// A convolution of square kernels, `[outputs, inputs, side, side]`, with what is around it. The result has the kernels'
-/// precision.
+/// A convolution of square kernels, `[outputs, inputs, side, side]`, with its prologue and epilogue. The result has the
+/// kernels' precision.
 ///
 /// # Panics
 /// When a tensor is of a device that [`runs_on`] refuses; so do the other functions here.
 #[must_use]
-pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, moved: Movement, around: Around) -> Tensor<4> {
+pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, moved: Movement, fused: Fused) -> Tensor<4> {
     let ([images, inputs, height, width], [outputs, _, side, _]) = (x.dims(), weight.dims());
-    let (up, pads) = (1 + usize::from(around.double), moved.pad.0 + moved.pad.1);
+    let (up, pads) = (1 + usize::from(fused.upsample), moved.pad.0 + moved.pad.1);
     let result = [height, width].map(|length| (length * up + pads).saturating_sub(side) / moved.stride + 1);
     let channels = [inputs, outputs];
     let how = Plan { channels, source: [height, width], result, side, moved, factor: 1.0 };
-    how.run(images, buffer(x), buffer(weight), buffer(bias), around)
+    how.run(images, buffer(x), buffer(weight), buffer(bias), fused)
 }
 
-/// A matrix `[outputs, inputs]` at every pixel of `[images, inputs, pixels]`, times a factor, with what is around it.
+/// A matrix `[outputs, inputs]` at every pixel of `[images, inputs, pixels]`, times a factor, with prologue and
+/// epilogue.
 #[must_use]
-pub fn linear_pixels(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, factor: f64, around: Around) -> Tensor<4> {
+pub fn linear_pixels(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, factor: f64, fused: Fused) -> Tensor<4> {
     let ([images, inputs, pixels], [outputs, _]) = (x.dims(), weight.dims());
     let (channels, size) = ([inputs, outputs], [1, pixels]);
     let moved = Movement { stride: 1, pad: (0, 0) };
     let how = Plan { channels, source: size, result: size, side: 1, moved, factor };
-    how.run(images, buffer(x), buffer(weight), buffer(bias), around)
+    how.run(images, buffer(x), buffer(weight), buffer(bias), fused)
 }
 
 struct Plan {
@@ -128,7 +127,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn run(self, images: usize, x: CubeTensor, weight: CubeTensor, bias: CubeTensor, around: Around) -> Tensor<4> {
+    fn run(self, images: usize, x: CubeTensor, weight: CubeTensor, bias: CubeTensor, fused: Fused) -> Tensor<4> {
         let number = number(&weight);
         let ([height, width], tile) =
             (self.result, Tile::new(self.channels, self.result, self.side, self.moved.stride));
@@ -137,18 +136,18 @@ impl Plan {
             side: self.side,
             stride: self.moved.stride,
             pad: self.moved.pad.0,
-            double: around.double,
-            normed: around.normed.is_some(),
-            activated: around.normed.as_ref().is_some_and(|normed| normed.1),
-            shifts: rows(around.shifts.as_ref()),
-            added: around.rest.is_some(),
+            double: fused.upsample,
+            normed: fused.norm.is_some(),
+            activated: fused.norm.as_ref().is_some_and(|norm| norm.1),
+            shifts: rows(fused.shifts.as_ref()),
+            added: fused.residual.is_some(),
             of: self::number(&x),
             number,
         };
         let mut read = vec![x, weight, bias];
-        read.extend(around.normed.map(|normed| buffer(normed.0)));
-        read.extend(around.shifts.map(buffer));
-        read.extend(around.rest.map(buffer));
+        read.extend(fused.norm.map(|norm| buffer(norm.0)));
+        read.extend(fused.shifts.map(buffer));
+        read.extend(fused.residual.map(buffer));
         let [inputs, outputs] = self.channels;
         let factor = (self.factor as f32).to_bits() as usize;
         let sizes = [inputs, outputs, self.source[0], self.source[1], height, width, factor];
@@ -189,9 +188,9 @@ pub fn normalisation(
 /// Attention of scaled queries, keys and values, `[images, channels, pixels]`, with channels divided among the heads. None
 /// where shared memory has no room for it.
 #[must_use]
-pub fn attend(parts: [&Tensor<3>; 3], heads: usize) -> Option<Tensor<3>> {
+pub fn attend(parts: &[Tensor<3>; 3], heads: usize) -> Option<Tensor<3>> {
     let [images, channels, pixels] = parts[0].dims();
-    let read: Vec<CubeTensor> = parts.into_iter().map(|part| buffer(part.clone())).collect();
+    let read: Vec<CubeTensor> = parts.iter().map(|part| buffer(part.clone())).collect();
     let number = number(&read[0]);
     let queries = Attention::queries(pixels)?;
     let program = Program::Attention(Attention { queries, number });

@@ -38,11 +38,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let channel = group.x * sizes.share + i;
         var by = weight[channel] * scale;
         var plus = bias[channel] - mean * by;
-        #if TOLD
+        #if SCALE_SHIFT
         #row
-        let more = 1.0 + f32(told[row + channel]);
+        let more = 1.0 + f32(scale_shift[row + channel]);
         by *= more;
-        plus = plus * more + f32(told[row + sizes.channels + channel]);
+        plus = plus * more + f32(scale_shift[row + sizes.channels + channel]);
         #end
         affine[first + i] = vec2<f32>(by, plus);
     }

@@ -19,7 +19,7 @@ pub struct Normalisation {
     pub epsilon: u32,
     /// Rows of another scale (about 1) and shift of the channels.
     pub scale_shift: Rows,
-    /// Numbers of the source, and of what is scale_shift.
+    /// Numbers of the source, and of that scale and shift.
     pub numbers: [Number; 2],
 }
 

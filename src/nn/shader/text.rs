@@ -57,7 +57,7 @@ const READ: &str = if cfg!(target_family = "wasm") { "read" } else { "read_write
 pub struct Text {
     head: String,
     bindings: usize,
-    flags: Vec<&'static str>,
+    flags: Vec<(&'static str, bool)>,
     parts: Vec<(&'static str, String)>,
 }
 
@@ -106,7 +106,7 @@ impl Text {
 
     /// Keeps what stands between `#if` this and `#end`.
     pub fn flag(&mut self, flag: &'static str, holds: bool) {
-        self.flags.extend(holds.then_some(flag));
+        self.flags.push((flag, holds));
     }
 
     /// What a line of `#` and this name stands for.
@@ -115,16 +115,22 @@ impl Text {
     }
 
     /// The whole text.
+    ///
+    /// # Panics
+    /// When the body names a condition or a part that this text does not have.
     pub fn complete(self, body: &str) -> String {
         let mut whole = self.head;
         let mut kept = true;
         for line in body.lines() {
             match line.trim().strip_prefix('#') {
                 Some("end") => kept = true,
-                Some(rest) if rest.starts_with("if ") => kept = self.flags.iter().any(|flag| rest[3..] == **flag),
+                Some(rest) if rest.starts_with("if ") => {
+                    let flag = self.flags.iter().find(|flag| flag.0 == &rest[3..]);
+                    kept = flag.expect("a condition of this shader").1;
+                }
                 Some(name) if kept => {
                     let part = self.parts.iter().find(|part| part.0 == name);
-                    whole.push_str(part.map_or("", |part| &part.1));
+                    whole.push_str(&part.expect("a part of this shader").1);
                 }
                 None if kept => {
                     whole.push_str(line);

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use kernels::native::channels::{add, add_bias, channel_sums};
 use kernels::native::product::{Product, multiply};
-use kernels::native::tiles::{self, Around};
+use kernels::native::tiles;
 
 use super::{Affine, Buffer, Gradients, Tape, Value, transpose_into};
 
@@ -14,20 +14,27 @@ thread_local! {
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is added to the results of a convolution.
+/// A convolution's epilogue: what is added to its results.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Plus<'a> {
+pub struct Epilogue<'a> {
     /// Numbers of `[images, outputs, 1, 1]`.
     pub shifts: Option<&'a Value>,
     /// As many as there are results.
-    pub rest: Option<&'a Value>,
+    pub residual: Option<&'a Value>,
 }
 
 impl Tape {
-    /// A convolution, and what is added to it.
-    pub fn convolve(&mut self, x: &Value, layer: Affine, stride: usize, pad: (usize, usize), plus: Plus<'_>) -> Value {
+    /// A convolution and its epilogue.
+    pub fn convolve(
+        &mut self,
+        x: &Value,
+        layer: Affine,
+        stride: usize,
+        pad: (usize, usize),
+        epilogue: Epilogue<'_>,
+    ) -> Value {
         if (layer.kernel, stride, pad) == (3, 1, (1, 1)) {
-            return self.convolve_tiles(x, layer, plus);
+            return self.convolve_tiles(x, layer, epilogue);
         }
         let outputs = layer.bias.len();
         let unfolding = Unfolding::new(x.shape, layer.kernel, stride, pad);
@@ -36,8 +43,8 @@ impl Tape {
         let (positions, taps) = (unfolding.positions(), unfolding.taps());
         let mut by_tap = vec![0.0; weight.len()];
         transpose_into(&weight, [outputs, taps], taps, &mut by_tap);
-        let mut found = match plus.rest {
-            Some(rest) => self.pool.copy(&rest.numbers),
+        let mut found = match epilogue.residual {
+            Some(residual) => self.pool.copy(&residual.numbers),
             None => self.pool.any(shape.into_iter().product()),
         };
         for (part, found) in found.chunks_exact_mut((positions * outputs).max(1)).enumerate() {
@@ -51,15 +58,15 @@ impl Tape {
                 b_step: outputs,
                 c: found,
                 c_step: outputs,
-                add: plus.rest.is_some(),
+                add: epilogue.residual.is_some(),
             });
         }
         add_bias(&mut found, &layer.bias);
-        if let Some(shifts) = plus.shifts {
+        if let Some(shifts) = epilogue.shifts {
             let images = found.chunks_exact_mut((unfolding.rows * unfolding.columns * outputs).max(1));
             images.zip(shifts.numbers.chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
         }
-        let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
+        let (x, back) = (x.clone(), Back::new(&layer, epilogue, shape));
         self.record(found, shape, move |gradients, gradient| {
             let mut of_weight = vec![0.0; weight.len()];
             let whole = unfolding.is_whole();
@@ -103,26 +110,21 @@ impl Tape {
         })
     }
 
-    /// `x W^T + b` for rows `[rows, inputs, 1, 1]`.
-    pub fn linear(&mut self, x: &Value, layer: Affine) -> Value {
-        self.convolve(x, layer, 1, (0, 0), Plus::default())
-    }
-
     /// As products of tiles.
-    fn convolve_tiles(&mut self, x: &Value, layer: Affine, plus: Plus<'_>) -> Value {
+    fn convolve_tiles(&mut self, x: &Value, layer: Affine, epilogue: Epilogue<'_>) -> Value {
         let ([images, inputs, height, width], outputs) = (x.shape, layer.bias.len());
         let sizes = tiles::Sizes { images, inputs, outputs, height, width };
         let shape = [images, outputs, height, width];
         let mut found = self.pool.any(images * outputs * height * width);
-        let around = Around {
+        let added = tiles::Epilogue {
             bias: &layer.bias,
-            shifts: plus.shifts.map(|shifts| &**shifts.numbers),
-            plus: plus.rest.map(|rest| &**rest.numbers),
+            shifts: epilogue.shifts.map(|shifts| &**shifts.numbers),
+            residual: epilogue.residual.map(|residual| &**residual.numbers),
         };
         let mut room = ROOM.take();
-        tiles::convolve(&sizes, &x.numbers, &layer.weight, around, &mut room, &mut found);
+        tiles::convolve(&sizes, &x.numbers, &layer.weight, added, &mut room, &mut found);
         ROOM.set(room);
-        let (x, back) = (x.clone(), Back::new(&layer, plus, shape));
+        let (x, back) = (x.clone(), Back::new(&layer, epilogue, shape));
         self.record(found, shape, move |gradients, gradient| {
             let mut of_weight = vec![0.0; layer.weight.len()];
             let mut room = ROOM.take();
@@ -140,12 +142,13 @@ struct Back {
     bias: burn::module::ParamId,
     shape: [usize; 4],
     shifts: Option<Value>,
-    rest: Option<Value>,
+    residual: Option<Value>,
 }
 
 impl Back {
-    fn new(layer: &Affine, plus: Plus<'_>, shape: [usize; 4]) -> Self {
-        Self { bias: layer.ids[1], shape, shifts: plus.shifts.cloned(), rest: plus.rest.cloned() }
+    fn new(layer: &Affine, epilogue: Epilogue<'_>, shape: [usize; 4]) -> Self {
+        let (shifts, residual) = (epilogue.shifts.cloned(), epilogue.residual.cloned());
+        Self { bias: layer.ids[1], shape, shifts, residual }
     }
 
     fn run(self, gradients: &mut Gradients, gradient: Buffer) {
@@ -158,8 +161,8 @@ impl Back {
         if let Some(shifts) = &self.shifts {
             gradients.add(shifts, sums);
         }
-        if let Some(rest) = &self.rest {
-            gradients.add(rest, gradient);
+        if let Some(residual) = &self.residual {
+            gradients.add(residual, gradient);
         }
     }
 }

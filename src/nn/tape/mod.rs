@@ -18,7 +18,7 @@ use burn::tensor::Tensor;
 use kernels::native::channels::{activate, activate_back, add};
 
 use super::cpu::{Borrowed, lend, numbers};
-pub use convolution::Plus;
+pub use convolution::Epilogue;
 pub use pool::{Buffer, Pool};
 
 /// Numbers of shape `[images, channels, height, width]` that are on a tape. They lie pixel by pixel, the channels of one

@@ -53,8 +53,8 @@ fn convolutions_and_what_is_added_are_the_definition_and_so_are_their_gradients(
             let bias = noise(5, outputs);
             let ids = [ParamId::new(), ParamId::new()];
             let layer = Affine { weight: Borrowed::Numbers(weight.clone()), bias: bias.clone(), kernel, ids };
-            let plus = Plus { shifts: Some(&shifts), rest: Some(&rest) };
-            let found = tape.convolve(&x, layer, stride, pad, plus);
+            let epilogue = Epilogue { shifts: Some(&shifts), residual: Some(&rest) };
+            let found = tape.convolve(&x, layer, stride, pad, epilogue);
             assert_eq!(found.shape, shape);
             let errors = noise(6, found.numbers.len());
 

@@ -60,6 +60,16 @@ pub enum Style {
     Improved,
 }
 
+impl Style {
+    /// What normalisations add to variances.
+    pub(super) fn epsilon(self) -> f64 {
+        match self {
+            Self::Ddpm => 1e-6,
+            Self::Improved => 1e-5,
+        }
+    }
+}
+
 /// The shape of a U-Net. The default is [`UNetConfig::cifar10`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -74,7 +84,7 @@ pub struct UNetConfig {
     pub layers: usize,
     /// Levels with attention after every residual block; there always is attention in the middle.
     pub attention_levels: Vec<usize>,
-    /// Classes the network can be scale_shift; the row after the last of its table means no class. 0: it has no table.
+    /// Classes the network can be told; the row after the last of its table means no class. 0: it has no table.
     pub classes: usize,
     /// Share of the hidden numbers of a residual block that are dropped in training.
     pub dropout: f64,

@@ -12,32 +12,31 @@
 
 mod blocks;
 mod config;
-mod cost;
 #[cfg(not(target_arch = "wasm32"))]
 mod gradients;
+mod graph;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 mod half;
-mod layers;
+mod network;
 mod parameters;
 mod time;
 #[cfg(feature = "cli")]
 mod trace;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use thiserror::Error;
 
-use crate::nn::cpu;
+use super::cpu;
+use super::layers::cost::{Counter, Size};
+use super::layers::interpreter::{Interpreter, interpret};
 
-use blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use layers::{Conv, Embedding, GroupNorm, Init, Initialiser, Linear, full};
-
+pub use super::layers::cost::Cost;
 pub use config::{ConfigError, Style, UNetConfig};
-pub use cost::Cost;
+pub use network::UNet;
 pub use parameters::Parameter;
 pub use time::time_features;
 
-/// Why a network cannot be scale_shift these times and labels.
+/// Times and labels that a network cannot be told.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConditionError {
     /// No times at all, or two lists of different lengths, neither of length 1.
@@ -58,109 +57,11 @@ pub enum ConditionError {
     },
 }
 
-/// What a network is scale_shift beside the image: the activated embedding of times and classes, `[1 or images, 4 channels]`.
+/// A network's second input: the activated embedding of times and classes, `[1 or images, 4 channels]`.
 #[derive(Clone, Debug)]
 pub struct Condition(Tensor<2>);
 
-#[derive(Module, Debug)]
-struct TimeEmbedding {
-    linear_1: Linear,
-    linear_2: Linear,
-}
-
-/// The network. Made by [`UNetConfig::initialiser`], filled by [`UNet::load`].
-#[derive(Module, Debug)]
-pub struct UNet {
-    conv_in: Conv,
-    time_embedding: TimeEmbedding,
-    class_embedding: Option<Embedding>,
-    down_blocks: Vec<DownBlock>,
-    mid_block: MidBlock,
-    up_blocks: Vec<UpBlock>,
-    conv_norm_out: GroupNorm,
-    conv_out: Conv,
-    #[module(skip)]
-    config: UNetConfig,
-}
-
-impl UNetConfig {
-    /// The network with initial parameters that depend on the seed only, made when they are first used: convolutions
-    /// and matrices uniform within `1 / sqrt(inputs)`, and zero where a residual branch or the network ends (Ho et al.
-    /// 2020 start these at 1e-10), so that every block starts as the identity.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] when there is no such network.
-    pub fn init(&self, seed: u32, device: &Device) -> Result<UNet, ConfigError> {
-        self.validate()?;
-        let mut initialiser = Initialiser::new(seed, device, self.style);
-        let (channels, temb) = (self.channels, self.embedding_width());
-        let conv_in = Conv::new(&mut initialiser, [self.image_channels, channels], 3, Init::Fan);
-        let time_embedding = TimeEmbedding {
-            linear_1: Linear::new(&mut initialiser, channels, temb, Init::Fan),
-            linear_2: Linear::new(&mut initialiser, temb, temb, Init::Fan),
-        };
-        let class_embedding = (self.classes > 0).then(|| Embedding::new(&mut initialiser, self.classes + 1, temb));
-
-        let widths = self.widths();
-        let stage = |level: usize, inputs: Vec<usize>| Stage {
-            inputs,
-            outputs: widths[level],
-            temb,
-            groups: self.groups,
-            dropout: self.dropout,
-            attention: self.attention_levels.contains(&level),
-            heads: self.heads,
-            style: self.style,
-        };
-        let mut skips = vec![channels];
-        let mut width = channels;
-        let mut down_blocks = Vec::with_capacity(widths.len());
-        for (level, &output) in widths.iter().enumerate() {
-            let inputs = (0..self.layers).map(|layer| if layer == 0 { width } else { output }).collect();
-            let last = level + 1 == widths.len();
-            down_blocks.push(DownBlock::new(&mut initialiser, &stage(level, inputs), !last));
-            skips.extend(std::iter::repeat_n(output, self.layers + usize::from(!last)));
-            width = output;
-        }
-        let mid_block =
-            MidBlock::new(&mut initialiser, &Stage { attention: true, ..stage(widths.len() - 1, vec![width; 2]) });
-        let mut up_blocks = Vec::with_capacity(widths.len());
-        for (level, &output) in widths.iter().enumerate().rev() {
-            let mut inputs = Vec::with_capacity(self.layers + 1);
-            for _ in 0..=self.layers {
-                // As many were laid down as are taken up: `layers` and one at each level.
-                inputs.push(width + skips.pop().unwrap_or(0));
-                width = output;
-            }
-            up_blocks.push(UpBlock::new(&mut initialiser, &stage(level, inputs), level > 0));
-        }
-        let conv_norm_out = GroupNorm::new(&mut initialiser, width, self.groups);
-        let conv_out = Conv::new(&mut initialiser, [width, self.output_channels()], 3, Init::Zeros);
-        Ok(UNet {
-            conv_in,
-            time_embedding,
-            class_embedding,
-            down_blocks,
-            mid_block,
-            up_blocks,
-            conv_norm_out,
-            conv_out,
-            config: self.clone(),
-        })
-    }
-}
-
 impl UNet {
-    /// The shape of the network.
-    #[must_use]
-    pub fn config(&self) -> &UNetConfig {
-        &self.config
-    }
-
-    fn device(&self) -> Device {
-        self.conv_in.device()
-    }
-
     /// The embedding of times, in the units the network was trained with (0 to 999 for Ho et al.), and of classes,
     /// `None` meaning no class. Each list has one entry for all images or one for each; no labels mean no class.
     ///
@@ -168,17 +69,16 @@ impl UNet {
     /// A [`ConditionError`] when the lists do not belong together or there is no such class.
     pub fn condition(&self, times: &[f64], labels: &[Option<usize>]) -> Result<Condition, ConditionError> {
         self.check(times, labels)?;
-        let classes = self.config.classes;
+        let device = self.device();
         let features = time_features(times, self.config.channels, self.config.style);
-        let features = cpu::tensor(features, [times.len(), self.config.channels], &self.device());
-        let classes_told = self.class_embedding.as_ref().map(|table| {
-            let labels = if labels.is_empty() { &[None] } else { labels };
-            let rows: Vec<i32> = labels.iter().map(|label| label.unwrap_or(classes) as i32).collect();
-            table.forward(&rows)
-        });
-        let hidden = self.time_embedding.linear_1.forward_activated(features, None);
-        // Every block begins by activating it, so it is done once.
-        Ok(Condition(self.time_embedding.linear_2.forward_activated(hidden, classes_told)))
+        let features = cpu::tensor(features, [times.len(), self.config.channels], &device);
+        let rows = self.class_rows(if labels.is_empty() { &[None] } else { labels });
+        Ok(Condition(interpret!(Interpreter::of([&device]), layers => graph::embed(layers, self, features, &rows))))
+    }
+
+    /// Which rows of the table of classes these labels are.
+    fn class_rows(&self, labels: &[Option<usize>]) -> Vec<usize> {
+        labels.iter().map(|label| label.unwrap_or(self.config.classes)).collect()
     }
 
     fn check(&self, times: &[f64], labels: &[Option<usize>]) -> Result<(), ConditionError> {
@@ -193,24 +93,26 @@ impl UNet {
         }
     }
 
-    /// The output for noisy images `x`, `[images, image_channels, height, width]`: the same shape, or with twice the
-    /// channels where the variance is learned too (Nichol and Dhariwal 2021).
+    /// The output for noisy images `x`, `[images, image_channels, height, width]`, in single precision: the same shape, or
+    /// with twice the channels where the variance is learned too (Nichol and Dhariwal 2021).
     ///
     /// # Panics
     /// When height or width is not a multiple of [`UNetConfig::size_multiple`], the channels are not the network's, or
     /// the condition is for another number of images.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
-        let temb = &condition.0;
-        let mut h = self.conv_in.forward(x);
-        let mut skips = vec![h.clone()];
-        for block in &self.down_blocks {
-            h = block.forward(h, temb, &mut skips);
-        }
-        h = self.mid_block.forward(h, temb);
-        for block in &self.up_blocks {
-            h = block.forward(h, temb, &mut skips);
-        }
-        full(self.conv_out.forward_after(&self.conv_norm_out, h))
+        let interpreter = Interpreter::of([&x.device(), &self.device()]);
+        let output = interpret!(interpreter, layers => graph::evaluate(layers, self, x, &condition.0));
+        interpreter.in_single_precision(output)
+    }
+
+    /// What one evaluation of one image of this height and width costs, without the embedding. No parameter is initialised
+    /// by asking.
+    #[must_use]
+    pub fn cost(&self, side: usize) -> Cost {
+        let mut counter = Counter::default();
+        let x = Size { channels: self.config.image_channels, side };
+        graph::evaluate(&mut counter, self, x, &self.config.embedding_width());
+        counter.cost()
     }
 }

@@ -33,7 +33,7 @@ impl UNet {
     }
 
     /// The numbers of one parameter, in the order of [`UNet::parameters`] and last dimension first; `None` when there are
-    /// not so many, or the device no longer answers.
+    /// not so many.
     #[must_use]
     pub fn parameter(&self, place: usize) -> Option<Vec<f32>> {
         let mut names = Names { wanted: Some(place), ..Names::default() };
@@ -118,7 +118,7 @@ impl ModuleVisitor for Values {
     }
 }
 
-/// What there is for a name and a shape.
+/// The values of a parameter, by its name and shape.
 type Source<'s> = dyn FnMut(&str, &[usize]) -> Option<Vec<f32>> + 's;
 
 struct Loader<'s> {

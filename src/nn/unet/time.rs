@@ -1,4 +1,4 @@
-//! How a network is scale_shift the time.
+//! The features of time that a network embeds.
 
 use super::Style;
 

@@ -3,9 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use super::{ConditionError, Style, UNet, time_features};
+use super::{ConditionError, Style, UNet, graph, time_features};
 use crate::nn::cpu;
-use crate::nn::tape::{Gradients, Plus, Tape, Value};
+use crate::nn::tape::{Gradients, Tape, Value};
 
 impl UNet {
     /// Whether [`Self::trace`] can take this network: on the CPU without automatic differentiation, in Ho et al.'s
@@ -20,6 +20,9 @@ impl UNet {
     ///
     /// # Errors
     /// A [`ConditionError`] when there are not as many times as labels, or there is no such class.
+    ///
+    /// # Panics
+    /// When [`Self::is_traceable`] says that it cannot, for its style or its dropout.
     pub fn trace(
         &self,
         tape: &mut Tape,
@@ -34,28 +37,10 @@ impl UNet {
         }
         let (images, channels) = (times.len(), self.config.channels);
         let features = tape.value(time_features(times, channels, self.config.style), [images, channels, 1, 1]);
-        let hidden = self.time_embedding.linear_1.trace(tape, &features);
-        let hidden = tape.silu(&hidden);
-        let mut temb = self.time_embedding.linear_2.trace(tape, &hidden);
-        if let Some(table) = &self.class_embedding {
-            let rows: Vec<usize> = labels.iter().map(|label| label.unwrap_or(self.config.classes)).collect();
-            let class = table.trace(tape, &rows);
-            temb = tape.add(&temb, &class);
-        }
-        let temb = tape.silu(&temb);
+        let temb = graph::embed(tape, self, features, &self.class_rows(labels));
         let x = tape.images(x, [images, self.config.image_channels, side, side]);
-        let mut h = self.conv_in.trace(tape, &x, Plus::default());
-        let mut skips = vec![h.clone()];
-        for block in &self.down_blocks {
-            h = block.trace(tape, h, &temb, &mut skips);
-        }
-        h = self.mid_block.trace(tape, h, &temb);
-        for block in &self.up_blocks {
-            h = block.trace(tape, h, &temb, &mut skips);
-        }
-        let h = self.conv_norm_out.trace(tape, &h, true);
-        let h = self.conv_out.trace(tape, &h, Plus::default());
-        Ok(tape.planes(&h))
+        let output = graph::evaluate(tape, self, x, &temb);
+        Ok(tape.planes(&output))
     }
 
     /// What a tape of this network found about its parameters, flat, in the order of [`UNet::parameters`]; none where

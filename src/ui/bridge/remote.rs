@@ -10,7 +10,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Headers, RequestInit, Response, UrlSearchParams};
 
-use super::{take, words};
+use super::error::words;
 use crate::protocol::images::{ImageCommand, ImageEvent, Refusal, WeightsSource};
 use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, messages};
 use crate::protocol::{Bytes, Command, Event, Failure, FailureKind, RunId};
@@ -24,11 +24,15 @@ pub fn is_offered() -> bool {
     document().query_selector(&format!("meta[name={META}]")).is_ok_and(|found| found.is_some())
 }
 
+/// What gets every event of an engine.
+pub type Take = fn(Page, Event);
+
 /// A line. The engine at its other end ends when this is dropped.
 pub struct Connection(Rc<Shared>);
 
 struct Shared {
     page: Page,
+    take: Take,
     /// Gives up what is asked when the line ends.
     control: Option<AbortController>,
     /// The engine's name, empty until it has one.
@@ -49,11 +53,12 @@ enum Letter {
 }
 
 impl Connection {
-    /// A line to a new engine, whose events the page gets from now on.
+    /// A line to a new engine, whose events `take` gets from now on.
     #[must_use]
-    pub fn open(page: Page) -> Self {
+    pub fn open(page: Page, take: Take) -> Self {
         let shared = Rc::new(Shared {
             page,
+            take,
             control: AbortController::new().ok(),
             name: RefCell::default(),
             waiting: RefCell::default(),
@@ -118,7 +123,7 @@ impl Shared {
         if matches!(known, Some(FailureKind::OutOfMemory | FailureKind::Internal)) {
             self.page.tell(|session| session.crashed(Slot::Remote, &failure.detail));
         } else {
-            take(self.page, Slot::Remote, Event::Failed { run: None, failure });
+            (self.take)(self.page, Event::Failed { run: None, failure });
         }
     }
 
@@ -150,7 +155,7 @@ impl Shared {
                 if self.control.as_ref().is_some_and(|control| control.signal().aborted()) {
                     return Ok(());
                 }
-                take(self.page, Slot::Remote, event);
+                (self.take)(self.page, event);
             }
         }
     }
@@ -184,7 +189,7 @@ impl Shared {
             }
             Err(error) => {
                 let refusal = Refusal { file: name, findings: vec![words(&error)], ..Refusal::default() };
-                take(self.page, Slot::Remote, Event::Images(ImageEvent::Refused { run, refusal }));
+                (self.take)(self.page, Event::Images(ImageEvent::Refused { run, refusal }));
                 None
             }
         }

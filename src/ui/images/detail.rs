@@ -1,13 +1,14 @@
 //! One image looked at closely, and what can be made of it.
 
 use super::canvas::lay;
+use super::pixels::pixels;
 use super::{known, save};
 use crate::lab::images::seed_of;
 use crate::lab::{ArrangementId, ClassId, RunConfig, TaskId};
 use crate::plot::mosaic::Mosaic;
-use crate::session::film::one;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{note, paint_when, quiet};
+use crate::ui::runs;
 use crate::ui::state::{Page, page};
 
 /// Pixels of the screen for a pixel of the enlarged image.
@@ -69,18 +70,7 @@ fn again(page: Page, config: &RunConfig, image: usize, change: impl FnOnce(&mut 
     change(&mut new);
     page.images.compared.set(Vec::new());
     page.config.set(new);
-    page.sample();
-}
-
-/// The pixels of the image looked at, as it is shown at this moment.
-pub fn pixels(page: Page) -> Option<Vec<u8>> {
-    let (row, image) = page.images.chosen.get_untracked()?;
-    let (count, index) = page.frames.get_untracked();
-    let expected = page.images.expected.get_untracked();
-    page.images.rows.with_value(|rows| {
-        let frame = rows.get(row)?.film.at(index, count)?;
-        one(frame, image, expected).map(<[u8]>::to_vec)
-    })
+    runs::sample(page);
 }
 
 /// The image that was clicked, enlarged.

@@ -1,5 +1,6 @@
 //! The self-test and the timings, by button or by link.
 
+use super::status::are_shown;
 use crate::lab::DeviceChoice;
 use crate::plot::label::number;
 use crate::protocol::images::{ImageBenchmark, SelfTest as Report, SelfTestCase};
@@ -36,7 +37,7 @@ pub fn follow_the_link(page: Page) {
     let settled = memo(move || page.session.with(is_settled));
     effect(move || {
         let Examination { self_test, benchmark } = page.images.wanted.get();
-        if !(self_test || benchmark) || !super::are_shown(page) || !settled.get() {
+        if !(self_test || benchmark) || !are_shown(page) || !settled.get() {
             return;
         }
         // One after the other: timings beside other work say little.

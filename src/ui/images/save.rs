@@ -6,13 +6,14 @@ use leptos::prelude::*;
 use web_sys::HtmlCanvasElement;
 
 use super::canvas::{hidden_canvas, lay, put};
-use super::{Row, detail};
+use super::pixels::pixels;
 use crate::plot::gif::Gif;
 use crate::plot::mosaic::Mosaic;
 use crate::session::film::shown;
-use crate::ui::export;
+use crate::ui::download;
 use crate::ui::scene::context;
 use crate::ui::state::Page;
+use crate::ui::state::images::Row;
 
 /// Pixels of the file for a pixel of an image.
 const ZOOM: usize = 4;
@@ -79,20 +80,20 @@ pub fn grid(page: Page) {
             top += (mosaic.size()[1] * ZOOM) as f64;
         }
     });
-    export::picture_of(&large, "scorefield-images.png");
+    download::picture_of(&large, "scorefield-images.png");
 }
 
 /// The image looked at, as PNG.
 pub fn one(page: Page) {
     let (Some(small), Some(large)) = (hidden_canvas(), hidden_canvas()) else { return };
-    let Some(pixels) = detail::pixels(page) else { return };
+    let Some(pixels) = pixels(page) else { return };
     let side = (pixels.len() / 3).isqrt();
     let mosaic = Mosaic { count: 1, side, columns: 1, zoom: 1 };
     put(&small, &mosaic.pixels(&pixels), [side, side]);
     large.set_width((side * ZOOM_ONE) as u32);
     large.set_height((side * ZOOM_ONE) as u32);
     enlarge(&small, &large, 0.0, ZOOM_ONE);
-    export::picture_of(&large, "scorefield-image.png");
+    download::picture_of(&large, "scorefield-image.png");
 }
 
 /// The denoising as GIF, made frame by frame so that the page never stands still.
@@ -113,7 +114,7 @@ fn continue_film(page: Page, mut gif: Gif, index: usize, frames: usize) {
     let Some((pixels, _)) = frame else { return };
     gif.add(&pixels, DELAYS[usize::from(index + 1 == frames)]);
     if index + 1 == frames {
-        export::save("scorefield-images.gif", "image/gif", &gif.finish());
+        download::save("scorefield-images.gif", "image/gif", &gif.finish());
     } else {
         set_timeout(move || continue_film(page, gif, index + 1, frames), Duration::ZERO);
     }

@@ -6,6 +6,7 @@ use crate::lab::comparison::USUAL;
 use crate::lab::{SolverId, planned_evaluations};
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{check, quiet};
+use crate::ui::runs;
 use crate::ui::state::page;
 
 /// Which solvers, and the button.
@@ -37,7 +38,7 @@ pub fn solvers() -> Element {
         // In the order of the menu, whatever the order of the ticks.
         let chosen = picked.with_untracked(|all| SolverId::ALL.iter().filter(|s| all.contains(s)).copied().collect());
         page.images.compared.set(chosen);
-        page.run();
+        runs::run(page);
     };
     let compare = quiet("compare-solvers", "images.compare-go", compare);
     element("details").class("group").holds(&[

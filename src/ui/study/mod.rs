@@ -12,62 +12,15 @@ use web_sys::Event;
 use super::controls::control;
 use super::element::{Element, element};
 use super::parts::choice;
-use super::signal::{Kept, Signal};
 use super::state::{Page, effect, memo, page};
 use super::{export, panels};
 use crate::experiments::{self, defaults};
 use crate::lab::{ExperimentId, RunConfig, field};
-use crate::protocol::Floats;
-use crate::protocol::{Measured, StudyUpdate};
-use crate::session::Session;
 use crate::share::{Link, to_fragment};
 use crate::study::{self, STUDIES, Study};
 
 /// Between two beginnings of a study that follows its controls.
 const REST: Duration = Duration::from_millis(40);
-
-/// What a study has told so far.
-#[derive(Default)]
-pub struct Told {
-    /// The numbers of every layer of every figure.
-    pub layers: Kept<Vec<Vec<Floats>>>,
-    /// The measurements, by claim.
-    pub measured: Signal<Vec<Measured>>,
-    /// Grows with every report.
-    pub tick: Signal<u32>,
-}
-
-impl Told {
-    /// Another study, or the same from its beginning.
-    pub fn forget(&self, study: &Study) {
-        let empty = |figure: &crate::study::Figure| vec![Floats::default(); figure.layers.len()];
-        self.layers.set_value(study.figures.iter().map(empty).collect());
-        self.measured.set(Vec::new());
-        self.tick.update(|n| *n += 1);
-    }
-
-    /// Takes update.
-    pub fn take(&self, report: StudyUpdate) {
-        let StudyUpdate { layers, measured, .. } = report;
-        self.layers.update_value(|layers| {
-            for drawing in layers {
-                let figure = layers.get_mut(usize::from(drawing.figure));
-                if let Some(layer) = figure.and_then(|figure| figure.get_mut(usize::from(drawing.layer))) {
-                    *layer = drawing.data;
-                }
-            }
-        });
-        if !measured.is_empty() {
-            self.measured.update(|all| {
-                for one in measured {
-                    all.retain(|m| m.claim != one.claim);
-                    all.push(one);
-                }
-            });
-        }
-        self.tick.update(|n| *n += 1);
-    }
-}
 
 /// Starts studies that follow their controls, at their beginning and with every change.
 pub fn follow(page: Page) {
@@ -180,12 +133,4 @@ fn tour(study: &'static Study) -> Element {
         .child(element("span").class("note").words(place))
         .plain(" ")
         .holds(&step(after, "tour-next", "tour.next"))
-}
-
-/// Begins the study from its beginning, as the visitor asked.
-pub fn begin(page: Page) {
-    let Some(study) = page.config.with_untracked(|c| experiments::study(c.experiment)) else { return };
-    super::link::push(page);
-    page.told.forget(study);
-    page.tell(|session: &mut Session| session.study(&page.config.get_untracked()));
 }

@@ -194,23 +194,23 @@ struct Interpolate<'a> {
     products: &'a [f32],
     points: Points,
     tiles: std::ops::Range<usize>,
-    around: Around<'a>,
+    epilogue: Epilogue<'a>,
     out: &'a mut [f32],
 }
 
 impl Task for Interpolate<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self { images, products, points, tiles, around, out } = self;
+        let Self { images, products, points, tiles, epilogue, out } = self;
         let Images { height, width, channels, .. } = images;
         let each = height.div_ceil(TILE) * width.div_ceil(TILE);
         for (row, tile) in tiles.enumerate() {
             let window = images.window(tile, TILE, 0);
-            let shifts = around.shifts.map(|shifts| &shifts[tile / each * channels..][..channels]);
+            let shifts = epilogue.shifts.map(|shifts| &shifts[tile / each * channels..][..channels]);
             for channel in (0..images.padded).step_by(LANES) {
                 let count = LANES.min(channels - channel);
                 let values = both::<L, Output, SIDE, TILE>(l, &points.load(l, row, channel, products));
-                let mut shift = l.read(&around.bias[channel..channel + count]);
+                let mut shift = l.read(&epilogue.bias[channel..channel + count]);
                 if let Some(shifts) = shifts {
                     shift = l.add(shift, l.read(&shifts[channel..channel + count]));
                 }
@@ -218,8 +218,8 @@ impl Task for Interpolate<'_> {
                     for (column, value) in values.iter().enumerate() {
                         if let Some(at) = images.place(&window, row, column, channel) {
                             let mut value = l.add(*value, shift);
-                            if let Some(plus) = around.plus {
-                                value = l.add(value, l.read(&plus[at..at + count]));
+                            if let Some(residual) = epilogue.residual {
+                                value = l.add(value, l.read(&residual[at..at + count]));
                             }
                             l.write(value, &mut out[at..at + count]);
                         }
@@ -325,15 +325,15 @@ impl Task for Learn<'_> {
     }
 }
 
-/// What is added to the results of a convolution.
+/// A convolution's epilogue: what is added to its results.
 #[derive(Clone, Copy, Debug)]
-pub struct Around<'a> {
+pub struct Epilogue<'a> {
     /// A number for each output.
     pub bias: &'a [f32],
     /// A number for each output of each image, `[images, outputs]`.
     pub shifts: Option<&'a [f32]>,
     /// As many as there are results.
-    pub plus: Option<&'a [f32]>,
+    pub residual: Option<&'a [f32]>,
 }
 
 /// As many numbers of a buffer, whatever is in them.
@@ -344,13 +344,20 @@ fn take(room: &mut Vec<f32>, count: usize) -> &mut [f32] {
     &mut room[..count]
 }
 
-/// `out` = what is around + weights * images, with a row and a column of zeros around each image: `x` is
+/// `out` = epilogue + weights * images, with a row and a column of zeros around each image: `x` is
 /// `[images, height, width, inputs]`, `weights` `[outputs, inputs, 3, 3]` and `out` `[images, height, width, outputs]`.
 /// `room` is worked in.
 ///
 /// # Panics
 /// When a slice is shorter than `sizes` say.
-pub fn convolve(sizes: &Sizes, x: &[f32], weights: &[f32], around: Around<'_>, room: &mut Vec<f32>, out: &mut [f32]) {
+pub fn convolve(
+    sizes: &Sizes,
+    x: &[f32],
+    weights: &[f32],
+    epilogue: Epilogue<'_>,
+    room: &mut Vec<f32>,
+    out: &mut [f32],
+) {
     if sizes.is_empty() {
         return;
     }
@@ -382,7 +389,7 @@ pub fn convolve(sizes: &Sizes, x: &[f32], weights: &[f32], around: Around<'_>, r
                 add: false,
             });
         }
-        run(Interpolate { images: of_outputs, products, points: at_y, tiles, around, out: &mut *out });
+        run(Interpolate { images: of_outputs, products, points: at_y, tiles, epilogue, out: &mut *out });
     }
 }
 

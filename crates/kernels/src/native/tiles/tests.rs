@@ -72,11 +72,11 @@ fn tiles_are_the_convolution_and_what_is_added() {
                 })
                 .collect();
             case.products(|y, x, w| expected[y] += f64::from(case.x[x]) * f64::from(case.weights[w]));
-            let around = Around { bias: &case.bias, shifts: Some(&case.shifts), plus: Some(&case.plus) };
+            let epilogue = Epilogue { bias: &case.bias, shifts: Some(&case.shifts), residual: Some(&case.plus) };
             let mut found = vec![f32::NAN; expected.len()];
             // What is in the room does not matter.
             let mut room = vec![f32::NAN; 1000];
-            convolve(&case.sizes, &case.x, &case.weights, around, &mut room, &mut found);
+            convolve(&case.sizes, &case.x, &case.weights, epilogue, &mut room, &mut found);
             // As for the tiles of evaluations (src/nn/host/convolution.rs): each number is weighed at 36 points.
             let error = error(&found, &expected);
             assert!(error < 2.5e-5, "{kind:?} {sizes:?}: {error:e}");
@@ -122,9 +122,9 @@ fn fused_products_of_any_width_have_the_same_bits() {
         }
         let [mut y, mut of_x, mut of_weights] =
             [case.plus.len(), case.x.len(), case.weights.len()].map(|n| vec![0.0; n]);
-        let around = Around { bias: &case.bias, shifts: None, plus: None };
+        let epilogue = Epilogue { bias: &case.bias, shifts: None, residual: None };
         let (sizes, x, weights, mut room) = (&case.sizes, &case.x, &case.weights, Vec::new());
-        convolve(sizes, x, weights, around, &mut room, &mut y);
+        convolve(sizes, x, weights, epilogue, &mut room, &mut y);
         convolve_back(sizes, x, weights, &y, &mut room, Some(&mut of_x), &mut of_weights);
         found.borrow_mut().push([y, of_x, of_weights]);
     });

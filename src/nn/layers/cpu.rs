@@ -1,0 +1,100 @@
+//! The interpreter of the CPU: the loops of [`crate::nn::cpu`], channels before pixels, without derivatives.
+
+use burn::nn::Dropout;
+use burn::tensor::Tensor;
+
+use super::modules::{Conv, Embedding, GroupNorm, Linear};
+use super::{Fused, Layers, Source};
+use crate::nn::cpu::{self, numbers};
+use crate::nn::elementwise;
+
+/// The interpreter of the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu;
+
+fn convolve(layer: &Conv, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
+    cpu::convolve(x, &layer.weight.val(), &numbers(layer.bias.val()), stride, pad)
+}
+
+/// A matrix at every pixel of `[images, channels, pixels]`, times `k`.
+fn product(layer: &Linear, x: Tensor<3>, k: f32) -> Tensor<3> {
+    cpu::linear_pixels(x, &layer.weight.val(), &numbers(layer.bias.val()), k)
+}
+
+impl Layers for Cpu {
+    type Maps = Tensor<4>;
+    type Normed = Tensor<4>;
+    type Rows = Tensor<2>;
+
+    fn embed(&mut self, table: &Embedding, indices: &[usize]) -> Tensor<2> {
+        let table = table.weight.val();
+        let ([_, width], device) = (table.dims(), table.device());
+        let values = cpu::lend(table);
+        let row = |index: &usize| values[index * width..][..width].iter().copied();
+        cpu::tensor(indices.iter().flat_map(row).collect(), [indices.len(), width], &device)
+    }
+
+    fn linear(&mut self, layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+        cpu::linear(x, &layer.weight.val(), &numbers(layer.bias.val()))
+    }
+
+    fn linear_silu(&mut self, layer: &Linear, x: Tensor<2>, added: Option<Tensor<2>>) -> Tensor<2> {
+        let y = self.linear(layer, x);
+        let sum = match added {
+            Some(added) => cpu::add_rows(y, added),
+            None => y,
+        };
+        cpu::edit(sum, elementwise::silu_in_place)
+    }
+
+    fn norm(&mut self, layer: &GroupNorm, x: Tensor<4>, scale_shift: Option<Tensor<2>>, silu: bool) -> Tensor<4> {
+        let (weight, bias) = (numbers(layer.weight.val()), numbers(layer.bias.val()));
+        let scale_shift = scale_shift.map(numbers);
+        cpu::group_norm(x, [&weight, &bias], layer.groups, layer.epsilon, scale_shift.as_deref(), silu)
+    }
+
+    fn dropout(&mut self, _: &Dropout, x: Tensor<4>) -> Tensor<4> {
+        x
+    }
+
+    fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Tensor<4> {
+        let x = match fused.source {
+            Source::Plain(x) | Source::Normed(x) => x,
+            Source::Upsampled(x) => cpu::double(x),
+        };
+        let mut y = convolve(layer, x, 1, layer.pad());
+        if let Some(shifts) = fused.shifts {
+            y = cpu::add_to_channels(y, &numbers(shifts));
+        }
+        match fused.residual {
+            Some(residual) => cpu::add(y, residual),
+            None => y,
+        }
+    }
+
+    fn downsample(&mut self, layer: &Conv, x: Tensor<4>, pad: (usize, usize)) -> Tensor<4> {
+        convolve(layer, x, 2, pad)
+    }
+
+    fn attend(&mut self, [query, key, value]: [&Linear; 3], x: Tensor<4>, heads: usize) -> Tensor<4> {
+        let [images, channels, height, width] = x.dims();
+        let x = x.reshape([images, channels, height * width]);
+        let scale = ((channels / heads) as f64).powf(-0.5) as f32;
+        let (query, key) = (product(query, x.clone(), scale), product(key, x.clone(), 1.0));
+        cpu::attend(query, key, product(value, x, 1.0), heads).reshape([images, channels, height, width])
+    }
+
+    fn project(&mut self, layer: &Linear, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
+        let ([images, channels, height, width], [outputs, _]) = (x.dims(), layer.shape());
+        let y = product(layer, x.reshape([images, channels, height * width]), 1.0);
+        let y = y.reshape([images, outputs, height, width]);
+        match residual {
+            Some(residual) => cpu::add(y, residual),
+            None => y,
+        }
+    }
+
+    fn concat(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+        cpu::stack(a, b)
+    }
+}

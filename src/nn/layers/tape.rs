@@ -1,0 +1,80 @@
+//! The interpreter that leaves written-out derivatives on a tape: for training on the CPU, in Ho et al.'s style and
+//! without dropout.
+
+use burn::nn::Dropout;
+
+use super::modules::{Conv, Embedding, GroupNorm, Linear};
+use super::{Fused, Layers, Source};
+use crate::nn::tape::{Affine, Epilogue, Tape, Value};
+
+fn product(tape: &mut Tape, layer: &Linear, x: &Value, residual: Option<&Value>) -> Value {
+    let layer = Affine::new(&layer.weight, &layer.bias);
+    tape.convolve(x, layer, 1, (0, 0), Epilogue { shifts: None, residual })
+}
+
+impl Layers for Tape {
+    type Maps = Value;
+    type Normed = Value;
+    type Rows = Value;
+
+    fn embed(&mut self, table: &Embedding, indices: &[usize]) -> Value {
+        Self::rows(self, &table.weight, indices)
+    }
+
+    fn linear(&mut self, layer: &Linear, x: Value) -> Value {
+        product(self, layer, &x, None)
+    }
+
+    fn linear_silu(&mut self, layer: &Linear, x: Value, added: Option<Value>) -> Value {
+        let y = product(self, layer, &x, None);
+        let sum = match added {
+            Some(added) => self.add(&y, &added),
+            None => y,
+        };
+        self.silu(&sum)
+    }
+
+    /// # Panics
+    /// With `scale_shift`: a network that has it is not traced.
+    fn norm(&mut self, layer: &GroupNorm, x: Value, scale_shift: Option<Value>, silu: bool) -> Value {
+        if scale_shift.is_some() {
+            unreachable!("a network in Nichol and Dhariwal's style is not traced: UNet::is_traceable");
+        }
+        self.group_norm(&x, [&layer.weight, &layer.bias], layer.groups, layer.epsilon, silu)
+    }
+
+    /// # Panics
+    /// When something is to be dropped: such a network is not traced.
+    fn dropout(&mut self, layer: &Dropout, x: Value) -> Value {
+        if layer.prob > 0.0 {
+            unreachable!("a network with dropout is not traced: UNet::is_traceable");
+        }
+        x
+    }
+
+    fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Value {
+        let x = match fused.source {
+            Source::Plain(x) | Source::Normed(x) => x,
+            Source::Upsampled(x) => self.double(&x),
+        };
+        let epilogue = Epilogue { shifts: fused.shifts.as_ref(), residual: fused.residual.as_ref() };
+        Self::convolve(self, &x, Affine::new(&layer.weight, &layer.bias), 1, layer.pad(), epilogue)
+    }
+
+    fn downsample(&mut self, layer: &Conv, x: Value, pad: (usize, usize)) -> Value {
+        Self::convolve(self, &x, Affine::new(&layer.weight, &layer.bias), 2, pad, Epilogue::default())
+    }
+
+    fn attend(&mut self, projections: [&Linear; 3], x: Value, heads: usize) -> Value {
+        let [query, key, value] = projections.map(|layer| product(self, layer, &x, None));
+        Self::attend(self, [&query, &key, &value], heads)
+    }
+
+    fn project(&mut self, layer: &Linear, x: Value, residual: Option<Value>) -> Value {
+        product(self, layer, &x, residual.as_ref())
+    }
+
+    fn concat(&mut self, a: Value, b: Value) -> Value {
+        self.stack(&a, &b)
+    }
+}

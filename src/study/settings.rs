@@ -1,0 +1,81 @@
+//! The macro that declares the settings of a study, and the choices that several studies have.
+
+use crate::choice::named_variants;
+
+named_variants! {
+    /// The weight `lambda(sigma)` of a noise level in equation 2-6.
+    Lambda {
+        /// `sigma^2`
+        Squared = "sigma-squared",
+        /// `sigma`
+        Linear = "sigma",
+        /// `1`
+        One = "one",
+    }
+}
+
+named_variants! {
+    /// Whether something is done.
+    Switch {
+        /// It is.
+        On = "on",
+        /// It is not.
+        Off = "off",
+    }
+}
+
+/// Declares the settings of a study, a row each:
+///
+/// ```text
+/// struct Settings {
+///     weight: f64 = 0.8, 0.5..=0.99;
+///     fit_rate: f64 = 5e-3, 1e-4..=0.05, log;
+///     chains: usize = 1500, 100..=20_000;
+///     score_source: ScoreSource = ScoreSource::Exact;
+///     #[only(score_source = ScoreSource::Learned)]
+///     fit_steps: usize = 1500, 10..=20_000;
+/// }
+/// ```
+///
+/// with what each starts from and, for numbers, its range, which `log` gives a logarithmic slider. `only` names the
+/// choice of another setting under which this one has an effect. The key in a link is the name with hyphens.
+///
+/// Gives the structure, `CONTROLS` for the table of the study, and `read`, which fills the structure from a run. Fields
+/// are the module's own, so that the compiler warns of a setting that the work never reads.
+macro_rules! settings {
+    (
+        $(#[$meta:meta])*
+        struct $settings:ident {
+            $(
+                $(#[only($other:ident = $choice:expr)])?
+                $name:ident: $type:ident = $preset:expr $(, $range:expr $(, $scale:ident)?)?;
+            )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[cfg_attr(not(feature = "engine"), allow(dead_code, reason = "the page has the table and not the work"))]
+        struct $settings {
+            $($name: $type,)+
+        }
+
+        impl $settings {
+            /// The table's rows, in the order of the fields.
+            const CONTROLS: &'static [$crate::study::Control; [$(stringify!($name)),+].len()] = &[$(
+                $crate::study::Control::new($crate::lab::Field::of_study(
+                    $crate::lab::settings::key!($name),
+                    $crate::lab::settings::kind!($type $(, $range $(, $scale)?)?),
+                    $crate::lab::settings::preset!($type, $preset),
+                ))
+                $(.only($crate::lab::settings::key!($other), $choice.id()))?,
+            )+];
+
+            /// The settings of a run.
+            #[cfg(feature = "engine")]
+            fn read(config: &$crate::lab::RunConfig) -> Self {
+                let [$($name),+] = Self::CONTROLS;
+                Self { $($name: $name.field.read(config),)+ }
+            }
+        }
+    };
+}
+pub(crate) use settings;

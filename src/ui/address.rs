@@ -1,0 +1,46 @@
+//! The address of the page, which says what is on it.
+
+use leptos::prelude::window;
+use wasm_bindgen::JsValue;
+
+use super::state::Page;
+use crate::lab::ExperimentId;
+use crate::share::{Examination, Link, to_fragment};
+
+fn fragment(page: Page, run: bool) -> String {
+    let language = Some(page.language.get_untracked().tag().to_owned());
+    let (config, compare) = (page.config.get_untracked(), page.images.compared.get_untracked());
+    let compare = if config.experiment == ExperimentId::Images { compare } else { Vec::new() };
+    to_fragment(&Link { config, run, compare, language, examine: Examination::default() })
+}
+
+/// The link to what is on the page, that trains and samples when it is opened.
+pub fn whole(page: Page) -> String {
+    let address = window().location().href().unwrap_or_default();
+    // What follows a question mark is not about the run, and may be a secret of this machine's.
+    let place = address.split(['?', '#']).next().unwrap_or_default();
+    format!("{place}{}", fragment(page, true))
+}
+
+fn state(page: Page, push: bool) {
+    let Ok(history) = window().history() else { return };
+    let new = fragment(page, false);
+    if push {
+        // A refusal (too many changes) costs an entry of the history, nothing else.
+        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(&new));
+    } else {
+        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&new));
+    }
+}
+
+/// Changes the entry of the history to what is on the page now.
+pub fn replace(page: Page) {
+    state(page, false);
+}
+
+/// Makes a new entry in the history for a run.
+pub fn push(page: Page) {
+    if window().location().hash().unwrap_or_default() != fragment(page, false) {
+        state(page, true);
+    }
+}
