@@ -3,7 +3,8 @@
 #![cfg(feature = "cpu")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use scorefield::diffusion::now;
+use scorefield::diffusion::objective::low_discrepancy_times;
+use scorefield::diffusion::{Schedule, Weighting, now};
 use scorefield::engine::batch::{Batch, Batches};
 use scorefield::lab::{Activation, PredictionId, RunConfig, WeightingId};
 use scorefield::nn::adam::{Adam, AdamConfig, Update};
@@ -226,8 +227,32 @@ fn targets_are_of_unit_size_and_weights_finite_for_every_choice() {
 }
 
 #[test]
+fn the_weights_of_batches_are_the_weightings_own_in_units_of_the_middle_one() {
+    for &prediction in PredictionId::ALL {
+        for &weighting in WeightingId::ALL {
+            for &schedule in scorefield::lab::ScheduleId::ALL {
+                let config = RunConfig { prediction, weighting, schedule, ..RunConfig::default() };
+                let batches = Batches::new(&config).expect("the default run has data");
+                let schedule = Schedule::from_config(&config);
+                let levels = low_discrepancy_times(256, 0.5).map(|u| schedule.training_level(u));
+                let pairs = levels.map(|level| {
+                    let raw = Weighting::from(weighting).of_raw_output(prediction.into(), &schedule, level);
+                    (raw, batches.weight(level))
+                });
+                let mut pairs: Vec<(f64, f64)> = pairs.collect();
+                pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+                let middle = pairs[128].0;
+                for (raw, found) in pairs {
+                    let expected = (raw / middle).min(1e3);
+                    assert!((found / expected - 1.0).abs() < 1e-12, "{config:?}: {found} instead of {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_tangent_of_a_network_is_its_difference_quotient() {
-    use scorefield::diffusion::Schedule;
     let (points, v) = ([[0.3, -0.7], [1.4, 0.2], [-2.0, 1.0]], [[0.6, -0.2], [-0.4, 1.0], [0.3, 0.3]]);
     let level = Schedule::Cosine.level(0.35);
     let moved =

@@ -36,20 +36,20 @@ impl Elementwise for Vec<[f64; 2]> {
 }
 
 impl<S: State> Estimate<S> {
-    /// The estimate with another belief about the data, so that `x = alpha data + sigma noise` goes on holding.
+    /// The estimate with this belief about the data: `x = alpha data + sigma noise` gives the noise.
     #[must_use]
-    pub fn with_data(self, x: &S, data: S, level: Level) -> Self {
+    pub fn from_data(x: &S, data: S, level: Level) -> Self {
         let sigma = level.sigma.max(1e-12);
         let noise = x.clone().blend(1.0 / sigma, data.clone(), -level.alpha / sigma);
-        Self { data, noise, ..self }
+        Self::new(data, noise)
     }
 
-    /// The estimate with another belief about the noise, so that `x = alpha data + sigma noise` goes on holding.
+    /// The estimate with this belief about the noise: `x = alpha data + sigma noise` gives the data.
     #[must_use]
-    pub fn with_noise(self, x: &S, noise: S, level: Level) -> Self {
+    pub fn from_noise(x: &S, noise: S, level: Level) -> Self {
         let alpha = level.alpha.max(1e-6);
         let data = x.clone().blend(1.0 / alpha, noise.clone(), -level.sigma / alpha);
-        Self { data, noise, ..self }
+        Self::new(data, noise)
     }
 }
 
@@ -69,9 +69,8 @@ impl<S: State, M: Denoiser<S>, P: FnMut(S, Level) -> S> Denoiser<S> for Observed
     type Error = M::Error;
 
     async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error> {
-        let estimate = self.model.estimate(x, level).await?;
-        let data = (self.project)(estimate.data.clone(), level);
-        Ok(estimate.with_data(x, data, level))
+        let Estimate { data, variance, .. } = self.model.estimate(x, level).await?;
+        Ok(Estimate { variance, ..Estimate::from_data(x, (self.project)(data, level), level) })
     }
 }
 
@@ -150,9 +149,9 @@ impl<S: State, M: Denoiser<S>, G: FnMut(&S, Level) -> S> Denoiser<S> for Classif
     type Error = M::Error;
 
     async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error> {
-        let estimate = self.model.estimate(x, level).await?;
-        let noise = estimate.noise.clone().blend(1.0, (self.gradient)(x, level), -level.sigma * self.scale);
-        Ok(estimate.with_noise(x, noise, level))
+        let Estimate { noise, variance, .. } = self.model.estimate(x, level).await?;
+        let noise = noise.blend(1.0, (self.gradient)(x, level), -level.sigma * self.scale);
+        Ok(Estimate { variance, ..Estimate::from_noise(x, noise, level) })
     }
 }
 

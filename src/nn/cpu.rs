@@ -45,13 +45,16 @@ pub fn has_room(bytes: u64) -> bool {
 }
 
 /// The numbers of a tensor, last dimension first; not copied unless they are shared.
+///
+/// # Panics
+/// When they are not in single precision, or the device no longer answers.
 #[must_use]
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     #[cfg(feature = "cpu")]
     if is_cpu(&tensor.device()) {
         return memory::take(tensor);
     }
-    tensor.into_data().try_into_vec().unwrap_or_default()
+    tensor.into_data().try_into_vec().expect("numbers in single precision")
 }
 
 /// The numbers of a tensor to look at, last dimension first: not copied, whoever else has them.

@@ -127,7 +127,7 @@ recipe! {
         /// What convolutions and matrices are computed in, on a GPU: f32, f16 or bf16; parameters stay f32 [default: f32]
         // Runs of before it could be chosen were in single precision.
         #[serde(default)]
-        #[arg(long = "compute", value_name = "COMPUTE", value_enum)]
+        #[arg(id = "compute", long, value_name = "COMPUTE", value_enum)]
         precision: TrainingPrecision = TrainingPrecision::F32;
         /// Probability that the network is not told the class [default: 0.2]
         #[arg(long)]

@@ -331,12 +331,9 @@ impl<W: ProgressListener> Denoiser<Pictures> for ImageDenoiser<'_, W> {
             map.output *= unit;
         }
         let data = to_data.of(x.clone(), output.clone());
-        let noise = to_noise.of(x.clone(), output);
-        let estimate = Estimate { data, noise, variance };
         if self.clip {
-            let data = estimate.data.clone().clamp();
-            return Ok(estimate.with_data(x, data, level));
+            return Ok(Estimate { variance, ..Estimate::from_data(x, data.clamp(), level) });
         }
-        Ok(estimate)
+        Ok(Estimate { data, noise: to_noise.of(x.clone(), output), variance })
     }
 }

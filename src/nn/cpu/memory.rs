@@ -7,7 +7,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Tensor, TensorData};
 
-/// Numbers that may belong to others too.
+/// Borrowed or owned numbers.
 #[derive(Debug)]
 pub enum Borrowed {
     /// Those of a tensor whose numbers follow each other.
@@ -21,30 +21,41 @@ impl Deref for Borrowed {
 
     fn deref(&self) -> &[f32] {
         match self {
-            Self::Tensor(tensor) => tensor.as_slice().unwrap_or_default(),
+            Self::Tensor(tensor) => tensor.as_slice().unwrap_or_else(|| not_single()),
             Self::Numbers(numbers) => numbers,
         }
     }
 }
 
+/// Half precision is computed in by Burn's tensor operations alone, which a device with automatic differentiation has.
+fn not_single() -> ! {
+    unreachable!("tensors of the CPU device are in single precision")
+}
+
+fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    let tensor = tensor.try_into_primitive::<Flex>();
+    tensor.unwrap_or_else(|_| unreachable!("callers ask is_cpu of the tensor's device before they come here"))
+}
+
+fn into_numbers(tensor: FlexTensor) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap_or_else(|_| not_single())
+}
+
 /// The numbers of a tensor of this device; not copied unless they are shared.
 pub fn take<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let Ok(tensor) = tensor.try_into_primitive::<Flex>() else { return Vec::new() };
+    let tensor = primitive(tensor);
     if !tensor.is_unique()
         && let Some(numbers) = tensor.as_slice()
     {
         return numbers.to_vec();
     }
-    tensor.into_data().try_into_vec().unwrap_or_default()
+    into_numbers(tensor)
 }
 
 /// The numbers of a tensor of this device, not copied.
 pub fn lend<const D: usize>(tensor: Tensor<D>) -> Borrowed {
-    match tensor.try_into_primitive::<Flex>() {
-        Ok(tensor) if tensor.is_contiguous() => Borrowed::Tensor(tensor),
-        Ok(tensor) => Borrowed::Numbers(tensor.into_data().try_into_vec().unwrap_or_default()),
-        Err(_) => Borrowed::Numbers(Vec::new()),
-    }
+    let tensor = primitive(tensor);
+    if tensor.is_contiguous() { Borrowed::Tensor(tensor) } else { Borrowed::Numbers(into_numbers(tensor)) }
 }
 
 /// A tensor of this device.
