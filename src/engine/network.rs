@@ -8,6 +8,7 @@ use crate::nn::architecture::OUTPUTS;
 use crate::nn::array::Array;
 use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::mlp::Mlp;
+use crate::nn::training::Training;
 use crate::nn::{Architecture, features};
 
 /// Points that a GPU evaluates at once.
@@ -35,9 +36,7 @@ pub struct TrainerState {
 
 /// A network in training.
 pub struct Network {
-    mlp: Mlp,
-    adam: Adam,
-    losses: Vec<Array>,
+    training: Training,
     /// Rows of the batch that a part of a step is.
     rows: usize,
     /// Rows of the batch done.
@@ -64,9 +63,10 @@ impl Network {
         let TrainerState { parameters, average, mean, square } = numbers;
         let array = |values| Array::new(values, 1, &device);
         Self {
-            mlp: Mlp::of(architecture.shape(), array(parameters)),
-            adam: Adam::of([array(mean), array(square)], array(average)),
-            losses: Vec::new(),
+            training: Training::of(
+                Mlp::of(architecture.shape(), array(parameters)),
+                Adam::of([array(mean), array(square)], array(average)),
+            ),
             rows: if compute.info.gpu { usize::MAX } else { rows_at_once(architecture) },
             done: 0,
             sum: None,
@@ -89,7 +89,8 @@ impl Network {
         };
         let (inputs, targets) = (part(&mut batch.inputs, features::COUNT), part(&mut batch.targets, OUTPUTS));
         let weights = part(&mut batch.weights, 1);
-        let (loss, gradient) = self.mlp.squared_error(inputs, &targets, &weights, 1.0 / (count * OUTPUTS) as f32);
+        let mlp = self.training.mlp();
+        let (loss, gradient) = mlp.squared_error(inputs, &targets, &weights, 1.0 / (count * OUTPUTS) as f32);
         let (loss, gradient) = match self.sum.take() {
             Some((losses, gradients)) => (losses + &loss, gradients + &gradient),
             None => (loss, gradient),
@@ -98,8 +99,7 @@ impl Network {
             (self.done, self.sum) = (end, Some((loss, gradient)));
             return false;
         }
-        self.adam.update(self.mlp.parameters_mut(), &gradient, update);
-        self.losses.push(loss);
+        self.training.step(loss, &gradient, update);
         self.done = 0;
         true
     }
@@ -109,11 +109,7 @@ impl Network {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
-        let mut losses = std::mem::take(&mut self.losses).into_iter();
-        match losses.next() {
-            Some(first) => first.above(losses.collect()).read().await,
-            None => Ok(Vec::new()),
-        }
+        self.training.take_losses().await
     }
 
     /// The moving average of the parameters.
@@ -121,7 +117,7 @@ impl Network {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn average(&self) -> Result<Vec<f32>, DeviceError> {
-        self.adam.average().clone().read().await
+        self.training.adam().average().clone().read().await
     }
 
     /// Everything that training goes on from, between two steps.
@@ -129,9 +125,9 @@ impl Network {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn numbers(&self) -> Result<TrainerState, DeviceError> {
-        let [mean, square] = self.adam.moments().map(Array::clone);
+        let [mean, square] = self.training.adam().moments().map(Array::clone);
         Ok(TrainerState {
-            parameters: self.mlp.parameters().clone().read().await?,
+            parameters: self.training.mlp().parameters().clone().read().await?,
             average: self.average().await?,
             mean: mean.read().await?,
             square: square.read().await?,

@@ -226,6 +226,18 @@ impl Array {
         each!(self.0, x => Operations::square(x).array())
     }
 
+    /// The exponential of every number.
+    #[must_use]
+    pub fn exp(self) -> Self {
+        each!(self.0, x => Operations::exp(x).array())
+    }
+
+    /// The softmax of every row of logits, `exp(x) / sum exp(x)`: probabilities.
+    #[must_use]
+    pub fn softmax(self) -> Self {
+        each!(self.0, x => x.softmax().array())
+    }
+
     /// The sums of the columns, one row.
     #[must_use]
     pub fn column_sums(&self) -> Self {
@@ -260,6 +272,17 @@ impl Array {
     pub fn squared_error(self, target: &Self, weight: &Self, scale: f32) -> (Self, Self) {
         each!(self.0, x => {
             let (loss, gradient) = x.squared_error(Form::of(target), Form::of(weight), scale);
+            (loss.array(), gradient.array())
+        })
+    }
+
+    /// The weighted cross-entropy `-scale * sum_i weight_i sum_c target_ic ln softmax(x_i)_c` of rows of logits, in nats, a
+    /// matrix of one number, and its gradient with respect to them. `target` is of their shape, rows of probabilities,
+    /// `weight` a column.
+    #[must_use]
+    pub fn cross_entropy(self, target: &Self, weight: &Self, scale: f32) -> (Self, Self) {
+        each!(self.0, x => {
+            let (loss, gradient) = x.cross_entropy(Form::of(target), Form::of(weight), scale);
             (loss.array(), gradient.array())
         })
     }

@@ -4,6 +4,7 @@ pub mod adam;
 pub mod architecture;
 pub mod array;
 pub mod checkpoint;
+pub mod classifier;
 pub mod cpu;
 pub mod device;
 pub mod elementwise;
@@ -16,12 +17,15 @@ pub mod moments;
 #[cfg(feature = "cli")]
 pub mod muon;
 pub mod objective;
+pub mod preconditioning;
 pub mod score;
 #[cfg(feature = "gpu")]
 pub mod shader;
 #[cfg(feature = "cli")]
 pub mod tape;
+pub mod training;
 pub mod unet;
+pub mod variance;
 pub mod weights;
 
 pub use architecture::Architecture;

@@ -1,19 +1,15 @@
 //! Networks that learn a score, or an energy whose negative gradient is one, for the studies of score matching: small,
 //! of any dimension, trained by any of the objectives, on any device.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use burn::tensor::Device;
 
-use super::adam::{Adam, Update};
+use super::adam::Update;
 use super::architecture::{Activation, Shape};
 use super::array::Array;
-use super::device::{ComputeDevice, DeviceError};
+use super::device::ComputeDevice;
 use super::mlp::{Jet, Mlp};
-
-/// Numbers to wait for. One type for all of them: every place that waits for a type of its own would have its code anew.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>, DeviceError>> + 'a>>;
+pub use super::training::Answer;
+use super::training::Training;
 
 /// What a network is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,10 +69,7 @@ pub enum Objective<'a> {
 /// A network in training.
 pub struct ScoreNet {
     form: Form,
-    mlp: Mlp,
-    adam: Adam,
-    step: u32,
-    losses: Vec<Array>,
+    training: Training,
     device: Device,
 }
 
@@ -94,9 +87,7 @@ impl ScoreNet {
     #[must_use]
     pub fn from_parameters(form: Form, compute: &ComputeDevice, parameters: &[f32]) -> Self {
         let device = compute.device.clone();
-        let mlp = Mlp::new(form.shape(), parameters, &device);
-        let adam = Adam::new(mlp.parameters());
-        Self { form, mlp, adam, step: 0, losses: Vec::new(), device }
+        Self { form, training: Training::new(Mlp::new(form.shape(), parameters, &device)), device }
     }
 
     fn array(&self, numbers: Vec<f32>, columns: usize) -> Array {
@@ -156,10 +147,8 @@ impl ScoreNet {
     #[inline(never)]
     pub fn train(&mut self, x: &[f32], extra: &[f32], objective: Objective<'_>, rate: f64) {
         let (loss, gradient) = self.gradient(x, extra, objective);
-        self.step += 1;
-        let update = Update::new(self.step, rate, 0.99);
-        self.adam.update(self.mlp.parameters_mut(), &gradient, update);
-        self.losses.push(loss);
+        let update = Update::new(self.training.next_step(), rate, 0.99);
+        self.training.step(loss, &gradient, update);
     }
 
     /// The mean of an objective over points, a single number, and its gradient with respect to the parameters.
@@ -178,20 +167,20 @@ impl ScoreNet {
         let (directions, slices) = match objective {
             Objective::Regression { target, weight } => {
                 let (target, weight) = (self.array(target.to_vec(), dimension), self.array(weight.to_vec(), 1));
-                return self.mlp.squared_error(self.inputs(x, extra), &target, &weight, (0.5 * each) as f32);
+                return self.training.mlp().squared_error(self.inputs(x, extra), &target, &weight, (0.5 * each) as f32);
             }
             Objective::Sliced { directions } => (directions.to_vec(), directions.len() / x.len().max(1)),
             Objective::Implicit => (self.units(points), 1),
             Objective::Contrast { .. } => unreachable!("a score has no energy to contrast"),
         };
         let each_slice = each / slices.max(1) as f64;
-        let (jet, trace) = self.mlp.push(self.inputs(x, extra), Some(self.along(&directions)), false);
+        let (jet, trace) = self.training.mlp().push(self.inputs(x, extra), Some(self.along(&directions)), false);
         let mask = self.array(directions, dimension);
         let Some(first) = jet.first else { unreachable!("there were directions") };
         let curvature = (first * &mask).sum() * each_slice;
         let loss = curvature + &(jet.value.clone().square().sum() * (0.5 * each));
         let of = Jet { value: jet.value * each, first: Some(mask * each_slice), second: None };
-        (loss, self.mlp.gradient(trace, of))
+        (loss, self.training.mlp().gradient(trace, of))
     }
 
     fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
@@ -206,21 +195,21 @@ impl ScoreNet {
                 let signs: Vec<f32> = signs.collect();
                 let sizes = self.array(signs.iter().map(|sign| decay as f32 * sign.abs()).collect(), 1);
                 let signs = self.array(signs, 1);
-                let (jet, trace) = self.mlp.push(self.inputs(&both, extra), None, false);
+                let (jet, trace) = self.training.mlp().push(self.inputs(&both, extra), None, false);
                 let loss = (jet.value.clone() * &signs).sum();
                 let value = jet.value * &sizes * 2.0 + &signs;
-                (loss, self.mlp.gradient(trace, Jet::value(value)))
+                (loss, self.training.mlp().gradient(trace, Jet::value(value)))
             }
             Objective::Regression { target, weight } => {
                 let along = self.along(&self.units(points));
-                let (jet, trace) = self.mlp.push(self.inputs(x, extra), Some(along), false);
+                let (jet, trace) = self.training.mlp().push(self.inputs(x, extra), Some(along), false);
                 let Some(slope) = jet.first else { unreachable!("there were directions") };
                 // The score is the negative of the energy's slope.
                 let target = self.negative_by_coordinate(target);
                 let weight = self.array(weight.repeat(dimension), 1);
                 let (loss, error) = slope.squared_error(&target, &weight, (0.5 * each) as f32);
                 let of = Jet { value: self.constant(0.0, points), first: Some(error), second: None };
-                (loss, self.mlp.gradient(trace, of))
+                (loss, self.training.mlp().gradient(trace, of))
             }
             Objective::Implicit | Objective::Sliced { .. } => {
                 let directions = if let Objective::Sliced { directions } = objective {
@@ -233,7 +222,7 @@ impl ScoreNet {
                     _ => 1.0,
                 };
                 let each = each / slices;
-                let (jet, trace) = self.mlp.push(self.inputs(x, extra), Some(self.along(&directions)), true);
+                let (jet, trace) = self.training.mlp().push(self.inputs(x, extra), Some(self.along(&directions)), true);
                 let (Some(slope), Some(bend)) = (jet.first, jet.second) else {
                     unreachable!("there were directions, and second derivatives were asked for")
                 };
@@ -244,7 +233,7 @@ impl ScoreNet {
                     first: Some(slope * each),
                     second: Some(self.constant(-each, rows)),
                 };
-                (loss, self.mlp.gradient(trace, of))
+                (loss, self.training.mlp().gradient(trace, of))
             }
         }
     }
@@ -252,33 +241,25 @@ impl ScoreNet {
     /// The losses since the last call, one a step. On a GPU this waits for the steps.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn take_losses(&mut self) -> Answer<'_> {
-        Box::pin(async {
-            let mut losses = std::mem::take(&mut self.losses).into_iter();
-            let Some(first) = losses.next() else { return Ok(Vec::new()) };
-            first.above(losses.collect()).read().await
-        })
-    }
-
-    fn averaged(&self) -> Mlp {
-        Mlp::of(self.mlp.shape(), self.adam.average().clone())
+        self.training.take_losses()
     }
 
     /// The scores at points, with the moving average of the weights.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn scores<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
-        self.scores_of(self.averaged(), x, extra)
+        self.scores_of(self.training.averaged(), x, extra)
     }
 
     /// The same with the last weights.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn raw_scores<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
-        self.scores_of(self.mlp.clone(), x, extra)
+        self.scores_of(self.training.mlp().clone(), x, extra)
     }
 
     fn scores_of<'a>(&'a self, net: Mlp, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
@@ -296,9 +277,9 @@ impl ScoreNet {
     /// The raw outputs at points, with the moving average of the weights: scores or energies.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn outputs<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
-        let output = self.averaged().forward(self.inputs(x, extra));
+        let output = self.training.averaged().forward(self.inputs(x, extra));
         Box::pin(output.read())
     }
 }

@@ -142,9 +142,16 @@ pub fn silu_in_place(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = silu(*x).0);
 }
 
-/// `values = exp(values) / sum of exp(values)`; the largest is taken off first, so that none is too large.
+/// `values = exp(values)`
 #[inline(never)]
-pub fn softmax_in_place(values: &mut [f32]) {
+pub fn exp_in_place(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = exp(*x));
+}
+
+/// `values = exp(values) / sum of exp(values)`; the largest is taken off first, so that none is too large. Gives the
+/// largest `m` and the sum of `exp(values - m)`, from which follows the logarithm of the divisor.
+#[inline(never)]
+pub fn softmax_in_place(values: &mut [f32]) -> (f32, f32) {
     let largest = values.iter().fold(f32::NEG_INFINITY, |most, x| most.max(*x));
     values.iter_mut().for_each(|x| *x = exp(*x - largest));
     let mut lanes = [0.0_f32; 8];
@@ -153,8 +160,10 @@ pub fn softmax_in_place(values: &mut [f32]) {
             *lane += x;
         }
     }
-    let inverse = 1.0 / lanes.iter().sum::<f32>();
+    let sum = lanes.iter().sum::<f32>();
+    let inverse = 1.0 / sum;
     values.iter_mut().for_each(|x| *x *= inverse);
+    (largest, sum)
 }
 
 /// `rows += bias`, row by row.

@@ -171,6 +171,19 @@ impl Operations for CpuArray {
         self.changed(kernels::square)
     }
 
+    fn exp(self) -> Self {
+        self.changed(kernels::exp_in_place)
+    }
+
+    fn softmax(self) -> Self {
+        let columns = self.columns().max(1);
+        self.changed(|values| {
+            for row in values.chunks_exact_mut(columns) {
+                kernels::softmax_in_place(row);
+            }
+        })
+    }
+
     fn column_sums(&self) -> Self {
         let mut sums = vec![0.0; self.columns()];
         kernels::column_sums(self.numbers(), &mut sums);
@@ -216,6 +229,22 @@ impl Operations for CpuArray {
         let columns = self.columns();
         let loss = kernels::squared_error(self.numbers_mut(), target.numbers(), weight.numbers(), columns, scale);
         (Self::new(vec![loss], 1), self)
+    }
+
+    fn cross_entropy(mut self, target: &Self, weight: &Self, scale: f32) -> (Self, Self) {
+        let (mut loss, columns) = (0.0, self.columns().max(1));
+        let rows = self.numbers_mut().chunks_exact_mut(columns);
+        for ((row, target), weight) in rows.zip(target.numbers().chunks_exact(columns)).zip(weight.numbers()) {
+            // -sum target ln softmax(x) = sum target (ln sum exp(x) - x).
+            let product: f64 = row.iter().zip(target).map(|(x, t)| f64::from(*x) * f64::from(*t)).sum();
+            let mass: f64 = target.iter().copied().map(f64::from).sum();
+            let (largest, sum) = kernels::softmax_in_place(row);
+            let log_sum = f64::from(largest) + libm::log(f64::from(sum));
+            loss += f64::from(*weight) * (mass * log_sum - product);
+            let (mass, factor) = (mass as f32, scale * weight);
+            row.iter_mut().zip(target).for_each(|(x, t)| *x = factor * (mass * *x - t));
+        }
+        (Self::new(vec![(loss * f64::from(scale)) as f32], 1), self)
     }
 
     fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: &Self, update: Update) {

@@ -49,6 +49,12 @@ pub trait Operations: Sized {
     /// The square of every number.
     fn square(self) -> Self;
 
+    /// The exponential of every number.
+    fn exp(self) -> Self;
+
+    /// `exp(x) / sum exp(x)` of every row.
+    fn softmax(self) -> Self;
+
     /// The sums of the columns, one row.
     fn column_sums(&self) -> Self;
 
@@ -64,6 +70,10 @@ pub trait Operations: Sized {
 
     /// `scale * sum_i weight_i |x_i - target_i|^2` over the rows, a single number, and its gradient with respect to them.
     fn squared_error(self, target: &Self, weight: &Self, scale: f32) -> (Self, Self);
+
+    /// `scale * sum_i weight_i H(target_i, softmax(x_i))` over the rows, a single number, and its gradient with respect to
+    /// them; `H` is the cross-entropy, `-sum target ln softmax(x)`.
+    fn cross_entropy(self, target: &Self, weight: &Self, scale: f32) -> (Self, Self);
 
     /// Adam's update of parameters and of the means of their gradients and of their squares.
     fn adam(&mut self, moments: [&mut Self; 2], gradient: &Self, update: Update);

@@ -72,6 +72,14 @@ impl Operations for Tensor<2> {
         Self::square(self)
     }
 
+    fn exp(self) -> Self {
+        Self::exp(self)
+    }
+
+    fn softmax(self) -> Self {
+        activation::softmax(self, 1)
+    }
+
     fn column_sums(&self) -> Self {
         self.clone().sum_dim(0)
     }
@@ -95,6 +103,13 @@ impl Operations for Tensor<2> {
         let weighted = error.clone() * weight.clone();
         let loss = Self::sum(error * weighted.clone()).reshape([1, 1]) * scale;
         (loss, weighted * (2.0 * scale))
+    }
+
+    fn cross_entropy(self, target: &Self, weight: &Self, scale: f32) -> (Self, Self) {
+        let log = activation::log_softmax(self, 1);
+        let loss = Self::sum(log.clone() * target.clone() * weight.clone()).reshape([1, 1]) * -scale;
+        let mass = target.clone().sum_dim(1);
+        (loss, (log.exp() * mass - target.clone()) * weight.clone() * scale)
     }
 
     fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: &Self, update: Update) {
