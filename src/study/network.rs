@@ -1,7 +1,7 @@
 //! A network for the scores of all noise levels at once (equations 2-5 and 2-6), and Langevin dynamics with it.
 //!
 //! The network says `sigma * score`, which is of unit size at every level: the best linear guess for data of a known
-//! size, plus what a perceptron adds to it: [`Prediction::Karras`].
+//! size, plus what a perceptron adds to it: [`Preconditioning`].
 
 use super::context::StudyContext;
 use super::error::StudyError;
@@ -10,15 +10,12 @@ use super::tools::cosine;
 use crate::diffusion::langevin::unadjusted;
 use crate::diffusion::objective::low_discrepancy_times;
 use crate::diffusion::{Denoiser, Estimate, Level, Prediction, Schedule, Spacing, State as _};
+use crate::nn::preconditioning::{Preconditioning, Scalings};
 use crate::nn::score::{Form, Objective, ScoreNet};
 use crate::rng::{Rng, Stream};
 
 /// Numbers at once: what lies between two turns stays short.
 const AT_ONCE: usize = 4096;
-/// Input scale of the network: root mean square of what it sees. EDM's is 1; the published numbers are of 2.
-const INPUT: f64 = 2.0;
-/// Numbers that tell the network its level.
-const EXTRA: usize = 3;
 
 /// What a network for all levels is.
 #[derive(Clone, Copy, Debug)]
@@ -39,42 +36,19 @@ pub struct LevelNet {
     trained: [f64; 2],
 }
 
-/// What a level makes of the numbers around the perceptron.
-struct Around {
-    input: f64,
-    skip: f64,
-    output: f64,
-    extra: [f32; EXTRA],
-}
-
-/// Numbers that tell a network the noise of its input, for data of scale 1.
-pub fn level_features(sigma: f64) -> [f32; EXTRA] {
-    let log = sigma.ln();
-    [0.5 * log, (1.5 * log).sin(), (1.5 * log).cos()].map(|v| v as f32)
-}
-
 impl Size {
     fn prediction(self) -> Prediction {
         Prediction::Karras { data_std: self.data }
     }
 
-    fn around(self, sigma: f64) -> Around {
-        let (prediction, level) = (self.prediction(), at(sigma));
-        let (_, noise) = prediction.split(level);
-        let (input, extra) = (self.input_scale(sigma), level_features(sigma));
-        // sigma * score is minus the noise.
-        Around { input, skip: -noise.x, output: -noise.output, extra }
-    }
-
-    /// What a network's input, of this noise, is multiplied by.
-    pub fn input_scale(self, sigma: f64) -> f64 {
-        INPUT * self.prediction().input_scale(at(sigma))
+    fn scalings(self, sigma: f64) -> Scalings {
+        Preconditioning { data: self.data }.at(sigma)
     }
 
     /// The weight of the squared error of the noise under which that of the perceptron itself counts alike at every
     /// level: EDM's.
     pub fn even_weight(self, sigma: f64) -> f64 {
-        self.around(sigma).output.powi(-2)
+        self.scalings(sigma).output.powi(-2)
     }
 }
 
@@ -87,7 +61,7 @@ impl LevelNet {
     /// The `index`-th network of the run.
     pub fn new(context: &StudyContext, size: Size, index: u32) -> Self {
         let Size { dimension, width, .. } = size;
-        let form = Form { dimension, extra: EXTRA, width, depth: 2, scale: 1.0, energy: false };
+        let form = Form { dimension, extra: Preconditioning::FEATURES, width, depth: 2, scale: 1.0, energy: false };
         Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size, trained: [0.0, f64::INFINITY] }
     }
 
@@ -106,8 +80,8 @@ impl LevelNet {
         let (mut extra, mut weight) = (Vec::new(), Vec::new());
         for (i, (x, z)) in data.chunks_exact(d).zip(noise.chunks_exact(d)).enumerate() {
             let sigma = sigma(i);
-            let Around { input, skip, output, extra: told } = self.size.around(sigma);
-            extra.extend(told);
+            let Scalings { input, skip, output, features } = self.size.scalings(sigma);
+            extra.extend(features);
             for (x, z) in x.iter().zip(z) {
                 let noisy = f64::from(*x) + sigma * f64::from(*z);
                 inputs.push((input * noisy) as f32);
@@ -127,9 +101,9 @@ impl LevelNet {
 
     /// `sigma * score` at points of one level, with the moving average of the weights or the last ones.
     pub async fn scaled(&self, x: &[f32], sigma: f64, averaged: bool) -> Result<Vec<f32>, StudyError> {
-        let Around { input, skip, output, extra } = self.size.around(sigma);
+        let Scalings { input, skip, output, features } = self.size.scalings(sigma);
         let inputs: Vec<f32> = x.iter().map(|v| (input * f64::from(*v)) as f32).collect();
-        let extra = extra.repeat(x.len() / self.size.dimension);
+        let extra = features.repeat(x.len() / self.size.dimension);
         let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
         let added = raw.await?;
         Ok(x.iter().zip(added).map(|(x, v)| (skip * f64::from(*x) + output * f64::from(v)) as f32).collect())
@@ -140,9 +114,9 @@ impl LevelNet {
     pub async fn estimate(&self, x: &Rows, level: Level, averaged: bool) -> Result<Estimate<Rows>, StudyError> {
         let sigma = level.sigma / level.alpha;
         let seen = x.clone().scale(1.0 / level.alpha);
-        let input = self.size.input_scale(sigma);
+        let Scalings { input, .. } = self.size.scalings(sigma);
         // What it never saw it takes for the nearest that it did.
-        let extra = level_features(sigma.clamp(self.trained[0], self.trained[1]));
+        let extra = self.size.scalings(sigma.clamp(self.trained[0], self.trained[1])).features;
         let inputs: Vec<f32> = seen.values.iter().map(|v| (input * v) as f32).collect();
         let extra = extra.repeat(x.count());
         let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
