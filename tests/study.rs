@@ -216,3 +216,40 @@ fn the_choices_of_ncsnv2() {
         assert!(bars[1] > 1.2 * bars[4], "{switch}: {bars:?}");
     }
 }
+
+#[test]
+fn the_bound_of_a_chain_term_by_term() {
+    let study = find("bound");
+    let update = whole(study.id);
+    let independent = layer(study, &update, "bits", "independent-pixels")[1];
+    let uniform = layer(study, &update, "bits", "uniform-greys")[1];
+    assert!((uniform - 17f32.log2()).abs() < 1e-6 && independent < 0.65 * uniform, "{uniform} {independent}");
+    // The cumulative shares rise to all but the end of the chain, which costs next to nothing.
+    for key in ["trained-simple", "trained-bound"] {
+        let shares = layer(study, &update, "cumulative", key);
+        assert!(shares.chunks_exact(2).zip(shares.chunks_exact(2).skip(1)).all(|(a, b)| b[0] > a[0] && b[1] >= a[1]));
+        assert!((shares[shares.len() - 1] - 1.0).abs() < 1e-3, "{key}");
+        // A term is the weight times the error of the noise, and what no network changes.
+        let [errors, terms] = ["errors", "terms"].map(|figure| layer(study, &update, figure, key));
+        let weights = layer(study, &update, "errors", "bound-weight");
+        let by_error = errors.chunks_exact(2).zip(weights.chunks_exact(2)).skip(1);
+        for ((error, weight), term) in by_error.zip(terms.chunks_exact(2)) {
+            assert!(error[0] == term[0] && term[1] >= 0.999 * error[1] * weight[1], "{error:?} {weight:?} {term:?}");
+        }
+    }
+}
+
+#[test]
+fn a_learned_variance_of_the_steps() {
+    let study = find("variance");
+    let update = whole(study.id);
+    let [small, large, best, learned] = ["small-variance", "large-variance", "best-constant", "learned-variance"]
+        .map(|key| layer(study, &update, "bits", key).chunks_exact(2).map(<[f32]>::to_vec).collect::<Vec<_>>());
+    assert_eq!(small.iter().map(|bits| bits[0]).collect::<Vec<_>>(), [10.0, 25.0, 100.0, 1000.0]);
+    for (chain, learned) in learned.iter().enumerate() {
+        assert!(learned[1] < large[chain][1] && learned[1] < small[chain][1], "{learned:?}");
+        // No constant is better than the best, and a variance of each pixel's own is worth more than that.
+        assert!(best[chain][1] <= large[chain][1].min(small[chain][1]), "{:?}", best[chain]);
+        println!("{:?} {:?} {:?} {:?}", small[chain], large[chain], best[chain], learned);
+    }
+}

@@ -8,7 +8,7 @@ use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures
 use crate::diffusion::likelihood::{
     Batched, Bound, Hutchinson, JacobianProduct, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
 };
-use crate::diffusion::objective::exact_discretised_log_probability;
+use crate::diffusion::objective::{BYTE_HALF_WIDTH, exact_discretised_log_probability};
 use crate::diffusion::solver::Tolerance;
 use crate::diffusion::{Denoiser as _, Estimate, Level, Schedule, Solver, Spacing};
 use crate::nn::device::ComputeDevice;
@@ -97,7 +97,9 @@ impl Asked<'_> {
             let std = level.sigma / level.alpha;
             let means = mean.values().await?;
             let pairs = values.iter().zip(&means);
-            let log = |(x, mean): (&f32, &f32)| exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std);
+            let log = |(x, mean): (&f32, &f32)| {
+                exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std, BYTE_HALF_WIDTH)
+            };
             bound.reconstruction = -pairs.map(log).sum::<f64>() / self.images.max(1) as f64;
         }
         let evaluations = u32::try_from(levels.len().saturating_sub(1)).unwrap_or(u32::MAX);

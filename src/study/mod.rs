@@ -20,8 +20,11 @@ mod rows;
 mod settings;
 mod table;
 #[cfg(feature = "engine")]
+mod terms;
+#[cfg(feature = "engine")]
 mod tools;
 
+mod bound;
 mod conditional;
 mod density;
 mod digits;
@@ -32,6 +35,7 @@ mod levels;
 mod manifold;
 mod matching;
 mod regions;
+mod variance;
 
 use crate::lab::StudyName;
 #[cfg(feature = "engine")]
@@ -59,6 +63,8 @@ macro_rules! of_each {
             &conditional::$constant,
             &digits::$constant,
             &levels::$constant,
+            &bound::$constant,
+            &variance::$constant,
         ]
     };
 }
