@@ -7,7 +7,7 @@ use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 settings! {
     /// What a visitor may change.
     struct Settings {
-        chain_walk: usize = 25, 10..=200, log;
+        chain_walk: usize = 25, 10..=200;
         fit_steps: usize = 2500, 10..=20_000;
         fit_batch: usize = 128, 16..=2048;
         fit_rate: f64 = 4e-3, 1e-4..=0.05, log;
