@@ -22,10 +22,12 @@ mod table;
 #[cfg(feature = "engine")]
 mod tools;
 
+mod ancestral;
 mod conditional;
 mod density;
 mod digits;
 mod energy;
+mod forward;
 mod gaussian;
 mod langevin;
 mod levels;
@@ -59,6 +61,8 @@ macro_rules! of_each {
             &conditional::$constant,
             &digits::$constant,
             &levels::$constant,
+            &forward::$constant,
+            &ancestral::$constant,
         ]
     };
 }
