@@ -24,11 +24,13 @@ mod terms;
 #[cfg(feature = "engine")]
 mod tools;
 
+mod ancestral;
 mod bound;
 mod conditional;
 mod density;
 mod digits;
 mod energy;
+mod forward;
 mod gaussian;
 mod langevin;
 mod levels;
@@ -63,7 +65,9 @@ macro_rules! of_each {
             &conditional::$constant,
             &digits::$constant,
             &levels::$constant,
+            &forward::$constant,
             &bound::$constant,
+            &ancestral::$constant,
             &variance::$constant,
         ]
     };
