@@ -249,7 +249,9 @@ fn noise_becomes_data_and_not_by_the_printed_formula() {
     assert!((last("right-formula") - 1.0).abs() < 0.1, "{}", last("right-formula"));
     let learned = run(study, "score-source=learned&chain-steps=200&chains=1000&seed=1");
     assert_eq!(claim(study, &learned, "samples").verdict(), Verdict::Holds, "learned");
+}
 
+#[test]
 fn the_bound_of_a_chain_term_by_term() {
     let study = find("bound");
     let update = whole(study.id);
@@ -282,6 +284,5 @@ fn a_learned_variance_of_the_steps() {
         assert!(learned[1] < large[chain][1] && learned[1] < small[chain][1], "{learned:?}");
         // No constant is better than the best, and a variance of each pixel's own is worth more than that.
         assert!(best[chain][1] <= large[chain][1].min(small[chain][1]), "{:?}", best[chain]);
-        println!("{:?} {:?} {:?} {:?}", small[chain], large[chain], best[chain], learned);
     }
 }
