@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("diffusion", "rng"),
     ("data", "base64 choice rng diffusion"),
     ("plot", "decimal"),
-    ("lab", "base64 choice rng decimal diffusion data"),
+    ("lab", "base64 choice decimal diffusion data"),
     ("protocol", "lab data"),
     ("wire", "protocol"),
     ("nn", "rng diffusion data lab"),

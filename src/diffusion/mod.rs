@@ -1,6 +1,6 @@
 //! Schedules, predictions, solvers, objectives, likelihood and control: the mathematics, in `f64`, proved by tests.
 
-pub mod control;
+pub mod constraint;
 pub mod convention;
 pub mod langevin;
 pub mod level;

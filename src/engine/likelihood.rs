@@ -5,7 +5,7 @@ use super::inbox::{Inbox, Port};
 use super::job::Job;
 use super::learned::{Interruptible, Points, Source};
 use super::preview::in_data;
-use super::sample::Sampled;
+use super::plane::Sampled;
 use crate::data::metrics::Floor;
 use crate::data::metrics::Measure;
 use crate::diffusion::likelihood::{Probes, flow_likelihood, variational_bound};

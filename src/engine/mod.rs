@@ -19,6 +19,7 @@ pub mod job;
 pub mod learned;
 pub mod likelihood;
 pub mod network;
+pub mod plane;
 pub mod preview;
 pub mod sample;
 pub mod study;
