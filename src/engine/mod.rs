@@ -23,6 +23,7 @@ pub mod plane;
 pub mod preview;
 pub mod sample;
 pub mod study;
+pub mod timing;
 pub mod train;
 pub mod trainer;
 
