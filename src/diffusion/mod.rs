@@ -2,6 +2,7 @@
 
 pub mod constraint;
 pub mod convention;
+pub mod grid_search;
 pub mod langevin;
 pub mod level;
 pub mod likelihood;

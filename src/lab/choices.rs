@@ -161,6 +161,9 @@ choices! {
         Linspace = "linspace",
         /// Every k-th step of a trained chain, from the noisiest (Lin et al. 2023).
         Trailing = "trailing",
+        /// The grid that was searched for the weights and this number of steps (Chen et al. 2024). Weights without one,
+        /// and points in the plane, have Karras's.
+        Searched = "searched",
     }
 }
 

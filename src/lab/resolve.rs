@@ -159,7 +159,8 @@ impl From<SpacingId> for Spacing {
             SpacingId::Uniform => Self::Uniform,
             SpacingId::Quadratic => Self::Quadratic,
             SpacingId::LogSnr => Self::LogSnr,
-            SpacingId::Karras => Self::Karras { rho: 7.0 },
+            // Searched grids belong to weights; what has none has the grid of the search's teacher.
+            SpacingId::Karras | SpacingId::Searched => Self::Karras { rho: 7.0 },
             SpacingId::Leading => Self::Leading,
             SpacingId::Linspace => Self::Linspace,
             SpacingId::Trailing => Self::Trailing,

@@ -20,6 +20,8 @@ const REPORT_MS: f64 = 200.0;
 pub struct ImageSampling<'m> {
     run: ImageRun<'m>,
     clock: Clock,
+    /// Steps that were asked for.
+    steps: u32,
     no_classes: bool,
     limited: bool,
     pool: &'m mut WorkerPool,
@@ -47,6 +49,7 @@ impl<'m> ImageSampling<'m> {
         pool: &'m mut WorkerPool,
     ) -> Result<Self, EngineError> {
         let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
+        let steps = config.steps;
         let mut run = ImageRun::new(config, model, compute)?;
         let usual = run.policy().batch();
         if let Some(most) = most {
@@ -54,7 +57,7 @@ impl<'m> ImageSampling<'m> {
         }
         let limited = run.policy().batch() < usual;
         let clock = Clock::default();
-        Ok(Self { run, clock, no_classes, limited, pool, workers: 1 })
+        Ok(Self { run, clock, steps, no_classes, limited, pool, workers: 1 })
     }
 }
 
@@ -74,8 +77,12 @@ impl SamplingRun for ImageSampling<'_> {
         self.clock.told = port.now_ms();
         let images = self.run.policy().batch() as u32;
         port.send(Event::Images(ImageEvent::Batch { run, images }));
-        let limited = self.limited.then_some(Notice::SmallerBatch { images });
-        for notice in limited.into_iter().chain(self.no_classes.then_some(Notice::NoClasses)) {
+        let notices = [
+            self.limited.then_some(Notice::SmallerBatch { images }),
+            self.run.is_without_grid().then_some(Notice::NoGrid { steps: self.steps }),
+            self.no_classes.then_some(Notice::NoClasses),
+        ];
+        for notice in notices.into_iter().flatten() {
             port.send(Event::Images(ImageEvent::Notice { run, notice }));
         }
     }

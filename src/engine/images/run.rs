@@ -11,7 +11,7 @@ use crate::diffusion::solver::Variance;
 use crate::diffusion::{NoiseUse, Sampler, Schedule, Solver, State as _};
 use crate::engine::error::{EngineError, ImageError, Stopped};
 use crate::engine::sample::Outcome;
-use crate::lab::{ClassId, ClipId, RunConfig, SolverId};
+use crate::lab::{ClassId, ClipId, RunConfig, SolverId, SpacingId};
 use crate::nn::device::ComputeDevice;
 use crate::protocol::Bytes;
 use crate::protocol::images::ImageFrame;
@@ -24,6 +24,7 @@ pub struct ImageRun<'m> {
     labels: Vec<Option<usize>>,
     policy: BatchPolicy,
     steps: u32,
+    without_grid: bool,
 }
 
 impl<'m> ImageRun<'m> {
@@ -39,7 +40,12 @@ impl<'m> ImageRun<'m> {
             SolverId::Ddpm => Solver::Ddpm(Variance::Learned),
             _ => Solver::from_config(&config),
         };
-        let levels = solver.grid(&schedule, config.spacing.into(), config.steps as usize);
+        let steps = config.steps as usize;
+        // The adaptive solver has no use for a grid.
+        let wanted = config.spacing == SpacingId::Searched && solver.evaluations(true).is_some();
+        let searched = if wanted { model.searched_grid(&schedule, steps) } else { None };
+        let without_grid = wanted && searched.is_none();
+        let levels = searched.unwrap_or_else(|| solver.grid(&schedule, config.spacing.into(), steps));
         let shape = [images, model.config().image_channels, model.side, model.side];
         let start = starting_noise(&config, shape, &compute.device).scale(schedule.prior_std());
         let classes = model.config().classes;
@@ -56,7 +62,14 @@ impl<'m> ImageRun<'m> {
             sampling: ConstrainedSampler::new(Sampler::new(solver, schedule, levels, start), constraint),
             config,
             steps: 0,
+            without_grid,
         })
+    }
+
+    /// Whether a searched grid was asked for that the weights do not have: the run then goes over Karras's.
+    #[must_use]
+    pub fn is_without_grid(&self) -> bool {
+        self.without_grid
     }
 
     /// The run from this start instead of the seed's noise: unit noise of the right shape.
