@@ -77,7 +77,7 @@ mod tests {
         assert!(timings.wants_more(LONGEST - 1.0) && !timings.wants_more(LONGEST));
         assert_eq!(Timings::new(0.0, 0.0).median(), 0.0);
         let mut timings = Timings::new(0.0, 0.0);
-        [50.0, 2.0].map(|ms| timings.add_after_warm_up(ms));
+        [50.0, 2.0].into_iter().for_each(|ms| timings.add_after_warm_up(ms));
         assert_eq!((timings.warm_up, timings.count(), timings.median()), (Some(50.0), 1, 2.0));
     }
 }

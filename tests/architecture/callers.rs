@@ -21,7 +21,7 @@ struct Definition {
     mentions: BTreeSet<String>,
 }
 
-/// The words of code, but for its attributes and its imports.
+/// The words of code, but for its imports and its documentation.
 #[derive(Default)]
 struct Mentions(BTreeSet<String>);
 
@@ -51,7 +51,12 @@ impl<'ast> Visit<'ast> for Mentions {
         }
     }
     fn visit_item_use(&mut self, _: &'ast syn::ItemUse) {}
-    fn visit_attribute(&mut self, _: &'ast Attribute) {}
+    /// What a derive is told is said too: `#[arg(default_value_t = STEPS)]`.
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        if let syn::Meta::List(list) = &attribute.meta {
+            self.add_tokens(list.tokens.clone());
+        }
+    }
 }
 
 fn mentions(visit: impl FnOnce(&mut Mentions)) -> BTreeSet<String> {
@@ -193,6 +198,7 @@ mod tests {
         let kept = |low, high| assert_eq!(found(low, high), [""; 0], "{low} {high}");
         kept("pub fn kept() {}", "fn f() { low::kept() }");
         kept("pub fn kept() {}", "fn f() { vec![kept()]; }");
+        kept("pub const KEPT: u8 = 1;", "struct A { #[arg(default_value_t = low::KEPT)] b: u8 }");
         kept("pub fn one() { other() } pub fn other() {}", "fn f() { one() }");
         kept("pub struct A; impl A { pub fn kept(self) {} }", "fn f(a: low::A) { a.kept() }");
         kept("pub struct A; pub fn kept() {} impl Clone for A { fn clone(&self) -> A { kept(); A } }", "fn f(a: A) {}");
