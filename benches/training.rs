@@ -11,14 +11,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use scorefield::diffusion::Schedule;
 use scorefield::diffusion::now;
 use scorefield::engine::Trainer;
-use scorefield::engine::batch::Batches;
+use scorefield::engine::batch::{Batch, Batches};
 use scorefield::engine::learned::Learned;
 use scorefield::engine::preview::prior;
 use scorefield::lab::{DeviceChoice, RunConfig};
-use scorefield::nn::adam::{Moments, Update};
+use scorefield::nn::adam::{Adam, Update};
+use scorefield::nn::array::Array;
 use scorefield::nn::device::open;
-use scorefield::nn::kernels::CpuMlp;
-use scorefield::nn::{Architecture, Mlp, features};
+use scorefield::nn::mlp::Mlp;
+use scorefield::nn::{Architecture, features};
 
 /// Median time of `work` in milliseconds, over about half a second.
 fn time(mut work: impl FnMut()) -> f64 {
@@ -52,16 +53,21 @@ fn measure(name: &str, config: &RunConfig) {
     let batch = batches.batch(0);
     report("making a batch", time(|| drop(black_box(batches.batch(black_box(3))))));
 
-    let cpu = CpuMlp::new(architecture, &parameters, &compute.device);
-    let inputs = || batch.inputs.clone();
-    report("forward and backward", time(|| drop(black_box(cpu.gradient(inputs(), &batch.targets, &batch.weights)))));
     let rows = config.batch as usize;
-    report("forward", time(|| drop(black_box(cpu.forward(inputs(), rows)))));
+    let gradient = |mlp: &Mlp, device: &Device| {
+        let array = |values: &[f32], columns| Array::new(values.to_vec(), columns, device);
+        let (targets, weights) = (array(&batch.targets, 2), array(&batch.weights, 1));
+        mlp.squared_error(array(&batch.inputs, features::COUNT), &targets, &weights, 0.5 / rows as f32)
+    };
+    let mut mlp = Mlp::new(architecture.shape(), &parameters, &compute.device);
+    report("forward and backward", time(|| drop(black_box(gradient(&mlp, &compute.device)))));
+    let inputs = || Array::new(batch.inputs.clone(), features::COUNT, &compute.device);
+    report("forward", time(|| drop(black_box(mlp.forward(inputs())))));
 
-    let (_, gradient) = cpu.gradient(inputs(), &batch.targets, &batch.weights);
-    let (mut updated, mut moments, mut average) = (cpu.clone(), Moments::new(parameters.len()), cpu.parameters());
+    let (_, slope) = gradient(&mlp, &compute.device);
+    let mut adam = Adam::new(mlp.parameters());
     let update = Update::new(1, 1e-3, 0.99);
-    report("Adam", time(|| updated.update(gradient.clone(), &mut moments, &mut average, update)));
+    report("Adam", time(|| adam.update(mlp.parameters_mut(), &slope, update)));
 
     // The matrix products alone: what is left if everything else were free.
     let tensors: Vec<(Tensor<2>, Tensor<2>)> = architecture
@@ -82,17 +88,11 @@ fn measure(name: &str, config: &RunConfig) {
         }),
     );
 
-    let mlp = Mlp::new(architecture, &parameters, &compute.device);
-    let matrix =
-        |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &compute.device);
-    report(
-        "the same in plain Burn operations",
-        time(|| {
-            let x = matrix(&batch.inputs, features::COUNT);
-            drop(black_box(mlp.gradient(x, matrix(&batch.targets, 2), matrix(&batch.weights, 1))));
-        }),
-    );
-    report("the same with Burn's autodiff", automatic(&mlp, &batch, &compute.device));
+    // A device that records operations for automatic derivatives is worked on in tensor operations.
+    let recording = compute.device.clone().autodiff();
+    let plain = Mlp::new(architecture.shape(), &parameters, &recording);
+    report("the same in tensor operations", time(|| drop(black_box(gradient(&plain, &recording)))));
+    report("the same with Burn's autodiff", automatic(architecture, &parameters, &batch, &recording));
 
     let mut trainer = Trainer::new(config.clone(), &compute).expect("the default run has data");
     let step = time(|| {
@@ -119,16 +119,14 @@ fn filled(rows: usize, columns: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new::<f32, _>(values, [rows, columns]), device)
 }
 
-fn automatic(mlp: &Mlp, batch: &scorefield::engine::batch::Batch, device: &Device) -> f64 {
-    let device = device.clone().autodiff();
-    let rows = batch.weights.len();
-    let matrix = |v: &[f32], columns| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, columns]), &device);
-    let flat = mlp.parameters().clone().into_data();
+fn automatic(architecture: Architecture, parameters: &[f32], batch: &Batch, device: &Device) -> f64 {
+    let array = |values: &[f32], columns| Array::new(values.to_vec(), columns, device);
+    let flat = TensorData::new(parameters.to_vec(), [parameters.len(), 1]);
     time(|| {
-        let parameters = Tensor::<1>::from_data(flat.clone(), &device).require_grad();
-        let mlp = Mlp::from_tensor(mlp.architecture(), parameters.clone());
-        let error = mlp.forward(matrix(&batch.inputs, features::COUNT)) - matrix(&batch.targets, 2);
-        let loss = (error.square() * matrix(&batch.weights, 1)).mean();
+        let parameters = Tensor::<2>::from_data(flat.clone(), device).require_grad();
+        let mlp = Mlp::of(architecture.shape(), parameters.clone().into());
+        let error = mlp.forward(array(&batch.inputs, features::COUNT)) - &array(&batch.targets, 2);
+        let loss = (error.square() * &array(&batch.weights, 1)).into_tensor().mean();
         let gradients = loss.backward();
         drop(black_box(parameters.grad(&gradients)));
     })

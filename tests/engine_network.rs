@@ -1,26 +1,58 @@
-//! The network against PyTorch, against itself in Burn's plain and automatic form, and against finite differences.
+//! The plane's network against PyTorch, against itself in tensor operations and in Burn's automatic form, and against
+//! finite differences.
 #![cfg(feature = "cpu")]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use scorefield::diffusion::objective::low_discrepancy_times;
-use scorefield::diffusion::{Schedule, Weighting};
+use scorefield::diffusion::{Schedule, Weighting, now};
 use scorefield::engine::batch::{Batch, Batches};
 use scorefield::lab::{Activation, PredictionId, RunConfig, WeightingId};
-use scorefield::nn::adam::{Moments, TensorMoments, Update};
-use scorefield::nn::kernels::CpuMlp;
-use scorefield::nn::{Architecture, Mlp, features};
+use scorefield::nn::adam::{Adam, AdamConfig, Update};
+use scorefield::nn::architecture::Initialisation;
+use scorefield::nn::array::Array;
+use scorefield::nn::mlp::Mlp;
+use scorefield::nn::{Architecture, features};
 use serde_json::Value;
 
 fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().expect("an array").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
 }
 
-fn matrix(values: &[f32], columns: usize, device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / columns, columns]), device)
+fn array(values: &[f32], columns: usize, device: &Device) -> Array {
+    Array::new(values.to_vec(), columns, device)
 }
 
-fn vector<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("numbers of type f32")
+fn read(array: &Array) -> Vec<f32> {
+    now(array.clone().read()).expect("numbers")
+}
+
+/// The CPU, and a device on which every operation is the tensor's own: one that records them is not worked on in place.
+fn devices() -> [Device; 2] {
+    [Device::flex(), Device::flex().autodiff()]
+}
+
+/// The outputs for rows of features.
+fn outputs(mlp: &Mlp, x: &[f32], device: &Device) -> Vec<f32> {
+    read(&mlp.forward(array(x, features::COUNT, device)))
+}
+
+/// The mean weighted squared error of the outputs, and its gradient.
+fn gradient(mlp: &Mlp, [x, target, weight]: [&[f32]; 3], device: &Device) -> (f32, Array) {
+    let scale = 1.0 / target.len() as f32;
+    let (loss, gradient) = mlp.squared_error(
+        array(x, features::COUNT, device),
+        &array(target, 2, device),
+        &array(weight, 1, device),
+        scale,
+    );
+    (read(&loss)[0], gradient)
+}
+
+/// The same on the CPU from parameters.
+fn gradient_of(architecture: Architecture, parameters: &[f32], batch: &Batch) -> (f32, Vec<f32>) {
+    let mlp = Mlp::new(architecture.shape(), parameters, &Device::flex());
+    let (loss, gradient) = gradient(&mlp, [&batch.inputs, &batch.targets, &batch.weights], &Device::flex());
+    (loss, read(&gradient))
 }
 
 /// Largest difference, relative to the largest number or to 1.
@@ -37,7 +69,6 @@ const ROUNDING: f32 = 64.0 * f32::EPSILON;
 fn outputs_gradients_and_adam_match_pytorch() {
     let golden: Value = serde_json::from_str(include_str!("golden/engine_mlp.json")).expect("the golden file is JSON");
     assert_eq!(golden["features"], features::COUNT);
-    let device = Device::flex();
     for case in golden["cases"].as_array().expect("cases") {
         let id = case["activation"].as_str().expect("an id");
         let activation = Activation::from_id(id).expect("a known activation");
@@ -46,35 +77,55 @@ fn outputs_gradients_and_adam_match_pytorch() {
         let [output, expected, after] = ["output", "gradient", "after_two_steps"].map(|name| numbers(&case[name]));
         let loss = case["loss"].as_f64().expect("a number") as f32;
 
-        let mut cpu = CpuMlp::new(architecture, &parameters, &device);
-        assert_eq!(cpu.parameters(), parameters);
-        assert!(distance(&cpu.forward(x.clone(), weight.len()), &output) < ROUNDING, "{id} forward");
-        let (found, gradient) = cpu.gradient(x.clone(), &target, &weight);
-        assert!((found - loss).abs() < ROUNDING * loss, "{id} loss");
-        assert!(distance(&gradient.flat(), &expected) < ROUNDING, "{id} gradient");
-
-        let mlp = Mlp::new(architecture, &parameters, &device);
-        let rows = matrix(&x, features::COUNT, &device);
-        assert!(distance(&vector(mlp.forward(rows.clone())), &output) < ROUNDING, "{id} plain forward");
-        let (found, plain) = mlp.gradient(rows, matrix(&target, 2, &device), matrix(&weight, 1, &device));
-        assert!((vector(found)[0] - loss).abs() < ROUNDING * loss, "{id} plain loss");
-        assert!(distance(&vector(plain.clone()), &expected) < ROUNDING, "{id} plain gradient");
-
-        let (mut moments, mut average) = (Moments::new(parameters.len()), parameters.clone());
-        let mut on_device = TensorMoments::new(parameters.len(), &device);
-        let (mut flat, mut flat_average) = (mlp.parameters().clone(), mlp.parameters().clone());
-        for step in 1..=2 {
-            let update = Update::new(step, 1e-3, 0.5);
-            let (_, gradient) = cpu.gradient(x.clone(), &target, &weight);
-            (flat, flat_average) =
-                on_device.update(flat, flat_average, matrix(&gradient.flat(), 1, &device).flatten(0, 1), update);
-            cpu.update(gradient, &mut moments, &mut average, update);
-        }
+        let trained = devices().map(|device| {
+            let mut mlp = Mlp::new(architecture.shape(), &parameters, &device);
+            assert_eq!(read(mlp.parameters()), parameters);
+            assert!(distance(&outputs(&mlp, &x, &device), &output) < ROUNDING, "{id} forward");
+            let (found, slope) = gradient(&mlp, [&x, &target, &weight], &device);
+            assert!((found - loss).abs() < ROUNDING * loss, "{id} loss");
+            assert!(distance(&read(&slope), &expected) < ROUNDING, "{id} gradient");
+            let mut adam = Adam::new(mlp.parameters());
+            for step in 1..=2 {
+                let (_, slope) = gradient(&mlp, [&x, &target, &weight], &device);
+                adam.update(mlp.parameters_mut(), &slope, Update::new(step, 1e-3, 0.5));
+            }
+            let [mean, square] = adam.moments().map(read);
+            [read(mlp.parameters()), read(adam.average()), mean, square]
+        });
         // Adam divides the gradient by its own size, which magnifies the rounding of small gradients.
         let moved = |p: &[f32]| -> Vec<f32> { p.iter().zip(&parameters).map(|(a, b)| (a - b) * 1e3).collect() };
-        assert!(distance(&moved(&cpu.parameters()), &moved(&after)) < 2e-3, "{id} Adam");
-        assert!(distance(&vector(flat), &cpu.parameters()) < ROUNDING, "{id} Adam on tensors");
-        assert!(distance(&vector(flat_average), &average) < ROUNDING, "{id} average on tensors");
+        let [cpu, tensors] = &trained;
+        assert!(distance(&moved(&cpu[0]), &moved(&after)) < 2e-3, "{id} Adam");
+        assert!(distance(&moved(&tensors[0]), &moved(&after)) < 2e-3, "{id} Adam in tensor operations");
+        for (of, (cpu, tensors)) in ["average", "mean", "square"].iter().zip(cpu.iter().zip(tensors).skip(1)) {
+            assert!(distance(tensors, cpu) < ROUNDING, "{id} {of}");
+        }
+    }
+}
+
+#[test]
+fn adams_constants_are_those_that_it_is_given() {
+    let config = AdamConfig { beta_1: 0.5, beta_2: 0.75, epsilon: 0.125 };
+    let (first, second) = ([0.5_f32, -2.0], [1.5_f32, 1.0]);
+    for device in devices() {
+        let mut parameters = array(&[1.0, -1.0], 1, &device);
+        let mut adam = Adam::new(&parameters);
+        adam.update(&mut parameters, &array(&first, 1, &device), config.update(1, 0.25, 0.0));
+        adam.update(&mut parameters, &array(&second, 1, &device), config.update(2, 0.25, 0.0));
+        // Algorithm 1 of the paper in double precision.
+        for (i, found) in read(&parameters).iter().enumerate() {
+            let (mut expected, mut m, mut v) = ([1.0, -1.0][i], 0.0, 0.0);
+            for (step, g) in [first[i], second[i]].into_iter().map(f64::from).enumerate() {
+                m = 0.5 * m + 0.5 * g;
+                v = 0.75 * v + 0.25 * g * g;
+                let n = step as i32 + 1;
+                let (mean, square) = (m / (1.0 - 0.5_f64.powi(n)), v / (1.0 - 0.75_f64.powi(n)));
+                expected -= 0.25 * mean / (square.sqrt() + 0.125);
+            }
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} and {expected}");
+        }
+        // An average that keeps nothing is the parameters.
+        assert_eq!(read(adam.average()), read(&parameters));
     }
 }
 
@@ -90,16 +141,16 @@ fn the_written_out_gradient_is_that_of_burns_autodiff() {
     for &activation in Activation::ALL {
         let (architecture, batch) = small(activation);
         let parameters = architecture.initial(3);
-        let flat = Tensor::<1>::from_data(TensorData::new(parameters.clone(), [parameters.len()]), &device);
+        let flat = Tensor::<2>::from_data(TensorData::new(parameters.clone(), [parameters.len(), 1]), &device);
         let flat = flat.require_grad();
-        let mlp = Mlp::from_tensor(architecture, flat.clone());
-        let error = mlp.forward(matrix(&batch.inputs, features::COUNT, &device)) - matrix(&batch.targets, 2, &device);
-        let loss = (error.square() * matrix(&batch.weights, 1, &device)).mean();
-        let automatic = vector(flat.grad(&loss.backward()).expect("a gradient"));
-
-        let cpu = CpuMlp::new(architecture, &parameters, &Device::flex());
-        let (_, gradient) = cpu.gradient(batch.inputs, &batch.targets, &batch.weights);
-        assert!(distance(&gradient.flat(), &automatic) < ROUNDING, "{activation:?}");
+        let mlp = Mlp::of(architecture.shape(), flat.clone().into());
+        let output = mlp.forward(array(&batch.inputs, features::COUNT, &device));
+        let error = (output - &array(&batch.targets, 2, &device)).square() * &array(&batch.weights, 1, &device);
+        let loss = error.into_tensor().mean();
+        let slope = flat.grad(&loss.backward()).expect("a gradient");
+        let automatic: Vec<f32> = slope.into_data().try_into_vec().expect("numbers of type f32");
+        let (_, gradient) = gradient_of(architecture, &parameters, &batch);
+        assert!(distance(&gradient, &automatic) < ROUNDING, "{activation:?}");
     }
 }
 
@@ -108,13 +159,8 @@ fn the_gradient_is_that_of_finite_differences() {
     for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh] {
         let (architecture, batch) = small(activation);
         let parameters = architecture.initial(3);
-        let loss = |parameters: &[f32]| {
-            CpuMlp::new(architecture, parameters, &Device::flex())
-                .gradient(batch.inputs.clone(), &batch.targets, &batch.weights)
-                .0
-        };
-        let cpu = CpuMlp::new(architecture, &parameters, &Device::flex());
-        let gradient = cpu.gradient(batch.inputs.clone(), &batch.targets, &batch.weights).1.flat();
+        let loss = |parameters: &[f32]| gradient_of(architecture, parameters, &batch).0;
+        let (_, gradient) = gradient_of(architecture, &parameters, &batch);
         // Along the gradient itself, where the difference is largest beside the rounding of the loss.
         let norm = gradient.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
         let h = 1e-2 / norm;
@@ -154,6 +200,21 @@ fn initial_weights_are_those_of_the_seed_and_of_the_right_size() {
     // Five standard errors of the variance of a normal sample.
     assert!((variance / expected - 1.0).abs() < 5.0 * (2.0 / weights.len() as f64).sqrt());
     assert!(parameters[hidden.bias()..hidden.end()].iter().all(|b| *b == 0.0));
+    // The last layer is a tenth of that, unless it is asked for in full; a quiet start has biases in the first layer.
+    let shape = architecture.shape();
+    for (parameters, weights, bias) in [
+        (parameters.clone(), 0.02, 0.0),
+        (shape.initial(Initialisation::HE, 5, 0), 2.0, 0.0),
+        (shape.initial(Initialisation::QUIET, 5, 0), 0.01, 1.0),
+    ] {
+        let layers = shape.layers();
+        let (first, last) = (layers[0], layers[layers.len() - 1]);
+        let spread = |part: &[f32]| part.iter().map(|v| f64::from(v * v)).sum::<f64>() / part.len() as f64;
+        let found = spread(&parameters[last.start..last.bias()]) * last.inputs as f64;
+        assert!((found / weights - 1.0).abs() < 5.0 * (2.0 / (last.bias() - last.start) as f64).sqrt(), "{found}");
+        let found = spread(&parameters[first.bias()..first.end()]);
+        assert!((found - bias).abs() <= bias * 5.0 * (2.0 / first.outputs as f64).sqrt(), "{found}");
+    }
 }
 
 #[test]
@@ -208,7 +269,6 @@ fn the_weights_of_batches_are_the_weightings_own_in_units_of_the_middle_one() {
 
 #[test]
 fn the_tangent_of_a_network_is_its_difference_quotient() {
-    let device = Device::flex();
     let (points, v) = ([[0.3, -0.7], [1.4, 0.2], [-2.0, 1.0]], [[0.6, -0.2], [-0.4, 1.0], [0.3, 0.3]]);
     let level = Schedule::Cosine.level(0.35);
     let moved =
@@ -216,22 +276,21 @@ fn the_tangent_of_a_network_is_its_difference_quotient() {
     for activation in [Activation::Silu, Activation::Gelu, Activation::Tanh] {
         let architecture = Architecture { width: 12, depth: 3, activation };
         let parameters: Vec<f32> = architecture.initial(4).iter().map(|p| 1.5 * p).collect();
-        let cpu = CpuMlp::new(architecture, &parameters, &device);
-        let tangents = features::tangents(&points, &v, level);
-        let (output, tangent) = cpu.forward_with_tangent(features::rows(&points, level), tangents.clone(), 3);
-        assert!(distance(&output, &cpu.forward(features::rows(&points, level), 3)) < ROUNDING);
-        let step = 2e-3;
-        let (above, below) = (moved(step), moved(-step));
-        let [above, below] = [above, below].map(|points| cpu.forward(features::rows(&points, level), 3));
-        let quotient: Vec<f32> = above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * step as f32)).collect();
-        // The waves turn up to 6.4 times as fast as the point moves: (6.4 * 2e-3)^2 / 6 of the truth, and rounding / step.
-        assert!(distance(&tangent, &quotient) < 2e-3, "{activation:?}: {tangent:?} {quotient:?}");
-        let plain = Mlp::new(architecture, &parameters, &device);
-        let (rows, moves) = (
-            matrix(&features::rows(&points, level), features::COUNT, &device),
-            matrix(&tangents, features::COUNT, &device),
-        );
-        let (value, change) = plain.forward_with_tangent(rows, moves);
-        assert!(distance(&vector(value), &output) < ROUNDING && distance(&vector(change), &tangent) < ROUNDING);
+        let [cpu, tensors] = devices().map(|device| {
+            let mlp = Mlp::new(architecture.shape(), &parameters, &device);
+            let rows = features::rows(&points, level);
+            let tangents = array(&features::tangents(&points, &v, level), features::COUNT, &device);
+            let (output, tangent) = mlp.forward_with_tangent(array(&rows, features::COUNT, &device), tangents);
+            let (output, tangent) = (read(&output), read(&tangent));
+            assert!(distance(&output, &outputs(&mlp, &rows, &device)) < ROUNDING);
+            let step = 2e-3;
+            let [above, below] = [step, -step].map(|k| outputs(&mlp, &features::rows(&moved(k), level), &device));
+            let quotient: Vec<f32> = above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * step as f32)).collect();
+            // The waves turn up to 6.4 times as fast as the point moves: (6.4 * 2e-3)^2 / 6 of the truth, and rounding
+            // / step.
+            assert!(distance(&tangent, &quotient) < 2e-3, "{activation:?}: {tangent:?} {quotient:?}");
+            [output, tangent]
+        });
+        assert!(distance(&tensors[0], &cpu[0]) < ROUNDING && distance(&tensors[1], &cpu[1]) < ROUNDING);
     }
 }

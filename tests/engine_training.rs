@@ -8,7 +8,9 @@ use scorefield::diffusion::{Denoiser as _, Level, Schedule, infallible, now};
 use scorefield::engine::preview::prior;
 use scorefield::engine::{Learned, Trainer};
 use scorefield::lab::{DeviceChoice, PredictionId, RunConfig, ScheduleId, WeightingId};
+use scorefield::nn::array::Array;
 use scorefield::nn::device::{ComputeDevice, open};
+use scorefield::nn::mlp::Mlp;
 
 fn cpu() -> ComputeDevice {
     now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
@@ -75,23 +77,21 @@ fn a_batch_done_in_parts_gives_the_gradient_of_the_whole() {
     let (losses, _) = run(&config);
     let batches = scorefield::engine::batch::Batches::new(&config).expect("a run with data");
     let architecture = scorefield::nn::Architecture::from(&config);
-    assert_eq!(scorefield::nn::kernels::rows_at_once(architecture), 16);
+    assert_eq!(scorefield::engine::network::rows_at_once(architecture), 16);
     let batch = batches.batch(0);
-    let mlp = scorefield::nn::kernels::CpuMlp::new(architecture, &architecture.initial(config.seed), &cpu().device);
-    let (whole, gradient) = mlp.gradient(batch.inputs.clone(), &batch.targets, &batch.weights);
-    assert!((losses[0] - whole).abs() < 1e-5 * whole, "{} {whole}", losses[0]);
+    let device = cpu().device;
+    let mlp = Mlp::new(architecture.shape(), &architecture.initial(config.seed), &device);
     let width = batch.inputs.len() / 40;
     let part = |a: usize, b: usize| {
-        mlp.part_of_gradient(
-            batch.inputs[a * width..b * width].to_vec(),
-            &batch.targets[2 * a..2 * b],
-            &batch.weights[a..b],
-            40,
-        )
-        .1
+        let array = |values: &[f32], columns| Array::new(values[a * columns..b * columns].to_vec(), columns, &device);
+        let (targets, weights) = (array(&batch.targets, 2), array(&batch.weights, 1));
+        mlp.squared_error(array(&batch.inputs, width), &targets, &weights, 1.0 / 80.0)
     };
-    let sum = part(0, 16).plus(part(16, 32)).plus(part(32, 40)).flat();
-    let whole = gradient.flat();
+    let read = |array: Array| now(array.read()).expect("the CPU answers");
+    let (loss, gradient) = part(0, 40);
+    let (loss, whole) = (read(loss)[0], read(gradient));
+    assert!((losses[0] - loss).abs() < 1e-5 * loss, "{} {loss}", losses[0]);
+    let sum = read(part(0, 16).1 + &part(16, 32).1 + &part(32, 40).1);
     let largest = whole.iter().fold(0.0_f32, |m, g| m.max(g.abs()));
     // Sums of 40 products in another order.
     assert!(sum.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-5 * largest));

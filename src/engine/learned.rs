@@ -43,7 +43,7 @@ impl Learned {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn estimates(&self, x: &[[f64; 2]], level: Level) -> Result<Estimate<Points>, DeviceError> {
-        let outputs = self.evaluator.evaluate(features::rows(x, level), x.len()).await?;
+        let outputs = self.evaluator.evaluate(features::rows(x, level)).await?;
         Ok(self.read(x, &outputs, level))
     }
 }
@@ -60,7 +60,7 @@ impl Learned {
         v: &[[f64; 2]],
     ) -> Result<(Estimate<Points>, Points), DeviceError> {
         let (rows, tangents) = (features::rows(x, level), features::tangents(x, v, level));
-        let (outputs, changes) = self.evaluator.evaluate_with_tangent(rows, tangents, x.len()).await?;
+        let (outputs, changes) = self.evaluator.evaluate_with_tangent(rows, tangents).await?;
         let (view, scale) = canonical(level);
         let unit = self.prediction.output_scale(view);
         let (_, to_noise) = self.prediction.split(view);

@@ -1,17 +1,25 @@
-//! A network in training, and one that only answers, each in the form that suits its device.
+//! The plane's network in training, and one that only answers.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::batch::Batch;
-use crate::nn::adam::{Moments, TensorMoments, Update};
-use crate::nn::cpu::ONLY as CPU_ONLY;
-use crate::nn::device::{ComputeDevice, DeviceError, read};
-use crate::nn::kernels::{CpuMlp, Gradient, rows_at_once};
-use crate::nn::mlp::OUTPUTS;
-use crate::nn::{Architecture, Mlp, features};
+use crate::nn::adam::{Adam, Update};
+use crate::nn::architecture::OUTPUTS;
+use crate::nn::array::Array;
+use crate::nn::device::{ComputeDevice, DeviceError};
+use crate::nn::mlp::Mlp;
+use crate::nn::training::Training;
+use crate::nn::{Architecture, features};
 
 /// Points that a GPU evaluates at once.
 const GPU_CHUNK: usize = 1 << 15;
+
+/// Rows that the CPU works on at once: as many as fit into the caches, and so few that a network of any size can still be
+/// interrupted between two such pieces of work, which take about 10 ms at most.
+#[must_use]
+pub fn rows_at_once(architecture: Architecture) -> usize {
+    (30_000_000 / architecture.parameters().max(1)).clamp(16, 512)
+}
 
 /// All numbers of a network in training, each list of as many as there are parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,31 +36,13 @@ pub struct TrainerState {
 
 /// A network in training.
 pub struct Network {
-    form: Form,
-}
-
-enum Form {
-    Cpu(Box<CpuForm>),
-    Device(Box<DeviceForm>),
-}
-
-struct CpuForm {
-    mlp: CpuMlp,
-    moments: Moments,
-    average: Vec<f32>,
-    losses: Vec<f32>,
-    /// Rows of the batch done, with their loss and gradient.
-    done: usize,
-    loss: f32,
-    gradient: Option<Gradient>,
+    training: Training,
+    /// Rows of the batch that a part of a step is.
     rows: usize,
-}
-
-struct DeviceForm {
-    mlp: Mlp,
-    moments: TensorMoments,
-    average: Tensor<1>,
-    losses: Vec<Tensor<1>>,
+    /// Rows of the batch done.
+    done: usize,
+    /// Their loss and gradient.
+    sum: Option<(Array, Array)>,
     device: Device,
 }
 
@@ -69,51 +59,49 @@ impl Network {
     /// A network that goes on from these numbers.
     #[must_use]
     pub fn of(architecture: Architecture, numbers: TrainerState, compute: &ComputeDevice) -> Self {
+        let device = compute.device.clone();
         let TrainerState { parameters, average, mean, square } = numbers;
-        let form = if compute.info.gpu && !CPU_ONLY {
-            let device = compute.device.clone();
-            let mlp = Mlp::new(architecture, &parameters, &device);
-            let tensor = |values: Vec<f32>| Tensor::<1>::from_floats(values.as_slice(), &device);
-            let moments = TensorMoments::of(tensor(mean), tensor(square));
-            let average = tensor(average);
-            Form::Device(Box::new(DeviceForm { mlp, moments, average, losses: Vec::new(), device }))
-        } else {
-            Form::Cpu(Box::new(CpuForm {
-                mlp: CpuMlp::new(architecture, &parameters, &compute.device),
-                moments: Moments::of(mean, square),
-                average,
-                losses: Vec::new(),
-                done: 0,
-                loss: 0.0,
-                gradient: None,
-                rows: rows_at_once(architecture),
-            }))
-        };
-        Self { form }
+        let array = |values| Array::new(values, 1, &device);
+        Self {
+            training: Training::of(
+                Mlp::of(architecture.shape(), array(parameters)),
+                Adam::of([array(mean), array(square)], array(average)),
+            ),
+            rows: if compute.info.gpu { usize::MAX } else { rows_at_once(architecture) },
+            done: 0,
+            sum: None,
+            device,
+        }
     }
 
     /// A part of a training step; says whether the step is complete. On the CPU a large step has several parts; on a
     /// GPU the work is handed over and this returns at once.
-    pub fn part(&mut self, batch: &mut Batch, update: Update, architecture: Architecture) -> bool {
-        match &mut self.form {
-            Form::Cpu(form) => form.part(batch, update),
-            Form::Device(_) if CPU_ONLY => true,
-            Form::Device(form) => {
-                let DeviceForm { mlp, moments, average, losses, device } = form.as_mut();
-                let rows = batch.weights.len();
-                let tensor = |values: Vec<f32>, columns: usize| -> Tensor<2> {
-                    Tensor::from_data(TensorData::new(values, [rows, columns]), &*device)
-                };
-                let batch = std::mem::take(batch);
-                let (inputs, targets) = (tensor(batch.inputs, features::COUNT), tensor(batch.targets, OUTPUTS));
-                let (loss, gradient) = mlp.gradient(inputs, targets, tensor(batch.weights, 1));
-                let (parameters, next) = moments.update(mlp.parameters().clone(), average.clone(), gradient, update);
-                *mlp = Mlp::from_tensor(architecture, parameters);
-                *average = next;
-                losses.push(loss);
-                true
-            }
+    pub fn part(&mut self, batch: &mut Batch, update: Update) -> bool {
+        let count = batch.weights.len();
+        let (start, end) = (self.done, self.done.saturating_add(self.rows).min(count));
+        let part = |values: &mut Vec<f32>, columns: usize| {
+            let values = if end - start == count {
+                std::mem::take(values)
+            } else {
+                values[start * columns..end * columns].to_vec()
+            };
+            Array::new(values, columns, &self.device)
+        };
+        let (inputs, targets) = (part(&mut batch.inputs, features::COUNT), part(&mut batch.targets, OUTPUTS));
+        let weights = part(&mut batch.weights, 1);
+        let mlp = self.training.mlp();
+        let (loss, gradient) = mlp.squared_error(inputs, &targets, &weights, 1.0 / (count * OUTPUTS) as f32);
+        let (loss, gradient) = match self.sum.take() {
+            Some((losses, gradients)) => (losses + &loss, gradients + &gradient),
+            None => (loss, gradient),
+        };
+        if end < count {
+            (self.done, self.sum) = (end, Some((loss, gradient)));
+            return false;
         }
+        self.training.step(loss, &gradient, update);
+        self.done = 0;
+        true
     }
 
     /// The losses since the last call, one a step. On a GPU this waits for the steps.
@@ -121,11 +109,7 @@ impl Network {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn take_losses(&mut self) -> Result<Vec<f32>, DeviceError> {
-        match &mut self.form {
-            Form::Cpu(form) => Ok(std::mem::take(&mut form.losses)),
-            Form::Device(form) if CPU_ONLY || form.losses.is_empty() => Ok(Vec::new()),
-            Form::Device(form) => read(Tensor::cat(std::mem::take(&mut form.losses), 0)).await,
-        }
+        self.training.take_losses().await
     }
 
     /// The moving average of the parameters.
@@ -133,11 +117,7 @@ impl Network {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn average(&self) -> Result<Vec<f32>, DeviceError> {
-        match &self.form {
-            Form::Cpu(form) => Ok(form.average.clone()),
-            Form::Device(_) if CPU_ONLY => Ok(Vec::new()),
-            Form::Device(form) => read(form.average.clone()).await,
-        }
+        self.training.adam().average().clone().read().await
     }
 
     /// Everything that training goes on from, between two steps.
@@ -145,61 +125,21 @@ impl Network {
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub async fn numbers(&self) -> Result<TrainerState, DeviceError> {
-        match &self.form {
-            Form::Cpu(form) => {
-                let [mean, square] = form.moments.parts().map(<[f32]>::to_vec);
-                Ok(TrainerState { parameters: form.mlp.parameters(), average: form.average.clone(), mean, square })
-            }
-            Form::Device(form) => {
-                let [mean, square] = form.moments.parts().map(Tensor::clone);
-                Ok(TrainerState {
-                    parameters: read(form.mlp.parameters().clone()).await?,
-                    average: read(form.average.clone()).await?,
-                    mean: read(mean).await?,
-                    square: read(square).await?,
-                })
-            }
-        }
-    }
-}
-
-impl CpuForm {
-    fn part(&mut self, batch: &mut Batch, update: Update) -> bool {
-        let count = batch.weights.len();
-        let (start, end) = (self.done, (self.done + self.rows).min(count));
-        let inputs = if end - start == count {
-            std::mem::take(&mut batch.inputs)
-        } else {
-            batch.inputs[start * features::COUNT..end * features::COUNT].to_vec()
-        };
-        let targets = &batch.targets[start * OUTPUTS..end * OUTPUTS];
-        let (loss, gradient) = self.mlp.part_of_gradient(inputs, targets, &batch.weights[start..end], count);
-        let gradient = match self.gradient.take() {
-            Some(sum) => sum.plus(gradient),
-            None => gradient,
-        };
-        self.loss += loss;
-        self.done = end;
-        if end < count {
-            self.gradient = Some(gradient);
-            return false;
-        }
-        self.mlp.update(gradient, &mut self.moments, &mut self.average, update);
-        self.losses.push(std::mem::take(&mut self.loss));
-        self.done = 0;
-        true
+        let [mean, square] = self.training.adam().moments().map(Array::clone);
+        Ok(TrainerState {
+            parameters: self.training.mlp().parameters().clone().read().await?,
+            average: self.average().await?,
+            mean: mean.read().await?,
+            square: square.read().await?,
+        })
     }
 }
 
 /// A network that only answers.
 pub struct Evaluator {
-    form: Still,
+    mlp: Mlp,
     chunk: usize,
-}
-
-enum Still {
-    Cpu(CpuMlp),
-    Device(Box<(Mlp, Device)>),
+    device: Device,
 }
 
 impl Evaluator {
@@ -207,13 +147,8 @@ impl Evaluator {
     #[must_use]
     pub fn new(architecture: Architecture, parameters: &[f32], compute: &ComputeDevice) -> Self {
         let chunk = if compute.info.gpu { GPU_CHUNK } else { rows_at_once(architecture) };
-        let form = if compute.info.gpu && !CPU_ONLY {
-            let mlp = Mlp::new(architecture, parameters, &compute.device);
-            Still::Device(Box::new((mlp, compute.device.clone())))
-        } else {
-            Still::Cpu(CpuMlp::new(architecture, parameters, &compute.device))
-        };
-        Self { form, chunk }
+        let mlp = Mlp::new(architecture.shape(), parameters, &compute.device);
+        Self { mlp, chunk, device: compute.device.clone() }
     }
 
     /// How many points to ask about at once.
@@ -222,24 +157,18 @@ impl Evaluator {
         self.chunk
     }
 
+    fn array(&self, rows: Vec<f32>) -> Array {
+        Array::new(rows, features::COUNT, &self.device)
+    }
+
     /// The outputs for rows of features, `points * 2` numbers.
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device no longer answers.
-    pub async fn evaluate(&self, rows: Vec<f32>, points: usize) -> Result<Vec<f32>, DeviceError> {
-        match &self.form {
-            Still::Cpu(mlp) => Ok(mlp.forward(rows, points)),
-            Still::Device(_) if CPU_ONLY => Ok(Default::default()),
-            Still::Device(form) => {
-                let (mlp, device) = form.as_ref();
-                let x = Tensor::<2>::from_data(TensorData::new(rows, [points, features::COUNT]), device);
-                read(mlp.forward(x)).await
-            }
-        }
+    pub async fn evaluate(&self, rows: Vec<f32>) -> Result<Vec<f32>, DeviceError> {
+        self.mlp.forward(self.array(rows)).read().await
     }
-}
 
-impl Evaluator {
     /// The outputs, and how they change when the features change by these tangents.
     ///
     /// # Errors
@@ -248,17 +177,8 @@ impl Evaluator {
         &self,
         rows: Vec<f32>,
         tangents: Vec<f32>,
-        points: usize,
     ) -> Result<(Vec<f32>, Vec<f32>), DeviceError> {
-        match &self.form {
-            Still::Cpu(mlp) => Ok(mlp.forward_with_tangent(rows, tangents, points)),
-            Still::Device(_) if CPU_ONLY => Ok(Default::default()),
-            Still::Device(form) => {
-                let (mlp, device) = form.as_ref();
-                let tensor = |rows| Tensor::<2>::from_data(TensorData::new(rows, [points, features::COUNT]), device);
-                let (output, tangent) = mlp.forward_with_tangent(tensor(rows), tensor(tangents));
-                Ok((read(output).await?, read(tangent).await?))
-            }
-        }
+        let (output, tangent) = self.mlp.forward_with_tangent(self.array(rows), self.array(tangents));
+        Ok((output.read().await?, tangent.read().await?))
     }
 }

@@ -16,7 +16,6 @@ const LAST_RATE: f64 = 0.01;
 /// A training run.
 pub struct Trainer {
     config: RunConfig,
-    architecture: Architecture,
     batches: Batches,
     network: Network,
     /// The batch of the step in progress.
@@ -50,9 +49,8 @@ impl Trainer {
 
     fn start(config: RunConfig, parameters: &[f32], step: u32, compute: &ComputeDevice) -> Result<Self, DataError> {
         let batches = Batches::new(&config)?;
-        let architecture = Architecture::from(&config);
-        let network = Network::new(architecture, parameters, compute);
-        Ok(Self { config, architecture, batches, network, batch: None, first: step, step })
+        let network = Network::new(Architecture::from(&config), parameters, compute);
+        Ok(Self { config, batches, network, batch: None, first: step, step })
     }
 
     /// A run that goes on where another was when it gave these numbers, after `step` steps, `first` of which it began
@@ -67,9 +65,8 @@ impl Trainer {
         compute: &ComputeDevice,
     ) -> Result<Self, DataError> {
         let batches = Batches::new(&config)?;
-        let architecture = Architecture::from(&config);
-        let network = Network::of(architecture, numbers, compute);
-        Ok(Self { config, architecture, batches, network, batch: None, first, step })
+        let network = Network::of(Architecture::from(&config), numbers, compute);
+        Ok(Self { config, batches, network, batch: None, first, step })
     }
 
     /// What [`Self::restore`] goes on from: all numbers, the step that the run began from, and the steps done. Only
@@ -119,7 +116,7 @@ impl Trainer {
     pub fn advance_a_part(&mut self) -> bool {
         let batch = self.batch.get_or_insert_with(|| self.batches.batch(self.step));
         let update = Update::new(self.step + 1 - self.first, rate(&self.config, self.step), self.config.ema);
-        let complete = self.network.part(batch, update, self.architecture);
+        let complete = self.network.part(batch, update);
         if complete {
             self.batch = None;
             self.step += 1;

@@ -237,7 +237,11 @@ pub fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) 
     };
     for at in (0..images * heads).map(|head| head * share * pixels) {
         let scores = parts(&query, at).transpose().matmul(parts(&key, at));
-        let weights = edit(scores, |scores| scores.chunks_exact_mut(pixels).for_each(elementwise::softmax_in_place));
+        let weights = edit(scores, |scores| {
+            for row in scores.chunks_exact_mut(pixels) {
+                elementwise::softmax_in_place(row);
+            }
+        });
         found.extend(numbers(parts(&value, at).matmul(weights.transpose())));
     }
     tensor(found, [images, channels, pixels], &device)

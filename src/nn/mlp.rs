@@ -1,254 +1,262 @@
-//! The multilayer perceptron for points in the plane: its shape, its weights, and what it computes on any device.
+//! Multilayer perceptrons with the derivatives of their output along directions of the input, and backpropagation through
+//! both, to the parameters and to the inputs.
+//!
+//! What score matching needs of second derivatives (the trace of a score's Jacobian, its slices, the Laplacian of an
+//! energy) is here a forward pass: with every layer's value its first and second derivative along each direction are
+//! carried on as rows below each other (Griewank and Walther 2008, chapter 13). One ordinary pass backwards through these
+//! rows then gives the gradient of any loss made of them, although Burn's automatic differentiation is of first order.
+//! Backpropagation is written out, because the tape of an automatic one costs more than the arithmetic of a network this
+//! small.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::Device;
 
-use super::features;
-use crate::lab::{Activation, RunConfig};
-use crate::rng::{Rng, Stream};
+use super::architecture::{Layer, Shape};
+use super::array::Array;
 
-/// Coordinates of a point, and of the network's output.
-pub const OUTPUTS: usize = 2;
-
-/// A linear layer within the flat vector of parameters: `inputs * outputs` weights, row by row of inputs, then
-/// `outputs` biases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layer {
-    /// Length of what comes in.
-    pub inputs: usize,
-    /// Length of what goes out.
-    pub outputs: usize,
-    /// Where its weights start.
-    pub start: usize,
-}
-
-impl Layer {
-    /// `depth` hidden layers of `width` units and the last one, each where the one before it ends.
-    #[must_use]
-    pub fn stack(inputs: usize, width: usize, depth: usize, outputs: usize) -> Vec<Self> {
-        let mut start = 0;
-        (0..=depth)
-            .map(|index| {
-                let inputs = if index == 0 { inputs } else { width };
-                let outputs = if index == depth { outputs } else { width };
-                let layer = Self { inputs, outputs, start };
-                start = layer.end();
-                layer
-            })
-            .collect()
-    }
-
-    /// Where its biases start.
-    #[must_use]
-    pub fn bias(self) -> usize {
-        self.start + self.inputs * self.outputs
-    }
-
-    /// Where it ends.
-    #[must_use]
-    pub fn end(self) -> usize {
-        self.bias() + self.outputs
-    }
-}
-
-/// The shape of a network: `depth` hidden layers of `width` units on [`features::COUNT`] inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Architecture {
-    /// Units of a hidden layer.
-    pub width: usize,
-    /// Hidden layers.
-    pub depth: usize,
-    /// What follows each hidden layer.
-    pub activation: Activation,
-}
-
-impl From<&RunConfig> for Architecture {
-    fn from(config: &RunConfig) -> Self {
-        Self { width: config.width as usize, depth: config.depth as usize, activation: config.activation }
-    }
-}
-
-impl Architecture {
-    /// The layers, first to last.
-    #[must_use]
-    pub fn layers(self) -> Vec<Layer> {
-        Layer::stack(features::COUNT, self.width, self.depth, OUTPUTS)
-    }
-
-    /// Number of parameters.
-    #[must_use]
-    pub fn parameters(self) -> usize {
-        self.layers().last().map_or(0, |layer| layer.end())
-    }
-
-    /// The initial parameters of the run with this seed: weights normal with variance `gain / inputs`, `gain` 2 after
-    /// rectifiers and 1 before `tanh` (He et al. 2015, Glorot and Bengio 2010), biases 0. The last layer starts at a
-    /// tenth of that, so that training starts from a quiet network.
-    #[must_use]
-    pub fn initial(self, seed: u32) -> Vec<f32> {
-        let gain = if self.activation == Activation::Tanh { 1.0 } else { 2.0 };
-        let mut parameters = Vec::with_capacity(self.parameters());
-        for (index, layer) in self.layers().into_iter().enumerate() {
-            let mut rng = Rng::new(seed, Stream::Weights, index as u32);
-            let std = (gain / layer.inputs as f64).sqrt() * if index == self.depth { 0.1 } else { 1.0 };
-            parameters.extend((0..layer.inputs * layer.outputs).map(|_| (std * rng.normal()) as f32));
-            parameters.extend((0..layer.outputs).map(|_| 0.0_f32));
-        }
-        parameters
-    }
-}
-
-/// A network of Burn tensors on a device: the plain form, for GPUs and as the reference of [`super::kernels`].
+/// Rows of values with their derivatives along directions.
 #[derive(Clone, Debug)]
-pub struct Mlp {
-    architecture: Architecture,
-    layers: Vec<Layer>,
-    parameters: Tensor<1>,
+pub struct Jet {
+    /// `[points, numbers]`
+    pub value: Array,
+    /// First derivatives, `[directions * points, numbers]`, direction by direction; none without directions.
+    pub first: Option<Array>,
+    /// Second derivatives along the same directions; none where they were not asked for.
+    pub second: Option<Array>,
+}
+
+impl Jet {
+    /// Values without derivatives.
+    #[must_use]
+    pub fn value(value: Array) -> Self {
+        Self { value, first: None, second: None }
+    }
+
+    /// The same linear map of values and derivatives.
+    fn map(&self, map: impl Fn(&Array) -> Array) -> Self {
+        Self { value: map(&self.value), first: self.first.as_ref().map(&map), second: self.second.as_ref().map(&map) }
+    }
 }
 
 /// What a forward pass keeps for the way back.
-struct Trace {
-    inputs: Vec<Tensor<2>>,
-    slopes: Vec<Tensor<2>>,
-    output: Tensor<2>,
+#[derive(Debug)]
+pub struct Trace {
+    layers: Vec<LayerTrace>,
+}
+
+/// What a layer keeps: what came in, and what its activation did; none after the last layer.
+#[derive(Debug)]
+struct LayerTrace {
+    input: Jet,
+    activation: Option<ActivationTrace>,
+}
+
+/// What an activation keeps: its derivatives from the first on, and the derivatives along directions that it was given.
+#[derive(Debug)]
+struct ActivationTrace {
+    derivatives: Vec<Array>,
+    first: Option<Array>,
+    second: Option<Array>,
+}
+
+/// A perceptron with its parameters, on a device.
+#[derive(Clone, Debug)]
+pub struct Mlp {
+    shape: Shape,
+    layers: Vec<Layer>,
+    parameters: Array,
 }
 
 impl Mlp {
-    /// The network with these parameters, in the order of [`Architecture::layers`].
+    /// The network with these parameters, in the order of [`Shape::layers`].
     ///
     /// # Panics
-    /// When there are not [`Architecture::parameters`] of them.
+    /// When there are not [`Shape::parameters`] of them.
     #[must_use]
-    pub fn new(architecture: Architecture, parameters: &[f32], device: &Device) -> Self {
-        assert_eq!(parameters.len(), architecture.parameters());
-        let data = TensorData::new(parameters.to_vec(), [parameters.len()]);
-        Self::from_tensor(architecture, Tensor::from_data(data, device))
+    pub fn new(shape: Shape, parameters: &[f32], device: &Device) -> Self {
+        Self::of(shape, Array::new(parameters.to_vec(), 1, device))
     }
 
-    /// The network with these parameters, already on the device.
+    /// The network with these parameters, one a row.
+    ///
+    /// # Panics
+    /// When there are not [`Shape::parameters`] of them.
     #[must_use]
-    pub fn from_tensor(architecture: Architecture, parameters: Tensor<1>) -> Self {
-        Self { architecture, layers: architecture.layers(), parameters }
+    pub fn of(shape: Shape, parameters: Array) -> Self {
+        assert_eq!(parameters.rows(), shape.parameters());
+        Self { shape, layers: shape.layers(), parameters }
     }
 
     /// The shape.
     #[must_use]
-    pub fn architecture(&self) -> Architecture {
-        self.architecture
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
-    /// All parameters, flat.
+    /// All parameters, one a row.
     #[must_use]
-    pub fn parameters(&self) -> &Tensor<1> {
+    pub fn parameters(&self) -> &Array {
         &self.parameters
     }
 
-    fn weight(&self, layer: Layer) -> Tensor<2> {
-        let count = layer.inputs * layer.outputs;
-        self.parameters.clone().narrow(0, layer.start, count).reshape([layer.inputs, layer.outputs])
+    /// All parameters, to change.
+    pub fn parameters_mut(&mut self) -> &mut Array {
+        &mut self.parameters
     }
 
-    fn bias(&self, layer: Layer) -> Tensor<2> {
-        self.parameters.clone().narrow(0, layer.bias(), layer.outputs).reshape([1, layer.outputs])
+    fn weight(&self, layer: Layer) -> Array {
+        self.parameters.part(layer.start, layer.inputs * layer.outputs).reshaped(layer.outputs)
     }
 
-    /// The output for rows of features: `[points, features]` to `[points, 2]`.
+    fn bias(&self, layer: Layer) -> Array {
+        self.parameters.part(layer.bias(), layer.outputs).reshaped(layer.outputs)
+    }
+
+    /// The outputs for rows of inputs.
     #[must_use]
-    pub fn forward(&self, mut x: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, x: Array) -> Array {
+        self.pass(Jet::value(x), None).value
+    }
+
+    /// The outputs, and how they change when the inputs change by `along`, `[directions * points, inputs]`: forward
+    /// differentiation.
+    #[must_use]
+    pub fn forward_with_tangent(&self, x: Array, along: Array) -> (Array, Array) {
+        let jet = self.pass(Jet { value: x, first: Some(along), second: None }, None);
+        match jet.first {
+            Some(tangent) => (jet.value, tangent),
+            None => unreachable!("a pass keeps the derivatives that it was given"),
+        }
+    }
+
+    /// The outputs with their derivatives along the directions, `[directions * points, inputs]`, one direction's rows
+    /// below the other's; second derivatives too when `second`. Keeps what [`Self::gradient`] needs.
+    #[must_use]
+    pub fn push(&self, x: Array, along: Option<Array>, second: bool) -> (Jet, Trace) {
+        let second = along.as_ref().filter(|_| second).map(|along| along.clone() * 0.0);
+        let mut trace = Trace { layers: Vec::with_capacity(self.layers.len()) };
+        (self.pass(Jet { value: x, first: along, second }, Some(&mut trace)), trace)
+    }
+
+    /// Values and derivatives through all layers.
+    fn pass(&self, mut jet: Jet, mut trace: Option<&mut Trace>) -> Jet {
+        let carried = if jet.second.is_some() { 2 } else { usize::from(jet.first.is_some()) };
+        // The way back needs one derivative more than the way there.
+        let order = carried + usize::from(trace.is_some());
         for (index, &layer) in self.layers.iter().enumerate() {
-            x = x.matmul(self.weight(layer)) + self.bias(layer);
-            if index < self.architecture.depth {
-                x = activate(x, self.architecture.activation);
+            let (weight, bias) = (self.weight(layer), self.bias(layer));
+            let z = jet.map(|x| x.matmul(&weight));
+            let input = std::mem::replace(&mut jet, z);
+            let mut activation = None;
+            if index == self.shape.depth {
+                jet.value = jet.value + &bias;
+            } else {
+                (jet, activation) = self.activated(jet, &bias, order, trace.is_some());
+            }
+            if let Some(trace) = &mut trace {
+                trace.layers.push(LayerTrace { input, activation });
             }
         }
-        x
+        jet
     }
 
-    /// The output, and how it changes when the features change by `tangent`: forward differentiation.
+    /// Through an activation: the chain rule of first and second order.
+    fn activated(&self, z: Jet, bias: &Array, order: usize, keep: bool) -> (Jet, Option<ActivationTrace>) {
+        let Jet { value, first, second } = z;
+        let kept = keep.then(|| (first.clone(), second.clone()));
+        let (value, derivatives) = value.activated(bias, self.shape.activation, order);
+        let second = second.zip(first.clone()).map(|(s, t)| t.square() * &derivatives[1] + &(s * &derivatives[0]));
+        let first = first.map(|t| t * &derivatives[0]);
+        let kept = kept.map(|(first, second)| ActivationTrace { derivatives, first, second });
+        (Jet { value, first, second }, kept)
+    }
+
+    /// The gradient of a loss with respect to the parameters, one a row, from its derivatives with respect to everything
+    /// that [`Self::push`] gave.
     #[must_use]
-    pub fn forward_with_tangent(&self, mut x: Tensor<2>, mut tangent: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        for (index, &layer) in self.layers.iter().enumerate() {
-            let weight = self.weight(layer);
-            x = x.matmul(weight.clone()) + self.bias(layer);
-            tangent = tangent.matmul(weight);
-            if index < self.architecture.depth {
-                let (value, slope) = activate_with_slope(x, self.architecture.activation);
-                (x, tangent) = (value, tangent * slope);
-            }
-        }
-        (x, tangent)
-    }
-
-    fn trace(&self, mut x: Tensor<2>) -> Trace {
-        let (mut inputs, mut slopes) = (Vec::new(), Vec::new());
-        for (index, &layer) in self.layers.iter().enumerate() {
-            let z = x.clone().matmul(self.weight(layer)) + self.bias(layer);
-            inputs.push(x);
-            if index == self.architecture.depth {
-                return Trace { inputs, slopes, output: z };
-            }
-            let (value, slope) = activate_with_slope(z, self.architecture.activation);
-            slopes.push(slope);
-            x = value;
-        }
-        Trace { inputs, slopes, output: x }
-    }
-
-    /// The loss `mean_i weight_i |output_i - target_i|^2 / 2`, of shape `[1]`, and its gradient with respect to the
-    /// parameters: backpropagation written out, because the tape of an automatic one costs more than the arithmetic of
-    /// a network this small. `target` is `[points, 2]`, `weight` is `[points, 1]`.
-    #[must_use]
-    pub fn gradient(&self, x: Tensor<2>, target: Tensor<2>, weight: Tensor<2>) -> (Tensor<1>, Tensor<1>) {
-        let count = (x.dims()[0] * OUTPUTS) as f32;
-        let Trace { inputs, slopes, output } = self.trace(x);
-        let error = output - target;
-        let weighted = error.clone() * weight;
-        let loss = (error * weighted.clone()).sum() / count;
-        let mut delta = weighted * (2.0 / count);
+    pub fn gradient(&self, trace: Trace, of: Jet) -> Array {
         let mut parts = Vec::with_capacity(2 * self.layers.len());
-        for (index, &layer) in self.layers.iter().enumerate().rev() {
-            parts.push(delta.clone().sum_dim(0).reshape([layer.outputs]));
-            let gradient = inputs[index].clone().transpose().matmul(delta.clone());
-            parts.push(gradient.reshape([layer.inputs * layer.outputs]));
-            if index > 0 {
-                delta = delta.matmul(self.weight(layer).transpose()) * slopes[index - 1].clone();
+        self.back(trace, of, Some(&mut parts), false);
+        concatenated(parts)
+    }
+
+    /// The gradient with respect to the inputs' values alone.
+    #[must_use]
+    pub fn input_gradient(&self, trace: Trace, of: Jet) -> Array {
+        self.back(trace, of, None, true)
+    }
+
+    /// The gradients with respect to the parameters and to the inputs' values.
+    #[must_use]
+    pub fn gradients(&self, trace: Trace, of: Jet) -> (Array, Array) {
+        let mut parts = Vec::with_capacity(2 * self.layers.len());
+        let inputs = self.back(trace, of, Some(&mut parts), true);
+        (concatenated(parts), inputs)
+    }
+
+    /// The weighted squared error `scale * sum_i weight_i |output_i - target_i|^2`, a matrix of one number, and its
+    /// gradient with respect to the parameters. `target` is of the outputs' shape, `weight` a column.
+    #[must_use]
+    pub fn squared_error(&self, x: Array, target: &Array, weight: &Array, scale: f32) -> (Array, Array) {
+        let (output, trace) = self.push(x, None, false);
+        let (loss, error) = output.value.squared_error(target, weight, scale);
+        (loss, self.gradient(trace, Jet::value(error)))
+    }
+
+    /// The way back. Puts the parameters' gradients into `parts`, last layer first, biases before weights, and gives the
+    /// gradient with respect to the values before the first layer, or after its product when `inputs` are not wanted.
+    fn back(&self, trace: Trace, mut of: Jet, mut parts: Option<&mut Vec<Array>>, inputs: bool) -> Array {
+        for (index, (&layer, kept)) in self.layers.iter().zip(trace.layers).enumerate().rev() {
+            let LayerTrace { input, activation } = kept;
+            if let Some(activation) = activation {
+                of = activation.back(of);
+            }
+            if let Some(parts) = &mut parts {
+                parts.push(of.value.column_sums().reshaped(1));
+                parts.push(of_weights(&input, &of).reshaped(1));
+            }
+            if index > 0 || inputs {
+                let weight = self.weight(layer);
+                of = of.map(|delta| delta.matmul_transposed(&weight));
             }
         }
-        parts.reverse();
-        (loss, Tensor::cat(parts, 0))
+        of.value
     }
 }
 
-fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
-    match activation {
-        Activation::Silu => activation::silu(x),
-        Activation::Gelu => activation::gelu(x),
-        Activation::Relu => activation::relu(x),
-        Activation::Tanh => activation::tanh(x),
+/// The gradient with respect to a layer's weights.
+fn of_weights(input: &Jet, of: &Jet) -> Array {
+    let product = |x: &Option<Array>, delta: &Option<Array>| Some(x.as_ref()?.transposed_matmul(delta.as_ref()?));
+    let value = input.value.transposed_matmul(&of.value);
+    let derivatives = [product(&input.first, &of.first), product(&input.second, &of.second)];
+    derivatives.iter().flatten().fold(value, |sum, part| sum + part)
+}
+
+/// The gradients of all parameters in their order, from those of the parts in the opposite order.
+fn concatenated(mut parts: Vec<Array>) -> Array {
+    match parts.pop() {
+        Some(first) => {
+            parts.reverse();
+            first.above(parts)
+        }
+        None => unreachable!("a perceptron has a layer"),
     }
 }
 
-/// The activation and its derivative.
-fn activate_with_slope(x: Tensor<2>, activation: Activation) -> (Tensor<2>, Tensor<2>) {
-    match activation {
-        Activation::Silu => {
-            let gate = activation::sigmoid(x.clone());
-            let value = x * gate.clone();
-            let slope = gate.clone() + value.clone() * (1.0 - gate);
-            (value, slope)
-        }
-        Activation::Gelu => {
-            let below = (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() * 0.5 + 0.5;
-            let density = (x.clone().square() * -0.5).exp() * (1.0 / std::f64::consts::TAU.sqrt());
-            (x.clone() * below.clone(), below + x * density)
-        }
-        Activation::Relu => {
-            let slope = x.clone().greater_elem(0.0).float();
-            (activation::relu(x), slope)
-        }
-        Activation::Tanh => {
-            let value = activation::tanh(x);
-            let slope = 1.0 - value.clone().square();
-            (value, slope)
-        }
+impl ActivationTrace {
+    /// From derivatives with respect to what follows the activation to those before it.
+    fn back(self, of: Jet) -> Jet {
+        let points = of.value.rows();
+        let d = &self.derivatives;
+        let mut value = of.value * &d[0];
+        let (Some(t), Some(of_first)) = (self.first, of.first) else { return Jet::value(value) };
+        value = value + &(t.clone() * &d[1] * &of_first).sum_of_blocks(points);
+        let mut first = of_first * &d[0];
+        let (Some(s), Some(of_second)) = (self.second, of.second) else {
+            return Jet { value, first: Some(first), second: None };
+        };
+        first = first + &(t.clone() * &d[1] * &of_second * 2.0);
+        let bend = t.square() * &d[2] + &(s * &d[1]);
+        value = value + &(bend * &of_second).sum_of_blocks(points);
+        Jet { value, first: Some(first), second: Some(of_second * &d[0]) }
     }
 }

@@ -1,29 +1,33 @@
 //! Networks on Burn tensors, their weights and files of weights.
 
 pub mod adam;
+pub mod architecture;
+pub mod array;
 pub mod checkpoint;
+pub mod classifier;
 pub mod cpu;
 pub mod device;
 pub mod elementwise;
 pub mod features;
 #[cfg(feature = "cli")]
 pub mod inception;
-pub mod kernels;
 pub mod layers;
-pub mod matrix;
 pub mod mlp;
+pub mod moments;
 #[cfg(feature = "cli")]
 pub mod muon;
 pub mod objective;
+pub mod preconditioning;
 pub mod score;
 #[cfg(feature = "gpu")]
 pub mod shader;
-pub mod tangent;
 #[cfg(feature = "cli")]
 pub mod tape;
+pub mod training;
 pub mod unet;
+pub mod variance;
 pub mod weights;
 
-pub use mlp::{Architecture, Mlp};
+pub use architecture::Architecture;
 pub use objective::Objective;
 pub use weights::{WeightsError, WeightsFile};

@@ -1,18 +1,15 @@
 //! Networks that learn a score, or an energy whose negative gradient is one, for the studies of score matching: small,
 //! of any dimension, trained by any of the objectives, on any device.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use burn::tensor::Device;
 
-use super::device::{ComputeDevice, DeviceError, read};
-use crate::nn::adam::{Average, Update};
-use crate::nn::cpu;
-use crate::nn::tangent::{Jet, Matrix, Shape, Smooth, SmoothMlp};
-
-/// Numbers to wait for. One type for all of them: every place that waits for a type of its own would have its code anew.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>, DeviceError>> + 'a>>;
+use super::adam::Update;
+use super::architecture::{Activation, Initialisation, Shape};
+use super::array::Array;
+use super::device::ComputeDevice;
+use super::mlp::{Jet, Mlp};
+pub use super::training::Answer;
+use super::training::Training;
 
 /// What a network is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +34,7 @@ impl Form {
     pub fn shape(self) -> Shape {
         let Self { dimension, extra, width, depth, energy, .. } = self;
         let outputs = if energy { 1 } else { dimension };
-        Shape { inputs: dimension + extra, width, depth, outputs, activation: Smooth::Silu }
+        Shape { inputs: dimension + extra, width, depth, outputs, activation: Activation::Silu }
     }
 }
 
@@ -72,10 +69,7 @@ pub enum Objective<'a> {
 /// A network in training.
 pub struct ScoreNet {
     form: Form,
-    mlp: SmoothMlp,
-    average: Average,
-    step: u32,
-    losses: Vec<Matrix>,
+    training: Training,
     device: Device,
 }
 
@@ -83,7 +77,7 @@ impl ScoreNet {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: Form, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -92,19 +86,16 @@ impl ScoreNet {
     /// When there are not as many of them as the form has.
     #[must_use]
     pub fn from_parameters(form: Form, compute: &ComputeDevice, parameters: &[f32]) -> Self {
-        let shape = form.shape();
         let device = compute.device.clone();
-        let mlp = SmoothMlp::new(shape, parameters, &device);
-        let average = Average::new(mlp.parameters(), &device);
-        Self { form, mlp, average, step: 0, losses: Vec::new(), device }
+        Self { form, training: Training::new(Mlp::new(form.shape(), parameters, &device)), device }
     }
 
-    fn tensor(&self, numbers: Vec<f32>, columns: usize) -> Matrix {
-        Matrix::new(numbers, columns, &self.device)
+    fn array(&self, numbers: Vec<f32>, columns: usize) -> Array {
+        Array::new(numbers, columns, &self.device)
     }
 
     /// Rows of the network's input.
-    fn inputs(&self, x: &[f32], extra: &[f32]) -> Matrix {
+    fn inputs(&self, x: &[f32], extra: &[f32]) -> Array {
         let Form { dimension, extra: more, scale, .. } = self.form;
         let scale = (1.0 / scale) as f32;
         let mut rows = Vec::with_capacity(x.len() + extra.len());
@@ -112,11 +103,11 @@ impl ScoreNet {
             rows.extend(point.iter().map(|v| v * scale));
             rows.extend_from_slice(&extra[i * more..(i + 1) * more]);
         }
-        self.tensor(rows, dimension + more)
+        self.array(rows, dimension + more)
     }
 
     /// Directions of the network's input.
-    fn along(&self, directions: &[f32]) -> Matrix {
+    fn along(&self, directions: &[f32]) -> Array {
         let Form { dimension, extra, scale, .. } = self.form;
         let scale = (1.0 / scale) as f32;
         let mut rows = Vec::with_capacity(directions.len() / dimension * (dimension + extra));
@@ -124,7 +115,7 @@ impl ScoreNet {
             rows.extend(direction.iter().map(|v| v * scale));
             rows.extend(std::iter::repeat_n(0.0, extra));
         }
-        self.tensor(rows, dimension + extra)
+        self.array(rows, dimension + extra)
     }
 
     /// Every unit direction for every point.
@@ -137,57 +128,62 @@ impl ScoreNet {
         units
     }
 
-    /// Numbers point by point as they lie in the rows of directions: coordinate by coordinate.
-    fn by_coordinate(&self, numbers: &[f32]) -> Matrix {
+    /// The negative of numbers point by point, as they lie in the rows of directions: coordinate by coordinate.
+    fn negative_by_coordinate(&self, numbers: &[f32]) -> Array {
         let dimension = self.form.dimension;
-        let column = |axis: usize| numbers.iter().skip(axis).step_by(dimension).copied();
-        self.tensor((0..dimension).flat_map(column).collect(), 1)
+        let column = |axis: usize| numbers.iter().skip(axis).step_by(dimension).map(|v| -v);
+        self.array((0..dimension).flat_map(column).collect(), 1)
+    }
+
+    /// The same number for every row of a column.
+    fn constant(&self, value: f64, rows: usize) -> Array {
+        Array::filled(value as f32, rows, 1, &self.device)
     }
 
     /// One step of Adam at this rate. `extra` are the numbers that come with the points.
+    ///
+    /// # Panics
+    /// When scores, not energies, are to be contrasted.
     #[inline(never)]
     pub fn train(&mut self, x: &[f32], extra: &[f32], objective: Objective<'_>, rate: f64) {
         let (loss, gradient) = self.gradient(x, extra, objective);
-        self.step += 1;
-        let update = Update::new(self.step, rate, 0.99);
-        let parameters = self.average.update(self.mlp.parameters().clone(), gradient, update);
-        self.mlp = SmoothMlp::from_matrix(self.mlp.shape(), parameters);
-        self.losses.push(loss);
+        let update = Update::new(self.training.next_step(), rate, 0.99);
+        self.training.step(loss, &gradient, update);
     }
 
     /// The mean of an objective over points, a single number, and its gradient with respect to the parameters.
+    ///
+    /// # Panics
+    /// When scores, not energies, are to be contrasted.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Matrix, Matrix) {
+    pub fn gradient(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
         if self.form.energy { self.of_energy(x, extra, objective) } else { self.of_score(x, extra, objective) }
     }
 
-    fn of_score(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Matrix, Matrix) {
+    fn of_score(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
         let dimension = self.form.dimension;
         let points = x.len() / dimension;
         let each = 1.0 / points as f64;
         let (directions, slices) = match objective {
             Objective::Regression { target, weight } => {
-                let (jet, trace) = self.mlp.push(self.inputs(x, extra), None, false);
-                let error = jet.value - self.tensor(target.to_vec(), dimension);
-                let weighted = error.clone() * self.tensor(weight.to_vec(), 1);
-                let loss = (error * weighted.clone()).sum() * (0.5 * each);
-                let of = Jet { value: weighted * each, first: None, second: None };
-                return (loss, self.mlp.pull(trace, of).0);
+                let (target, weight) = (self.array(target.to_vec(), dimension), self.array(weight.to_vec(), 1));
+                return self.training.mlp().squared_error(self.inputs(x, extra), &target, &weight, (0.5 * each) as f32);
             }
             Objective::Sliced { directions } => (directions.to_vec(), directions.len() / x.len().max(1)),
-            // A score has no energy to contrast; what is left is the implicit objective.
-            Objective::Implicit | Objective::Contrast { .. } => (self.units(points), 1),
+            Objective::Implicit => (self.units(points), 1),
+            Objective::Contrast { .. } => unreachable!("a score has no energy to contrast"),
         };
         let each_slice = each / slices.max(1) as f64;
-        let (jet, trace) = self.mlp.push(self.inputs(x, extra), Some(self.along(&directions)), false);
-        let mask = self.tensor(directions, dimension);
-        let curvature = jet.first.map_or_else(|| mask.clone() * 0.0, |first| first * mask.clone());
-        let loss = curvature.sum() * each_slice + jet.value.clone().square().sum() * (0.5 * each);
+        let (jet, trace) = self.training.mlp().push(self.inputs(x, extra), Some(self.along(&directions)), false);
+        let mask = self.array(directions, dimension);
+        let Some(first) = jet.first else { unreachable!("there were directions") };
+        let curvature = (first * &mask).sum() * each_slice;
+        let loss = curvature + &(jet.value.clone().square().sum() * (0.5 * each));
         let of = Jet { value: jet.value * each, first: Some(mask * each_slice), second: None };
-        (loss, self.mlp.pull(trace, of).0)
+        (loss, self.training.mlp().gradient(trace, of))
     }
 
-    fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Matrix, Matrix) {
+    fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
         let dimension = self.form.dimension;
         let points = x.len() / dimension;
         let each = 1.0 / points as f64;
@@ -196,23 +192,24 @@ impl ScoreNet {
                 let others = (negatives.len() / dimension).max(1);
                 let both: Vec<f32> = x.iter().chain(negatives).copied().collect();
                 let signs = (0..points).map(|_| each as f32).chain((0..others).map(|_| -1.0 / others as f32));
-                let signs = self.tensor(signs.collect(), 1);
-                let sizes = signs.clone().abs() * decay;
-                let (jet, trace) = self.mlp.push(self.inputs(&both, extra), None, false);
-                let loss = (jet.value.clone() * signs.clone()).sum();
-                let value = signs + jet.value * sizes * 2.0;
-                (loss, self.mlp.pull(trace, Jet { value, first: None, second: None }).0)
+                let signs: Vec<f32> = signs.collect();
+                let sizes = self.array(signs.iter().map(|sign| decay as f32 * sign.abs()).collect(), 1);
+                let signs = self.array(signs, 1);
+                let (jet, trace) = self.training.mlp().push(self.inputs(&both, extra), None, false);
+                let loss = (jet.value.clone() * &signs).sum();
+                let value = jet.value * &sizes * 2.0 + &signs;
+                (loss, self.training.mlp().gradient(trace, Jet::value(value)))
             }
             Objective::Regression { target, weight } => {
                 let along = self.along(&self.units(points));
-                let (jet, trace) = self.mlp.push(self.inputs(x, extra), Some(along), false);
-                let slope = jet.first.unwrap_or_else(|| jet.value.clone());
-                let error = slope + self.by_coordinate(target);
-                let weight: Vec<f32> = (0..dimension).flat_map(|_| weight.iter().copied()).collect();
-                let weighted = error.clone() * self.tensor(weight, 1);
-                let loss = (error * weighted.clone()).sum() * (0.5 * each);
-                let of = Jet { value: jet.value * 0.0, first: Some(weighted * each), second: None };
-                (loss, self.mlp.pull(trace, of).0)
+                let (jet, trace) = self.training.mlp().push(self.inputs(x, extra), Some(along), false);
+                let Some(slope) = jet.first else { unreachable!("there were directions") };
+                // The score is the negative of the energy's slope.
+                let target = self.negative_by_coordinate(target);
+                let weight = self.array(weight.repeat(dimension), 1);
+                let (loss, error) = slope.squared_error(&target, &weight, (0.5 * each) as f32);
+                let of = Jet { value: self.constant(0.0, points), first: Some(error), second: None };
+                (loss, self.training.mlp().gradient(trace, of))
             }
             Objective::Implicit | Objective::Sliced { .. } => {
                 let directions = if let Objective::Sliced { directions } = objective {
@@ -225,13 +222,18 @@ impl ScoreNet {
                     _ => 1.0,
                 };
                 let each = each / slices;
-                let (jet, trace) = self.mlp.push(self.inputs(x, extra), Some(self.along(&directions)), true);
-                let slope = jet.first.unwrap_or_else(|| jet.value.clone());
-                let bend = jet.second.unwrap_or_else(|| jet.value.clone());
-                let loss = (slope.clone().square() * 0.5 - bend.clone()).sum() * each;
-                let of =
-                    Jet { value: jet.value * 0.0, first: Some(slope * each), second: Some(bend.scaled(0.0, -each)) };
-                (loss, self.mlp.pull(trace, of).0)
+                let (jet, trace) = self.training.mlp().push(self.inputs(x, extra), Some(self.along(&directions)), true);
+                let (Some(slope), Some(bend)) = (jet.first, jet.second) else {
+                    unreachable!("there were directions, and second derivatives were asked for")
+                };
+                let rows = bend.rows();
+                let loss = (slope.clone().square() * 0.5 - &bend).sum() * each;
+                let of = Jet {
+                    value: self.constant(0.0, points),
+                    first: Some(slope * each),
+                    second: Some(self.constant(-each, rows)),
+                };
+                (loss, self.training.mlp().gradient(trace, of))
             }
         }
     }
@@ -239,63 +241,45 @@ impl ScoreNet {
     /// The losses since the last call, one a step. On a GPU this waits for the steps.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn take_losses(&mut self) -> Answer<'_> {
-        Box::pin(async {
-            let mut losses = std::mem::take(&mut self.losses).into_iter();
-            let Some(first) = losses.next() else { return Ok(Vec::new()) };
-            numbers(first.above(losses.collect())).await
-        })
-    }
-
-    fn averaged(&self) -> SmoothMlp {
-        SmoothMlp::from_matrix(self.mlp.shape(), self.average.value().clone())
+        self.training.take_losses()
     }
 
     /// The scores at points, with the moving average of the weights.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn scores<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
-        self.scores_of(self.averaged(), x, extra)
+        self.scores_of(self.training.averaged(), x, extra)
     }
 
     /// The same with the last weights.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn raw_scores<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
-        self.scores_of(self.mlp.clone(), x, extra)
+        self.scores_of(self.training.mlp().clone(), x, extra)
     }
 
-    fn scores_of<'a>(&'a self, net: SmoothMlp, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
+    fn scores_of<'a>(&'a self, net: Mlp, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
         let inputs = self.inputs(x, extra);
         Box::pin(async move {
             if !self.form.energy {
-                return numbers(net.forward(inputs)).await;
+                return net.forward(inputs).read().await;
             }
             let (jet, trace) = net.push(inputs, None, false);
-            let ones = jet.value.scaled(0.0, -1.0 / self.form.scale);
-            let (_, slope) = net.pull(trace, Jet { value: ones, first: None, second: None });
-            numbers(slope.first_columns(self.form.dimension)).await
+            let down = self.constant(-1.0 / self.form.scale, jet.value.rows());
+            net.input_gradient(trace, Jet::value(down)).first_columns(self.form.dimension).read().await
         })
     }
 
     /// The raw outputs at points, with the moving average of the weights: scores or energies.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device no longer answers.
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
     pub fn outputs<'a>(&'a self, x: &'a [f32], extra: &'a [f32]) -> Answer<'a> {
-        let output = self.averaged().forward(self.inputs(x, extra));
-        Box::pin(numbers(output))
-    }
-}
-
-/// The numbers of a matrix.
-async fn numbers(matrix: Matrix) -> Result<Vec<f32>, DeviceError> {
-    match matrix.into_numbers() {
-        Ok(numbers) => Ok(numbers),
-        Err(_) if cpu::ONLY => Ok(Vec::new()),
-        Err(tensor) => read(*tensor).await,
+        let output = self.training.averaged().forward(self.inputs(x, extra));
+        Box::pin(output.read())
     }
 }

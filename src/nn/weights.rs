@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use thiserror::Error;
 
-use super::mlp::Architecture;
+use super::architecture::Architecture;
 use crate::lab::{FIELDS, RunConfig};
 
 /// Key of the configuration's JSON in the metadata.

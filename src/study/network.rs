@@ -1,22 +1,19 @@
 //! A network for the scores of all noise levels at once (equations 2-5 and 2-6), and Langevin dynamics with it.
 //!
 //! The network says `sigma * score`, which is of unit size at every level: the best linear guess for data of a known
-//! size, plus what a perceptron adds to it: [`Prediction::Karras`].
+//! size, plus what a perceptron adds to it: [`Preconditioning`].
 
 use super::context::StudyContext;
 use super::error::StudyError;
 use super::settings::Lambda;
 use crate::diffusion::langevin::unadjusted;
-use crate::diffusion::{Level, Prediction, Schedule, Spacing};
+use crate::diffusion::{Schedule, Spacing};
+use crate::nn::preconditioning::{Preconditioning, Scalings};
 use crate::nn::score::{Form, Objective, ScoreNet};
 use crate::rng::Rng;
 
 /// Numbers at once: what lies between two turns stays short.
 const AT_ONCE: usize = 4096;
-/// Input scale of the network: root mean square of what it sees. EDM's is 1; the published numbers are of 2.
-const INPUT: f64 = 2.0;
-/// Numbers that tell the network its level.
-const EXTRA: usize = 3;
 
 /// What a network for all levels is.
 #[derive(Clone, Copy, Debug)]
@@ -35,22 +32,9 @@ pub struct LevelNet {
     size: Size,
 }
 
-/// What a level makes of the numbers around the perceptron.
-struct Around {
-    input: f64,
-    skip: f64,
-    output: f64,
-    extra: [f32; EXTRA],
-}
-
 impl Size {
-    fn around(self, sigma: f64) -> Around {
-        let (prediction, level) = (Prediction::Karras { data_std: self.data }, Level { t: 0.0, alpha: 1.0, sigma });
-        let (_, noise) = prediction.split(level);
-        let log = sigma.ln();
-        let extra = [0.5 * log, (1.5 * log).sin(), (1.5 * log).cos()].map(|v| v as f32);
-        // sigma * score is minus the noise.
-        Around { input: INPUT * prediction.input_scale(level), skip: -noise.x, output: -noise.output, extra }
+    fn scalings(self, sigma: f64) -> Scalings {
+        Preconditioning { data: self.data }.at(sigma)
     }
 }
 
@@ -58,7 +42,7 @@ impl LevelNet {
     /// The `index`-th network of the run.
     pub fn new(context: &StudyContext, size: Size, index: u32) -> Self {
         let Size { dimension, width, .. } = size;
-        let form = Form { dimension, extra: EXTRA, width, depth: 2, scale: 1.0, energy: false };
+        let form = Form { dimension, extra: Preconditioning::FEATURES, width, depth: 2, scale: 1.0, energy: false };
         Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size }
     }
 
@@ -69,8 +53,8 @@ impl LevelNet {
         let (mut extra, mut weight) = (Vec::new(), Vec::new());
         for (i, (x, z)) in data.chunks_exact(d).zip(noise.chunks_exact(d)).enumerate() {
             let sigma = sigma(i);
-            let Around { input, skip, output, extra: told } = self.size.around(sigma);
-            extra.extend(told);
+            let Scalings { input, skip, output, features } = self.size.scalings(sigma);
+            extra.extend(features);
             for (x, z) in x.iter().zip(z) {
                 let noisy = f64::from(*x) + sigma * f64::from(*z);
                 inputs.push((input * noisy) as f32);
@@ -96,9 +80,9 @@ impl LevelNet {
 
     /// `sigma * score` at points of one level, with the moving average of the weights or the last ones.
     pub async fn scaled(&self, x: &[f32], sigma: f64, averaged: bool) -> Result<Vec<f32>, StudyError> {
-        let Around { input, skip, output, extra } = self.size.around(sigma);
+        let Scalings { input, skip, output, features } = self.size.scalings(sigma);
         let inputs: Vec<f32> = x.iter().map(|v| (input * f64::from(*v)) as f32).collect();
-        let extra = extra.repeat(x.len() / self.size.dimension);
+        let extra = features.repeat(x.len() / self.size.dimension);
         let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
         let added = raw.await?;
         Ok(x.iter().zip(added).map(|(x, v)| (skip * f64::from(*x) + output * f64::from(v)) as f32).collect())

@@ -1,4 +1,5 @@
-"""Score matching by PyTorch's double backward: losses and gradients of small networks, for tests/nn_tangent.rs.
+"""Score matching by PyTorch's double backward: losses and gradients of small networks; and of networks with every
+activation the derivatives along a direction, and gradients of a loss made of them; for tests/nn_tangent.rs.
 
     apt-get install python3-torch        # 1.13.0 on Debian 12
     /usr/bin/python3 tests/golden/tangent.py > tests/golden/tangent.json
@@ -100,5 +101,53 @@ for energy in (False, True):
         case[name] = {"loss": loss.item(), "gradient": out}
     cases.append(case)
 
+# Networks with every activation: values, first and second derivatives along a direction, and the gradients of a
+# weighted sum of all three with respect to the parameters and to the inputs.
+SLOPE = 0.2
+ACTIVATIONS = {
+    "silu": torch.nn.SiLU(),
+    "gelu": torch.nn.GELU(),
+    "relu": torch.nn.ReLU(),
+    "leaky-relu": torch.nn.LeakyReLU(SLOPE),
+    "tanh": torch.nn.Tanh(),
+    "softplus": torch.nn.Softplus(),
+}
+
+
+def slopes(values, inputs):
+    """The gradient of a sum; zeros where it does not depend on the inputs."""
+    if not values.requires_grad:
+        return torch.zeros_like(inputs)
+    (slope,) = torch.autograd.grad(values.sum(), inputs, create_graph=True, allow_unused=True)
+    return torch.zeros_like(inputs) if slope is None else slope
+
+
+activations = []
+for name, activation in ACTIVATIONS.items():
+    sizes = [DIMENSION] + [WIDTH] * DEPTH + [2]
+    layers = [
+        [rounded(torch.randn(*shape, generator=later) / scale).requires_grad_(True) for shape in ((a, b), (b,))]
+        for a, b in zip(sizes, sizes[1:])
+        for scale in [a**0.5]
+    ]
+    inputs = rounded(torch.randn(ROWS, DIMENSION, generator=later)).requires_grad_(True)
+    along = rounded(torch.randn(ROWS, DIMENSION, generator=later))
+    weights = [rounded(torch.randn(ROWS, 2, generator=later)) for _ in range(3)]
+    x = inputs
+    for i, (weight, bias) in enumerate(layers):
+        x = x @ weight + bias
+        if i < DEPTH:
+            x = activation(x)
+    first = torch.stack([(slopes(x[:, i], inputs) * along).sum(1) for i in range(2)], 1)
+    second = torch.stack([(slopes(first[:, i], inputs) * along).sum(1) for i in range(2)], 1)
+    loss = sum((w * part).sum() for w, part in zip(weights, (x, first, second)))
+    parameters = [p for layer in layers for p in layer]
+    gradients = torch.autograd.grad(loss, [*parameters, inputs])
+    case = {"activation": name, "parameters": sum((numbers(p) for p in parameters), [])}
+    case |= {"inputs": numbers(inputs), "along": numbers(along), "weights": [numbers(w) for w in weights]}
+    case |= {"value": numbers(x), "first": numbers(first), "second": numbers(second)}
+    case |= {"gradient": sum((numbers(g) for g in gradients[:-1]), []), "input_gradient": numbers(gradients[-1])}
+    activations.append(case)
+
 shape = {"width": WIDTH, "depth": DEPTH, "rows": ROWS, "dimension": DIMENSION, "extra": EXTRA, "scale": SCALE, "decay": DECAY}
-print(json.dumps({"torch": torch.__version__, **shape, "cases": cases}))
+print(json.dumps({"torch": torch.__version__, **shape, "cases": cases, "activations": activations}))

@@ -11,7 +11,7 @@ pub mod native;
 pub mod winograd;
 
 /// An activation function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `x * sigmoid(x)`
     Silu,
@@ -19,8 +19,12 @@ pub enum Activation {
     Gelu,
     /// `max(x, 0)`
     Relu,
+    /// `max(x, 0) + slope min(x, 0)`; the usual slope is 0.2.
+    LeakyRelu(f32),
     /// `tanh(x)`
     Tanh,
+    /// `ln(1 + e^x)`
+    Softplus,
 }
 
 /// `e^x` to 2 units in the last place, for `x` held within `[-87, 88]`.
@@ -66,9 +70,25 @@ fn relu(x: f32) -> (f32, f32) {
 }
 
 #[inline]
+fn leaky_relu(x: f32, slope: f32) -> (f32, f32) {
+    (x.max(0.0) + slope * x.min(0.0), if x > 0.0 { 1.0 } else { slope })
+}
+
+#[inline]
 fn tanh(x: f32) -> (f32, f32) {
     let value = 1.0 - 2.0 / (1.0 + exp(2.0 * x));
     (value, 1.0 - value * value)
+}
+
+#[inline]
+fn softplus(x: f32) -> (f32, f32) {
+    let below = exp(-x.abs());
+    // ln(1 + u) = 2 artanh(u / (2 + u)), whose argument is at most 1/3: the first term left out is below 2e-9.
+    let s = below / (2.0 + below);
+    let q = s * s;
+    let tail = 1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0 + q * (1.0 / 15.0)));
+    let series = 1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * tail)));
+    (x.max(0.0) + 2.0 * s * series, 1.0 / (1.0 + exp(-x)))
 }
 
 #[inline(always)]
@@ -97,7 +117,9 @@ pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
         Activation::Silu => forward(rows, bias, silu),
         Activation::Gelu => forward(rows, bias, gelu),
         Activation::Relu => forward(rows, bias, relu),
+        Activation::LeakyRelu(slope) => forward(rows, bias, |x| leaky_relu(x, slope)),
         Activation::Tanh => forward(rows, bias, tanh),
+        Activation::Softplus => forward(rows, bias, softplus),
     }
 }
 
@@ -108,7 +130,9 @@ pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], a
         Activation::Silu => trace(rows, slopes, bias, silu),
         Activation::Gelu => trace(rows, slopes, bias, gelu),
         Activation::Relu => trace(rows, slopes, bias, relu),
+        Activation::LeakyRelu(slope) => trace(rows, slopes, bias, |x| leaky_relu(x, slope)),
         Activation::Tanh => trace(rows, slopes, bias, tanh),
+        Activation::Softplus => trace(rows, slopes, bias, softplus),
     }
 }
 
@@ -118,9 +142,16 @@ pub fn silu_in_place(values: &mut [f32]) {
     values.iter_mut().for_each(|x| *x = silu(*x).0);
 }
 
-/// `values = exp(values) / sum of exp(values)`; the largest is taken off first, so that none is too large.
+/// `values = exp(values)`
 #[inline(never)]
-pub fn softmax_in_place(values: &mut [f32]) {
+pub fn exp_in_place(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = exp(*x));
+}
+
+/// `values = exp(values) / sum of exp(values)`; the largest is taken off first, so that none is too large. Gives the
+/// largest `m` and the sum of `exp(values - m)`, from which follows the logarithm of the divisor.
+#[inline(never)]
+pub fn softmax_in_place(values: &mut [f32]) -> (f32, f32) {
     let largest = values.iter().fold(f32::NEG_INFINITY, |most, x| most.max(*x));
     values.iter_mut().for_each(|x| *x = exp(*x - largest));
     let mut lanes = [0.0_f32; 8];
@@ -129,8 +160,10 @@ pub fn softmax_in_place(values: &mut [f32]) {
             *lane += x;
         }
     }
-    let inverse = 1.0 / lanes.iter().sum::<f32>();
+    let sum = lanes.iter().sum::<f32>();
+    let inverse = 1.0 / sum;
     values.iter_mut().for_each(|x| *x *= inverse);
+    (largest, sum)
 }
 
 /// `rows += bias`, row by row.
@@ -223,22 +256,55 @@ fn jets(z: &[f32], orders: &mut [&mut [f32]], f: impl Fn(f32) -> [f32; 4]) {
     }
 }
 
-/// SiLU and as many of its derivatives as there are places, four at most.
-///
-/// # Panics
-/// When a place is shorter than `z`.
-#[inline(never)]
-pub fn silu_derivatives(z: &[f32], orders: &mut [&mut [f32]]) {
-    jets(z, orders, silu_jet);
+/// An activation and its first three derivatives; those of rectifiers are 0 beyond the first.
+#[inline]
+fn jet(activation: Activation, x: f32) -> [f32; 4] {
+    match activation {
+        Activation::Silu => silu_jet(x),
+        Activation::Gelu => {
+            let (value, slope) = gelu(x);
+            let density = exp(-0.5 * x * x) * 0.398_942_3;
+            [value, slope, density * (2.0 - x * x), density * x * (x * x - 4.0)]
+        }
+        Activation::Relu => [relu(x).0, relu(x).1, 0.0, 0.0],
+        Activation::LeakyRelu(slope) => [leaky_relu(x, slope).0, leaky_relu(x, slope).1, 0.0, 0.0],
+        Activation::Tanh => {
+            let (value, slope) = tanh(x);
+            [value, slope, -2.0 * value * slope, slope * (6.0 * value * value - 2.0)]
+        }
+        Activation::Softplus => {
+            let [gate, slope, bend, _] = sigmoid(x);
+            [softplus(x).0, gate, slope, bend]
+        }
+    }
 }
 
-/// The sigmoid and as many of its derivatives as there are places, four at most.
+/// An activation of every number and as many of its derivatives as there are places, four at most.
 ///
 /// # Panics
 /// When a place is shorter than `z`.
 #[inline(never)]
-pub fn sigmoid_derivatives(z: &[f32], orders: &mut [&mut [f32]]) {
-    jets(z, orders, sigmoid);
+pub fn derivatives(z: &[f32], orders: &mut [&mut [f32]], activation: Activation) {
+    match activation {
+        // The one that studies differentiate twice has a loop of its own, of vector instructions.
+        Activation::Silu => jets(z, orders, silu_jet),
+        other => jets(z, orders, |x| jet(other, x)),
+    }
+}
+
+/// `scale * sum_i weight_i |x_i - target_i|^2` for rows `x_i` of `columns` numbers, which become its gradient with
+/// respect to them.
+#[inline(never)]
+pub fn squared_error(rows: &mut [f32], target: &[f32], weight: &[f32], columns: usize, scale: f32) -> f32 {
+    let (mut loss, columns) = (0.0_f64, columns.max(1));
+    for ((row, target), weight) in rows.chunks_exact_mut(columns).zip(target.chunks_exact(columns)).zip(weight) {
+        for (x, target) in row.iter_mut().zip(target) {
+            let error = *x - target;
+            loss += f64::from(weight * error * error);
+            *x = 2.0 * scale * weight * error;
+        }
+    }
+    (loss * f64::from(scale)) as f32
 }
 
 /// Mean and variance of numbers, in eight lanes, so that they are accurate and quick.

@@ -20,9 +20,9 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::data::ImageSet;
-use crate::nn::adam::Update;
 use crate::nn::cpu::{self, numbers};
 use crate::nn::device::ComputeDevice;
+use crate::nn::moments::Update;
 use crate::nn::tape::{Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 

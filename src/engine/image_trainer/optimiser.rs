@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::adam::{Moments, TensorMoments, Update, blend, blend_tensors};
 use crate::nn::cpu::{self, numbers};
+use crate::nn::moments::{Moments, TensorMoments, Update, blend, blend_tensors};
 use crate::nn::muon::{Momentum, Sizes, TensorMomentum};
 use crate::nn::unet::Parameter;
 
