@@ -2,7 +2,6 @@
 //! normal distributions, and the variance that makes the bound least.
 #![cfg(feature = "cpu")]
 
-use scorefield::diffusion::objective::normal_divergence;
 use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::{Denoiser, Estimate, Level, Schedule, now};
 use scorefield::lab::DeviceChoice;
@@ -303,4 +302,9 @@ fn a_class_that_there_is_not_has_no_gradient() {
     let slope = now(net.log_probability_gradients(&[0.3, -0.4], &[1.0, 1.0], &[2, 1])).expect("gradients");
     assert_eq!(slope[0], 0.0);
     assert!(slope[1] != 0.0);
+}
+
+/// `KL(N(mean_1, variance_1) || N(mean_2, variance_2))` in nats.
+fn normal_divergence(mean_1: f64, variance_1: f64, mean_2: f64, variance_2: f64) -> f64 {
+    0.5 * ((variance_2 / variance_1).ln() + (variance_1 + (mean_1 - mean_2).powi(2)) / variance_2 - 1.0)
 }

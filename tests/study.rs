@@ -216,3 +216,37 @@ fn the_choices_of_ncsnv2() {
         assert!(bars[1] > 1.2 * bars[4], "{switch}: {bars:?}");
     }
 }
+
+#[test]
+fn noise_by_the_chain_and_at_once() {
+    let study = find("forward");
+    let update = whole(study.id);
+    // The density of one step back, given the data, is that of the closed form: its peak is where 3-12 has its mean.
+    let given = layer(study, &update, "posterior", "step-back-given-data");
+    let peak = given.chunks_exact(2).max_by(|a, b| a[1].total_cmp(&b[1])).expect("it was drawn");
+    assert!(peak[0].is_finite() && peak[1] > 1.0, "{peak:?}");
+    // The divergence of a step back from a Gaussian, by another program's quadrature.
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/step_back.json")).expect("it is JSON");
+    for case in golden.as_array().expect("a list of cases") {
+        let number = |key: &str| case[key].as_f64().expect("a number");
+        let (steps, step, noisy) = (number("steps"), number("step"), number("noisy"));
+        let settings = format!("chain-steps={steps}&look-at={}&x-noisy={noisy}&chains=100", step / steps);
+        let found = claim(study, &run(study, &settings), "posterior").value;
+        assert!((found - number("divergence")).abs() < 1e-9 + 1e-6 * number("divergence"), "{case} {found}");
+    }
+    // A chain of few steps has bumps: a step back is then no Gaussian, but given the data it still is.
+    let few = run(study, "chain-steps=20&look-at=0.1&x-noisy=-1&seed=1");
+    assert_eq!(claim(study, &few, "posterior").verdict(), Verdict::Fails, "bumps");
+    assert_eq!(claim(study, &few, "exact").verdict(), Verdict::Holds);
+}
+
+#[test]
+fn noise_becomes_data_and_not_by_the_printed_formula() {
+    let study = find("ancestral");
+    let update = whole(study.id);
+    // The same size as in the forward process all the way, and as printed less than half of it in the end.
+    let last = |key: &str| *layer(study, &update, "spread", key).last().expect("it was drawn");
+    assert!((last("right-formula") - 1.0).abs() < 0.1, "{}", last("right-formula"));
+    let learned = run(study, "score-source=learned&chain-steps=200&chains=1000&seed=1");
+    assert_eq!(claim(study, &learned, "samples").verdict(), Verdict::Holds, "learned");
+}

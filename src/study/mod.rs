@@ -6,20 +6,28 @@
 //! controls, `figure.<id>.<figure>`, `plot.<axis or layer>`, `claim.<id>.<claim>` and `.measured`, `note.<id>.<note>`.
 
 #[cfg(feature = "engine")]
+mod chain;
+#[cfg(feature = "engine")]
 mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
 mod network;
+#[cfg(feature = "engine")]
+mod pictures;
+#[cfg(feature = "engine")]
+mod rows;
 mod settings;
 mod table;
 #[cfg(feature = "engine")]
 mod tools;
 
+mod ancestral;
 mod conditional;
 mod density;
 mod digits;
 mod energy;
+mod forward;
 mod gaussian;
 mod langevin;
 mod levels;
@@ -53,6 +61,8 @@ macro_rules! of_each {
             &conditional::$constant,
             &digits::$constant,
             &levels::$constant,
+            &forward::$constant,
+            &ancestral::$constant,
         ]
     };
 }

@@ -122,6 +122,19 @@ impl Figure {
         let (x, y) = (Axis::fixed("x", -half, half), Axis::fixed("y", -half, half));
         Self { key, square: true, x, y, layers, handles: &[] }
     }
+
+    /// Pictures in greys, as one.
+    #[must_use]
+    pub const fn pictures(key: &'static str, x: Axis, y: Axis) -> Self {
+        const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
+        Self { key, square: true, x, y, layers: GREY, handles: &[] }
+    }
+
+    /// A chart of curves or bars.
+    #[must_use]
+    pub const fn chart(key: &'static str, x: Axis, y: Axis, layers: &'static [Layer]) -> Self {
+        Self { key, square: false, x, y, layers, handles: &[] }
+    }
 }
 
 /// An axis.
