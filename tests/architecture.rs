@@ -47,9 +47,7 @@ const WAITING: &[(&str, &str)] = &[
     ("LossMemory", "chapter 3: training on the bound itself, by importance sampling of its terms"),
     ("strided", "chapter 3: a chain of fewer steps, and what a learned variance is good for"),
     ("quadratic_subset", "chapter 3: the rules that choose the steps of DDIM"),
-    ("infallible", "chapters 3 and 4: samples by the exact score"),
     ("encoding_grid", "chapter 4: the codes that two networks give a point"),
-    ("bootstrap", "chapter 5: the errors of what samplers are compared by"),
 ];
 
 /// The longest file, in lines.
