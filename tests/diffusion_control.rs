@@ -133,11 +133,11 @@ fn classifier_guidance_turns_the_prior_into_the_posterior() {
     let mut prior = Gaussian::new(0.0, 1.0);
     let posterior = Gaussian::new(y / 1.5, 1.0 / 3.0);
     for level in [Schedule::Cosine.level(0.2), Schedule::Flow.level(0.7), Level { t: 0.5, alpha: 1.0, sigma: 3.0 }] {
-        let gradient = |x: &f64, level: Level| {
+        let gradient = async |x: &f64, level: Level| {
             // ln p(y | x_t): y given x_t is normal around E[data | x_t] with variance Var[data | x_t] + spread.
             let total = Gaussian::new(0.0, 1.0).total(level);
             let (slope, variance) = (level.alpha / total, level.sigma.powi(2) / total + spread);
-            (y - slope * x) / variance * slope
+            Ok((y - slope * x) / variance * slope)
         };
         let mut guided = ClassifierGuided { model: &mut prior, gradient, scale: 1.0 };
         for x in [-1.0, 0.3, 2.0] {

@@ -8,6 +8,7 @@ use scorefield::diffusion::{Schedule, Weighting, now};
 use scorefield::engine::batch::{Batch, Batches};
 use scorefield::lab::{Activation, PredictionId, RunConfig, WeightingId};
 use scorefield::nn::adam::{Adam, AdamConfig, Update};
+use scorefield::nn::architecture::Initialisation;
 use scorefield::nn::array::Array;
 use scorefield::nn::mlp::Mlp;
 use scorefield::nn::{Architecture, features};
@@ -199,6 +200,21 @@ fn initial_weights_are_those_of_the_seed_and_of_the_right_size() {
     // Five standard errors of the variance of a normal sample.
     assert!((variance / expected - 1.0).abs() < 5.0 * (2.0 / weights.len() as f64).sqrt());
     assert!(parameters[hidden.bias()..hidden.end()].iter().all(|b| *b == 0.0));
+    // The last layer is a tenth of that, unless it is asked for in full; a quiet start has biases in the first layer.
+    let shape = architecture.shape();
+    for (parameters, weights, bias) in [
+        (parameters.clone(), 0.02, 0.0),
+        (shape.initial(Initialisation::HE, 5, 0), 2.0, 0.0),
+        (shape.initial(Initialisation::QUIET, 5, 0), 0.01, 1.0),
+    ] {
+        let layers = shape.layers();
+        let (first, last) = (layers[0], layers[layers.len() - 1]);
+        let spread = |part: &[f32]| part.iter().map(|v| f64::from(v * v)).sum::<f64>() / part.len() as f64;
+        let found = spread(&parameters[last.start..last.bias()]) * last.inputs as f64;
+        assert!((found / weights - 1.0).abs() < 5.0 * (2.0 / (last.bias() - last.start) as f64).sqrt(), "{found}");
+        let found = spread(&parameters[first.bias()..first.end()]);
+        assert!((found - bias).abs() <= bias * 5.0 * (2.0 / first.outputs as f64).sqrt(), "{found}");
+    }
 }
 
 #[test]

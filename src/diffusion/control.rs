@@ -135,22 +135,24 @@ pub fn with_grey(pixel: [f64; 3], grey: f64) -> [f64; 3] {
 }
 
 /// Guidance by a classifier (Song et al. 2021; Dhariwal and Nichol 2021): its gradient `grad_x ln p(class | x)`, times
-/// `scale`, is added to the score.
+/// `scale`, is added to the score. A classifier that is a network may have to be waited for, and may fail as the model.
 pub struct ClassifierGuided<'a, M, G> {
     /// The model.
     pub model: &'a mut M,
-    /// The gradient with respect to the noisy sample at a level.
+    /// The gradient with respect to the noisy sample at a level, an `AsyncFnMut(&S, Level) -> Result<S, M::Error>`.
     pub gradient: G,
     /// How much of it; 1 samples the posterior.
     pub scale: f64,
 }
 
-impl<S: State, M: Denoiser<S>, G: FnMut(&S, Level) -> S> Denoiser<S> for ClassifierGuided<'_, M, G> {
+impl<S: State, M: Denoiser<S>, G: AsyncFnMut(&S, Level) -> Result<S, M::Error>> Denoiser<S>
+    for ClassifierGuided<'_, M, G>
+{
     type Error = M::Error;
 
     async fn estimate(&mut self, x: &S, level: Level) -> Result<Estimate<S>, Self::Error> {
         let Estimate { noise, variance, .. } = self.model.estimate(x, level).await?;
-        let noise = noise.blend(1.0, (self.gradient)(x, level), -level.sigma * self.scale);
+        let noise = noise.blend(1.0, (self.gradient)(x, level).await?, -level.sigma * self.scale);
         Ok(Estimate { variance, ..Estimate::from_noise(x, noise, level) })
     }
 }

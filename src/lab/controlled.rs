@@ -118,7 +118,7 @@ impl<M: Denoiser<Points>> Denoiser<Points> for Steered<'_, M> {
                 Observed { model: self.model, project }.estimate(x, level).await
             }
             ControlId::Observe | ControlId::Class => {
-                let gradient = |x: &Points, level: Level| control.gradient(x, level);
+                let gradient = async |x: &Points, level: Level| Ok(control.gradient(x, level));
                 let mut guided = ClassifierGuided { model: self.model, gradient, scale: 1.0 };
                 Held { model: &mut guided, radius: control.farthest }.estimate(x, level).await
             }

@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 
 use super::adam::Update;
-use super::architecture::{Activation, Shape};
+use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
 use super::mlp::{Jet, Mlp};
@@ -52,7 +52,7 @@ impl Classifier {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: ClassifierForm, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -67,8 +67,7 @@ impl Classifier {
 
     fn inputs(&self, x: &[f32], sigma: &[f64]) -> Array {
         let ClassifierForm { dimension, preconditioning, .. } = self.form;
-        let columns = dimension + Preconditioning::FEATURES;
-        Array::new(preconditioning.rows(x, dimension, sigma), columns, &self.device)
+        preconditioning.inputs(x, dimension, sigma, &self.device)
     }
 
     /// Rows of probabilities that are sure of these classes; nothing of one that there is not.

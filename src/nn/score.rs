@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 
 use super::adam::Update;
-use super::architecture::{Activation, Shape};
+use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
 use super::mlp::{Jet, Mlp};
@@ -77,7 +77,7 @@ impl ScoreNet {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: Form, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].

@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 
 use super::adam::Update;
-use super::architecture::{Activation, Shape};
+use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
 use super::mlp::{Jet, Mlp};
@@ -59,7 +59,7 @@ impl VarianceNet {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: VarianceForm, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -74,8 +74,7 @@ impl VarianceNet {
 
     fn inputs(&self, x: &[f32], sigma: &[f64]) -> Array {
         let VarianceForm { dimension, preconditioning, .. } = self.form;
-        let columns = dimension + Preconditioning::FEATURES;
-        Array::new(preconditioning.rows(x, dimension, sigma), columns, &self.device)
+        preconditioning.inputs(x, dimension, sigma, &self.device)
     }
 
     /// The mean over points of the bound's terms, in nats, a single number, and its gradient with respect to the
