@@ -85,7 +85,7 @@ fn classifiers_have_pytorchs_probabilities_losses_and_gradients() {
             let (loss, gradient) = net.gradient(&x, &sigma, &classes);
             let theirs = case["loss"].as_f64().expect("a loss") as f32;
             assert_close(&what("loss"), &read(loss), &[theirs], ROUNDING);
-            assert_close(&what("gradient"), &read(gradient), &numbers(&case["gradient"]), ROUNDING);
+            assert_close(&what("gradient"), &read(gradient.flat()), &numbers(&case["gradient"]), ROUNDING);
             let slope = now(net.log_probability_gradients(&x, &sigma, &classes)).expect("gradients");
             assert_close(&what("gradient at x"), &slope, &numbers(&case["slope"]), ROUNDING);
         }
@@ -251,7 +251,7 @@ fn terms_with_a_learned_variance_are_pytorchs_and_the_bounds_own() {
         let (loss, gradient) = net.gradient(&x, &sigma, Terms { moments: &moments, widths: &widths });
         let loss = read(loss);
         assert_close("loss", &loss, &[case["loss"].as_f64().expect("a loss") as f32], ROUNDING);
-        assert_close("gradient", &read(gradient), &numbers(&case["gradient"]), ROUNDING);
+        assert_close("gradient", &read(gradient.flat()), &numbers(&case["gradient"]), ROUNDING);
         // The same by the formulas that the bound is made of.
         let terms = output.iter().zip(&errors).enumerate().map(|(i, (v, d))| {
             let [low, high] = [smallest[i / dimension], largest[i / dimension]].map(f64::from);

@@ -7,7 +7,7 @@ use super::adam::Update;
 use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
-use super::mlp::{Jet, Mlp};
+use super::mlp::{Gradient, Jet, Mlp};
 use super::preconditioning::Preconditioning;
 use super::training::{Answer, Training};
 
@@ -88,7 +88,7 @@ impl Classifier {
 
     /// The mean cross-entropy, in nats, a single number, and its gradient with respect to the parameters.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], sigma: &[f64], class: &[usize]) -> (Array, Array) {
+    pub fn gradient(&self, x: &[f32], sigma: &[f64], class: &[usize]) -> (Array, Gradient) {
         let points = class.len();
         let (logits, trace) = self.training.mlp().push(self.inputs(x, sigma), None, false);
         let scale = 1.0 / points.max(1) as f32;

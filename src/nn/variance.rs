@@ -7,7 +7,7 @@ use super::adam::Update;
 use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
-use super::mlp::{Jet, Mlp};
+use super::mlp::{Gradient, Jet, Mlp};
 use super::preconditioning::Preconditioning;
 use super::training::{Answer, Training};
 
@@ -82,7 +82,7 @@ impl VarianceNet {
     /// `sum (ln r - 1 + (1 + d^2 / smallest) / r) / 2` over the point's numbers, where `r` is the step's variance over
     /// `smallest`.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], sigma: &[f64], Terms { moments, widths }: Terms<'_>) -> (Array, Array) {
+    pub fn gradient(&self, x: &[f32], sigma: &[f64], Terms { moments, widths }: Terms<'_>) -> (Array, Gradient) {
         let (dimension, points) = (self.form.dimension, widths.len());
         let half: Vec<f32> = widths.iter().map(|width| 0.5 * width).collect();
         let half = Array::new(half, 1, &self.device);
