@@ -26,12 +26,14 @@ mod conditional;
 mod density;
 mod digits;
 mod energy;
+mod few_steps;
 mod gaussian;
 mod langevin;
 mod levels;
 mod manifold;
 mod matching;
 mod regions;
+mod skip;
 
 use crate::lab::StudyName;
 #[cfg(feature = "engine")]
@@ -59,6 +61,8 @@ macro_rules! of_each {
             &conditional::$constant,
             &digits::$constant,
             &levels::$constant,
+            &skip::$constant,
+            &few_steps::$constant,
         ]
     };
 }
