@@ -70,8 +70,8 @@ impl Gaussian {
     /// The same with every pixel repeated.
     fn repeated(&self, side: usize) -> Self {
         let places: Vec<usize> = (0..(SMALL * side).pow(2)).map(|pixel| block(pixel, side)).collect();
-        let covariance =
-            places.iter().flat_map(|i| places.iter().map(|j| self.covariance[i * SMALL * SMALL + j])).collect();
+        let pairs = places.iter().flat_map(|i| places.iter().map(move |j| i * SMALL * SMALL + j));
+        let covariance = pairs.map(|at| self.covariance[at]).collect();
         Self { mean: places.iter().map(|&i| self.mean[i]).collect(), covariance }
     }
 }
@@ -165,9 +165,10 @@ fn means_of_blocks_follow_the_chain_of_the_large_image() {
                 let mean = few[block(pixel, side)];
                 assert!((value - mean).abs() < 1e-9, "{name} {solver:?}: pixel {pixel} is {value}, its block {mean}");
             }
-            // And the noise mattered, or it would have proved little.
-            let other = run(means(&unit(99), side), &mut |x, level| infallible(now(reduced.estimate(x, level))), true);
-            assert!(few.iter().zip(&other).any(|(a, b)| (a - b).abs() > 0.1), "{name} {solver:?}");
+            // A model that is told the noise of the large image goes elsewhere.
+            let mut told = small.clone();
+            let other = run(means(&unit(0), side), &mut |x, level| infallible(now(told.estimate(x, level))), true);
+            assert!(few.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-2), "{name} {solver:?}");
         }
     }
 }

@@ -79,7 +79,7 @@ pub const STUDY: Study = Study {
         Claim { key: "consistent", source: DDIM },
     ],
     notes: &["beyond", "precision", "network"],
-    brief: "fit-steps=800&fit-width=96&sample-count=250",
+    brief: "fit-steps=1500&sample-count=150",
 };
 
 /// The work of the study.
@@ -106,7 +106,7 @@ mod work {
     use crate::study::pictures::{DATA, digit_grid, fit, frechet_ratio, read_digits, square};
     use crate::study::rows::{AnyDenoiser, ExactRows, RowDenoiser, Rows};
     use crate::study::settings::{ChainTable, PlaneData};
-    use crate::study::tools::{at_most, median_error};
+    use crate::study::tools::{at_most, median_error, middle_mean};
 
     /// Steps of the chain.
     const STEPS: usize = 1000;
@@ -123,6 +123,11 @@ mod work {
     /// Evaluations of all of them, besides the fewest, and of one of them alone.
     const COUNTS: [usize; 4] = [10, 20, 50, 100];
     const MORE: [(usize, Solver); 2] = [(200, STILL), (STEPS, FRESH)];
+    /// Claims on ratios of distances: evaluations, and the two solvers.
+    const RATIOS: [(&str, usize, [Solver; 2], [f64; 2]); 2] =
+        [("ddim", 20, [STILL, FRESH], at_most(0.9)), ("sigma-hat", 10, [LARGE, STILL], [1.5, f64::INFINITY])];
+    /// Samples of these for each of the chart's, because distances of so few are far from certain.
+    const TIMES: usize = 4;
     /// Rows of the pictures but the first, and pictures along a side.
     const ROWS: [usize; 4] = [10, 20, 50, 200];
     const ACROSS: usize = 2 * (ROWS.len() + 1);
@@ -282,9 +287,13 @@ mod work {
         }
 
         async fn sample(&mut self, asked: usize, solver: Solver) -> Result<(), StudyError> {
-            let (samples, evaluations) = self.walk(asked, solver, self.settings.sample_count).await?;
+            let claimed = |ratio: &(&str, usize, [Solver; 2], [f64; 2])| ratio.1 == asked && ratio.2.contains(&solver);
+            let shown = self.settings.sample_count;
+            let count = if RATIOS.iter().any(claimed) { TIMES * shown } else { shown };
+            let (samples, evaluations) = self.walk(asked, solver, count).await?;
             self.context.yield_now().await;
-            let distance = fit(samples.chunks_exact(PIXELS)).frechet(&self.others);
+            // The chart's points are all of as many samples: of fewer the distance is larger.
+            let distance = fit(samples.chunks_exact(PIXELS).take(shown)).frechet(&self.others);
             self.done.push(Done { asked, solver, evaluations, samples, distance });
             for (key, known) in SOLVERS {
                 let done = self.done.iter().filter(|done| done.solver == known);
@@ -292,32 +301,24 @@ mod work {
             }
             self.context.yield_now().await;
             let seed = self.context.seed();
-            let samples = |asked: usize, solver: Solver| -> Option<&[f32]> {
-                Some(&self.done.iter().find(|done| (done.asked, done.solver) == (asked, solver))?.samples)
-            };
-            let ratio = |above: &[f32], below: &[f32]| frechet_ratio(above, below, &self.others, seed);
-            match (asked, solver) {
-                (20, FRESH) => {
-                    if let (Some(still), Some(fresh)) = (samples(20, STILL), samples(20, FRESH)) {
-                        let (value, error) = ratio(still, fresh);
-                        self.context.conclude("ddim", value, error, at_most(0.9));
-                    }
+            for (key, _, [above, below], bound) in RATIOS.into_iter().filter(claimed) {
+                if let (Some(above), Some(below)) = (self.samples(asked, above), self.samples(asked, below)) {
+                    let (ratio, error) = frechet_ratio(above, below, &self.others, seed);
+                    self.context.conclude(key, ratio, error, bound);
                 }
-                (10, LARGE) => {
-                    if let (Some(large), Some(still)) = (samples(10, LARGE), samples(10, STILL)) {
-                        let (value, error) = ratio(large, still);
-                        self.context.conclude("sigma-hat", value, error, [1.5, f64::INFINITY]);
-                    }
-                }
-                (200, STILL) => {
-                    if let (Some(few), Some(many)) = (samples(50, STILL), samples(200, STILL)) {
-                        let (value, error) = apart(few, many, seed);
-                        self.context.conclude("consistent", value, error, at_most(0.05));
-                    }
-                }
-                _ => {}
+            }
+            if (asked, solver) == MORE[0]
+                && let (Some(few), Some(many)) = (self.samples(50, STILL), self.samples(200, STILL))
+            {
+                let (value, error) = apart(few, many, seed);
+                self.context.conclude("consistent", value, error, at_most(0.05));
             }
             Ok(())
+        }
+
+        fn samples(&self, asked: usize, solver: Solver) -> Option<&[f32]> {
+            let done = self.done.iter().find(|done| (done.asked, done.solver) == (asked, solver))?;
+            Some(&done.samples)
         }
 
         /// Times long and short runs side by side, a few steps of one and then of the other, so that whatever else the
@@ -325,19 +326,20 @@ mod work {
         async fn time(&mut self) -> Result<(), StudyError> {
             let mut ratios = Vec::new();
             for _ in 0..ROUNDS {
-                let mut runs = COMPARED.map(|count| self.sampler(count, STILL, TIMED).0);
-                let lengths = COMPARED.map(|count| self.sampler(count, STILL, TIMED).1);
-                let (mut made, mut spent) = ([0, 0], [0.0, 0.0]);
+                let [long, short] = COMPARED.map(|count| self.sampler(count, STILL, TIMED));
+                let (lengths, mut runs) = ([long.1, short.1], [long.0, short.0]);
+                let mut times = [Vec::new(), Vec::new()];
                 let mut model = Learned::new(self.context, &self.net).clipped(1.0);
-                while made != lengths {
+                while times.each_ref().map(Vec::len) != lengths {
                     // Whichever is behind, as a share of its steps.
-                    let next = usize::from(made[1] * lengths[0] < made[0] * lengths[1]);
-                    spent[next] += self.step(&mut runs[next], &mut model).await?;
-                    made[next] += 1;
+                    let next = usize::from(times[1].len() * lengths[0] < times[0].len() * lengths[1]);
+                    times[next].push(self.step(&mut runs[next], &mut model).await?);
                     self.progress[0] += 1;
                     self.context.progress(self.progress[0], self.progress[1]);
                 }
-                ratios.push(spent[0] / spent[1]);
+                // Where the machine was busy elsewhere in some few steps, that is nothing of the run's.
+                let [long, short] = times.map(|steps| steps.len() as f64 * middle_mean(&steps).0);
+                ratios.push(long / short);
             }
             let (ratio, error) = median_error(&ratios);
             self.context.conclude("slow", ratio, error, [10.0, 30.0]);

@@ -110,14 +110,15 @@ mod work {
     use crate::diffusion::blocks::{BlockMeans, block_noise};
     use crate::diffusion::schedule::Betas;
     use crate::diffusion::schedule::spacing::even_subset;
-    use crate::diffusion::{NoiseUse, Sampler, Schedule, Solver};
+    use crate::diffusion::solver::Variance;
+    use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
     use crate::rng::Stream;
     use crate::study::chain::{fresh_noise, start, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::pictures::{DATA, SIDE, digit_grid, fit, frechet, frechet_ratio, picture_grid, read_digits};
-    use crate::study::rows::Rows;
+    use crate::study::rows::{AnyDenoiser, Rows};
     use crate::study::settings::ChainTable;
     use crate::study::tools::{at_most, curve, span};
 
@@ -292,6 +293,41 @@ mod work {
         picture_grid(side, [ACROSS; 2], window, |column, row| rows.get(row)?.get(column).map(Vec::as_slice))
     }
 
+    /// No data: what is left of a walk then is its noise.
+    struct Nothing;
+
+    impl Denoiser<Rows> for Nothing {
+        type Error = StudyError;
+
+        async fn estimate(&mut self, x: &Rows, level: Level) -> Result<Estimate<Rows>, StudyError> {
+            Ok(Estimate::from_data(x, x.clone().scale(0.0), level))
+        }
+    }
+
+    /// Unit noise for the start of a walk that leaves out the first steps: the noise that the whole walk has there, of its own
+    /// start and of what each step added. Then the two walks differ by the data that the one has found by then, and not by
+    /// chance, and the ratio of their distances is known well.
+    async fn late_start(
+        context: &StudyContext,
+        settings: &Settings,
+        betas: &Betas,
+        left_out: usize,
+    ) -> Result<Rows, StudyError> {
+        let first = start(context, PIXELS, settings.sample_count, 0);
+        let grid = walk_back(betas, &even_subset(STEPS, settings.chain_walk));
+        let sigma = grid.first().map_or(1.0, |level| level.sigma);
+        // With the posterior's variance noise without data keeps the level's.
+        let solver = Solver::Ddpm(Variance::Small);
+        let mut early = Sampler::new(solver, Schedule::table(betas.clone()), grid, first.scale(sigma));
+        let (mut nothing, mut fresh) = (Nothing, fresh_noise(context));
+        for _ in 0..left_out {
+            context.yield_now().await;
+            early.step(&mut AnyDenoiser(&mut nothing), &mut fresh).await?;
+        }
+        let sigma = early.level().sigma;
+        Ok(early.x().clone().scale(1.0 / sigma))
+    }
+
     impl Walks<'_> {
         /// Makes a walk, and draws and measures what it shows.
         async fn make(&mut self, plan: Plan, before: usize, all: usize) -> Result<(), StudyError> {
@@ -305,13 +341,15 @@ mod work {
             let betas = table.betas(STEPS);
             let (steps, left_out) = kept(settings.chain_walk, share);
             let solver = Solver::Ddpm(settings.chain_variance.into());
-            // The same start for all, and the same noise at the same step of the chain.
-            let from = block_noise(start(context, PIXELS, settings.sample_count, 0), side);
+            let schedule = Schedule::table(betas.clone());
             let mut fresh = fresh_noise(context);
+            let from = late_start(context, settings, &betas, left_out).await?;
+            // The whole walk's noise at every step of the chain that is left.
             let mut noise = |like: &Rows, of: NoiseUse| {
                 block_noise(fresh(like, NoiseUse { index: of.index + left_out as u32, ..of }), side)
             };
-            let sampler = Sampler::new(solver, Schedule::table(betas.clone()), walk_back(&betas, &steps), from);
+            let grid = walk_back(&betas, &steps);
+            let sampler = Sampler::new(solver, schedule, grid, block_noise(from, side));
             let mut model = BlockMeans { model: Learned::new(context, net).clipped(1.0), side };
             let mut step = 0;
             let mut look = |sampler: &Sampler<Rows>| {
