@@ -257,7 +257,7 @@ fn few_steps_back() {
         let settings = format!("fit-steps=10&fit-width=8&sample-count=100&fewest=10&eta-share=0.7&subset={subset}");
         let update = run(study, &settings);
         assert_eq!(update.measured.len(), study.claims.len(), "{subset}");
-        let drawn = layer(study, &update, "quality", "large-variance");
+        let drawn = layer(study, &update, "quality", "sigma-hat");
         assert_eq!(drawn.len(), 2 * 4, "{subset}");
         assert!(drawn.iter().all(|v| v.is_finite()), "{subset}");
     }

@@ -51,14 +51,14 @@ pub const STUDY: Study = Study {
                 Layer::new("eta-none", Mark::Line, 0),
                 Layer::new("eta-half", Mark::Line, 1),
                 Layer::new("eta-full", Mark::Line, 2),
-                Layer::new("large-variance", Mark::Line, 3),
+                Layer::new("sigma-hat", Mark::Line, 3),
             ],
         ),
         Figure::pictures("pictures", Axis::free(""), Axis::free("")),
         Figure::chart(
             "grids",
             Axis::of("subset-rule", Subset::IDS),
-            Axis::fixed("chain-step", 0.0, 1000.0),
+            Axis::fixed("chosen-step", 0.0, 1000.0),
             &[Layer::new("rule-steps", Mark::Dots, 0), Layer::new("walked-steps", Mark::Dots, 1)],
         ),
         Figure::plane(
@@ -116,7 +116,7 @@ mod work {
     const SIGMAS: [f64; 2] = [0.02, 160.0];
     /// The solvers of the chart.
     const SOLVERS: [(&str, Solver); 4] =
-        [("eta-none", STILL), ("eta-half", Solver::Ddim { eta: 0.5 }), ("eta-full", FRESH), ("large-variance", LARGE)];
+        [("eta-none", STILL), ("eta-half", Solver::Ddim { eta: 0.5 }), ("eta-full", FRESH), ("sigma-hat", LARGE)];
     const STILL: Solver = Solver::Ddim { eta: 0.0 };
     const FRESH: Solver = Solver::Ddim { eta: 1.0 };
     const LARGE: Solver = Solver::Ddpm(Variance::Large);
