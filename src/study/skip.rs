@@ -94,7 +94,7 @@ pub const STUDY: Study = Study {
         Claim { key: "low-high", source: Source::Report("3-5-2") },
     ],
     notes: &["caption", "source", "repeated", "network"],
-    brief: "fit-steps=1000&sample-count=300",
+    brief: "fit-steps=2000&fit-batch=64&sample-count=300",
 };
 
 /// The work of the study.
