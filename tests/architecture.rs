@@ -46,7 +46,6 @@ const LAYERS: &[(&str, &str)] = &[
 const WAITING: &[(&str, &str)] = &[
     ("LossMemory", "chapter 3: training on the bound itself, by importance sampling of its terms"),
     ("strided", "chapter 3: a chain of fewer steps, and what a learned variance is good for"),
-    ("quadratic_subset", "chapter 3: the rules that choose the steps of DDIM"),
     ("encoding_grid", "chapter 4: the codes that two networks give a point"),
 ];
 

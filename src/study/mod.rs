@@ -27,6 +27,7 @@ mod conditional;
 mod density;
 mod digits;
 mod energy;
+mod few_steps;
 mod forward;
 mod gaussian;
 mod langevin;
@@ -34,6 +35,7 @@ mod levels;
 mod manifold;
 mod matching;
 mod regions;
+mod skip;
 
 use crate::lab::StudyName;
 #[cfg(feature = "engine")]
@@ -63,6 +65,8 @@ macro_rules! of_each {
             &levels::$constant,
             &forward::$constant,
             &ancestral::$constant,
+            &skip::$constant,
+            &few_steps::$constant,
         ]
     };
 }
