@@ -43,7 +43,7 @@ pub const STUDY: Study = Study {
     live: false,
     controls: Settings::CONTROLS,
     figures: &[
-        Figure::chart(
+        Figure::curves(
             "quality",
             Axis::log("evaluations"),
             Axis::log("frechet"),
@@ -55,7 +55,7 @@ pub const STUDY: Study = Study {
             ],
         ),
         Figure::pictures("pictures", Axis::free(""), Axis::free("")),
-        Figure::chart(
+        Figure::curves(
             "grids",
             Axis::of("subset-rule", Subset::IDS),
             Axis::fixed("chosen-step", 0.0, 1000.0),

@@ -48,7 +48,7 @@ pub const STUDY: Study = Study {
     figures: &[
         Figure::pictures("forward-linear", Axis::free("chain-share"), Axis::free("digit")),
         Figure::pictures("forward-cosine", Axis::free("chain-share"), Axis::free("digit")),
-        Figure::chart(
+        Figure::curves(
             "known",
             Axis::fixed("chain-share", 0.0, 1.0),
             Axis::fixed("recovered-share", 0.0, 1.0),
@@ -60,7 +60,7 @@ pub const STUDY: Study = Study {
                 Layer::new("last-quarter", Mark::Dashed, 4),
             ],
         ),
-        Figure::chart(
+        Figure::curves(
             "skip",
             Axis::free("left-out-share"),
             Axis::log("frechet"),
@@ -72,7 +72,7 @@ pub const STUDY: Study = Study {
             ],
         ),
         Figure::pictures("pictures", Axis::of("walk", WALKS), Axis::free("sample")),
-        Figure::chart(
+        Figure::curves(
             "mismatch",
             Axis::fixed("left-out-share", 0.0, 0.5),
             DIVERGENCES,
