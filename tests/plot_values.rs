@@ -105,7 +105,8 @@ fn a_table_of_results_is_named_by_both_axes_and_blank_where_nothing_was_measured
 fn every_mark_has_its_lines_of_comma_separated_values() {
     let head = cells(CSV_HEAD.trim_end());
     let (x, y) = (Axis::free("x"), Axis::free("y"));
-    let marks: [(Mark, &[f32], &[(&str, &str)]); 7] = [
+    type Case<'a> = (Mark, &'a [f32], &'a [(&'a str, &'a str)]);
+    let marks: [Case; 7] = [
         (Mark::Line, &[1.0, 2.0], &[("x", "1"), ("y", "2")]),
         (Mark::Dots, &[1.0, 2.0], &[("x", "1"), ("y", "2")]),
         (Mark::Band, &[1.0, -2.0, 2.0], &[("x", "1"), ("low", "-2"), ("high", "2")]),
