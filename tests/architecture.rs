@@ -1,5 +1,7 @@
 //! The house rules that a compiler does not enforce: which module may know which.
 
+#[path = "architecture/callers.rs"]
+mod callers;
 #[path = "architecture/graph.rs"]
 mod graph;
 #[path = "architecture/made_up.rs"]
@@ -20,16 +22,17 @@ use modules::Sources;
 const LAYERS: &[(&str, &str)] = &[
     ("base64", ""),
     ("choice", ""),
+    ("lasting", ""),
     ("rng", ""),
     ("decimal", ""),
     ("diffusion", "rng"),
     ("data", "base64 choice rng diffusion"),
-    ("plot", "decimal"),
-    ("lab", "base64 choice rng decimal diffusion data"),
+    ("plot", "decimal lasting"),
+    ("lab", "base64 choice lasting decimal diffusion data"),
     ("protocol", "lab data"),
     ("wire", "protocol"),
     ("nn", "rng diffusion data lab"),
-    ("study", "choice rng diffusion data lab protocol nn"),
+    ("study", "choice lasting rng diffusion data plot lab protocol wire nn"),
     ("experiments", "lab study"),
     ("session", "lab protocol"),
     ("share", "lab experiments"),
@@ -39,6 +42,9 @@ const LAYERS: &[(&str, &str)] = &[
     ("cli", "rng diffusion data lab protocol wire nn experiments share engine serve"),
     ("ui", "rng decimal diffusion data plot lab protocol wire study experiments session share"),
 ];
+
+/// What has a test in `diffusion/` and `data/` and waits for its caller in a chapter of the report, and which study that is.
+const WAITING: &[(&str, &str)] = &[("encoding_grid", "chapter 4: the codes that two networks give a point")];
 
 /// The longest file, in lines.
 const LONGEST: usize = 600;
@@ -107,6 +113,21 @@ fn only_nn_and_engine_know_burn_and_only_the_page_knows_leptos() {
         for file in files {
             assert!(homes.iter().any(|home| file.starts_with(home)), "{file} knows {name}");
         }
+    }
+}
+
+#[test]
+fn what_is_proved_is_what_runs() {
+    let found = callers::uncalled(&sources(), &["diffusion/", "data/"]);
+    let waits = |name: &str| WAITING.iter().any(|(waiting, _)| *waiting == name);
+    let wrong: Vec<String> =
+        found.iter().filter(|(name, _)| !waits(name)).map(|(n, file)| format!("{file}: {n}")).collect();
+    assert!(wrong.is_empty(), "nobody calls these but tests:\n{}", wrong.join("\n"));
+    for (name, study) in WAITING {
+        assert!(
+            found.contains_key(*name),
+            "{name} waits for {study}, but it is called or not there: take it off the list"
+        );
     }
 }
 

@@ -8,8 +8,9 @@ use scorefield::diffusion::{Schedule, Weighting, now};
 use scorefield::engine::batch::{Batch, Batches};
 use scorefield::lab::{Activation, PredictionId, RunConfig, WeightingId};
 use scorefield::nn::adam::{Adam, AdamConfig, Update};
+use scorefield::nn::architecture::Initialisation;
 use scorefield::nn::array::Array;
-use scorefield::nn::mlp::Mlp;
+use scorefield::nn::mlp::{Gradient, Mlp};
 use scorefield::nn::{Architecture, features};
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ fn outputs(mlp: &Mlp, x: &[f32], device: &Device) -> Vec<f32> {
 }
 
 /// The mean weighted squared error of the outputs, and its gradient.
-fn gradient(mlp: &Mlp, [x, target, weight]: [&[f32]; 3], device: &Device) -> (f32, Array) {
+fn gradient(mlp: &Mlp, [x, target, weight]: [&[f32]; 3], device: &Device) -> (f32, Gradient) {
     let scale = 1.0 / target.len() as f32;
     let (loss, gradient) = mlp.squared_error(
         array(x, features::COUNT, device),
@@ -51,7 +52,7 @@ fn gradient(mlp: &Mlp, [x, target, weight]: [&[f32]; 3], device: &Device) -> (f3
 fn gradient_of(architecture: Architecture, parameters: &[f32], batch: &Batch) -> (f32, Vec<f32>) {
     let mlp = Mlp::new(architecture.shape(), parameters, &Device::flex());
     let (loss, gradient) = gradient(&mlp, [&batch.inputs, &batch.targets, &batch.weights], &Device::flex());
-    (loss, read(&gradient))
+    (loss, read(&gradient.flat()))
 }
 
 /// Largest difference, relative to the largest number or to 1.
@@ -82,7 +83,7 @@ fn outputs_gradients_and_adam_match_pytorch() {
             assert!(distance(&outputs(&mlp, &x, &device), &output) < ROUNDING, "{id} forward");
             let (found, slope) = gradient(&mlp, [&x, &target, &weight], &device);
             assert!((found - loss).abs() < ROUNDING * loss, "{id} loss");
-            assert!(distance(&read(&slope), &expected) < ROUNDING, "{id} gradient");
+            assert!(distance(&read(&slope.flat()), &expected) < ROUNDING, "{id} gradient");
             let mut adam = Adam::new(mlp.parameters());
             for step in 1..=2 {
                 let (_, slope) = gradient(&mlp, [&x, &target, &weight], &device);
@@ -102,6 +103,11 @@ fn outputs_gradients_and_adam_match_pytorch() {
     }
 }
 
+/// A gradient whose every number is a part of its own.
+fn in_parts(values: &[f32], device: &Device) -> Gradient {
+    Gradient::new(values.iter().map(|value| array(&[*value], 1, device)).collect())
+}
+
 #[test]
 fn adams_constants_are_those_that_it_is_given() {
     let config = AdamConfig { beta_1: 0.5, beta_2: 0.75, epsilon: 0.125 };
@@ -109,8 +115,8 @@ fn adams_constants_are_those_that_it_is_given() {
     for device in devices() {
         let mut parameters = array(&[1.0, -1.0], 1, &device);
         let mut adam = Adam::new(&parameters);
-        adam.update(&mut parameters, &array(&first, 1, &device), config.update(1, 0.25, 0.0));
-        adam.update(&mut parameters, &array(&second, 1, &device), config.update(2, 0.25, 0.0));
+        adam.update(&mut parameters, &in_parts(&first, &device), config.update(1, 0.25, 0.0));
+        adam.update(&mut parameters, &in_parts(&second, &device), config.update(2, 0.25, 0.0));
         // Algorithm 1 of the paper in double precision.
         for (i, found) in read(&parameters).iter().enumerate() {
             let (mut expected, mut m, mut v) = ([1.0, -1.0][i], 0.0, 0.0);
@@ -199,6 +205,21 @@ fn initial_weights_are_those_of_the_seed_and_of_the_right_size() {
     // Five standard errors of the variance of a normal sample.
     assert!((variance / expected - 1.0).abs() < 5.0 * (2.0 / weights.len() as f64).sqrt());
     assert!(parameters[hidden.bias()..hidden.end()].iter().all(|b| *b == 0.0));
+    // The last layer is a tenth of that, unless it is asked for in full; a quiet start has biases in the first layer.
+    let shape = architecture.shape();
+    for (parameters, weights, bias) in [
+        (parameters.clone(), 0.02, 0.0),
+        (shape.initial(Initialisation::HE, 5, 0), 2.0, 0.0),
+        (shape.initial(Initialisation::QUIET, 5, 0), 0.01, 1.0),
+    ] {
+        let layers = shape.layers();
+        let (first, last) = (layers[0], layers[layers.len() - 1]);
+        let spread = |part: &[f32]| part.iter().map(|v| f64::from(v * v)).sum::<f64>() / part.len() as f64;
+        let found = spread(&parameters[last.start..last.bias()]) * last.inputs as f64;
+        assert!((found / weights - 1.0).abs() < 5.0 * (2.0 / (last.bias() - last.start) as f64).sqrt(), "{found}");
+        let found = spread(&parameters[first.bias()..first.end()]);
+        assert!((found - bias).abs() <= bias * 5.0 * (2.0 / first.outputs as f64).sqrt(), "{found}");
+    }
 }
 
 #[test]

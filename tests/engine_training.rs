@@ -89,9 +89,9 @@ fn a_batch_done_in_parts_gives_the_gradient_of_the_whole() {
     };
     let read = |array: Array| now(array.read()).expect("the CPU answers");
     let (loss, gradient) = part(0, 40);
-    let (loss, whole) = (read(loss)[0], read(gradient));
+    let (loss, whole) = (read(loss)[0], read(gradient.flat()));
     assert!((losses[0] - loss).abs() < 1e-5 * loss, "{} {loss}", losses[0]);
-    let sum = read(part(0, 16).1 + &part(16, 32).1 + &part(32, 40).1);
+    let sum = read((part(0, 16).1 + &part(16, 32).1 + &part(32, 40).1).flat());
     let largest = whole.iter().fold(0.0_f32, |m, g| m.max(g.abs()));
     // Sums of 40 products in another order.
     assert!(sum.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 1e-5 * largest));

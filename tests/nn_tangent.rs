@@ -85,7 +85,7 @@ fn losses_and_gradients_of_score_matching_are_those_of_pytorchs_double_backward(
             let theirs = case[name]["loss"].as_f64().expect("a loss") as f32;
             assert_close(&format!("{name}, energy {energy}: loss"), &read(loss), &[theirs], ROUNDING);
             let what = format!("{name}, energy {energy}: gradient");
-            assert_close(&what, &read(gradient), &numbers(&case[name]["gradient"]), ROUNDING);
+            assert_close(&what, &read(gradient.flat()), &numbers(&case[name]["gradient"]), ROUNDING);
         }
     }
 }
@@ -142,7 +142,7 @@ fn the_pass_back_through_derivatives_is_finite_differences_of_the_parameters() {
         let (_, trace) = net.push(array(&x, 3), Some(array(&along, 3)), true);
         let [value, first, second] = weights.clone().map(|w| array(&w, 2));
         let gradient = net.gradient(trace, Jet { value, first: Some(first), second: Some(second) });
-        let gradient = read(gradient);
+        let gradient = read(gradient.flat());
         let size = gradient.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         for (i, &ours) in gradient.iter().enumerate() {
             let h = 5e-3;
@@ -183,12 +183,12 @@ fn every_activation_has_pytorchs_derivatives_and_gradients() {
         let [value, first, second] = [0, 1, 2].map(|order| array(&numbers(&weights[order]), 2));
         let of = Jet { value, first: Some(first), second: Some(second) };
         let (gradient, slope) = net.gradients(trace, of.clone());
-        let [gradient, slope] = [gradient, slope].map(read);
+        let [gradient, slope] = [gradient.flat(), slope].map(read);
         assert_close(&what("gradient"), &gradient, &numbers(&case["gradient"]), ROUNDING);
         assert_close(&what("input gradient"), &slope, &numbers(&case["input_gradient"]), ROUNDING);
         // One of the two alone is the same.
         let trace = || net.push(x.clone(), Some(along.clone()), true).1;
-        assert_eq!(read(net.gradient(trace(), of.clone())), gradient);
+        assert_eq!(read(net.gradient(trace(), of.clone()).flat()), gradient);
         assert_eq!(read(net.input_gradient(trace(), of)), slope);
     }
 }
@@ -247,7 +247,7 @@ fn gradients_to_parameters_and_inputs_are_central_differences_for_every_activati
         assert_close(&format!("{activation:?}: value"), &read(jet.value), &value, ROUNDING);
         let (gradient, slope) = net.gradients(trace, Jet::value(array(&weights, 2)));
         let expected = differences(&exact_parameters, &|parameters| loss(parameters, &exact_x));
-        assert_close(&format!("{activation:?}: parameters"), &read(gradient), &expected, ROUNDING);
+        assert_close(&format!("{activation:?}: parameters"), &read(gradient.flat()), &expected, ROUNDING);
         let expected = differences(&exact_x, &|x| loss(&exact_parameters, x));
         assert_close(&format!("{activation:?}: inputs"), &read(slope), &expected, ROUNDING);
     }
@@ -268,7 +268,7 @@ fn plain_numbers_and_tensors_give_the_same_derivatives_and_gradients() {
                 let (jet, trace) = net.push(array(&x, 3), along, second);
                 all.extend([Some(jet.value.clone()), jet.first.clone(), jet.second.clone()].into_iter().flatten());
                 let (gradient, slope) = net.gradients(trace, jet);
-                all.extend([gradient, slope]);
+                all.extend([gradient.flat(), slope]);
             }
             all.into_iter().map(read).collect()
         };

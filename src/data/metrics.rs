@@ -14,6 +14,7 @@ pub mod measure;
 pub mod modes;
 pub mod neighbours;
 pub mod sliced;
+pub mod spectrum;
 
 pub use conditional::against_condition;
 pub use frechet::{frechet, gaussian_fit};

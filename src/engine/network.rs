@@ -7,7 +7,7 @@ use crate::nn::adam::{Adam, Update};
 use crate::nn::architecture::OUTPUTS;
 use crate::nn::array::Array;
 use crate::nn::device::{ComputeDevice, DeviceError};
-use crate::nn::mlp::Mlp;
+use crate::nn::mlp::{Gradient, Mlp};
 use crate::nn::training::Training;
 use crate::nn::{Architecture, features};
 
@@ -42,7 +42,7 @@ pub struct Network {
     /// Rows of the batch done.
     done: usize,
     /// Their loss and gradient.
-    sum: Option<(Array, Array)>,
+    sum: Option<(Array, Gradient)>,
     device: Device,
 }
 

@@ -224,6 +224,20 @@ choices! {
 }
 
 choices! {
+    /// How what is known of an image is imposed on a model that was never told of it.
+    MethodId {
+        /// Every estimate is projected onto what is known (DDNM, Wang et al. 2022).
+        Project = "project",
+        /// Every estimate is guided by what is known, which may be noisy (PiGDM, Song et al. 2023).
+        Observe = "observe",
+        /// What is known is replaced after every step (Song et al. 2021, appendix I).
+        Replace = "replace",
+        /// The same, going up and down again along the way (RePaint, Lugmayr et al. 2022).
+        Repaint = "repaint",
+    }
+}
+
+choices! {
     /// The class of the images.
     ClassId {
         /// None: any.

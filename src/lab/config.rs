@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
-    PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
+    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::experiment::ExperimentId;
 use super::overrides::Overrides;
@@ -18,6 +18,7 @@ use super::value::{Correction, Kind, Preset, Setting, Value};
 use super::word::Word;
 use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
+use crate::lasting::Reader;
 
 /// Declares [`RunConfig`], its default and [`FIELDS`], a row for each field:
 ///
@@ -178,8 +179,8 @@ run_config! {
         /// What was seen along it, in the data's own coordinates.
         #[only(RunConfig::observes)]
         observe_value: f64 = 0.0, -12.0..=12.0;
-        /// Standard deviation of the observation's noise, in the same.
-        #[only(RunConfig::observes)]
+        /// Standard deviation of the observation's noise, in the same; of images in units of half the range of pixels.
+        #[only(RunConfig::observes_with_noise)]
         observe_noise: f64 = 0.0, 0.0..=5.0;
         /// Steps that RePaint goes up at a time.
         #[only(RunConfig::goes_up)]
@@ -217,8 +218,11 @@ run_config! {
         /// What a run of images makes.
         task: TaskId = TaskId::Generate;
         /// The known image, for [`TaskId::Inpaint`] and [`TaskId::Colourise`].
-        #[only(|run| run.task != TaskId::Generate)]
+        #[only(RunConfig::completes)]
         picture: Picture = Picture::default();
+        /// How the known image is imposed.
+        #[only(RunConfig::completes)]
+        method: MethodId = MethodId::Project;
         /// Images to make.
         images: u32 = 16, 1..=64;
         /// Their class.
@@ -268,9 +272,26 @@ impl RunConfig {
         !matches!(self.control, ControlId::None | ControlId::Class)
     }
 
+    fn observes_with_noise(&self) -> bool {
+        if self.experiment == ExperimentId::Images {
+            return self.completes() && self.method == MethodId::Observe;
+        }
+        self.observes()
+    }
+
+    /// Whether the images begin with a known one.
+    fn completes(&self) -> bool {
+        self.task != TaskId::Generate
+    }
+
     /// The adaptive solver has no grid to go up on.
     fn goes_up(&self) -> bool {
-        self.control == ControlId::Repaint && self.has_steps()
+        let repaints = if self.experiment == ExperimentId::Images {
+            self.completes() && self.method == MethodId::Repaint
+        } else {
+            self.control == ControlId::Repaint
+        };
+        repaints && self.has_steps()
     }
 
     fn guides(&self) -> bool {
@@ -293,12 +314,14 @@ impl RunConfig {
             solver: SolverId::DpmPp2m,
             steps: 20,
             spacing: SpacingId::Karras,
+            observe_noise: 0.1,
             ..Self::default()
         }
     }
 }
 
 /// One field of a [`RunConfig`].
+#[derive(Serialize)]
 pub struct Field {
     /// Key in links and configuration files, id of the page's control, and stem of its texts in the locale files.
     pub key: &'static str,
@@ -307,12 +330,14 @@ pub struct Field {
     place: Place,
 }
 
-/// Where a field's value is kept.
+/// Where a field's value is kept. Only tables of studies are ever written to a file.
+#[derive(Serialize)]
 enum Place {
-    /// In a field of its own.
-    Own { get: fn(&RunConfig) -> Value, set: fn(&mut RunConfig, Value), only: fn(&RunConfig) -> bool },
-    /// In [`RunConfig::study`], when it is not this one.
+    /// In [`RunConfig::study`], when it is not this one. First, because formats count only what is not skipped.
     Study(Preset),
+    /// In a field of its own.
+    #[serde(skip)]
+    Own { get: fn(&RunConfig) -> Value, set: fn(&mut RunConfig, Value), only: fn(&RunConfig) -> bool },
 }
 
 impl Field {
@@ -320,6 +345,17 @@ impl Field {
     #[must_use]
     pub const fn of_study(key: &'static str, kind: Kind, preset: Preset) -> Self {
         Self { key, kind, place: Place::Study(preset) }
+    }
+
+    /// A setting of a study in a table, as serde writes it.
+    #[must_use]
+    pub fn from_table(from: &mut Reader) -> Self {
+        let (key, kind) = (from.text(), Kind::from_table(from));
+        // A setting of a study is kept in one place, the first.
+        if from.whole() != 0 {
+            from.fail();
+        }
+        Self::of_study(key, kind, Preset::from_table(from))
     }
 
     /// Reads the field.

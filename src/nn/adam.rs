@@ -1,6 +1,7 @@
 //! Adam (Kingma and Ba 2015) with a moving average of the parameters, over arrays on any device.
 
 use super::array::Array;
+use super::mlp::Gradient;
 pub use super::moments::{AdamConfig, Update};
 
 /// What Adam keeps of parameters: means of their gradients and of the squares of these, and the parameters' moving
@@ -40,8 +41,8 @@ impl Adam {
     }
 
     /// Updates the parameters with their gradient, and then their moving average.
-    pub fn update(&mut self, parameters: &mut Array, gradient: &Array, update: Update) {
-        parameters.adam([&mut self.mean, &mut self.square], gradient, update);
+    pub fn update(&mut self, parameters: &mut Array, gradient: &Gradient, update: Update) {
+        parameters.adam([&mut self.mean, &mut self.square], gradient.parts(), update);
         self.average.blend(parameters, update.keep);
     }
 }

@@ -61,6 +61,26 @@ impl Layer {
     }
 }
 
+/// The distribution of a perceptron's initial parameters: normal numbers around 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Initialisation {
+    /// Variance of a layer's weights times the number of its inputs: 2 after rectifiers (He et al. 2015), 1 before `tanh`
+    /// (Glorot and Bengio 2010).
+    pub gain: f64,
+    /// Standard deviation of the last layer's weights in units of what `gain` gives.
+    pub last: f64,
+    /// Standard deviation of the first hidden layer's biases, so that its units bend in different places; those of the
+    /// other layers are 0.
+    pub bias: f64,
+}
+
+impl Initialisation {
+    /// For scores: a quiet last layer, so that training starts near 0, and units that bend in different places.
+    pub const QUIET: Self = Self { gain: 1.0, last: 0.1, bias: 1.0 };
+    /// He et al. 2015 in all layers, for generators and critics: a generator with a quiet last layer starts as a point.
+    pub const HE: Self = Self { gain: 2.0, last: 1.0, bias: 0.0 };
+}
+
 /// The shape of a perceptron: `depth` hidden layers of `width` units, each followed by the activation, and a linear
 /// layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,19 +110,25 @@ impl Shape {
         self.layers().last().map_or(0, |layer| layer.end())
     }
 
-    /// Initial parameters of the `index`-th network of the run with this seed: weights normal with variance
-    /// `1 / inputs`, of the last layer a tenth of that; biases normal with variance 1 in the first layer, so that its
-    /// units bend in different places, and 0 in the others.
+    /// Initial parameters of the `index`-th network of the run with this seed.
     #[must_use]
-    pub fn initial(self, seed: u32, index: u32) -> Vec<f32> {
+    pub fn initial(self, how: Initialisation, seed: u32, index: u32) -> Vec<f32> {
+        self.drawn(how, seed, 1000 * (index + 1))
+    }
+
+    /// Initial parameters, each layer's from a stream of its own, the first one's of this index.
+    fn drawn(self, how: Initialisation, seed: u32, stream: u32) -> Vec<f32> {
         let mut parameters = Vec::with_capacity(self.parameters());
         for (place, layer) in self.layers().into_iter().enumerate() {
-            let mut rng = Rng::new(seed, Stream::Weights, 1000 * (index + 1) + place as u32);
+            let mut rng = Rng::new(seed, Stream::Weights, stream + place as u32);
             let last = place == self.depth;
-            let std = (1.0 / layer.inputs as f64).sqrt() * if last { 0.1 } else { 1.0 };
+            let std = (how.gain / layer.inputs as f64).sqrt() * if last { how.last } else { 1.0 };
             parameters.extend((0..layer.inputs * layer.outputs).map(|_| (std * rng.normal()) as f32));
-            let bend = if place == 0 && !last { 1.0 } else { 0.0 };
-            parameters.extend((0..layer.outputs).map(|_| (bend * rng.normal()) as f32));
+            if place == 0 && !last && how.bias > 0.0 {
+                parameters.extend((0..layer.outputs).map(|_| (how.bias * rng.normal()) as f32));
+            } else {
+                parameters.resize(layer.end(), 0.0);
+            }
         }
         parameters
     }
@@ -151,13 +177,6 @@ impl Architecture {
     #[must_use]
     pub fn initial(self, seed: u32) -> Vec<f32> {
         let gain = if self.activation == lab::Activation::Tanh { 1.0 } else { 2.0 };
-        let mut parameters = Vec::with_capacity(self.parameters());
-        for (index, layer) in self.layers().into_iter().enumerate() {
-            let mut rng = Rng::new(seed, Stream::Weights, index as u32);
-            let std = (gain / layer.inputs as f64).sqrt() * if index == self.depth { 0.1 } else { 1.0 };
-            parameters.extend((0..layer.inputs * layer.outputs).map(|_| (std * rng.normal()) as f32));
-            parameters.extend((0..layer.outputs).map(|_| 0.0_f32));
-        }
-        parameters
+        self.shape().drawn(Initialisation { gain, last: 0.1, bias: 0.0 }, seed, 0)
     }
 }

@@ -36,6 +36,7 @@ impl From<Tensor<2>> for Array {
 
 /// The forms that this program was built with.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "boxing would allocate for every operation on a device")]
 enum Numbers {
     #[cfg(feature = "cpu")]
     Cpu(CpuArray),
@@ -287,10 +288,16 @@ impl Array {
         })
     }
 
-    /// Adam's update of parameters and of the means of their gradients and of their squares, with a gradient; all of one
-    /// shape. In place on the CPU.
-    pub fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: &Self, update: Update) {
-        each!(&mut self.0, x => x.adam([Form::of_mut(mean), Form::of_mut(square)], Form::of(gradient), update));
+    /// Adam's update of a column of parameters and of the means of their gradients and of their squares, with a gradient
+    /// in parts, whose numbers follow each other. In place on the CPU.
+    ///
+    /// # Panics
+    /// When the gradient has more numbers than there are parameters, or on a device fewer.
+    pub fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: &[Self], update: Update) {
+        each!(&mut self.0, x => {
+            let gradient = gradient.iter().map(Form::of).collect();
+            x.adam([Form::of_mut(mean), Form::of_mut(square)], gradient, update)
+        });
     }
 
     /// A moving average, of which the share `keep` stays, after one more value of its parameters. In place on the CPU.

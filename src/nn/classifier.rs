@@ -4,10 +4,10 @@
 use burn::tensor::Device;
 
 use super::adam::Update;
-use super::architecture::{Activation, Shape};
+use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
-use super::mlp::{Jet, Mlp};
+use super::mlp::{Gradient, Jet, Mlp};
 use super::preconditioning::Preconditioning;
 use super::training::{Answer, Training};
 
@@ -52,7 +52,7 @@ impl Classifier {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: ClassifierForm, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -67,8 +67,7 @@ impl Classifier {
 
     fn inputs(&self, x: &[f32], sigma: &[f64]) -> Array {
         let ClassifierForm { dimension, preconditioning, .. } = self.form;
-        let columns = dimension + Preconditioning::FEATURES;
-        Array::new(preconditioning.rows(x, dimension, sigma), columns, &self.device)
+        preconditioning.inputs(x, dimension, sigma, &self.device)
     }
 
     /// Rows of probabilities that are sure of these classes; nothing of one that there is not.
@@ -89,7 +88,7 @@ impl Classifier {
 
     /// The mean cross-entropy, in nats, a single number, and its gradient with respect to the parameters.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], sigma: &[f64], class: &[usize]) -> (Array, Array) {
+    pub fn gradient(&self, x: &[f32], sigma: &[f64], class: &[usize]) -> (Array, Gradient) {
         let points = class.len();
         let (logits, trace) = self.training.mlp().push(self.inputs(x, sigma), None, false);
         let scale = 1.0 / points.max(1) as f32;
@@ -122,7 +121,7 @@ impl Classifier {
     }
 
     /// The gradients `grad_x ln p(class | x, sigma)` with the moving average of the weights, `points * dimension`
-    /// numbers: what [`crate::diffusion::control::ClassifierGuided`] adds to a score.
+    /// numbers: what [`crate::diffusion::Estimate::guided`] adds to a score.
     ///
     /// # Errors
     /// [`super::device::DeviceError::Lost`] when the device no longer answers.

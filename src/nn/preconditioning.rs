@@ -1,5 +1,8 @@
 //! Preconditioning of networks that serve every noise level (Karras et al. 2022, table 1).
 
+use burn::tensor::Device;
+
+use super::array::Array;
 use crate::diffusion::{Level, Prediction};
 
 /// Root mean square of what the network sees of a point, number by number. EDM's is 1; the studies' published numbers are
@@ -46,13 +49,13 @@ impl Preconditioning {
     /// Rows of a network's input: every point of `dimension` numbers, scaled for its noise level, and the level's
     /// features. `x` has `points * dimension` numbers, `sigma` one a point.
     #[must_use]
-    pub fn rows(self, x: &[f32], dimension: usize, sigma: &[f64]) -> Vec<f32> {
+    pub fn inputs(self, x: &[f32], dimension: usize, sigma: &[f64], device: &Device) -> Array {
         let mut rows = Vec::with_capacity(x.len() + Self::FEATURES * sigma.len());
         for (point, sigma) in x.chunks_exact(dimension.max(1)).zip(sigma) {
             let Scalings { input, features, .. } = self.at(*sigma);
             rows.extend(point.iter().map(|v| (input * f64::from(*v)) as f32));
             rows.extend(features);
         }
-        rows
+        Array::new(rows, dimension + Self::FEATURES, device)
     }
 }

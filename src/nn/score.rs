@@ -4,10 +4,10 @@
 use burn::tensor::Device;
 
 use super::adam::Update;
-use super::architecture::{Activation, Shape};
+use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
-use super::mlp::{Jet, Mlp};
+use super::mlp::{Gradient, Jet, Mlp};
 pub use super::training::Answer;
 use super::training::Training;
 
@@ -77,7 +77,7 @@ impl ScoreNet {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: Form, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -156,11 +156,11 @@ impl ScoreNet {
     /// # Panics
     /// When scores, not energies, are to be contrasted.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
+    pub fn gradient(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Gradient) {
         if self.form.energy { self.of_energy(x, extra, objective) } else { self.of_score(x, extra, objective) }
     }
 
-    fn of_score(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
+    fn of_score(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Gradient) {
         let dimension = self.form.dimension;
         let points = x.len() / dimension;
         let each = 1.0 / points as f64;
@@ -183,7 +183,7 @@ impl ScoreNet {
         (loss, self.training.mlp().gradient(trace, of))
     }
 
-    fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Array) {
+    fn of_energy(&self, x: &[f32], extra: &[f32], objective: Objective<'_>) -> (Array, Gradient) {
         let dimension = self.form.dimension;
         let points = x.len() / dimension;
         let each = 1.0 / points as f64;

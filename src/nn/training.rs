@@ -6,7 +6,7 @@ use std::pin::Pin;
 use super::adam::{Adam, Update};
 use super::array::Array;
 use super::device::DeviceError;
-use super::mlp::Mlp;
+use super::mlp::{Gradient, Mlp};
 
 /// Numbers to wait for. One type for all of them: every place that waits for a type of its own would have its code anew.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>, DeviceError>> + 'a>>;
@@ -58,9 +58,9 @@ impl Training {
         self.steps + 1
     }
 
-    /// A training step: Adam's update with the gradient of a loss, one number a row, and the loss, a single number, put
+    /// A training step: Adam's update with the gradient of a loss, and the loss, a single number, put
     /// aside for [`Self::take_losses`].
-    pub fn step(&mut self, loss: Array, gradient: &Array, update: Update) {
+    pub fn step(&mut self, loss: Array, gradient: &Gradient, update: Update) {
         self.adam.update(self.mlp.parameters_mut(), gradient, update);
         self.losses.push(loss);
         self.steps += 1;

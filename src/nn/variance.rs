@@ -4,10 +4,10 @@
 use burn::tensor::Device;
 
 use super::adam::Update;
-use super::architecture::{Activation, Shape};
+use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
 use super::device::ComputeDevice;
-use super::mlp::{Jet, Mlp};
+use super::mlp::{Gradient, Jet, Mlp};
 use super::preconditioning::Preconditioning;
 use super::training::{Answer, Training};
 
@@ -59,7 +59,7 @@ impl VarianceNet {
     /// The `index`-th network of the run with this seed.
     #[must_use]
     pub fn new(form: VarianceForm, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
-        Self::from_parameters(form, compute, &form.shape().initial(seed, index))
+        Self::from_parameters(form, compute, &form.shape().initial(Initialisation::QUIET, seed, index))
     }
 
     /// The network with these parameters, in the order of [`Shape::layers`].
@@ -74,8 +74,7 @@ impl VarianceNet {
 
     fn inputs(&self, x: &[f32], sigma: &[f64]) -> Array {
         let VarianceForm { dimension, preconditioning, .. } = self.form;
-        let columns = dimension + Preconditioning::FEATURES;
-        Array::new(preconditioning.rows(x, dimension, sigma), columns, &self.device)
+        preconditioning.inputs(x, dimension, sigma, &self.device)
     }
 
     /// The mean over points of the bound's terms, in nats, a single number, and its gradient with respect to the
@@ -83,7 +82,7 @@ impl VarianceNet {
     /// `sum (ln r - 1 + (1 + d^2 / smallest) / r) / 2` over the point's numbers, where `r` is the step's variance over
     /// `smallest`.
     #[must_use]
-    pub fn gradient(&self, x: &[f32], sigma: &[f64], Terms { moments, widths }: Terms<'_>) -> (Array, Array) {
+    pub fn gradient(&self, x: &[f32], sigma: &[f64], Terms { moments, widths }: Terms<'_>) -> (Array, Gradient) {
         let (dimension, points) = (self.form.dimension, widths.len());
         let half: Vec<f32> = widths.iter().map(|width| 0.5 * width).collect();
         let half = Array::new(half, 1, &self.device);

@@ -38,7 +38,7 @@ pub const STUDY: Study = Study {
         Figure::plane("paths", HALF, &[ROOT, Layer::new("chain-paths", Mark::Segments, 2)]),
         Figure::plane("right", HALF, &[ROOT, Layer::new("right-formula", Mark::Dots, 2)]),
         Figure::plane("printed", HALF, &[ROOT, Layer::new("printed-formula", Mark::Dots, 3)]),
-        Figure::chart(
+        Figure::curves(
             "shares",
             Axis::free("chain-step"),
             Axis::fixed("heavy-share", 0.0, 1.0),
@@ -48,7 +48,7 @@ pub const STUDY: Study = Study {
                 Layer::new("printed-formula", Mark::Line, 3),
             ],
         ),
-        Figure::chart(
+        Figure::curves(
             "spread",
             Axis::free("chain-step"),
             Axis { range: Some([0.0, 2.0]), ..Axis::free("root-mean-square") },

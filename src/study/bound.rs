@@ -27,7 +27,7 @@ pub const STUDY: Study = Study {
     live: false,
     controls: Settings::CONTROLS,
     figures: &[
-        Figure::chart(
+        Figure::curves(
             "terms",
             Axis::log("step-of-chain"),
             Axis::log("bits-of-term"),
@@ -37,13 +37,13 @@ pub const STUDY: Study = Study {
                 Layer::new("end-terms", Mark::Dots, 0),
             ],
         ),
-        Figure::chart(
+        Figure::curves(
             "cumulative",
             Axis::fixed("chain-share", 0.0, 1.0),
             Axis::fixed("bound-share", 0.0, 1.0),
             &[Layer::new("trained-simple", Mark::Line, 1), Layer::new("trained-bound", Mark::Line, 2)],
         ),
-        Figure::chart(
+        Figure::curves(
             "errors",
             Axis::log("step-of-chain"),
             Axis::log("noise-error"),
@@ -54,7 +54,7 @@ pub const STUDY: Study = Study {
             ],
         ),
         Figure::pictures("samples", Axis::free(""), Axis::free("")),
-        Figure::chart(
+        Figure::curves(
             "bits",
             Axis::of("", &["simple-small", "simple-large", "bound-small", "bound-large"]),
             Axis::free("bits-per-dimension"),

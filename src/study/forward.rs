@@ -27,7 +27,7 @@ pub const STUDY: Study = Study {
     controls: Settings::CONTROLS,
     figures: &[
         Figure::plane("cloud", HALF, &[Layer::new("by-chain", Mark::Dots, 1), Layer::new("at-once", Mark::Dots, 2)]),
-        Figure::chart(
+        Figure::curves(
             "marginal",
             Axis::fixed("first-axis", -HALF, HALF),
             Axis::free("density"),
@@ -46,7 +46,7 @@ pub const STUDY: Study = Study {
             layers: &[Layer::new("root-joint", Mark::Heat, 0)],
             handles: &[Handle { x: "x-noisy", y: "x-zero" }],
         },
-        Figure::chart(
+        Figure::curves(
             "posterior",
             Axis::free("x-before"),
             Axis::free("density"),
@@ -56,7 +56,7 @@ pub const STUDY: Study = Study {
                 Layer::new("step-back-given-data", Mark::Line, 2),
             ],
         ),
-        Figure::chart(
+        Figure::curves(
             "tables",
             Axis::fixed("chain-share", 0.0, 1.0),
             Axis::fixed("signal-power", 0.0, 1.0),
@@ -66,7 +66,7 @@ pub const STUDY: Study = Study {
                 Layer::new("looked-at", Mark::Dashed, 0),
             ],
         ),
-        Figure::chart(
+        Figure::curves(
             "snr",
             Axis::fixed("chain-share", 0.0, 1.0),
             Axis::log("signal-to-noise"),
@@ -96,7 +96,7 @@ mod work {
     use super::{ChainTable, HALF, Settings};
     use crate::data::Mixture;
     use crate::diffusion::Level;
-    use crate::diffusion::control::renoise;
+    use crate::diffusion::level::renoise;
     use crate::diffusion::schedule::clean;
     use crate::diffusion::schedule::ncsn::normal_cdf;
     use crate::diffusion::solver::Posterior;

@@ -157,7 +157,7 @@ impl LevelNet {
     async fn gradient(&self, of: &Regression) -> Result<Vec<f32>, StudyError> {
         let objective = Objective::Regression { target: &of.target, weight: &of.weight };
         let (_, gradient) = self.net.gradient(&of.inputs, &of.extra, objective);
-        Ok(gradient.read().await?)
+        Ok(gradient.flat().read().await?)
     }
 
     /// Waits for the steps so far.

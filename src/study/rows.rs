@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::data::Exact;
-use crate::diffusion::control::Elementwise;
+use crate::diffusion::constraint::Elementwise;
 use crate::diffusion::likelihood::Batched;
 use crate::diffusion::{Denoiser, Estimate, Level, State, infallible};
 use crate::study::error::StudyError;

@@ -26,7 +26,7 @@ pub const STUDY: Study = Study {
     live: false,
     controls: Settings::CONTROLS,
     figures: &[
-        Figure::chart(
+        Figure::curves(
             "bits",
             Axis::log("chain-length"),
             // The small variance of short chains is far above.
@@ -38,14 +38,14 @@ pub const STUDY: Study = Study {
                 Layer::new("learned-variance", Mark::Line, 2),
             ],
         ),
-        Figure::chart(
+        Figure::curves(
             "where",
             Axis::log("step-of-chain"),
             Axis::free("variance-share"),
             &[Layer::new("middle-half", Mark::Band, 2), Layer::new("learned-variance", Mark::Line, 2)],
         ),
         Figure::pictures("map", Axis::free(""), Axis::free("")),
-        Figure::chart(
+        Figure::curves(
             "quality",
             Axis::log("chain-length"),
             Axis::free("frechet"),

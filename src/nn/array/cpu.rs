@@ -247,8 +247,15 @@ impl Operations for CpuArray {
         (Self::new(vec![(loss * f64::from(scale)) as f32], 1), self)
     }
 
-    fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: &Self, update: Update) {
-        moments::step(self.numbers_mut(), [mean.numbers_mut(), square.numbers_mut()], gradient.numbers(), update);
+    fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: Vec<&Self>, update: Update) {
+        let (mut parameters, mut mean, mut square) = (self.numbers_mut(), mean.numbers_mut(), square.numbers_mut());
+        for part in gradient.into_iter().map(Self::numbers) {
+            let (now, later) = parameters.split_at_mut(part.len());
+            let (mean_now, mean_later) = mean.split_at_mut(part.len());
+            let (square_now, square_later) = square.split_at_mut(part.len());
+            moments::step(now, [mean_now, square_now], part, update);
+            (parameters, mean, square) = (later, mean_later, square_later);
+        }
     }
 
     fn blend(&mut self, parameters: &Self, keep: f64) {

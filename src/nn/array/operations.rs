@@ -75,8 +75,9 @@ pub trait Operations: Sized {
     /// them; `H` is the cross-entropy, `-sum target ln softmax(x)`.
     fn cross_entropy(self, target: &Self, weight: &Self, scale: f32) -> (Self, Self);
 
-    /// Adam's update of parameters and of the means of their gradients and of their squares.
-    fn adam(&mut self, moments: [&mut Self; 2], gradient: &Self, update: Update);
+    /// Adam's update of parameters and of the means of their gradients and of their squares, with a gradient in parts,
+    /// whose numbers follow each other.
+    fn adam(&mut self, moments: [&mut Self; 2], gradient: Vec<&Self>, update: Update);
 
     /// A moving average, of which the share `keep` stays, after one more value of its parameters.
     fn blend(&mut self, parameters: &Self, keep: f64);

@@ -112,9 +112,11 @@ impl Operations for Tensor<2> {
         (loss, (log.exp() * mass - target.clone()) * weight.clone() * scale)
     }
 
-    fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: &Self, update: Update) {
+    fn adam(&mut self, [mean, square]: [&mut Self; 2], gradient: Vec<&Self>, update: Update) {
         let moments = [mean.clone(), square.clone()];
-        [*self, *mean, *square] = step_tensors(self.clone(), moments, gradient.clone(), update);
+        // In one piece, so that the update is a dozen operations and not a dozen for every layer.
+        let gradient = Self::cat(gradient.into_iter().map(|part| part.clone().reshape([-1, 1])).collect(), 0);
+        [*self, *mean, *square] = step_tensors(self.clone(), moments, gradient, update);
     }
 
     fn blend(&mut self, parameters: &Self, keep: f64) {

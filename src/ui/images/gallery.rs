@@ -12,6 +12,7 @@ use crate::plot::mosaic::Mosaic;
 use crate::session::film::shown;
 use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
+use crate::ui::measures::controlled;
 use crate::ui::parts::{check, paint_when, quiet};
 use crate::ui::scene::context;
 use crate::ui::state::{Page, page};
@@ -56,6 +57,7 @@ pub fn gallery() -> Vec<Element> {
         element("div").class("layers").holds(&[expected, files]),
         element("p").class("note").attribute("role", "status").words(move || notices(page)),
         element("p").class("note").test_id("workers").words(move || workers(page)),
+        controlled(),
         strip(),
         detail(),
     ]
