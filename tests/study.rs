@@ -97,8 +97,8 @@ fn the_tables_are_sound() {
     }
     let walked: Vec<&str> =
         std::iter::successors(Some(STUDIES[0]), |study| neighbours(study)[1]).map(|s| s.id).collect();
-    let chapter: Vec<&str> = STUDIES.iter().filter(|s| s.chapter == STUDIES[0].chapter).map(|s| s.id).collect();
-    assert_eq!(walked, chapter, "the tour passes every study of its chapter once");
+    assert_eq!(walked, STUDIES.iter().map(|s| s.id).collect::<Vec<_>>(), "the tour passes every study once");
+    assert!(STUDIES.is_sorted_by_key(|study| study.chapter), "chapter by chapter");
 }
 
 #[test]

@@ -111,12 +111,11 @@ pub fn find(name: StudyName) -> Option<&'static Study> {
     studies().iter().copied().find(|study| study.id == name.as_str())
 }
 
-/// The studies before and after this one in its chapter.
+/// The studies before and after this one, chapter by chapter.
 #[must_use]
 pub fn neighbours(study: &Study) -> [Option<&'static Study>; 2] {
-    let chapter = || studies().iter().copied().filter(|other| other.chapter == study.chapter);
-    let place = chapter().position(|other| other.id == study.id).unwrap_or(0);
-    [place.checked_sub(1).and_then(|before| chapter().nth(before)), chapter().nth(place + 1)]
+    let place = studies().iter().position(|other| other.id == study.id).unwrap_or(0);
+    [place.checked_sub(1), Some(place + 1)].map(|place| studies().get(place?).copied())
 }
 
 /// The place of a study in its chapter, from 1, and the number of studies there.

@@ -108,7 +108,7 @@ fn digits_that_do_not_arrive_are_a_message() {
 }
 
 #[test]
-fn the_tour_leads_through_the_chapter_and_back_and_the_menu_lists_it() {
+fn the_tour_leads_through_the_chapters_and_back_and_the_menu_lists_it() {
     let page = Page::open("tour", &format!("#experiment={}&device=cpu", STUDIES[0].id));
     let listed =
         page.browser.script("return [...document.querySelectorAll('#experiment option')].map(o => o.value);", &[]);
