@@ -81,7 +81,7 @@ mod work {
     use crate::diffusion::solver::{Posterior, Variance};
     use crate::diffusion::{Denoiser as _, Level, Sampler, Schedule, Solver, State as _};
     use crate::rng::{Rng, Stream};
-    use crate::study::chain::{fresh_noise, start, walk_back};
+    use crate::study::chain::{fresh_noise, start, step, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Fit, Learned, LevelNet, Size};
@@ -178,7 +178,7 @@ mod work {
             let schedule = Schedule::table(self.betas.clone());
             let first = start(self.context, 2, self.chains, 0);
             let mut sampler = Sampler::new(Solver::Ddpm(variance), schedule, self.levels.clone(), first);
-            let (mut model, mut noise, mut seen) = (AnyDenoiser(model), fresh_noise(self.context), Seen::default());
+            let (mut noise, mut seen) = (fresh_noise(self.context), Seen::default());
             loop {
                 let over = sampler.is_finished();
                 let x = if over { self.end(sampler.x().clone()) } else { sampler.x().clone() };
@@ -195,7 +195,7 @@ mod work {
                     return Ok(seen);
                 }
                 self.context.yield_now().await;
-                sampler.step(&mut model, &mut noise).await?;
+                step(&mut sampler, model, &mut noise).await?;
                 self.done += 1;
             }
         }

@@ -75,6 +75,20 @@ pub fn fresh_noise(context: &StudyContext) -> impl FnMut(&Rows, NoiseUse) -> Row
     move |like, of| normal_rows(&mut context.rng(of.stream, of.index), like.dimension, like.count())
 }
 
+/// One step of a sampler; whether there was one to make. Every study's steps are made here, so that the solvers are
+/// compiled once for all of them.
+///
+/// # Errors
+/// The model's.
+pub async fn step(
+    sampler: &mut Sampler<Rows>,
+    model: &mut dyn RowDenoiser,
+    noise: &mut dyn FnMut(&Rows, NoiseUse) -> Rows,
+) -> Result<bool, StudyError> {
+    let mut noise = |like: &Rows, of: NoiseUse| noise(like, of);
+    Ok(sampler.step(&mut AnyDenoiser(model), &mut noise).await?.is_some())
+}
+
 /// Walks a sampler to its end and gives the samples. `look` sees it after every step, between others' turns.
 ///
 /// # Errors
@@ -86,9 +100,7 @@ pub async fn walk(
     noise: &mut dyn FnMut(&Rows, NoiseUse) -> Rows,
     look: &mut dyn FnMut(&Sampler<Rows>),
 ) -> Result<Rows, StudyError> {
-    let mut model = AnyDenoiser(model);
-    let mut noise = |like: &Rows, of: NoiseUse| noise(like, of);
-    while sampler.step(&mut model, &mut noise).await?.is_some() {
+    while step(&mut sampler, model, noise).await? {
         look(&sampler);
         context.yield_now().await;
     }

@@ -99,12 +99,12 @@ mod work {
     use crate::diffusion::solver::Variance;
     use crate::diffusion::{Sampler, Schedule, Solver};
     use crate::rng::{Rng, Stream};
-    use crate::study::chain::{fresh_noise, start, walk, walk_back};
+    use crate::study::chain::{fresh_noise, start, step, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::pictures::{DATA, digit_grid, fit, frechet_ratio, read_digits, square};
-    use crate::study::rows::{AnyDenoiser, ExactRows, RowDenoiser, Rows};
+    use crate::study::rows::{ExactRows, RowDenoiser, Rows};
     use crate::study::settings::{ChainTable, PlaneData};
     use crate::study::tools::{at_most, median_error, middle_mean};
 
@@ -349,7 +349,7 @@ mod work {
         /// A step, and how long it took.
         async fn step(&self, run: &mut Sampler<Rows>, model: &mut dyn RowDenoiser) -> Result<f64, StudyError> {
             // So few samples are asked of the network at once, after one turn.
-            run.step(&mut AnyDenoiser(model), &mut fresh_noise(self.context)).await?;
+            step(run, model, &mut fresh_noise(self.context)).await?;
             self.context.yield_now().await;
             Ok(self.context.lasted())
         }

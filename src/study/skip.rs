@@ -113,12 +113,12 @@ mod work {
     use crate::diffusion::solver::Variance;
     use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, State as _};
     use crate::rng::Stream;
-    use crate::study::chain::{fresh_noise, start, walk, walk_back};
+    use crate::study::chain::{fresh_noise, start, step, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::pictures::{DATA, SIDE, digit_grid, fit, frechet, frechet_ratio, picture_grid, read_digits};
-    use crate::study::rows::{AnyDenoiser, Rows};
+    use crate::study::rows::Rows;
     use crate::study::settings::ChainTable;
     use crate::study::tools::{at_most, curve, span};
 
@@ -322,7 +322,7 @@ mod work {
         let (mut nothing, mut fresh) = (Nothing, fresh_noise(context));
         for _ in 0..left_out {
             context.yield_now().await;
-            early.step(&mut AnyDenoiser(&mut nothing), &mut fresh).await?;
+            step(&mut early, &mut nothing, &mut fresh).await?;
         }
         let sigma = early.level().sigma;
         Ok(early.x().clone().scale(1.0 / sigma))
