@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use scorefield::study::{Axis, FILE, Figure, Layer, Mark, STUDIES, Study, to_bytes};
+use scorefield::study::{FILE, STUDIES, to_bytes};
 use serde_json::json;
 
 use super::page::{Page, SOON};
@@ -102,41 +102,5 @@ fn the_values_of_every_curve_are_a_table_in_the_language_of_the_page() {
             assert!(lines.iter().any(|line| line[..2] == [figure.key, layer.key]), "{}: {}", figure.key, layer.key);
         }
     }
-    page.close();
-}
-
-#[test]
-fn a_table_of_results_has_header_cells_and_scrolls_inside_its_frame() {
-    // No study has one yet: in this one the numbers of a map, which begin with the numbers of its columns and rows, are
-    // shown as if they were results.
-    const RESULTS: &[Layer] = &[Layer::new("loss-surface", Mark::Table, 0)];
-    const ROWS: &[&str] = &["x"; 64];
-    const COLUMNS: &[&str] = &["density"; 48];
-    const FIGURES: &[Figure] =
-        &[Figure::table("surface", Axis::of("descent-step", ROWS), Axis::of("variance", COLUMNS), RESULTS)];
-    let page = Page::open_changed("results", "#experiment=gaussian-1d&device=cpu&lang=fa", |served| {
-        let change = |&study: &&'static Study| -> &'static Study {
-            if study.id != "gaussian-1d" {
-                return study;
-            }
-            let Study { id, chapter, live, controls, claims, notes, brief, .. } = *study;
-            Box::leak(Box::new(Study { id, chapter, live, controls, figures: FIGURES, claims, notes, brief }))
-        };
-        let changed: Vec<&Study> = STUDIES.iter().map(change).collect();
-        replace_bytes(served, &to_bytes(&changed).expect("tables have bytes"));
-    });
-    page.browser.resize(360);
-    page.wait_for(&["done"], SOON);
-    let [columns, rows, cells] = values(&page, "[data-testid='figure-surface']");
-    assert_eq!((columns.len(), rows.len(), cells.len()), (1 + COLUMNS.len(), ROWS.len(), ROWS.len() * COLUMNS.len()));
-    assert!(cells.iter().any(|cell| cell.contains('±')) && cells.iter().all(|cell| !cell.contains("nan")), "{cells:?}");
-    let shown = page.browser.script(
-        "const table = document.querySelector(`[data-testid='figure-surface'] table`), frame = table.parentElement;
-         const all = document.documentElement;
-         return [getComputedStyle(table).direction, frame.scrollWidth > frame.clientWidth, all.scrollWidth <= all.clientWidth,
-                 frame.tabIndex, frame.getAttribute('aria-label').length > 0];",
-        &[],
-    );
-    assert_eq!(shown, json!(["rtl", true, true, 0, true]), "direction, frame, page, keys, name");
     page.close();
 }
