@@ -292,6 +292,14 @@ pub struct Report {
     pub terms: Floats,
 }
 
+impl Report {
+    /// The numbers of samples beside what was known of them beforehand.
+    #[must_use]
+    pub fn of_control(rows: Vec<Measure>) -> Self {
+        Self { subject: Subject::Control, done: 1, of: 1, rows, ..Self::default() }
+    }
+}
+
 /// Timings of a device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Benchmark {

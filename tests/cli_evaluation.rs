@@ -229,6 +229,57 @@ fn weights_are_sampled_evaluated_and_converted() {
 }
 
 #[test]
+fn grids_are_searched_written_into_the_manifest_and_sampled_over() {
+    let folder = Folder::new("grids");
+    let net = trained(&folder);
+    let path = folder.path("net/manifest.json");
+    let before = fs::read_to_string(&path).unwrap();
+    let search = |more: &[&str]| {
+        let common = ["grid", "--weights", &net, "--trajectories", "12", "--teacher-steps", "16", "--json"];
+        scorefield(common.iter().chain(more))
+    };
+    let manifest = || Manifest::from_json(&fs::read_to_string(&path).unwrap()).unwrap();
+    let dry = json(&search(&["--steps", "3,4", "--check", "0", "--dry-run"]));
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    let found = json(&search(&["--steps", "4,3,4", "--check", "2"]));
+    // The same whatever the number of threads.
+    let again = json(&search(&["--steps", "3,4", "--check", "0", "--threads", "1", "--dry-run"]));
+    for (i, steps) in [3, 4].into_iter().enumerate() {
+        let ratios = manifest().grids[i].ratios.clone();
+        assert_eq!(ratios.len(), steps);
+        assert_eq!(found[i]["ratios"], serde_json::json!(ratios));
+        assert_eq!((&dry[i]["ratios"], &again[i]["ratios"]), (&found[i]["ratios"], &found[i]["ratios"]));
+        assert!(found[i]["errors"]["searched"].as_f64().unwrap() > 0.0 && dry[i]["errors"].is_null(), "{found}");
+    }
+    assert!(manifest().grids[0].search.starts_with("deviation, coefficient 1.15, 12 trajectories of 16 steps"));
+    // Another search replaces the grid of its number of steps and leaves the others.
+    let kept = manifest().grids[0].clone();
+    json(&search(&["--steps", "4", "--check", "0", "--metric", "distance"]));
+    assert_eq!(manifest().grids.len(), 2);
+    assert_eq!(manifest().grids[0], kept);
+    assert!(manifest().grids[1].search.starts_with("distance, coefficient 1,"), "{:?}", manifest().grids[1]);
+
+    let sample = |steps: &str| {
+        let (out, steps) = (folder.path("x.png"), format!("steps={steps}"));
+        let run = ["--set", "solver=ipndm-4", "--set", "spacing=searched", "--set", &steps, "--count", "1", "--json"];
+        scorefield(["sample", "--weights", &net, "--out", &out].iter().chain(&run))
+    };
+    let (over, without) = (sample("4"), sample("5"));
+    assert!(json(&over)["solver"].as_str().unwrap().ends_with("4 steps, spacing searched") && over.stderr.is_empty());
+    assert!(json(&without)["solver"].as_str().unwrap().ends_with("5 steps, spacing karras"));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("no grid was searched"));
+    // What was searched stays with weights that are converted.
+    let packed = folder.path("packed");
+    success(&scorefield(["convert", &net, "--out", &packed]));
+    let packed = fs::read_to_string(folder.path("packed/manifest.json")).unwrap();
+    assert_eq!(Manifest::from_json(&packed).unwrap().grids, manifest().grids);
+
+    failure(&search(&["--steps", "17", "--check", "0"]), 2, "17 steps");
+    failure(&search(&["--steps", "0"]), 2, "at least one step");
+    failure(&scorefield(["grid", "--weights", &folder.path("data")]), 3, "manifest.json");
+}
+
+#[test]
 fn points_are_drawn_by_the_closed_form_and_by_a_network() {
     let folder = Folder::new("points");
     let (out, table) = (folder.path("run"), folder.path("points.csv"));
@@ -250,7 +301,7 @@ fn help_completions_and_the_server_say_what_they_should() {
         String::from_utf8(output.stdout).unwrap()
     };
     let help = text(&["--help"]);
-    for command in ["train", "sample", "evaluate", "convert", "serve", "bench", "completions", "Exit codes"] {
+    for command in ["train", "sample", "evaluate", "grid", "convert", "serve", "bench", "completions", "Exit codes"] {
         assert!(help.contains(command), "{command}");
     }
     assert!(text(&["train", "--help"]).contains("--resume") && text(&["completions", "bash"]).contains("--objective"));

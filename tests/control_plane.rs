@@ -5,8 +5,9 @@ mod support;
 use scorefield::data::metrics::{Floor, Slices};
 use scorefield::data::{Condition, Dataset, Exact, Mixture};
 use scorefield::data::{DatasetId, Drawing};
+use scorefield::diffusion::constraint::ConstrainedSampler;
 use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Schedule, infallible, now};
-use scorefield::lab::{ControlId, Controlled, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations};
+use scorefield::lab::{ControlId, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations};
 use scorefield::rng::{Rng, Stream};
 use support::anything;
 
@@ -118,7 +119,7 @@ fn sampled(config: &RunConfig, dataset: &Dataset) -> Vec<[f64; 2]> {
     let mut noise =
         |_: &Vec<[f64; 2]>, use_: NoiseUse| Rng::new(config.seed, use_.stream, use_.index).normal_points(count);
     let start = Rng::new(config.seed, Stream::Prior, 0).normal_points(count);
-    let mut run = Controlled::new(config, dataset, start);
+    let mut run = ConstrainedSampler::from_config(config, dataset, start);
     let mut model = Exact::new(&dataset.standard);
     let planned = (run.planned_steps(), planned_evaluations(config));
     let mut steps = 0;
@@ -158,8 +159,8 @@ fn with(control: ControlId) -> RunConfig {
 fn distance(config: &RunConfig) -> (f64, Floor) {
     let data = dataset(config);
     let samples = sampled(config, &data);
-    let run = Controlled::new(config, &data, samples.clone());
-    let condition = &run.control().expect("a control").condition;
+    let run = ConstrainedSampler::from_config(config, &data, samples.clone());
+    let condition = &run.constraint().expect("a constraint").condition;
     let draw = |i| condition.draw(&data.standard, &mut Rng::new(9, Stream::Test, i), samples.len());
     let slices = Slices::new(&draw(0), 32, 1);
     let floors: Vec<f64> = (1..9).map(|i| slices.distance(&draw(i))).collect();
@@ -316,7 +317,8 @@ fn a_controlled_step_whose_model_fails_can_be_made_again_as_if_nothing_had_happe
         let config = RunConfig { control, solver: SolverId::Heun, steps: 12, samples: 5, ..RunConfig::default() };
         let dataset = dataset(&config);
         let mut noise = |_: &Vec<[f64; 2]>, use_: NoiseUse| Rng::new(2, use_.stream, use_.index).normal_points(5);
-        let start = || Controlled::new(&config, &dataset, Rng::new(2, Stream::Prior, 0).normal_points(5));
+        let start =
+            || ConstrainedSampler::from_config(&config, &dataset, Rng::new(2, Stream::Prior, 0).normal_points(5));
         let (mut run, mut smooth) = (start(), start());
         let exact = || Exact::new(&dataset.standard);
         let (mut model, mut failures) = (Failing { exact: exact(), luck: Rng::new(1, Stream::Test, 0) }, 0);

@@ -5,7 +5,7 @@ mod support;
 
 use std::convert::Infallible;
 
-use scorefield::diffusion::langevin::{Place, adjusted, snr_for_epsilon, snr_for_paper_epsilon, unadjusted};
+use scorefield::diffusion::langevin::{Place, adjusted, unadjusted};
 use scorefield::diffusion::solver::{Churn, Tolerance, Variance};
 use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::rng::{Rng, Stream};
@@ -228,6 +228,12 @@ fn metropolis_acceptance_is_detailed_balance() {
     assert!(!verdict.accepted && place.x == 0.0);
 }
 
+/// The signal-to-noise ratio that makes annealed Langevin step as NCSN's released code does with `epsilon`:
+/// `a = epsilon (sigma / sigma_min)^2`, `x + a score + sqrt(2 a) z`.
+fn snr_for_epsilon(epsilon: f64, sigma_min: f64) -> f64 {
+    (0.5 * epsilon).sqrt() / sigma_min
+}
+
 #[test]
 fn both_conventions_of_annealed_langevin_steps_are_at_hand() {
     // The published NCSN settings are an SNR of 0.316 in the code's convention.
@@ -241,7 +247,8 @@ fn both_conventions_of_annealed_langevin_steps_are_at_hand() {
     let a: f64 = epsilon * (sigma / sigma_min).powi(2);
     for (snr, expected) in [
         (snr_for_epsilon(epsilon, sigma_min), x + a * score + (2.0 * a).sqrt() * z),
-        (snr_for_paper_epsilon(epsilon, sigma_min), x + 0.5 * a * score + a.sqrt() * z),
+        // The paper's (algorithm 1) is half the step.
+        (snr_for_epsilon(0.5 * epsilon, sigma_min), x + 0.5 * a * score + a.sqrt() * z),
     ] {
         let solver = Solver::AnnealedLangevin { snr, corrections: 1 };
         let below = Level { sigma: 4.0, ..level };

@@ -86,21 +86,6 @@ fn runs_go_on_with_the_same_loss_weights_bit_for_bit() {
 }
 
 #[test]
-fn the_weight_of_a_prediction_is_that_of_the_raw_output_over_its_scale() {
-    for &weighting in WeightingId::ALL {
-        for &id in PredictionId::ALL {
-            each_level(|schedule, level| {
-                let (weighting, prediction) = (Weighting::from(weighting), Prediction::from(id));
-                let scale = prediction.output_scale(canonical(level).0);
-                let found = weighting.of_output(prediction, schedule, level) * scale * scale;
-                let expected = weighting.of_raw_output(prediction, schedule, level);
-                assert!((found - expected).abs() <= 1e-12 * expected, "{weighting:?} {id:?} {level:?}");
-            });
-        }
-    }
-}
-
-#[test]
 fn manifests_name_predictions_by_their_ids() {
     for prediction in Prediction::all(0.5) {
         let written = serde_json::to_value(prediction);

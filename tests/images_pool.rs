@@ -18,7 +18,7 @@ use scorefield::engine::Port as _;
 use scorefield::engine::images::pool::room;
 use scorefield::engine::images::{EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
 use scorefield::engine::inbox::Inbox;
-use scorefield::lab::{ClassId, DeviceChoice, RunConfig, SolverId, SpacingId, TaskId};
+use scorefield::lab::{ClassId, DeviceChoice, MethodId, RunConfig, SolverId, SpacingId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
 use scorefield::nn::checkpoint::Precision;
 use scorefield::nn::device::{ComputeDevice, open};
@@ -149,9 +149,12 @@ fn inpainting_and_colouring_are_what_they_are_with_one_worker() {
     let known: Vec<bool> = (0..PIXELS).map(|i| i % SIDE < SIDE / 2).collect();
     let picture = Picture::new(colours, known).expect("of the right size");
     for task in [TaskId::Inpaint, TaskId::Colourise] {
-        let config = RunConfig { task, picture: picture.clone(), images: 3, steps: 2, ..config() };
-        let (found, workers, _) = together(&config, &model, 3, &[]);
-        assert_eq!((found, workers), (alone(&config, &model, &compute), 3));
+        for &method in MethodId::ALL {
+            let picture = picture.clone();
+            let config = RunConfig { task, method, picture, images: 3, steps: 3, jump: 1, resamples: 2, ..config() };
+            let (found, workers, _) = together(&config, &model, 3, &[]);
+            assert_eq!((found, workers), (alone(&config, &model, &compute), 3), "{task:?} {method:?}");
+        }
     }
 }
 

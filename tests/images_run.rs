@@ -12,8 +12,11 @@ use scorefield::engine::EngineError;
 use scorefield::engine::images::self_test;
 use scorefield::engine::images::{BatchPolicy, ProgressListener, sample};
 use scorefield::engine::images::{ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
-use scorefield::lab::{ArrangementId, ClassId, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, TaskId};
+use scorefield::lab::{
+    ArrangementId, ClassId, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, SpacingId, TaskId,
+};
 use scorefield::lab::{PIXELS, Picture, SIDE};
+use scorefield::nn::checkpoint::SearchedGrid;
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::rng::{Rng, Stream};
@@ -120,6 +123,32 @@ fn every_solver_runs_on_every_schedule_and_ends_with_finite_images() {
             assert!(values.iter().all(|v| v.is_finite()), "{schedule:?} {solver:?}");
         }
     }
+}
+
+#[test]
+fn a_searched_grid_is_the_weights_own_for_exactly_its_number_of_steps() {
+    let compute = cpu();
+    let mut model = tiny(&compute);
+    let ratios = vec![80.0, 9.0, 2.0, 0.3];
+    model.set_grids(vec![SearchedGrid { ratios: ratios.clone(), search: "for a test".into() }]);
+    assert_eq!(model.summary.grids, [4]);
+    let run = |config: &RunConfig| ImageRun::new(config.clone(), &model, &compute).unwrap();
+    let searched = RunConfig { spacing: SpacingId::Searched, solver: SolverId::Ipndm4, ..config() };
+    let over = run(&searched);
+    assert!(!over.is_without_grid());
+    assert_eq!(over.sampler().planned_evaluations(), Some(4));
+    let taken: Vec<f64> = over.sampler().levels().iter().map(|level| level.sigma / level.alpha).collect();
+    assert_eq!(taken.len(), 5);
+    assert_eq!(taken[4], 0.0);
+    taken.iter().zip(&ratios).for_each(|(taken, wanted)| assert!((taken - wanted).abs() < 1e-9 * wanted));
+    // For another number of steps, and on a schedule that does not reach its levels, there is none, and the run says so.
+    for other in [RunConfig { steps: 5, ..searched.clone() }, RunConfig { sigma_max: 1.0, ..searched.clone() }] {
+        let karras = run(&RunConfig { spacing: SpacingId::Karras, ..other.clone() });
+        assert!(run(&other).is_without_grid() && !karras.is_without_grid());
+        assert_eq!(run(&other).sampler().levels(), karras.sampler().levels());
+    }
+    // The adaptive solver takes no grid at all.
+    assert!(!run(&RunConfig { solver: SolverId::Rk45, ..searched }).is_without_grid());
 }
 
 #[test]

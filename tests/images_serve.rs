@@ -203,6 +203,20 @@ fn what_is_missing_damaged_or_unknown_is_refused_and_the_weights_at_hand_stay() 
 }
 
 #[test]
+fn a_run_over_levels_that_were_not_searched_says_so() {
+    let mut page = page();
+    let events = load(&mut page, shipped("tiny"));
+    assert_eq!(loaded(&events).grids, [3]);
+    for (steps, told) in [(3, false), (4, true)] {
+        let run = RunConfig { spacing: SpacingId::Searched, steps, images: 1, ..config() };
+        let events = sample(&mut page, &run);
+        let notice = Event::Images(ImageEvent::Notice { run: RUN, notice: Notice::NoGrid { steps } });
+        assert_eq!(events.contains(&notice), told, "{events:?}");
+        assert!(matches!(events.last(), Some(Event::Done { stopped: false, .. })), "{events:?}");
+    }
+}
+
+#[test]
 fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
     let mut page = page();
     let network = UNetConfig { groups: 32, channels: 32, classes: 0, ..tiny() };

@@ -13,7 +13,7 @@ use scorefield::diffusion::convention::{InputScale, TimeConvention};
 use scorefield::diffusion::{Level, Prediction};
 use scorefield::nn::checkpoint::{
     Architecture, Checkpoint, CheckpointError, Container, Manifest, ManifestError, ManifestFile, Names, Number,
-    Precision, encode,
+    Precision, SearchedGrid, encode,
 };
 use scorefield::nn::unet::{UNet, UNetConfig};
 use scorefield::rng::{Rng, Stream};
@@ -456,6 +456,7 @@ fn manifest() -> Manifest {
         licence: "MIT".into(),
         provenance: "a test".into(),
         fid: None,
+        grids: Vec::new(),
     }
 }
 
@@ -486,6 +487,33 @@ fn a_manifest_survives_its_json_and_impossible_ones_are_refused() {
         assert!(matches!(refused(change), ManifestError::Value { .. }));
     }
     assert!(matches!(Manifest::from_json("{"), Err(ManifestError::Json(_))));
+}
+
+#[test]
+fn searched_grids_are_optional_in_a_manifest_and_impossible_ones_are_refused() {
+    let with = |grids: &[&[f64]]| {
+        let grid = |ratios: &&[f64]| SearchedGrid { ratios: ratios.to_vec(), search: "for a test".into() };
+        Manifest { grids: grids.iter().map(grid).collect(), ..manifest() }
+    };
+    // A set without grids is written as before there were any, and what was written then is read.
+    assert!(!manifest().to_json().unwrap().contains("grids"));
+    let good = with(&[&[80.0, 1.0], &[80.0, 5.0, 0.3]]);
+    assert_eq!(Manifest::from_json(&good.to_json().unwrap()).unwrap(), good);
+    let falling: Vec<f64> = (0..1001).map(|i| f64::from(1001 - i)).collect();
+    let all: [&[&[f64]]; 8] = [
+        &[&[]],
+        &[&[1.0, 1.0]],
+        &[&[1.0, 2.0]],
+        &[&[1.0, 0.0]],
+        &[&[1.0, -1.0]],
+        &[&falling],
+        &[&[2.0, 1.0], &[3.0, 1.0]],
+        &[&[3.0, 2.0, 1.0], &[3.0, 1.0]],
+    ];
+    for grids in all {
+        let read = Manifest::from_json(&with(grids).to_json().unwrap());
+        assert!(matches!(read, Err(ManifestError::Value { .. })), "{grids:?}");
+    }
 }
 
 #[test]

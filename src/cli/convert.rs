@@ -262,6 +262,7 @@ impl Source {
             licence,
             provenance: set.provenance.clone().unwrap_or_else(|| self.provenance.clone()),
             fid: fid.or_else(|| known.and_then(|manifest| manifest.fid.clone())),
+            grids: known.map(|manifest| manifest.grids.clone()).unwrap_or_default(),
         };
         pack(&self.parameters, &self.values, set.precision.into(), manifest).map_err(Failure::other)
     }

@@ -11,6 +11,7 @@ pub mod device;
 pub mod evaluate;
 pub mod failure;
 pub mod files;
+pub mod grid;
 pub mod images;
 pub mod index;
 pub mod interrupt;
@@ -47,6 +48,8 @@ enum Command {
     Sample(Box<sample::SampleArgs>),
     /// Measures FID, precision and recall
     Evaluate(Box<evaluate::EvaluateArgs>),
+    /// Searches grids of few steps for weights
+    Grid(Box<grid::GridArgs>),
     /// Times training steps and evaluations
     Bench(bench::BenchArgs),
     /// Serves the built page, and computes for it with --remote
@@ -77,6 +80,7 @@ fn obey(command: Command) -> Outcome {
         Command::Train(args) => train::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Grid(args) => grid::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Convert(args) => convert::run(&args),

@@ -2,7 +2,8 @@
 
 use core::f64::consts::TAU;
 
-use crate::diffusion::Level;
+use crate::diffusion::constraint::{Constraint, Guidance};
+use crate::diffusion::{Estimate, Level};
 use crate::rng::Rng;
 
 use super::marginal::Marginal;
@@ -114,36 +115,64 @@ impl Condition {
         )
     }
 
-    /// What an observation makes of a noisy sample: its part along the direction replaced by what was seen, noised to the
-    /// level with the unit noise `z` (score_sde's inpainting). The noise of the observation is part of the level's; at
-    /// levels with less than it, nothing is replaced. A class changes nothing here.
-    #[must_use]
-    pub fn replace(&self, x: [f64; 2], level: Level, z: f64) -> [f64; 2] {
-        let Self::Observation { direction, value, noise } = self else { return x };
-        let left = level.sigma.powi(2) - (level.alpha * noise).powi(2);
-        if left < 0.0 {
-            return x;
-        }
-        moved(x, *direction, level.alpha * value + libm::sqrt(left) * z, 1.0)
+    /// `x` with its observed part moved by this share of the way to `target`; a class changes nothing.
+    fn moved(&self, x: [f64; 2], share: f64, target: impl FnOnce(f64) -> f64) -> [f64; 2] {
+        let Self::Observation { direction, value, .. } = self else { return x };
+        let way = share * (target(*value) - dot(*direction, x));
+        [x[0] + way * direction[0], x[1] + way * direction[1]]
+    }
+}
+
+/// A condition on points of a mixture, which guides by its exact gradient: that of a perfect classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExactConstraint {
+    /// What is known.
+    pub condition: Condition,
+    /// The data.
+    pub mixture: Mixture,
+    /// How strongly the gradient guides.
+    pub guidance: Guidance,
+    /// How far guided estimates of the data may lie from the middle: strong guidance at few levels would otherwise throw
+    /// the samples farther at every step.
+    pub radius: f64,
+}
+
+impl Constraint<Vec<[f64; 2]>> for ExactConstraint {
+    fn noise(&self) -> f64 {
+        if let Condition::Observation { noise, .. } = self.condition { noise } else { 0.0 }
     }
 
-    /// A belief about the data moved onto the observation (Wang et al. 2022), or as near to it as its noise leaves it
-    /// worth beside that of the belief, which for data of unit variance is `sigma^2 / (alpha^2 + sigma^2)`.
-    #[must_use]
-    pub fn project(&self, data: [f64; 2], level: Level) -> [f64; 2] {
-        let Self::Observation { direction, value, noise } = self else { return data };
-        let doubt = level.sigma.powi(2) / (level.alpha.powi(2) + level.sigma.powi(2));
-        let share = if *noise > 0.0 { doubt / (doubt + noise * noise) } else { 1.0 };
-        moved(data, *direction, *value, share)
+    /// Of the noise of each point, its first number counts: that along the direction.
+    fn toward(
+        &self,
+        mut x: Vec<[f64; 2]>,
+        scale: f64,
+        fresh: Option<(Vec<[f64; 2]>, f64)>,
+        share: f64,
+    ) -> Vec<[f64; 2]> {
+        let (z, std) = fresh.unwrap_or_default();
+        for (i, x) in x.iter_mut().enumerate() {
+            let noise = z.get(i).map_or(0.0, |z| std * z[0]);
+            *x = self.condition.moved(*x, share, |value| scale * value + noise);
+        }
+        x
+    }
+
+    fn guide(&self, x: &Vec<[f64; 2]>, estimate: Estimate<Vec<[f64; 2]>>, level: Level) -> Estimate<Vec<[f64; 2]>> {
+        let (scale, marginal) = (self.guidance.at(level), self.mixture.at(level));
+        let gradient = x.iter().map(|&x| self.condition.gradient(&marginal, x).map(|g| scale * g)).collect();
+        let mut estimate = estimate.guided(x, gradient, level);
+        for ((x, data), noise) in x.iter().zip(&mut estimate.data).zip(&mut estimate.noise) {
+            let far = libm::hypot(data[0], data[1]);
+            if far > self.radius {
+                *data = data.map(|d| d * self.radius / far);
+                *noise = [0, 1].map(|i| (x[i] - level.alpha * data[i]) / level.sigma.max(1e-12));
+            }
+        }
+        estimate
     }
 }
 
 fn dot(a: [f64; 2], b: [f64; 2]) -> f64 {
     a[0] * b[0] + a[1] * b[1]
-}
-
-/// `x` with its part along the direction moved by this share of the way to `target`.
-fn moved(x: [f64; 2], direction: [f64; 2], target: f64, share: f64) -> [f64; 2] {
-    let way = share * (target - dot(direction, x));
-    [x[0] + way * direction[0], x[1] + way * direction[1]]
 }

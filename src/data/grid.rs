@@ -30,15 +30,6 @@ impl SquareGrid {
         self.centre[axis] + self.half * (2.0 * edge as f64 / self.side as f64 - 1.0)
     }
 
-    /// Centre of the cell number `index`.
-    #[must_use]
-    pub fn cell_centre(&self, index: usize) -> [f64; 2] {
-        let along = |axis: usize, cell: usize| {
-            self.centre[axis] + self.half * ((2.0 * cell as f64 + 1.0) / self.side as f64 - 1.0)
-        };
-        [along(0, index % self.side.max(1)), along(1, index / self.side.max(1))]
-    }
-
     /// The cell a point falls in; `None` outside the square and for what is not a number.
     #[must_use]
     pub fn index(&self, point: [f64; 2]) -> Option<usize> {

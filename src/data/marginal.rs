@@ -178,16 +178,6 @@ impl<'a> Marginal<'a> {
         Estimate::new(data, noise)
     }
 
-    /// Divergence of the score: the Laplacian of the log-density.
-    #[must_use]
-    pub fn score_divergence(&self, x: [f64; 2]) -> f64 {
-        // Per component the score is -precision * offset; none of it is divided by sigma or alpha.
-        self.divergence_of(x, |_, component| {
-            let [dx, dy] = component.offset(x);
-            (-component.precision, [-component.precision * dx, -component.precision * dy])
-        })
-    }
-
     /// Divergences of the estimates of data and of noise, exact at `alpha = 0` and at `sigma = 0` too.
     #[must_use]
     pub fn divergence(&self, x: [f64; 2]) -> Estimate<f64> {

@@ -10,7 +10,7 @@ pub mod metrics;
 pub mod mixture;
 pub mod toy;
 
-pub use condition::Condition;
+pub use condition::{Condition, ExactConstraint};
 pub use drawing::Drawing;
 pub use grid::SquareGrid;
 pub use image_set::{ImageSet, ImageSetError};

@@ -9,21 +9,6 @@ pub fn unadjusted<S: State>(x: S, score: S, epsilon: f64, z: S) -> S {
     x.blend(1.0, score, 0.5 * epsilon).blend(1.0, z, epsilon.max(0.0).sqrt())
 }
 
-/// The signal-to-noise ratio that makes [`super::Solver::AnnealedLangevin`] step as NCSN's *released code* does with
-/// `epsilon`: `a = epsilon (sigma / sigma_min)^2`, `x + a score + sqrt(2 a) z`. NCSN's published 2e-5 at
-/// `sigma_min = 0.01` is 0.316.
-#[must_use]
-pub fn snr_for_epsilon(epsilon: f64, sigma_min: f64) -> f64 {
-    (0.5 * epsilon).sqrt() / sigma_min
-}
-
-/// The same for the convention of NCSN's *paper* (algorithm 1) and of its toy experiments:
-/// `x + (a / 2) score + sqrt(a) z`, half the step.
-#[must_use]
-pub fn snr_for_paper_epsilon(epsilon: f64, sigma_min: f64) -> f64 {
-    snr_for_epsilon(0.5 * epsilon, sigma_min)
-}
-
 /// A point of a Markov chain with what the Metropolis test needs to know about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place<S> {

@@ -122,6 +122,14 @@ impl Level {
     }
 }
 
+/// The forward process from a cleaner level to a noisier one with fresh unit noise `z`: RePaint's way back up (Lugmayr et
+/// al. 2022, arXiv 2201.09865).
+#[must_use]
+pub fn renoise<S: State>(x: S, from: Level, to: Level, z: S) -> S {
+    let keep = to.alpha / from.alpha;
+    x.blend(keep, z, (to.sigma.powi(2) - (keep * from.sigma).powi(2)).max(0.0).sqrt())
+}
+
 /// What a denoiser believes about `x`: `x = alpha * data + sigma * noise` holds exactly for the pair.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate<S> {

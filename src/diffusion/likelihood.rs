@@ -66,26 +66,10 @@ pub trait JacobianProduct<S> {
     async fn estimate_with_product(&mut self, x: &S, level: Level, v: &S) -> Result<(Estimate<S>, S), Self::Error>;
 }
 
-/// Hutchinson's estimate of the divergence, `v^T J v` with a `probe` of `E v v^T = I` that stays the same for the whole
-/// solution (Grathwohl et al. 2018; Song et al. 2021): random signs have the smaller variance, normal numbers work too.
-pub struct Hutchinson<'a, M, S> {
-    /// The model.
-    pub model: &'a mut M,
-    /// The direction.
-    pub probe: S,
-}
-
-impl<S: Batched, M: JacobianProduct<S>> Diverges<S> for Hutchinson<'_, M, S> {
-    type Error = M::Error;
-
-    async fn estimate_with_divergence(&mut self, x: &S, level: Level) -> Result<(Estimate<S>, Vec<f64>), M::Error> {
-        let (estimate, product) = self.model.estimate_with_product(x, level, &self.probe).await?;
-        Ok((estimate, self.probe.dots(&product).await))
-    }
-}
-
-/// The divergence from products with several probes: with the unit vectors and weight 1 it is exact, with random ones and
-/// the reciprocal of their number as weight it is the mean of [`Hutchinson`]'s estimates.
+/// The divergence from products with several probes: with the unit vectors and weight 1 it is exact; with random ones of
+/// `E v v^T = I`, which stay the same for the whole solution, and the reciprocal of their number as weight it is the mean of
+/// Hutchinson's estimates `v^T J v` (Grathwohl et al. 2018; Song et al. 2021). Random signs have the smaller variance,
+/// normal numbers work too.
 pub struct Probes<'a, M, S> {
     /// The model.
     pub model: &'a mut M,
@@ -244,10 +228,10 @@ impl Bound {
 ///
 /// `variance` gives the model's variance of a step from its posterior and levels (DDPM's small: `posterior.variance`).
 /// `decode` gives `ln p(data | x_1)` of every sample from `(data, mean)`: a normal density for continuous data, the
-/// discretised one for grey values.
+/// discretised one for grey values. It may have to read them back from a device.
 ///
 /// # Errors
-/// The model's.
+/// The model's, and those of `decode`.
 pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
     levels: &[Level],
     model: &mut M,
@@ -255,7 +239,7 @@ pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
     noise: &mut impl FnMut(usize) -> S,
     prior_std: f64,
     variance: impl Fn(Posterior, Level, Level) -> f64,
-    decode: impl FnOnce(&S, &S) -> Vec<f64>,
+    decode: impl AsyncFnOnce(&S, &S) -> Result<Vec<f64>, M::Error>,
 ) -> Result<Bound, M::Error> {
     let dimension = data.dimension() as f64;
     let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0, samples: Vec::new() };
@@ -273,7 +257,7 @@ pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
         let clean = to.sigma <= schedule::clean().sigma;
         let terms: Vec<f64> = if clean {
             let Some(decode) = decode.take() else { break };
-            decode(data, &estimate.data).into_iter().map(|log| -log).collect()
+            decode(data, &estimate.data).await?.into_iter().map(|log| -log).collect()
         } else {
             let posterior = Posterior::between(from, to);
             let share = posterior.variance / variance(posterior, from, to);

@@ -1,7 +1,8 @@
 //! Schedules, predictions, solvers, objectives, likelihood and control: the mathematics, in `f64`, proved by tests.
 
-pub mod control;
+pub mod constraint;
 pub mod convention;
+pub mod grid_search;
 pub mod langevin;
 pub mod level;
 pub mod likelihood;

@@ -6,7 +6,7 @@ use super::prediction::canonical;
 use super::schedule::ncsn::normal_cdf;
 use super::{Level, Prediction, Schedule};
 
-/// How the loss weighs the levels. Each is a weight of the squared error of the *data estimate*; [`Self::of_output`]
+/// How the loss weighs the levels. Each is a weight of the squared error of the *data estimate*; [`Self::of_raw_output`]
 /// turns it into one of the network's own output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Weighting {
@@ -28,26 +28,14 @@ pub enum Weighting {
 }
 
 impl Weighting {
-    /// The weight of the squared error of a prediction, for a network that sees [`canonical`] levels. Finite at every
-    /// level of [`Schedule::time_range`].
-    #[must_use]
-    pub fn of_output(self, prediction: Prediction, schedule: &Schedule, level: Level) -> f64 {
-        let (seen, _) = canonical(level);
-        match (self, prediction) {
-            // EDM's own loss in terms of its F is unweighted, whatever else is asked for.
-            (_, Prediction::Karras { .. }) => 1.0,
-            (Self::Simple, Prediction::Score) => seen.sigma.powi(2),
-            (Self::Simple, _) => 1.0,
-            _ => self.of_error(1.0 / prediction.sensitivity(seen), schedule, level),
-        }
-    }
-
-    /// The same for the network's raw output, which is of unit size: the prediction is [`Prediction::output_scale`] times
-    /// as large.
+    /// The weight of the squared error of a network's raw output, which is of unit size: the prediction is
+    /// [`Prediction::output_scale`] times as large. For a network that sees [`canonical`] levels; finite at every level of
+    /// [`Schedule::time_range`].
     #[must_use]
     pub fn of_raw_output(self, prediction: Prediction, schedule: &Schedule, level: Level) -> f64 {
         let (seen, _) = canonical(level);
         match (self, prediction) {
+            // EDM's own loss in terms of its F is unweighted, whatever else is asked for.
             (_, Prediction::Karras { .. }) | (Self::Simple, _) => 1.0,
             _ => self.of_error(prediction.output_scale(seen) / prediction.sensitivity(seen), schedule, level),
         }
@@ -70,29 +58,10 @@ impl Weighting {
     }
 }
 
-/// Explicit score matching: half the squared distance of the score to the true one (Hyvärinen 2005).
-#[must_use]
-pub fn explicit(score: &[f64], truth: &[f64]) -> f64 {
-    0.5 * score.iter().zip(truth).map(|(s, t)| (s - t).powi(2)).sum::<f64>()
-}
-
-/// Implicit score matching: the trace of the score's Jacobian plus half its square. Its mean differs from that of
-/// [`explicit`] by `1/2 E |true score|^2`, which no parameter changes.
-#[must_use]
-pub fn implicit(score: &[f64], trace: f64) -> f64 {
-    trace + 0.5 * dot(score, score)
-}
-
 /// Sliced score matching (Song et al. 2019, arXiv 1905.07088) along `direction`, with `curvature = v^T J v`.
 #[must_use]
 pub fn sliced(score: &[f64], direction: &[f64], curvature: f64) -> f64 {
     curvature + 0.5 * dot(score, direction).powi(2)
-}
-
-/// The same with reduced variance, for directions with `E v v^T = I`.
-#[must_use]
-pub fn sliced_reduced(score: &[f64], curvature: f64) -> f64 {
-    curvature + 0.5 * dot(score, score)
 }
 
 /// Denoising score matching (Vincent 2011): half the squared distance of the score at `alpha data + sigma noise` to
@@ -120,12 +89,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// `KL(N(mean_1, variance_1) || N(mean_2, variance_2))` in one dimension, in nats.
-#[must_use]
-pub fn normal_divergence(mean_1: f64, variance_1: f64, mean_2: f64, variance_2: f64) -> f64 {
-    0.5 * (libm::log(variance_2 / variance_1) + (variance_1 + (mean_1 - mean_2).powi(2)) / variance_2 - 1.0)
-}
-
 /// DDPM's decoder: the log-probability, in nats, of a pixel `x` (one of 256 values, as `2 v / 255 - 1`) under a normal
 /// distribution cut into bins of half-width `1 / 255`, the outermost open. Probabilities are at least `1e-12`.
 #[must_use]
@@ -133,12 +96,6 @@ pub fn discretised_log_probability(x: f64, mean: f64, std: f64, cdf: impl Fn(f64
     let above = if x > 0.999 { 1.0 } else { cdf((x - mean + 1.0 / 255.0) / std) };
     let below = if x < -0.999 { 0.0 } else { cdf((x - mean - 1.0 / 255.0) / std) };
     libm::log((above - below).max(1e-12))
-}
-
-/// The normal distribution function as DDPM's code approximates it, off by at most 2e-4.
-#[must_use]
-pub fn tanh_cdf(x: f64) -> f64 {
-    0.5 * (1.0 + libm::tanh((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))))
 }
 
 /// [`discretised_log_probability`] with the exact distribution function.

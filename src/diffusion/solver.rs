@@ -57,7 +57,8 @@ pub enum Solver {
     },
     /// Annealed Langevin dynamics (Song and Ermon 2019) with a final denoising.
     AnnealedLangevin {
-        /// The step at a level is `2 (snr sigma)^2`; see [`super::langevin::snr_for_epsilon`].
+        /// The step at a level is `2 (snr sigma)^2`: that of NCSN's released code with `snr = sqrt(epsilon / 2) / sigma_min`,
+        /// 0.316 for its published `epsilon` of 2e-5 at 0.01.
         snr: f64,
         /// Langevin steps a level.
         corrections: u32,
@@ -112,20 +113,6 @@ impl Solver {
             return vec![schedule.level(first), schedule.level(last), super::schedule::clean()];
         }
         schedule.grid(spacing, steps)
-    }
-
-    /// Whether the same start always gives the same end: then the solver also walks up a rising grid and encodes data
-    /// into noise.
-    #[must_use]
-    pub fn is_deterministic(self) -> bool {
-        match self {
-            Self::Ddim { eta } => eta == 0.0,
-            Self::EdmHeun(churn) => churn.amount == 0.0,
-            Self::Euler | Self::Heun | Self::Rk45(_) | Self::Dpm1 | Self::Dpm2 | Self::Dpm3 => true,
-            Self::DpmPp2m | Self::DpmPp3m | Self::UniPc { .. } | Self::Ipndm { .. } | Self::Deis { .. } => true,
-            Self::Ddpm(_) | Self::EulerMaruyama | Self::ReverseDiffusion | Self::DpmPpSde => false,
-            Self::PredictorCorrector { .. } | Self::AnnealedCorrector { .. } | Self::AnnealedLangevin { .. } => false,
-        }
     }
 
     /// Network evaluations of a step, to a noisy level or to the clean one; `None` when the solver decides as it goes.
@@ -292,7 +279,7 @@ impl<S: State> Sampler<S> {
     /// was a level above.
     pub fn raise(&mut self, z: S) -> bool {
         let Some(above) = self.position.checked_sub(1).and_then(|i| self.levels.get(i).copied()) else { return false };
-        self.x = super::control::renoise(self.x.clone(), self.level, above, z);
+        self.x = super::level::renoise(self.x.clone(), self.level, above, z);
         self.level = above;
         self.position -= 1;
         self.memory = Memory::new();
@@ -309,6 +296,12 @@ impl<S: State> Sampler<S> {
     #[must_use]
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// The solver.
+    #[must_use]
+    pub fn solver(&self) -> Solver {
+        self.solver
     }
 
     /// The grid.

@@ -12,7 +12,8 @@ use super::inbox::{Inbox, Port, ends_a_run};
 use super::inspect::Inspecting;
 use super::job::Job;
 use super::likelihood::Likelihood;
-use super::sample::{Sampled, Sampling};
+use super::plane::{PlaneRun, Sampled};
+use super::sample::Sampling;
 use super::study::Studying;
 use super::train::Training;
 use crate::lab::{ExperimentId, RunConfig};
@@ -76,7 +77,9 @@ async fn handle<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, command:
             Err(error) => fail(inbox, None, &error),
         },
         Command::Sample { run, config } => match Sampled::new(config, engine.weights.as_ref()) {
-            Ok(sampled) => drive(engine, inbox, &mut Sampling::new(run, &sampled, &engine.compute)).await,
+            Ok(sampled) => {
+                drive(engine, inbox, &mut Sampling::new(run, PlaneRun::new(&sampled, &engine.compute))).await
+            }
             Err(error) => fail(inbox, Some(run), &error),
         },
         Command::Study { run, config } => match study::begin(&config, &engine.compute) {
@@ -122,7 +125,7 @@ async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, r
     let mut pool = std::mem::take(&mut engine.pool);
     let job = match &engine.images {
         Some(held) if held.is(wanted) => {
-            ImageSampling::new(run, config, &held.model, &engine.compute, engine.most_images, &mut pool)
+            ImageSampling::new(config, &held.model, &engine.compute, engine.most_images, &mut pool)
         }
         other => {
             let held = other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
@@ -130,7 +133,7 @@ async fn sample_images<P: Port>(engine: &mut Engine, inbox: &mut Inbox<'_, P>, r
         }
     };
     match job {
-        Ok(mut job) => drive(engine, inbox, &mut job).await,
+        Ok(job) => drive(engine, inbox, &mut Sampling::new(run, job)).await,
         Err(error) => fail(inbox, Some(run), &error),
     }
     engine.pool = pool;

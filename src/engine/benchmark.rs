@@ -4,6 +4,7 @@ use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::Learned;
 use super::preview::prior;
+use super::timing::{Timings, budget};
 use super::trainer::Trainer;
 use crate::diffusion::Sampler;
 use crate::lab::RunConfig;
@@ -11,16 +12,12 @@ use crate::nn::Architecture;
 use crate::nn::device::ComputeDevice;
 use crate::protocol::Benchmark;
 
-/// Longest that is measured, in milliseconds.
-const LONGEST: f64 = 60_000.0;
 /// Steps handed to a GPU at once: in training nobody waits for each.
 const GPU_STEPS: u32 = 8;
 /// Shortest time that is taken for a measurement: browsers' clocks have steps of 0.1 ms and more.
 const SHORTEST: f64 = 5.0;
 /// Most that is done in one measurement.
 const MOST_AT_ONCE: u32 = 256;
-/// Fewest measurements behind a median.
-const FEWEST: usize = 3;
 
 /// Times training steps and network evaluations of a configuration; `None` when given up for a command.
 ///
@@ -32,7 +29,7 @@ pub async fn benchmark<P: Port>(
     compute: &ComputeDevice,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<Option<Benchmark>, EngineError> {
-    let budget = if budget_ms.is_nan() { 0.0 } else { budget_ms.clamp(0.0, LONGEST) } / 2.0;
+    let budget = budget(budget_ms) / 2.0;
     let mut trainer = Trainer::new(config.clone(), compute)?;
     let start = inbox.port.now_ms();
     trainer.advance();
@@ -40,9 +37,8 @@ pub async fn benchmark<P: Port>(
     let warm_up_ms = inbox.port.now_ms() - start;
 
     let mut group = if compute.info.gpu { GPU_STEPS } else { 1 };
-    let mut steps = Vec::new();
-    let start = inbox.port.now_ms();
-    while steps.len() < FEWEST || inbox.port.now_ms() - start < budget {
+    let mut steps = Timings::new(budget, inbox.port.now_ms());
+    while steps.wants_more(inbox.port.now_ms()) {
         inbox.breathe().await;
         if inbox.interrupted() {
             return Ok(None);
@@ -56,7 +52,7 @@ pub async fn benchmark<P: Port>(
         if elapsed < SHORTEST && group < MOST_AT_ONCE {
             group *= 2;
         } else {
-            steps.push(elapsed / f64::from(group));
+            steps.add(elapsed / f64::from(group));
         }
     }
 
@@ -65,9 +61,8 @@ pub async fn benchmark<P: Port>(
     let level = sampler.level();
     // An adaptive solver's number is not known before; 100 is usual.
     let planned = f64::from(sampler.planned_evaluations().unwrap_or(100).max(1));
-    let (mut evaluations, mut passes) = (Vec::new(), 1);
-    let start = inbox.port.now_ms();
-    while evaluations.len() < FEWEST || inbox.port.now_ms() - start < budget {
+    let (mut evaluations, mut passes) = (Timings::new(budget, inbox.port.now_ms()), 1);
+    while evaluations.wants_more(inbox.port.now_ms()) {
         let mut total = 0.0;
         for chunk in (0..passes).flat_map(|_| sampler.x().chunks(learned.chunk())) {
             inbox.breathe().await;
@@ -81,11 +76,11 @@ pub async fn benchmark<P: Port>(
         if total < SHORTEST && passes < MOST_AT_ONCE {
             passes *= 2;
         } else {
-            evaluations.push(total / f64::from(passes));
+            evaluations.add(total / f64::from(passes));
         }
     }
     // The first ones warm up.
-    let (training_step_ms, evaluation_ms) = (median(&mut steps), median(&mut evaluations));
+    let (training_step_ms, evaluation_ms) = (steps.median(), evaluations.median());
     let rate = |each: f64| 1000.0 / each.max(1e-6);
     Ok(Some(Benchmark {
         device: compute.info.clone(),
@@ -98,9 +93,4 @@ pub async fn benchmark<P: Port>(
         training_steps_per_second: rate(training_step_ms),
         samples_per_second: rate(evaluation_ms * planned) * f64::from(config.samples),
     }))
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

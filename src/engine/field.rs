@@ -3,7 +3,7 @@
 use super::error::{EngineError, Stopped};
 use super::inbox::{Inbox, Port};
 use super::learned::{Interruptible, Points};
-use super::sample::Sampled;
+use super::plane::Sampled;
 use crate::diffusion::{Denoiser as _, Estimate, Schedule};
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;

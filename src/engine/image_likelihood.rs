@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 use super::error::{EngineError, Stopped};
 use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures, ProgressListener};
 use crate::diffusion::likelihood::{
-    Batched, Bound, Hutchinson, JacobianProduct, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
+    Batched, Bound, JacobianProduct, Probes, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
 };
 use crate::diffusion::objective::exact_discretised_log_probability;
-use crate::diffusion::solver::Tolerance;
+use crate::diffusion::solver::{Posterior, Tolerance, Variance};
 use crate::diffusion::{Denoiser as _, Estimate, Level, Schedule, Solver, Spacing};
 use crate::nn::device::ComputeDevice;
 use crate::rng::{Rng, Stream};
@@ -67,10 +67,10 @@ impl Asked<'_> {
         progress: &mut W,
     ) -> Result<Bits, EngineError> {
         let shape = self.shape(model);
-        let count = shape[1..].iter().product();
+        let count = shape[1..].iter().product::<usize>().max(1);
         let values: Vec<f32> = self.pixels.iter().map(|value| crate::data::image_set::to_unit(*value)).collect();
         let data = Pictures::new(values.clone(), shape, &compute.device);
-        let levels = Solver::Ddpm(crate::diffusion::solver::Variance::Small).grid(schedule, Spacing::Uniform, steps);
+        let levels = Solver::Ddpm(Variance::Small).grid(schedule, Spacing::Uniform, steps);
         let mut noise = |number: usize| {
             let mut drawn = Vec::with_capacity(self.images * count);
             for image in 0..self.images as u32 {
@@ -79,27 +79,21 @@ impl Asked<'_> {
             }
             Pictures::new(drawn, shape, &compute.device)
         };
-        // The mean of the last step has to be read back: whoever decodes cannot wait, so it is kept and decoded after.
-        let last = std::cell::RefCell::new(None);
         let mut policy = BatchPolicy::new(model, compute);
         let mut denoiser =
             ImageDenoiser { model, labels: &[], guidance: 1.0, clip: true, policy: &mut policy, progress };
-        let decode = |_: &Pictures, mean: &Pictures| {
-            *last.borrow_mut() = Some(mean.clone());
-            vec![0.0]
+        // Where the chain's last step starts.
+        let std = levels.iter().rev().find(|level| level.sigma > 1e-9).map_or(1.0, |level| level.sigma / level.alpha);
+        let decode = async |_: &Pictures, mean: &Pictures| {
+            let means = mean.values().await?;
+            let log = |(x, mean): (&f32, &f32)| exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std);
+            let images = values.chunks(count).zip(means.chunks(count));
+            Ok(images.map(|(values, means)| values.iter().zip(means).map(log).sum()).collect())
         };
-        let variance = |posterior: crate::diffusion::solver::Posterior, _: Level, _: Level| posterior.variance;
+        let variance = |posterior: Posterior, _: Level, _: Level| posterior.variance;
         let prior = schedule.prior_std();
         let bound = variational_bound(&levels, &mut denoiser, &data, &mut noise, prior, variance, decode).await;
-        let mut bound = ended(bound)?;
-        let level = levels.iter().rev().find(|level| level.sigma > 1e-9).copied();
-        if let (Some(mean), Some(level)) = (last.into_inner(), level) {
-            let std = level.sigma / level.alpha;
-            let means = mean.values().await?;
-            let pairs = values.iter().zip(&means);
-            let log = |(x, mean): (&f32, &f32)| exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std);
-            bound.reconstruction = -pairs.map(log).sum::<f64>() / self.images.max(1) as f64;
-        }
+        let bound = ended(bound)?;
         let evaluations = u32::try_from(levels.len().saturating_sub(1)).unwrap_or(u32::MAX);
         Ok(Bits { mean: Bound::bits_per_dimension(bound.total(), count), evaluations })
     }
@@ -132,9 +126,10 @@ impl Asked<'_> {
         let mut policy = BatchPolicy::new(model, compute).with_batch(self.images);
         let mut tracked =
             Tracked(ImageDenoiser { model, labels: &[], guidance: 1.0, clip: false, policy: &mut policy, progress });
-        let mut hutchinson = Hutchinson { model: &mut tracked, probe: Pictures::new(signs, shape, &compute.device) };
+        let probes = [Pictures::new(signs, shape, &compute.device)];
+        let mut traced = Probes { model: &mut tracked, probes: &probes, weight: 1.0 };
         let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
-        let found = ended(flow_likelihood(schedule, tolerance, &mut hutchinson, x).await)?;
+        let found = ended(flow_likelihood(schedule, tolerance, &mut traced, x).await)?;
         let mean = found.log_density.iter().sum::<f64>() / self.images.max(1) as f64;
         Ok(Bits { mean: bits_per_dimension(mean, count, 2.0), evaluations: found.evaluations })
     }

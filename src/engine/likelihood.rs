@@ -4,8 +4,8 @@ use super::error::{EngineError, Stopped};
 use super::inbox::{Inbox, Port};
 use super::job::Job;
 use super::learned::{Interruptible, Points, Source};
+use super::plane::Sampled;
 use super::preview::in_data;
-use super::sample::Sampled;
 use crate::data::metrics::Floor;
 use crate::data::metrics::Measure;
 use crate::diffusion::likelihood::{Probes, flow_likelihood, variational_bound};
@@ -181,12 +181,12 @@ impl Job for Likelihood<'_> {
         let mut noise = |number: usize| {
             Rng::new(seed, Stream::Noise, stream + u32::try_from(number).unwrap_or(0)).normal_points(x.len())
         };
-        let normal = |data: &Points, mean: &Points| {
+        let normal = async |data: &Points, mean: &Points| {
             let log = |(a, b): (&[f64; 2], &[f64; 2])| {
                 let square = (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2);
                 -0.5 * square / decoder.powi(2) - (std::f64::consts::TAU * decoder.powi(2)).ln()
             };
-            data.iter().zip(mean).map(log).collect()
+            Ok(data.iter().zip(mean).map(log).collect())
         };
         let bound = variational_bound(
             &self.levels,

@@ -19,9 +19,11 @@ pub mod job;
 pub mod learned;
 pub mod likelihood;
 pub mod network;
+pub mod plane;
 pub mod preview;
 pub mod sample;
 pub mod study;
+pub mod timing;
 pub mod train;
 pub mod trainer;
 

@@ -7,7 +7,8 @@ use crate::data::Dataset;
 use crate::data::metrics::Judge;
 use crate::data::metrics::Quality;
 use crate::diffusion::NoiseUse;
-use crate::lab::{ControlId, Controlled, RunConfig, SolverId, SpacingId};
+use crate::diffusion::constraint::ConstrainedSampler;
+use crate::lab::{ControlId, RunConfig, SolverId, SpacingId};
 use crate::rng::{Rng, Stream};
 
 /// Most samples of a preview.
@@ -76,7 +77,7 @@ pub async fn preview<P: Port>(
         ..config.clone()
     };
     let count = count as usize;
-    let mut run = Controlled::new(&config, dataset, prior(config.seed, count));
+    let mut run = ConstrainedSampler::from_config(&config, dataset, prior(config.seed, count));
     let mut draw = |x: &Points, usage| noise(config.seed, x.len(), usage);
     let mut draw: Draw<'_> = &mut draw;
     loop {

@@ -71,7 +71,21 @@ pub const EXPERIMENTS: &[Experiment] = &[
         defaults: RunConfig::of_images,
         groups: &[
             Group { id: "weights", fields: &["weights"], advanced: false },
-            Group { id: "images", fields: &["task", "picture", "images", "image-class", "guidance"], advanced: false },
+            Group {
+                id: "images",
+                fields: &[
+                    "task",
+                    "picture",
+                    "method",
+                    "jump",
+                    "resamples",
+                    "observe-noise",
+                    "images",
+                    "image-class",
+                    "guidance",
+                ],
+                advanced: false,
+            },
             Group {
                 id: "sampling",
                 fields: &["solver", "steps", "spacing", "eta", "churn", "snr", "corrections", "tolerance", "clip"],

@@ -161,6 +161,9 @@ choices! {
         Linspace = "linspace",
         /// Every k-th step of a trained chain, from the noisiest (Lin et al. 2023).
         Trailing = "trailing",
+        /// The grid that was searched for the weights and this number of steps (Chen et al. 2024). Weights without one,
+        /// and points in the plane, have Karras's.
+        Searched = "searched",
     }
 }
 
@@ -217,6 +220,20 @@ choices! {
         Inpaint = "inpaint",
         /// The colours of a grey image.
         Colourise = "colourise",
+    }
+}
+
+choices! {
+    /// How what is known of an image is imposed on a model that was never told of it.
+    MethodId {
+        /// Every estimate is projected onto what is known (DDNM, Wang et al. 2022).
+        Project = "project",
+        /// Every estimate is guided by what is known, which may be noisy (PiGDM, Song et al. 2023).
+        Observe = "observe",
+        /// What is known is replaced after every step (Song et al. 2021, appendix I).
+        Replace = "replace",
+        /// The same, going up and down again along the way (RePaint, Lugmayr et al. 2022).
+        Repaint = "repaint",
     }
 }
 

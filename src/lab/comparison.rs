@@ -2,7 +2,7 @@
 
 use super::choices::SolverId;
 use super::config::RunConfig;
-use super::controlled::planned_evaluations;
+use super::resolve::planned_evaluations;
 
 /// Most images of a row of a comparison.
 pub const MOST_IMAGES: u32 = 8;

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
-    PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
+    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 use super::experiment::ExperimentId;
 use super::overrides::Overrides;
@@ -178,8 +178,8 @@ run_config! {
         /// What was seen along it, in the data's own coordinates.
         #[only(RunConfig::observes)]
         observe_value: f64 = 0.0, -12.0..=12.0;
-        /// Standard deviation of the observation's noise, in the same.
-        #[only(RunConfig::observes)]
+        /// Standard deviation of the observation's noise, in the same; of images in units of half the range of pixels.
+        #[only(RunConfig::observes_with_noise)]
         observe_noise: f64 = 0.0, 0.0..=5.0;
         /// Steps that RePaint goes up at a time.
         #[only(RunConfig::goes_up)]
@@ -217,8 +217,11 @@ run_config! {
         /// What a run of images makes.
         task: TaskId = TaskId::Generate;
         /// The known image, for [`TaskId::Inpaint`] and [`TaskId::Colourise`].
-        #[only(|run| run.task != TaskId::Generate)]
+        #[only(RunConfig::completes)]
         picture: Picture = Picture::default();
+        /// How the known image is imposed.
+        #[only(RunConfig::completes)]
+        method: MethodId = MethodId::Project;
         /// Images to make.
         images: u32 = 16, 1..=64;
         /// Their class.
@@ -268,9 +271,26 @@ impl RunConfig {
         !matches!(self.control, ControlId::None | ControlId::Class)
     }
 
+    fn observes_with_noise(&self) -> bool {
+        if self.experiment == ExperimentId::Images {
+            return self.completes() && self.method == MethodId::Observe;
+        }
+        self.observes()
+    }
+
+    /// Whether the images begin with a known one.
+    fn completes(&self) -> bool {
+        self.task != TaskId::Generate
+    }
+
     /// The adaptive solver has no grid to go up on.
     fn goes_up(&self) -> bool {
-        self.control == ControlId::Repaint && self.has_steps()
+        let repaints = if self.experiment == ExperimentId::Images {
+            self.completes() && self.method == MethodId::Repaint
+        } else {
+            self.control == ControlId::Repaint
+        };
+        repaints && self.has_steps()
     }
 
     fn guides(&self) -> bool {
@@ -293,6 +313,7 @@ impl RunConfig {
             solver: SolverId::DpmPp2m,
             steps: 20,
             spacing: SpacingId::Karras,
+            observe_noise: 0.1,
             ..Self::default()
         }
     }

@@ -3,7 +3,6 @@
 pub mod choices;
 pub mod comparison;
 pub mod config;
-pub mod controlled;
 pub mod device;
 mod experiment;
 pub mod images;
@@ -16,15 +15,15 @@ pub mod value;
 mod word;
 
 pub use choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, PrecisionId,
-    PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
+    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
 };
 pub use config::{FIELDS, Field, RunConfig, field};
-pub use controlled::{Control, Controlled, planned_evaluations};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};
 pub use overrides::Overrides;
 pub use picture::{PIXELS, Picture, SIDE};
+pub use resolve::planned_evaluations;
 pub use texts::{Language, Texts};
 pub use value::{Correction, Kind, Preset, Setting, Value};
 pub use word::Word;

@@ -214,6 +214,12 @@ pub enum Notice {
     NoHalf,
     /// Half precision was too far from single precision on this device, and the run goes on in the latter.
     HalfRefused,
+    /// No grid was searched for the weights and this number of steps, and the run goes over Karras's. For which there
+    /// are some, [`WeightsSummary::grids`] says.
+    NoGrid {
+        /// Steps of the run.
+        steps: u32,
+    },
 }
 
 /// Weights at hand.
@@ -251,6 +257,8 @@ pub struct WeightsSummary {
     pub provenance: String,
     /// A measured Fréchet inception distance, with what it takes to compare it, in English; empty when none was measured.
     pub fid: String,
+    /// Numbers of steps for which a grid was searched, rising.
+    pub grids: Vec<u32>,
 }
 
 /// Why weights were not taken.

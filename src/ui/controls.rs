@@ -13,7 +13,7 @@ use super::state::{memo, page};
 use crate::decimal::real;
 use crate::experiments::Experiment;
 use crate::experiments::{Group, matters};
-use crate::lab::{DeviceChoice, ExperimentId, Field, Kind, field};
+use crate::lab::{DeviceChoice, ExperimentId, Field, Kind, SpacingId, field};
 
 /// Positions of a slider.
 const NOTCHES: f64 = 1000.0;
@@ -92,7 +92,13 @@ fn menu(field: &'static Field, ids: &'static [&'static str]) -> Element {
         let id = *id;
         let option = choice(id, move || page.value(field) == id, move || page.text(&format!("choice.{key}.{id}")));
         // Shown where it was chosen by a link, so that the page can say that it is not there.
-        let missing = move || !offered && id == DeviceChoice::Remote.id() && page.value(field) != id;
+        let absent = move || match key {
+            "device" => !offered && id == DeviceChoice::Remote.id(),
+            // Only weights of images have searched grids.
+            "spacing" => id == SpacingId::Searched.id() && page.config.with(|c| c.experiment != ExperimentId::Images),
+            _ => false,
+        };
+        let missing = move || absent() && page.value(field) != id;
         option.attribute_when("hidden", missing).attribute_when("disabled", missing)
     };
     let options: Vec<Element> = ids.iter().map(option).collect();

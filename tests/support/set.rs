@@ -3,7 +3,7 @@
 use scorefield::diffusion::Prediction;
 use scorefield::diffusion::convention::{InputScale, TimeConvention};
 use scorefield::engine::images::self_test::{parameter, plain};
-use scorefield::nn::checkpoint::{Manifest, ManifestFile, Precision, encode};
+use scorefield::nn::checkpoint::{Manifest, ManifestFile, Precision, SearchedGrid, encode};
 use scorefield::nn::unet::UNetConfig;
 
 use super::common::Page;
@@ -39,6 +39,7 @@ pub fn page_with(config: &UNetConfig, precision: Precision) -> Page {
         licence: "MIT".into(),
         provenance: "made for a test".into(),
         fid: None,
+        grids: vec![SearchedGrid { ratios: vec![80.0, 2.0, 0.2], search: "for a test".into() }],
     };
     {
         let mut there = page.files().there.borrow_mut();

@@ -14,8 +14,9 @@ use crate::cli::interrupt;
 use crate::cli::progress::{Progress, clock};
 use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
+use crate::diffusion::Schedule;
 use crate::engine::images::{ImageModel, ImageRun, Outcome as Stepped, ProgressListener};
-use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig};
+use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig, SpacingId};
 use crate::nn::device::ComputeDevice;
 use crate::nn::objective::Objective;
 use crate::protocol::images::Notice;
@@ -77,7 +78,7 @@ impl<'a> Generator<'a> {
     pub fn new(
         weights: &Path,
         objective: Option<Objective>,
-        config: RunConfig,
+        mut config: RunConfig,
         compute: &'a ComputeDevice,
         threads: usize,
     ) -> Outcome<Self> {
@@ -91,6 +92,13 @@ impl<'a> Generator<'a> {
                 eprintln!("scorefield: f16 is too far from f32 on this device: the images are made in f32");
             }
             Some(_) => eprintln!("scorefield: this device computes in f32 only: the images are made in f32"),
+        }
+        let (schedule, steps) = (Schedule::from_config(&config), config.steps);
+        if config.spacing == SpacingId::Searched && model.searched_grid(&schedule, steps as usize).is_none() {
+            eprintln!(
+                "scorefield: no grid was searched for these weights and {steps} steps: Karras's levels are taken"
+            );
+            config.spacing = SpacingId::Karras;
         }
         Ok(Self { model, config, compute, threads })
     }
@@ -205,7 +213,9 @@ pub fn load(
     let network = source.config.init(0, &device).map_err(|error| bad(&error))?;
     let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
     let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
-    Ok(ImageModel::new(network, source.convention, source.image_size as usize))
+    let mut model = ImageModel::new(network, source.convention, source.image_size as usize);
+    model.set_grids(source.manifest.map(|manifest| manifest.grids).unwrap_or_default());
+    Ok(model)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

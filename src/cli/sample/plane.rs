@@ -13,7 +13,8 @@ use crate::data::metrics::Quality;
 use crate::engine::Port;
 use crate::engine::inbox::Inbox;
 use crate::engine::job::Job as _;
-use crate::engine::sample::{Sampled, Sampling};
+use crate::engine::plane::{PlaneRun, Sampled};
+use crate::engine::sample::Sampling;
 use crate::lab::{DenoiserId, ExperimentId};
 use crate::nn::WeightsFile;
 use crate::protocol::{Command, Event, RunId};
@@ -70,7 +71,7 @@ pub fn run(args: &SampleArgs, weights: Option<WeightsFile>) -> Outcome {
     let compute = args.device.open()?;
     interrupt::listen();
     let sampled = Sampled::new(config.clone(), weights.as_ref()).map_err(Failure::usage)?;
-    let mut job = Sampling::new(RunId::default(), &sampled, &compute);
+    let mut job = Sampling::new(RunId::default(), PlaneRun::new(&sampled, &compute));
     let mut port = Listener { start: Instant::now(), points: Vec::new(), evaluations: 0, quality: None };
     let mut inbox = Inbox::new(&mut port);
     while !wait(job.advance(&mut inbox)).map_err(Failure::other)? {

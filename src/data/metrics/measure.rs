@@ -70,6 +70,7 @@ impl Measure {
     /// A number without anything beside it.
     #[must_use]
     pub fn new(id: &str, value: f64) -> Self {
+        debug_assert!(MEASURES.contains(&id), "{id} has no text");
         Self { id: id.to_owned(), number: 0, value, error: f64::NAN, reference: f64::NAN, spread: f64::NAN }
     }
 

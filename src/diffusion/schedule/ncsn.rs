@@ -1,18 +1,5 @@
 //! The rules by which NCSNv2 chooses its noise levels (Song and Ermon 2020, arXiv 2006.09011).
 
-/// Technique 1: the largest noise is about the largest distance between two training points.
-#[must_use]
-pub fn largest_sigma<const D: usize>(points: &[[f64; D]]) -> f64 {
-    let mut largest = 0.0_f64;
-    for (i, a) in points.iter().enumerate() {
-        for b in &points[i + 1..] {
-            let square: f64 = a.iter().zip(b).map(|(p, q)| (p - q).powi(2)).sum();
-            largest = largest.max(square);
-        }
-    }
-    largest.sqrt()
-}
-
 /// How much of one level's noise, in `dimension` dimensions, the next level has seen, when the noise falls by the
 /// factor `ratio` from level to level: `Phi(sqrt(2D)(g - 1) + 3g) - Phi(sqrt(2D)(g - 1) - 3g)`.
 #[must_use]

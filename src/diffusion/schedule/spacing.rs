@@ -96,6 +96,22 @@ impl Schedule {
         self.levels_between(spacing, last, first, steps.max(1) + 1)
     }
 
+    /// The grid with these noisy levels, given as `sigma / alpha`: falling, the clean level last. Where a run starts is
+    /// for the schedule to say, so that its noisiest level stands for the first ratio, whatever that is. Of the others,
+    /// those at or above that level are left out, and those below the schedule's least noisy one become it.
+    #[must_use]
+    pub fn levels_at(&self, ratios: &[f64]) -> Vec<Level> {
+        let (first, last) = self.time_range();
+        let (start, end) = (self.level(first), self.level(last));
+        let inside = ratios.iter().skip(1).filter(|wanted| **wanted < ratio(start));
+        let mut inside: Vec<f64> = inside.map(|wanted| wanted.max(ratio(end))).collect();
+        inside.sort_by(|a, b| b.total_cmp(a));
+        inside.dedup();
+        // The inverse of log-SNR rounds; the ends are known.
+        let level = |wanted| if wanted == ratio(end) { end } else { self.level_at_log_snr(-2.0 * libm::log(wanted)) };
+        [start].into_iter().chain(inside.into_iter().map(level)).chain([clean()]).collect()
+    }
+
     /// Levels of a trained chain at the steps that a discrete spacing chooses, falling, without the clean level.
     fn chain_levels(&self, spacing: Spacing, steps: usize) -> Vec<Level> {
         let trained = match self {

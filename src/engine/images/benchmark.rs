@@ -6,17 +6,13 @@ use super::pictures::{Pictures, finish};
 use super::pool::{EvaluationBatch, WorkerPool};
 use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
+use crate::engine::timing::{Timings, budget};
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::UNet;
 use crate::protocol::images::{BenchmarkRow, ImageBenchmark, ImageEvent};
 use crate::protocol::{Event, RunId};
 use crate::rng::{Rng, Stream};
 
-/// Longest that a batch is measured, in milliseconds.
-const LONGEST: f64 = 60_000.0;
-/// Fewest and most measurements behind a median.
-const FEWEST: usize = 3;
-const MOST: usize = 200;
 /// Most images of an evaluation.
 const LARGEST: u32 = 64;
 /// Evaluations behind an image, in the rate that is reported.
@@ -37,7 +33,7 @@ pub async fn benchmark<P: Port>(
     pool: &mut WorkerPool,
     inbox: &mut Inbox<'_, P>,
 ) -> Result<bool, EngineError> {
-    let budget = if budget_ms.is_nan() { 0.0 } else { budget_ms.clamp(0.0, LONGEST) };
+    let budget = budget(budget_ms);
     let mut report = ImageBenchmark {
         device: compute.info.clone(),
         title: model.summary.title.clone(),
@@ -95,7 +91,7 @@ async fn row<P: Port>(
 ) -> Result<Option<BenchmarkRow>, EngineError> {
     let shape = [batch as usize, network.config().image_channels, side, side];
     let x = Pictures::new(noise(shape.iter().product()), shape, &compute.device).0;
-    let mut times = Times::new(budget, inbox.port.now_ms());
+    let mut times = Timings::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
         inbox.port.yield_now().await;
         inbox.breathe().await;
@@ -107,10 +103,9 @@ async fn row<P: Port>(
         let condition = condition.map_err(|error| ImageError::Internal(error.to_string()))?;
         let output = network.forward(x.clone(), &condition);
         finish(&output).await?;
-        times.found.push(inbox.port.now_ms() - begin);
+        times.add_after_warm_up(inbox.port.now_ms() - begin);
     }
-    let (warm_up_ms, evaluation_ms) = times.first_and_median();
-    let evaluations = times.found.len() as u32 - 1;
+    let (warm_up_ms, evaluations, evaluation_ms) = (times.warm_up.unwrap_or(0.0), times.count(), times.median());
     let images_per_second = 1000.0 * f64::from(batch) / (EVALUATIONS * evaluation_ms.max(1e-6));
     let row = BenchmarkRow { batch, warm_up_ms, evaluation_ms, evaluations, images_per_second, ..Default::default() };
     Ok(Some(row))
@@ -133,47 +128,21 @@ async fn together<P: Port>(
     }
     asks.images = noise(count * model.config().image_channels * model.side * model.side);
     asks.each = (0..count).map(|image| (image, None)).collect();
-    let mut times = Times::new(budget, inbox.port.now_ms());
+    let mut times = Timings::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
         let begin = inbox.port.now_ms();
         let answers = pool.evaluate(model, &asks, inbox, &mut |_, _, _| {}).await?;
         if answers.iter().any(Option::is_none) {
             return Some(());
         }
-        times.found.push(inbox.port.now_ms() - begin);
+        times.add_after_warm_up(inbox.port.now_ms() - begin);
     }
-    (row.workers, row.together_ms) = (pool.workers().min(count) as u32, times.first_and_median().1);
+    (row.workers, row.together_ms) = (pool.workers().min(count) as u32, times.median());
     Some(())
 }
 
 fn noise(count: usize) -> Vec<f32> {
     Rng::new(1, Stream::Test, 0).normals(count)
-}
-
-/// Measurements so far.
-struct Times {
-    found: Vec<f64>,
-    start: f64,
-    budget: f64,
-}
-
-impl Times {
-    fn new(budget: f64, start: f64) -> Self {
-        Self { found: Vec::new(), start, budget }
-    }
-
-    fn wants_more(&self, now: f64) -> bool {
-        let count = self.found.len();
-        count <= FEWEST || (now - self.start < self.budget && count <= MOST)
-    }
-
-    /// The first, which warms up, and the median of the others.
-    fn first_and_median(&self) -> (f64, f64) {
-        let [first, others @ ..] = &self.found[..] else { return (0.0, 0.0) };
-        let mut others = others.to_vec();
-        others.sort_by(f64::total_cmp);
-        (*first, others.get(others.len() / 2).copied().unwrap_or(0.0))
-    }
 }
 
 /// Bytes of the worker's memory; 0 where that cannot be known.

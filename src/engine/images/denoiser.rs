@@ -5,8 +5,9 @@ use burn::tensor::Tensor;
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
 use super::pool::EvaluationBatch;
+use crate::diffusion::constraint::classifier_free;
 use crate::diffusion::prediction::canonical;
-use crate::diffusion::{Denoiser, Estimate, Level, State};
+use crate::diffusion::{Denoiser, Estimate, Level, State as _};
 use crate::engine::error::{ImageError, Stopped};
 use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
@@ -218,7 +219,7 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
             return Ok(without);
         }
         let with = ask(x, labels)?;
-        Ok(Pictures(with).blend(self.guidance, Pictures(without), 1.0 - self.guidance).0)
+        Ok(classifier_free(Pictures(with), Pictures(without), self.guidance).0)
     }
 
     /// The class of an image.
@@ -259,7 +260,7 @@ impl<W: ProgressListener> ImageDenoiser<'_, W> {
             };
             let answer = Pictures::new(answer, shape, &x.0.device());
             match outputs.get_mut(*image) {
-                Some(without) => *without = answer.blend(self.guidance, without.clone(), 1.0 - self.guidance),
+                Some(without) => *without = classifier_free(answer, without.clone(), self.guidance),
                 None => outputs.push(answer),
             }
         }

@@ -1,32 +1,27 @@
-//! The job that samples images.
+//! A run of images as the worker has it: with progress, and with those who evaluate for it.
 
 use super::denoiser::ProgressListener;
 use super::model::ImageModel;
 use super::pool::{EvaluationBatch, WorkerPool};
-use super::run::{ImageRun, Outcome};
+use super::run::ImageRun;
+use crate::data::metrics::Measure;
 use crate::engine::error::EngineError;
 use crate::engine::inbox::{Inbox, Port};
-use crate::engine::job::Job;
+use crate::engine::sample::{Outcome, SamplingRun};
 use crate::lab::{ClassId, RunConfig};
-use crate::nn::WeightsFile;
 use crate::nn::device::ComputeDevice;
 use crate::protocol::images::{ImageEvent, ImageProgress, Notice};
-use crate::protocol::{Event, RunId};
+use crate::protocol::{Event, Report, RunId};
 
-/// Most frames of a run: what a strip can show.
-const FRAMES: usize = 64;
-/// Frames of an adaptive run between two doublings of the stride.
-const FRAMES_A_STRIDE: u32 = 12;
 /// Between reports of progress, in milliseconds.
 const REPORT_MS: f64 = 200.0;
 
-/// A run of images with its reports.
+/// A run of images with its progress and those who evaluate for it.
 pub struct ImageSampling<'m> {
-    id: RunId,
     run: ImageRun<'m>,
-    frames: u32,
-    shown: Option<u32>,
     clock: Clock,
+    /// Steps that were asked for.
+    steps: u32,
     no_classes: bool,
     limited: bool,
     pool: &'m mut WorkerPool,
@@ -47,7 +42,6 @@ impl<'m> ImageSampling<'m> {
     /// # Errors
     /// When the configuration cannot be run.
     pub fn new(
-        id: RunId,
         config: RunConfig,
         model: &'m ImageModel,
         compute: &ComputeDevice,
@@ -55,6 +49,7 @@ impl<'m> ImageSampling<'m> {
         pool: &'m mut WorkerPool,
     ) -> Result<Self, EngineError> {
         let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
+        let steps = config.steps;
         let mut run = ImageRun::new(config, model, compute)?;
         let usual = run.policy().batch();
         if let Some(most) = most {
@@ -62,76 +57,56 @@ impl<'m> ImageSampling<'m> {
         }
         let limited = run.policy().batch() < usual;
         let clock = Clock::default();
-        Ok(Self { id, run, frames: 0, shown: None, clock, no_classes, limited, pool, workers: 1 })
-    }
-
-    fn is_due(&self) -> bool {
-        let stride = match self.run.sampler().planned_steps() {
-            Some(steps) => steps.div_ceil(FRAMES - 2).max(1) as u32,
-            None if self.frames as usize >= FRAMES - 2 => return false,
-            None => 1 << (self.frames / FRAMES_A_STRIDE),
-        };
-        self.run.steps().is_multiple_of(stride)
-    }
-
-    async fn show<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError> {
-        if self.shown != Some(self.run.steps()) {
-            self.shown = Some(self.run.steps());
-            self.frames += 1;
-            let frame = self.run.frame().await?;
-            inbox.port.send(Event::Images(ImageEvent::Frame { run: self.id, frame }));
-        }
-        Ok(())
+        Ok(Self { run, clock, steps, no_classes, limited, pool, workers: 1 })
     }
 }
 
-impl Job for ImageSampling<'_> {
-    fn run(&self) -> RunId {
-        self.id
+impl SamplingRun for ImageSampling<'_> {
+    const FRAMES: usize = 64;
+    const FRAMES_A_STRIDE: u32 = 12;
+
+    fn planned_steps(&self) -> Option<usize> {
+        self.run.planned_steps()
     }
 
-    async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
-        if self.frames == 0 {
-            self.clock.told = inbox.port.now_ms();
-            let (run, images) = (self.id, self.run.policy().batch() as u32);
-            inbox.port.send(Event::Images(ImageEvent::Batch { run, images }));
-            if self.limited {
-                inbox.port.send(Event::Images(ImageEvent::Notice { run, notice: Notice::SmallerBatch { images } }));
-            }
-            if self.no_classes {
-                inbox.port.send(Event::Images(ImageEvent::Notice { run: self.id, notice: Notice::NoClasses }));
-            }
-            self.show(inbox).await?;
+    fn steps(&self) -> u32 {
+        self.run.steps()
+    }
+
+    fn begin<P: Port>(&mut self, run: RunId, port: &mut P) {
+        self.clock.told = port.now_ms();
+        let images = self.run.policy().batch() as u32;
+        port.send(Event::Images(ImageEvent::Batch { run, images }));
+        let notices = [
+            self.limited.then_some(Notice::SmallerBatch { images }),
+            self.run.is_without_grid().then_some(Notice::NoGrid { steps: self.steps }),
+            self.no_classes.then_some(Notice::NoClasses),
+        ];
+        for notice in notices.into_iter().flatten() {
+            port.send(Event::Images(ImageEvent::Notice { run, notice }));
         }
+    }
+
+    async fn step<P: Port>(&mut self, id: RunId, inbox: &mut Inbox<'_, P>) -> Result<Outcome, EngineError> {
         let images = self.run.images();
-        let planned = self.run.sampler().planned_evaluations();
+        let planned = self.run.planned_evaluations();
         // What was evaluated for steps that were given up does not count.
         let done = u64::from(self.run.sampler().evaluations()) * images as u64;
         let before = self.run.evaluated().saturating_sub(done);
-        let Self { id, run, clock, pool, workers, .. } = self;
-        let teller = Teller { id: *id, clock, images, planned, before, workers };
-        let outcome = run.step(&mut Reporter { inbox, teller, pool }).await?;
-        match outcome {
-            Outcome::GivenUp => Ok(false),
-            Outcome::Stepped => {
-                if self.is_due() {
-                    self.show(inbox).await?;
-                }
-                Ok(false)
-            }
-            Outcome::Finished => {
-                self.show(inbox).await?;
-                Ok(true)
-            }
-        }
+        let Self { run, clock, pool, workers, .. } = self;
+        let teller = Teller { id, clock, images, planned, before, workers };
+        run.step(&mut Reporter { inbox, teller, pool }).await
     }
 
-    async fn report<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<(), EngineError> {
-        self.show(inbox).await
+    async fn frame(&self, run: RunId) -> Result<Event, EngineError> {
+        let frame = self.run.frame().await?;
+        Ok(Event::Images(ImageEvent::Frame { run, frame }))
     }
 
-    async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError> {
-        Ok(None)
+    async fn report(&self, run: RunId) -> Option<Event> {
+        let [residual, noise] = self.run.residual().await?;
+        let rows = vec![Measure::new("residual", residual).against(noise, f64::NAN)];
+        Some(Event::Report { run, report: Report::of_control(rows) })
     }
 }
 

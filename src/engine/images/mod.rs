@@ -3,7 +3,7 @@
 //! ```text
 //! load -> ImageModel (weights and the convention they were trained with)
 //!   -> ImageDenoiser (every schedule, guidance, learned variance, memory)
-//!   -> ImageRun (a sampler over Pictures) -> job (frames, progress), or `sample` without a page
+//!   -> ImageRun (a sampler over Pictures under what is known) -> job (progress), or `sample` without a page
 //! pool (other workers) -> remote_model (the network that they evaluate)
 //! ```
 
@@ -12,6 +12,7 @@ mod denoiser;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod half;
 pub mod job;
+mod known;
 pub mod load;
 mod model;
 mod noise;
@@ -22,9 +23,10 @@ mod run;
 pub mod self_test;
 
 pub use super::error::ImageError;
+pub use super::sample::Outcome;
 pub use denoiser::{BatchPolicy, ImageDenoiser, ProgressListener};
 pub use model::ImageModel;
 pub use noise::{starting_noise, step_noise};
 pub use pictures::Pictures;
 pub use pool::{EvaluationBatch, WorkerPool};
-pub use run::{ImageRun, Outcome, sample};
+pub use run::{ImageRun, sample};

@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 
-use crate::diffusion::Convention;
+use crate::diffusion::{Convention, Level, Schedule};
 use crate::engine::error::ImageError;
-use crate::nn::checkpoint::{Architecture, Checkpoint, Container, Manifest, Names, Number, Recognised};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Container, Manifest, Names, Number, Recognised, SearchedGrid};
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::images::WeightsSummary;
 
@@ -33,6 +33,7 @@ pub struct ImageModel {
     pub side: usize,
     /// What is known of it.
     pub summary: WeightsSummary,
+    grids: Vec<SearchedGrid>,
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     pub(super) half: Half,
 }
@@ -58,6 +59,7 @@ impl ImageModel {
             convention,
             side,
             summary,
+            grids: Vec::new(),
             #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
             half: Half::default(),
         }
@@ -92,9 +94,25 @@ impl ImageModel {
             fid: fid.unwrap_or_default(),
             ..model.summary
         };
+        model.set_grids(manifest.grids.clone());
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         model.came_from(&checkpoint);
         Ok(model)
+    }
+
+    /// Gives the network the grids that were searched for it, in place of those it has.
+    pub fn set_grids(&mut self, grids: Vec<SearchedGrid>) {
+        self.summary.grids = grids.iter().map(|grid| grid.ratios.len() as u32).collect();
+        self.grids = grids;
+    }
+
+    /// The grid that was searched for the network and this number of steps, on a schedule: that many falling levels and
+    /// the clean one. `None` when there is none, or the schedule does not reach all of its levels.
+    #[must_use]
+    pub fn searched_grid(&self, schedule: &Schedule, steps: usize) -> Option<Vec<Level>> {
+        let grid = self.grids.iter().find(|grid| grid.ratios.len() == steps)?;
+        let levels = schedule.levels_at(&grid.ratios);
+        (levels.len() == steps + 1).then_some(levels)
     }
 
     /// A published checkpoint of a CIFAR-10 network, with the conventions of those who published its layout.

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::diffusion::State;
-use crate::diffusion::control::Elementwise;
+use crate::diffusion::constraint::Elementwise;
 use crate::nn::cpu;
 use crate::nn::device::DeviceError;
 
@@ -118,23 +118,26 @@ impl Pictures {
         Self(self.0.clamp(-1.0, 1.0))
     }
 
-    /// Every pixel with the same added to its channels, so that their mean is that of `grey`'s.
+    /// Every pixel with the same added to its channels, so that their mean is moved by this share of the way to that of
+    /// `target`'s, of which a single image is that of all. It is the nearest such pixel: grey is the first vector of
+    /// score_sde's orthonormal basis of colours (Song et al. 2021, appendix I.3).
     #[must_use]
-    pub fn with_grey_of(self, grey: &Self) -> Self {
+    pub fn toward_grey(self, target: &Self, share: f64) -> Self {
         if !self.on_cpu() {
-            let change = grey.0.clone().mean_dim(1) - self.0.clone().mean_dim(1);
-            return Self(self.0 + change);
+            let change = target.0.clone().mean_dim(1) - self.0.clone().mean_dim(1);
+            return Self(self.0 + times(change, share));
         }
         let [_, channels, height, width] = self.0.dims();
         let pixels = height * width;
-        let given = cpu::numbers(grey.0.clone());
+        let given = cpu::numbers(target.0.clone());
         let mean = |image: &[f32], pixel: usize| {
             (0..channels).map(|channel| image[channel * pixels + pixel]).sum::<f32>() / channels as f32
         };
         Self(cpu::edit(self.0, |values| {
-            for image in values.chunks_exact_mut(channels * pixels) {
+            let given = given.chunks_exact(channels * pixels).cycle();
+            for (image, given) in values.chunks_exact_mut(channels * pixels).zip(given) {
                 for pixel in 0..pixels {
-                    let change = mean(&given, pixel) - mean(image, pixel);
+                    let change = share as f32 * (mean(given, pixel) - mean(image, pixel));
                     (0..channels).for_each(|channel| image[channel * pixels + pixel] += change);
                 }
             }
@@ -154,6 +157,7 @@ impl State for Pictures {
         self.blend(1.0, other, 1.0)
     }
 
+    /// Of `other` a single image is that of all.
     fn blend(self, a: f64, other: Self, b: f64) -> Self {
         if b == 0.0 {
             return self.scale(a);
@@ -164,8 +168,10 @@ impl State for Pictures {
         if self.on_cpu() {
             let other = cpu::numbers(other.0);
             return Self(cpu::edit(self.0, |x| {
-                for (x, other) in x.iter_mut().zip(other) {
-                    *x = a as f32 * *x + b as f32 * other;
+                for x in x.chunks_mut(other.len().max(1)) {
+                    for (x, other) in x.iter_mut().zip(&other) {
+                        *x = a as f32 * *x + b as f32 * other;
+                    }
                 }
             }));
         }

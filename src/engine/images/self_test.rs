@@ -4,10 +4,11 @@ use std::convert::Infallible;
 
 use super::model::ImageModel;
 use super::pictures::Pictures;
-use super::run::{ImageRun, Outcome};
+use super::run::ImageRun;
 use crate::diffusion::Convention;
 use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
+use crate::engine::sample::Outcome;
 use crate::lab::{ExperimentId, RunConfig, ScheduleId, SolverId, SpacingId};
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::{UNet, UNetConfig};

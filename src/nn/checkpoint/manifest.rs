@@ -14,6 +14,8 @@ const FORMAT: u32 = 1;
 const MOST_FILES: usize = 256;
 /// Most bytes of a set.
 const MOST_BYTES: u64 = 1 << 30;
+/// Most levels of a grid: the most steps of a run.
+const MOST_LEVELS: usize = 1000;
 
 /// Why a manifest or one of its files cannot be used.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -86,6 +88,16 @@ pub struct MeasuredFid {
     pub reference: String,
 }
 
+/// A grid that was searched for the weights ([`crate::diffusion::grid_search`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchedGrid {
+    /// `sigma / alpha` of its noisy levels, falling, as many as it has steps; the clean level comes after the last.
+    pub ratios: Vec<f64>,
+    /// How it was searched, in words.
+    pub search: String,
+}
+
 /// What is known of a set of weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +128,10 @@ pub struct Manifest {
     pub provenance: String,
     /// How good its pictures are, if that was measured.
     pub fid: Option<MeasuredFid>,
+    /// Grids that were searched for it, at most one for a number of steps, in rising order. Not written when there are
+    /// none: readers that know nothing of grids refuse a manifest that has some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grids: Vec<SearchedGrid>,
 }
 
 impl Manifest {
@@ -168,6 +184,16 @@ impl Manifest {
         ];
         if stds.iter().any(|std| !(1e-3..=1e3).contains(std)) {
             return value(format!("data of standard deviation {stds:?}"));
+        }
+        for SearchedGrid { ratios, .. } in &manifest.grids {
+            let falls = ratios.windows(2).all(|pair| pair[0] > pair[1]);
+            let possible = ratios.iter().all(|ratio| ratio.is_finite() && *ratio > 0.0);
+            if !falls || !possible || ratios.is_empty() || ratios.len() > MOST_LEVELS {
+                return value(format!("a grid of the levels {ratios:?}"));
+            }
+        }
+        if manifest.grids.windows(2).any(|pair| pair[0].ratios.len() >= pair[1].ratios.len()) {
+            return value("its grids out of order, or two for the same number of steps".to_owned());
         }
         Ok(manifest)
     }

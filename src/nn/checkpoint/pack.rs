@@ -80,6 +80,7 @@ mod tests {
             licence: "MIT".into(),
             provenance: "made for a test".into(),
             fid: None,
+            grids: Vec::new(),
         }
     }
 

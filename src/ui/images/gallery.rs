@@ -10,7 +10,9 @@ use super::strip::strip;
 use crate::lab::{ArrangementId, RunConfig};
 use crate::plot::mosaic::Mosaic;
 use crate::session::film::shown;
+use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
+use crate::ui::measures::controlled;
 use crate::ui::parts::{check, paint_when, quiet};
 use crate::ui::scene::context;
 use crate::ui::state::{Page, page};
@@ -55,6 +57,7 @@ pub fn gallery() -> Vec<Element> {
         element("div").class("layers").holds(&[expected, files]),
         element("p").class("note").attribute("role", "status").words(move || notices(page)),
         element("p").class("note").test_id("workers").words(move || workers(page)),
+        controlled(),
         strip(),
         detail(),
     ]
@@ -68,6 +71,14 @@ fn notices(page: Page) -> String {
         Notice::NoClasses => page.text("images.no-classes"),
         Notice::NoHalf => page.text("images.no-half"),
         Notice::HalfRefused => page.text("images.half-refused"),
+        Notice::NoGrid { steps } => {
+            let known: Vec<String> = page.session.with(|session| match session.image_weights() {
+                ImageWeights::Held(weights) => weights.grids.iter().map(u32::to_string).collect(),
+                _ => Vec::new(),
+            });
+            let known = if known.is_empty() { "–".to_owned() } else { known.join(", ") };
+            page.filled("images.no-grid", &[("steps", &steps.to_string()), ("known", &known)])
+        }
     };
     page.images.notices.get().into_iter().map(sentence).collect::<Vec<_>>().join(" ")
 }
