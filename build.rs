@@ -18,7 +18,7 @@ fn main() {
     }
     println!(
         "cargo::rustc-env=SCOREFIELD_WIRE={:08x}",
-        digest(&["src/protocol.rs", "src/protocol", "src/lab", "src/study", "src/wire.rs"])
+        digest(&["src/protocol.rs", "src/protocol", "src/lab", "src/study", "src/plot/figure.rs", "src/wire.rs"])
     );
     // Only the page reads them: a new text is no reason to build the workers again.
     if env::var_os("CARGO_FEATURE_UI").is_some() {

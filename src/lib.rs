@@ -21,7 +21,7 @@
 //!
 //! Each knows only modules above it in this list; `tests/architecture.rs` has the whole table and checks it.
 //!
-//! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids): know nothing;
+//! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids), `lasting` (tables read from a file): know nothing;
 //! * [`diffusion`], [`data`], [`plot`]: the mathematics; pure, no browser and no tensor library;
 //! * [`lab`]: what a run is: its configuration, ranges and names;
 //! * [`protocol`], [`wire`]: what page and worker say to each other, and its bytes;
@@ -55,6 +55,7 @@ pub mod decimal;
 pub mod diffusion;
 pub mod experiments;
 pub mod lab;
+mod lasting;
 pub mod plot;
 pub mod protocol;
 pub mod rng;

@@ -79,27 +79,30 @@ pub fn to_fragment(link: &Link) -> String {
     format!("#{}", parts.join("&"))
 }
 
-/// Reads a fragment, with or without its `#`.
-#[must_use]
-pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
-    let mut rejected = Vec::new();
+/// The keys and values of a fragment, with or without its `#`, and whether it was cut.
+fn pairs_of(fragment: &str) -> (Vec<(String, String)>, bool) {
     let mut text = fragment.strip_prefix('#').unwrap_or(fragment);
-    if text.len() > MAX_LENGTH {
+    let cut = text.len() > MAX_LENGTH;
+    if cut {
         let mut end = MAX_LENGTH;
         while !text.is_char_boundary(end) {
             end -= 1;
         }
         text = &text[..end];
-        rejected.push(Rejected::TooLong);
     }
-    let pairs: Vec<(String, String)> = text
-        .split('&')
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            (percent_decode(key), percent_decode(value))
-        })
-        .collect();
+    let parts = text.split('&').filter(|part| !part.is_empty());
+    let pairs = parts.map(|part| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        (percent_decode(key), percent_decode(value))
+    });
+    (pairs.collect(), cut)
+}
+
+/// Reads a fragment, with or without its `#`.
+#[must_use]
+pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
+    let (pairs, cut) = pairs_of(fragment);
+    let mut rejected: Vec<Rejected> = cut.then_some(Rejected::TooLong).into_iter().collect();
 
     // The experiment first: its defaults are what the other keys change.
     let experiment = pairs

@@ -45,13 +45,20 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
     postcard::to_extend(message, VERSION.to_vec()).map_err(|_| WireError::Damaged)
 }
 
+/// What follows the version in the bytes of a message.
+///
+/// # Errors
+/// [`WireError::Outdated`] when another build wrote them.
+pub fn content(bytes: &[u8]) -> Result<&[u8], WireError> {
+    bytes.strip_prefix(&VERSION).ok_or(WireError::Outdated)
+}
+
 /// The message in these bytes.
 ///
 /// # Errors
 /// [`WireError::Outdated`] when another build wrote them, [`WireError::Damaged`] when they are no message of this one.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let content = bytes.strip_prefix(&VERSION).ok_or(WireError::Outdated)?;
-    match postcard::take_from_bytes(content) {
+    match postcard::take_from_bytes(content(bytes)?) {
         Ok((message, [])) => Ok(message),
         _ => Err(WireError::Damaged),
     }

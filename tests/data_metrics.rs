@@ -220,7 +220,7 @@ fn the_bootstrap_finds_the_standard_error_of_a_mean() {
     let error = bootstrap(&points, 400, 1, |points| points.iter().map(|p| p[0]).sum::<f64>() / points.len() as f64);
     // 1 / sqrt(400), known to a few per cent from 400 points and 400 rounds.
     close(error, 0.05, 0.01);
-    assert_eq!(bootstrap(&[], 10, 1, |_| 1.0), 0.0);
+    assert_eq!(bootstrap::<[f64; 2]>(&[], 10, 1, |_| 1.0), 0.0);
 }
 
 #[test]

@@ -4,12 +4,12 @@ mod support;
 
 use scorefield::data::{Exact, Mixture};
 use scorefield::diffusion::likelihood::{
-    Batched, Bound, Diverges, JacobianProduct, Probes, flow_likelihood, variational_bound,
+    Batched, Bound, Diverges, JacobianProduct, Probes, flow_likelihood, learned_step_divergence, variational_bound,
 };
 use scorefield::diffusion::objective::discretised_log_probability;
 use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::schedule::{Betas, clean};
-use scorefield::diffusion::solver::Tolerance;
+use scorefield::diffusion::solver::{Posterior, Tolerance};
 use scorefield::diffusion::{Estimate, Level, Schedule, infallible, now};
 use serde_json::Value;
 use support::{Batch, Gaussian};
@@ -146,48 +146,63 @@ fn every_term_of_the_bound_is_that_of_improved_diffusion() {
     let schedule = Schedule::table(betas);
     let mut levels: Vec<Level> = (1..=count).rev().map(|i| schedule.level(i as f64 / count as f64)).collect();
     levels.push(clean());
-    let grey = Batch(numbers(&golden["grey"]));
     let noise: Vec<Vec<f64>> = golden["noise"].as_array().expect("lists").iter().map(numbers).collect();
-    for kind in ["small", "large", "learned"] {
-        let theirs = &golden["terms"][kind];
-        let std = theirs["decoder_log_std"].as_f64().expect("a number").exp();
-        let decode = async |data: &Batch, mean: &Batch| {
-            let pairs = data.0.iter().zip(&mean.0);
-            Ok(pairs.map(|(data, mean)| discretised_log_probability(*data, *mean, std, tanh_cdf)).collect())
-        };
-        let bound = infallible(now(variational_bound(
-            &levels,
-            &mut Gaussian::new(0.1, 0.3),
-            &grey,
-            &mut |number| Batch(noise[count - 1 - number].clone()),
-            1.0,
-            |posterior, from, _| match kind {
-                "small" => posterior.variance,
-                "large" => posterior.forward,
-                _ => {
-                    let step = (from.t * count as f64).round() - 1.0;
-                    learned_log_variance((1.0 + step).sin(), posterior.variance, posterior.forward).exp()
+    let model = Gaussian::new(0.1, 0.3);
+    // What the model learned: a number for every step of the chain.
+    let learned = |from: Level| (from.t * count as f64).round().sin();
+    for values in ["bytes", "seventeen"] {
+        let (grey, half_width) = (&golden["of"][values]["grey"], &golden["of"][values]["half_width"]);
+        let (grey, half_width) = (Batch(numbers(grey)), half_width.as_f64().expect("a number"));
+        for kind in ["small", "large", "learned"] {
+            let theirs = &golden["of"][values]["terms"][kind];
+            let std = theirs["decoder_log_std"].as_f64().expect("a number").exp();
+            let decode = async |data: &Batch, mean: &Batch| {
+                let pairs = data.0.iter().zip(&mean.0);
+                let log =
+                    |(data, mean): (&f64, &f64)| discretised_log_probability(*data, *mean, std, half_width, tanh_cdf);
+                Ok(pairs.map(log).collect())
+            };
+            let bound = infallible(now(variational_bound(
+                &levels,
+                &mut model.clone(),
+                &grey,
+                &mut |number| Batch(noise[count - 1 - number].clone()),
+                1.0,
+                |posterior, from, _| match kind {
+                    "small" => posterior.variance,
+                    "large" => posterior.forward,
+                    _ => learned_log_variance(learned(from), posterior.variance, posterior.forward).exp(),
+                },
+                decode,
+            )));
+            let bits = |nats: f64| Bound::bits_per_dimension(nats, 1);
+            let check = |ours: f64, theirs: f64, what: &str| {
+                assert!(
+                    (ours - theirs).abs() < 1e-11 * theirs.abs().max(1.0),
+                    "{values}, {kind}, {what}: {ours}, should be {theirs}"
+                );
+            };
+            let steps = numbers(&theirs["steps"]);
+            assert_eq!(bound.steps.len(), steps.len());
+            for (number, (ours, theirs)) in bound.steps.iter().zip(&steps).enumerate() {
+                check(bits(*ours), *theirs, &format!("term {number}"));
+                // The same by the function for a variance of its own for every number.
+                let (from, to) = (levels[number], levels[number + 1]);
+                let noise = &noise[count - 1 - number];
+                let term = grey.0.iter().zip(noise).map(|(data, noise)| {
+                    let estimated = model.believe(from.mix(*data, *noise), from).data;
+                    learned_step_divergence(&[*data], &[estimated], &[learned(from)], Posterior::between(from, to))
+                });
+                if kind == "learned" {
+                    check(bits(term.sum::<f64>() / grey.0.len() as f64), *theirs, &format!("learned term {number}"));
                 }
-            },
-            decode,
-        )));
-        let bits = |nats: f64| Bound::bits_per_dimension(nats, 1);
-        let check = |ours: f64, theirs: f64, what: &str| {
-            assert!(
-                (ours - theirs).abs() < 1e-11 * theirs.abs().max(1.0),
-                "{kind}, {what}: {ours}, should be {theirs}"
-            );
-        };
-        let steps = numbers(&theirs["steps"]);
-        assert_eq!(bound.steps.len(), steps.len());
-        for (number, (ours, theirs)) in bound.steps.iter().zip(&steps).enumerate() {
-            check(bits(*ours), *theirs, &format!("term {number}"));
+            }
+            check(bits(bound.reconstruction), theirs["reconstruction"].as_f64().expect("a number"), "reconstruction");
+            check(bits(bound.prior), theirs["prior"].as_f64().expect("a number"), "prior");
+            // The sums of the samples average to the sum of the terms.
+            let mean = bound.samples.iter().sum::<f64>() / bound.samples.len() as f64;
+            check(mean, bound.total(), "sum");
         }
-        check(bits(bound.reconstruction), theirs["reconstruction"].as_f64().expect("a number"), "reconstruction");
-        check(bits(bound.prior), theirs["prior"].as_f64().expect("a number"), "prior");
-        // The sums of the samples average to the sum of the terms.
-        let mean = bound.samples.iter().sum::<f64>() / bound.samples.len() as f64;
-        check(mean, bound.total(), "sum");
     }
 }
 

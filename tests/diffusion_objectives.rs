@@ -8,8 +8,8 @@ use scorefield::diffusion::likelihood::{
     Bound, Diverges, JacobianProduct, Probes, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
 };
 use scorefield::diffusion::objective::{
-    LossMemory, denoising, exact_discretised_log_probability, gaussian_implicit, gaussian_implicit_misprinted, hybrid,
-    low_discrepancy_times, sliced,
+    BYTE_HALF_WIDTH, LossMemory, denoising, exact_discretised_log_probability, gaussian_implicit,
+    gaussian_implicit_misprinted, hybrid, low_discrepancy_times, sliced,
 };
 use scorefield::diffusion::prediction::canonical;
 use scorefield::diffusion::solver::Tolerance;
@@ -125,13 +125,17 @@ fn the_articles_printed_loss_has_no_minimum() {
 
 #[test]
 fn the_decoders_probabilities_sum_to_one() {
-    let pixel = |value: i32| 2.0 * f64::from(value) / 255.0 - 1.0;
-    for (mean, std) in [(0.0, 0.1), (-0.97, 0.3), (1.2, 0.05), (0.3, 2.0)] {
-        let total: f64 = (0..256).map(|v| exact_discretised_log_probability(pixel(v), mean, std).exp()).sum();
-        // Each bin may be lifted to 1e-12.
-        assert!((total - 1.0).abs() < 1e-9, "{mean} {std}: {total}");
+    for values in [256, 17] {
+        let half_width = 1.0 / f64::from(values - 1);
+        let pixel = |value: i32| 2.0 * half_width * f64::from(value) - 1.0;
+        for (mean, std) in [(0.0, 0.1), (-0.97, 0.3), (1.2, 0.05), (0.3, 2.0)] {
+            let log = |value| exact_discretised_log_probability(pixel(value), mean, std, half_width);
+            let total: f64 = (0..values).map(|value| log(value).exp()).sum();
+            // Each bin may be lifted to 1e-12.
+            assert!((total - 1.0).abs() < 1e-9, "{mean} {std}: {total}");
+        }
     }
-    assert_eq!(exact_discretised_log_probability(0.0, 5.0, 0.01), 1e-12_f64.ln());
+    assert_eq!(exact_discretised_log_probability(0.0, 5.0, 0.01, BYTE_HALF_WIDTH), 1e-12_f64.ln());
 }
 
 #[test]

@@ -28,8 +28,12 @@ mod samples;
 mod skip;
 #[path = "e2e/study.rs"]
 mod study;
+#[path = "e2e/tables.rs"]
+mod tables;
 #[path = "e2e/trained.rs"]
 mod trained;
+#[path = "support/verdicts.rs"]
+mod verdicts;
 // The benchmark in a browser uses the rest of it.
 #[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]

@@ -44,8 +44,25 @@ fn places(text: &str) -> BTreeSet<&str> {
 /// String literals of the page's sources that look like keys: words joined by dots, the first of them a section.
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
-        "page", "controls", "action", "status", "run", "view", "drawing", "chart", "device", "link", "failure", "file",
-        "share", "measure", "tour", "claims", "images",
+        "page",
+        "controls",
+        "action",
+        "status",
+        "run",
+        "view",
+        "drawing",
+        "chart",
+        "device",
+        "link",
+        "failure",
+        "file",
+        "share",
+        "measure",
+        "tour",
+        "claims",
+        "images",
+        "catalogue",
+        "values",
     ];
     let mut keys = BTreeSet::new();
     let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui")];
@@ -103,7 +120,7 @@ fn keys_from_tables() -> BTreeSet<String> {
         }
         keys.extend(study.notes.iter().map(|note| format!("note.{}.{note}", study.id)));
     }
-    let sources = [Source::Report(""), Source::Magazine, Source::Article];
+    let sources = [Source::Report(""), Source::Magazine, Source::Article, Source::Blog("")];
     keys.extend(sources.map(|source| format!("source.{}", source.id().0)));
     keys.extend([Verdict::Holds, Verdict::Fails, Verdict::Open].map(|v| format!("verdict.{}", v.id())));
     keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));

@@ -2,6 +2,7 @@
 //! normal distributions, and the variance that makes the bound least.
 #![cfg(feature = "cpu")]
 
+use scorefield::diffusion::objective::normal_divergence;
 use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::{Denoiser, Estimate, Level, Schedule, now};
 use scorefield::lab::DeviceChoice;
@@ -183,16 +184,19 @@ fn a_trained_classifier_is_the_posterior_of_two_normal_distributions() {
     // The unconditional denoiser with this gradient is the denoiser of the class, on any schedule.
     let mut model = TwoClasses { variance: spread * spread };
     for level in [Schedule::Cosine.level(0.3), Schedule::Flow.level(0.6), Level { t: 0.5, alpha: 1.0, sigma: 1.5 }] {
+        let gradient = |x: f64| {
+            // ln p(class | x) = ln p(class | x / alpha) at the noise of x / alpha.
+            let (point, sigma) = ((x / level.alpha) as f32, level.sigma / level.alpha);
+            let slope = now(net.log_probability_gradients(&[point], &[sigma], &[1])).expect("the CPU answers");
+            f64::from(slope[0]) / level.alpha
+        };
         let exact = |x: f64| TwoClasses { variance: spread * spread }.data(x, level, 1.0);
         let ratio = level.sigma / level.alpha;
         // An error of the gradient comes in times the variance of the noise.
         let bound = SLOPE * 2.0 * ratio * ratio / (spread * spread + ratio * ratio);
         for x in [-1.0, 0.0, 0.8].map(|share| share * level.alpha * (spread * spread + ratio * ratio)) {
-            let estimate = now(model.estimate(&x, level)).expect("the CPU answers");
-            // ln p(class | x) = ln p(class | x / alpha) at the noise of x / alpha.
-            let slope = net.log_probability_gradients(&[(x / level.alpha) as f32], &[ratio], &[1]);
-            let slope = f64::from(now(slope).expect("the CPU answers")[0]) / level.alpha;
-            let found = estimate.guided(&x, slope, level).data;
+            let unguided = now(model.estimate(&x, level)).expect("the CPU answers");
+            let found = unguided.guided(&x, gradient(x), level).data;
             assert!((found - exact(x)).abs() < bound, "{level:?}, x {x}: {found} instead of {}", exact(x));
         }
     }
@@ -232,7 +236,7 @@ fn variance_form(golden: &Value) -> VarianceForm {
 }
 
 #[test]
-fn terms_with_a_learned_variance_are_pytorchs_with_the_samplers_variance() {
+fn terms_with_a_learned_variance_are_pytorchs_and_the_bounds_own() {
     let golden = golden();
     let (case, form) = (&golden["variance"], variance_form(&golden));
     let (x, sigma) = (numbers(&golden["x"]), levels(&golden));
@@ -249,11 +253,11 @@ fn terms_with_a_learned_variance_are_pytorchs_with_the_samplers_variance() {
         let loss = read(loss);
         assert_close("loss", &loss, &[case["loss"].as_f64().expect("a loss") as f32], ROUNDING);
         assert_close("gradient", &read(gradient.flat()), &numbers(&case["gradient"]), ROUNDING);
-        // The divergence of normal distributions with the variance that samplers make of the output.
+        // The same by the formulas that the bound is made of.
         let terms = output.iter().zip(&errors).enumerate().map(|(i, (v, d))| {
             let [low, high] = [smallest[i / dimension], largest[i / dimension]].map(f64::from);
             let variance = learned_log_variance(f64::from(*v), low, high).exp();
-            0.5 * ((variance / low).ln() - 1.0 + (low + f64::from(d * d)) / variance)
+            normal_divergence(f64::from(*d), low, 0.0, variance)
         });
         let exact = terms.sum::<f64>() / widths.len() as f64;
         assert_close("the bound", &loss, &[exact as f32], ROUNDING);

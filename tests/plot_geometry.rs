@@ -1,24 +1,9 @@
 //! Curves, charts, colours and the plane as geometry.
 
-use scorefield::plot::chart::{Frame, MOST_POINTS};
 use scorefield::plot::colour::{SERIES, density_image};
 use scorefield::plot::curve::smoothed;
 use scorefield::plot::plane::{dot_opacity, dot_radius};
-use scorefield::plot::{LineChart, Projection, Rgb, Series, arrows, binned, image, path, sequential};
-
-#[test]
-fn bins_keep_every_spike_and_the_order() {
-    let mut points: Vec<[f64; 2]> = (0..20_000).map(|i| [f64::from(i), (f64::from(i) * 0.01).sin()]).collect();
-    points[7_777][1] = 50.0;
-    points[3_333][1] = -50.0;
-    points[5_000][1] = f64::NAN;
-    let short = binned(&points, 500);
-    assert!(short.len() <= 500 && short.len() > 400);
-    assert!(short.contains(&[7_777.0, 50.0]) && short.contains(&[3_333.0, -50.0]));
-    assert!(short.windows(2).all(|pair| pair[0][0] < pair[1][0]));
-    assert_eq!(binned(&points[..400], 500), points[..400]);
-    assert!(binned(&[], 500).is_empty());
-}
+use scorefield::plot::{Axis, Chart, Layer, Layout, Mark, Projection, Rgb, arrows, image, sequential};
 
 #[test]
 fn smoothing_keeps_constants_and_starts_unbiased() {
@@ -30,54 +15,66 @@ fn smoothing_keeps_constants_and_starts_unbiased() {
     assert!((step[1][1] - (0.25 + 1.5) / 0.75).abs() < 1e-12);
 }
 
-#[test]
-fn paths_are_svg_and_break_where_numbers_do() {
-    assert_eq!(path([[0.0, 1.0], [2.5, -0.001], [1e-9, 100.123]]), "M0 1L2.5 0L0 100.12");
-    assert_eq!(path([[0.0, 0.0], [1.0, f64::NAN], [2.0, 0.0], [3.0, 1.0]]), "M0 0h0M2 0L3 1");
-    assert_eq!(path([]), "");
+/// A chart of one layer.
+fn chart<'a>(x: &'a Axis, y: &'a Axis, layer: &'a Layer, data: &'a [f32]) -> Chart<'a> {
+    Chart { x, y, square: false, layers: std::slice::from_ref(layer), data: vec![data], now: None }
 }
 
 #[test]
 fn a_chart_stays_inside_its_frame() {
-    let series = [
-        Series { name: "loss".into(), points: (0..3000).map(|i| [f64::from(i), 1.0 / (1.0 + f64::from(i))]).collect() },
-        Series { name: "floor".into(), points: vec![[0.0, 0.01], [2999.0, 0.01]] },
-        Series { name: "nothing yet".into(), points: vec![] },
-    ];
-    for (log_x, log_y) in [(false, false), (false, true), (true, true)] {
-        let chart = LineChart::new(Frame::default(), &series, log_x, log_y);
-        let frame = chart.frame;
-        for mark in &chart.x_marks {
-            assert!(mark.at >= frame.left - 1e-9 && mark.at <= frame.width - frame.right + 1e-9);
+    let loss: Vec<f32> = (0..3000).flat_map(|i| [i as f32, 1.0 / (1.0 + i as f32)]).collect();
+    let line = Layer::new("loss", Mark::Line, 0);
+    for (x, y) in
+        [(Axis::free("x"), Axis::free("y")), (Axis::free("x"), Axis::log("y")), (Axis::log("x"), Axis::log("y"))]
+    {
+        for width in [160.0, 300.0, 900.0] {
+            let layout = Layout::new(&chart(&x, &y, &line, &loss), width);
+            assert!(layout.left + layout.width < width && layout.top + layout.height < layout.canvas, "{layout:?}");
+            for pair in loss.chunks_exact(2).filter(|pair| !x.log || pair[0] > 0.0) {
+                let point = [f64::from(pair[0]), f64::from(pair[1])];
+                let place = layout.place(point);
+                assert!(place[0] >= layout.left - 0.01 && place[0] <= layout.left + layout.width + 0.01, "{place:?}");
+                assert!(place[1] >= layout.top - 0.01 && place[1] <= layout.top + layout.height + 0.01, "{place:?}");
+                let back = layout.point(place);
+                assert!(
+                    (0..2).all(|k| (back[k] - point[k]).abs() <= 1e-9 * point[k].abs().max(1.0)),
+                    "{back:?} {point:?}"
+                );
+            }
+            assert!(layout.x.ticks(4).len() > 2 && layout.y.ticks(4).len() > 2);
         }
-        for mark in &chart.y_marks {
-            assert!(mark.at >= frame.top - 1e-9 && mark.at <= frame.height - frame.bottom + 1e-9);
-        }
-        assert!(chart.x_marks.len() > 2 && chart.y_marks.len() > 2);
-        let line = &chart.lines[0];
-        assert!(line.path.matches(['M', 'L']).count() <= MOST_POINTS);
-        for pair in line.path.split(['M', 'L']).filter(|part| !part.is_empty()) {
-            let (x, y) = pair.split_once(' ').unwrap();
-            let (x, y): (f64, f64) = (x.parse().unwrap(), y.parse().unwrap());
-            assert!(x >= frame.left - 0.01 && x <= frame.width - frame.right + 0.01);
-            assert!(y >= frame.top - 0.01 && y <= frame.height - frame.bottom + 0.01);
-        }
-        assert_eq!(chart.lines[1].last, Some(0.01));
-        assert_eq!((chart.lines[2].path.as_str(), chart.lines[2].last), ("", None));
-        assert_ne!(chart.lines[0].colour, chart.lines[1].colour);
-        assert_ne!(chart.lines[0].dashes, chart.lines[1].dashes);
     }
-    assert_eq!(LineChart::new(Frame::default(), &[], false, true).view_box(), "0 0 480 260");
 }
 
 #[test]
-fn what_is_larger_is_drawn_higher() {
-    let series = [Series { name: String::new(), points: vec![[0.0, 0.0], [1.0, 10.0]] }];
-    let chart = LineChart::new(Frame::default(), &series, false, false);
-    let frame = chart.frame;
-    let expected =
-        format!("M{} {}L{} {}", frame.left, frame.height - frame.bottom, frame.width - frame.right, frame.top);
-    assert_eq!(chart.lines[0].path, expected);
+fn what_is_larger_is_drawn_higher_and_a_square_is_one() {
+    let (x, y, dots) = (Axis::fixed("x", 0.0, 1.0), Axis::fixed("y", 0.0, 10.0), Layer::new("", Mark::Dots, 0));
+    let square = Chart { square: true, ..chart(&x, &y, &dots, &[]) };
+    let layout = Layout::new(&square, 400.0);
+    assert_eq!(layout.place([0.0, 0.0]), [layout.left, layout.top + layout.height]);
+    assert_eq!(layout.place([1.0, 10.0]), [layout.left + layout.width, layout.top]);
+    assert_eq!(layout.width, layout.height);
+    // Pictures have neither titles nor numbers, and fill their canvas but for the bar of colours of a heat map.
+    let (nothing, picture) = (Axis::free(""), Layer::new("", Mark::Picture, 0));
+    let grid = [2.0, 3.0, -1.0, 1.0, 0.0, 6.0, 0.0, 1.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+    let layout = Layout::new(&chart(&nothing, &nothing, &picture, &grid), 400.0);
+    assert_eq!([layout.left, layout.top, layout.width], [0.0, 0.0, 400.0]);
+    assert_eq!((layout.x.ends(), layout.y.ends()), ((-1.0, 1.0), (0.0, 6.0)));
+}
+
+#[test]
+fn scales_hold_what_every_mark_draws() {
+    let (x, y) = (Axis::free("x"), Axis::free("y"));
+    let ends = |mark: Mark, data: &[f32]| {
+        let layer = Layer::new("", mark, 0);
+        let layout = Layout::new(&chart(&x, &y, &layer, data), 400.0);
+        (layout.x.ends(), layout.y.ends())
+    };
+    assert_eq!(ends(Mark::Band, &[0.0, -4.0, 4.0, 1.0, 0.0, 6.0]), ((0.0, 1.0), (-4.0, 6.0)));
+    assert_eq!(ends(Mark::Segments, &[0.0, 0.0, 10.0, 20.0]), ((0.0, 10.0), (0.0, 20.0)));
+    // Bars stand on 0, however large they are.
+    assert_eq!(ends(Mark::Bars, &[0.0, 90.0, 1.0, 1.0, 100.0, 1.0]).1, (0.0, 100.0));
+    assert_eq!(ends(Mark::Dots, &[]), ((0.0, 1.0), (0.0, 1.0)));
 }
 
 #[test]
@@ -132,7 +129,7 @@ fn arrows_point_along_the_field_and_are_never_too_long() {
     let projection = Projection { centre: [0.0, 0.0], half: 2.0, pixels: 200.0 };
     let places = projection.middles(10);
     let vectors: Vec<[f64; 2]> = places.iter().map(|p| [-p[0] * p[0] * p[0], -p[1]]).collect();
-    let field = arrows(&places, &vectors, &projection, 18.0);
+    let field = arrows(&places, &vectors, |p| projection.to_pixels(p), 18.0);
     assert_eq!(field.len(), 100);
     for (arrow, (place, vector)) in field.iter().zip(places.iter().zip(&vectors)) {
         let along = [arrow.head[0] - arrow.tail[0], arrow.head[1] - arrow.tail[1]];
@@ -152,8 +149,8 @@ fn arrows_point_along_the_field_and_are_never_too_long() {
         }
     }
     assert!(field.iter().any(|arrow| arrow.strength == 1.0));
-    assert!(arrows(&places, &vec![[0.0, 0.0]; 100], &projection, 18.0).is_empty());
-    let one = arrows(&[[0.0, 0.0], [1.0, 1.0]], &[[f64::NAN, 1.0], [1e300, 1e300]], &projection, 18.0);
+    assert!(arrows(&places, &vec![[0.0, 0.0]; 100], |p| projection.to_pixels(p), 18.0).is_empty());
+    let one = arrows(&[[0.0, 0.0], [1.0, 1.0]], &[[f64::NAN, 1.0], [1e300, 1e300]], |p| projection.to_pixels(p), 18.0);
     assert_eq!(one.len(), 1);
     assert!(one[0].head.iter().all(|v| v.is_finite()));
 }

@@ -1,6 +1,9 @@
 //! The studies whole, with fixed seeds: the numbers behind their figures and claims.
 #![cfg(feature = "cpu")]
 
+#[path = "support/verdicts.rs"]
+mod verdicts;
+
 use std::path::Path;
 
 use scorefield::diffusion::now;
@@ -10,6 +13,7 @@ use scorefield::nn::device::open;
 use scorefield::protocol::{Measured, StudyUpdate, Verdict};
 use scorefield::share::from_fragment;
 use scorefield::study::{Mark, STUDIES, Study, complete, neighbours};
+use verdicts::{EXPECTED, unexpected};
 
 /// Runs a study with these settings.
 fn run(study: &Study, settings: &str) -> StudyUpdate {
@@ -41,22 +45,26 @@ fn layer<'n>(study: &Study, update: &'n StudyUpdate, figure: &str, layer: &str) 
     &drawing.expect("it was drawn").data.0
 }
 
-/// Runs a study briefly: every claim is measured, settled and holds, every layer is drawn, of finite numbers in whole
-/// items.
+/// Runs a study briefly: every claim is measured, settled and has the verdict that is expected of it, every layer is
+/// drawn, of finite numbers in whole items.
 fn whole(id: &str) -> StudyUpdate {
     let study = find(id);
     let update = run(study, &format!("{}&seed=1", study.brief));
-    for (place, expected) in study.claims.iter().enumerate() {
-        let measured = update.measured.iter().find(|m| usize::from(m.claim) == place);
-        let measured = measured.unwrap_or_else(|| panic!("{id}: {} was not measured", expected.key));
-        assert_eq!(measured.verdict(), Verdict::Holds, "{id}: {} {measured:?}", expected.key);
-    }
+    let verdicts: Vec<(&str, Verdict)> =
+        study.claims.iter().map(|claim| (claim.key, self::claim(study, &update, claim.key).verdict())).collect();
+    let unexpected = unexpected(EXPECTED, id, &verdicts);
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
     for figure in study.figures {
         for drawn in figure.layers {
             let data = layer(study, &update, figure.key, drawn.key);
             let what = format!("{id}: {} of {}", drawn.key, figure.key);
-            assert!(!data.is_empty() && data.iter().all(|v| v.is_finite()), "{what}");
-            if drawn.mark.stride() > 0 {
+            // A table of results has blanks where nothing can be measured.
+            let told = |v: &f32| v.is_finite() || drawn.mark == Mark::Table;
+            assert!(!data.is_empty() && data.iter().all(told), "{what}");
+            if drawn.mark == Mark::Table {
+                assert_eq!([data[0], data[1]], [figure.y.names.len() as f32, figure.x.names.len() as f32], "{what}");
+                assert_eq!(data.len(), 2 + 2 * (data[0] * data[1]) as usize, "{what}");
+            } else if drawn.mark.stride() > 0 {
                 assert_eq!(data.len() % drawn.mark.stride(), 0, "{what}");
             } else {
                 assert!(matches!(drawn.mark, Mark::Heat | Mark::Picture));
@@ -89,8 +97,21 @@ fn the_tables_are_sound() {
     }
     let walked: Vec<&str> =
         std::iter::successors(Some(STUDIES[0]), |study| neighbours(study)[1]).map(|s| s.id).collect();
-    let chapter: Vec<&str> = STUDIES.iter().filter(|s| s.chapter == STUDIES[0].chapter).map(|s| s.id).collect();
-    assert_eq!(walked, chapter, "the tour passes every study of its chapter once");
+    assert_eq!(walked, STUDIES.iter().map(|s| s.id).collect::<Vec<_>>(), "the tour passes every study once");
+    assert!(STUDIES.is_sorted_by_key(|study| study.chapter), "chapter by chapter");
+}
+
+#[test]
+fn a_verdict_that_is_not_expected_is_told() {
+    let list = [("a", "x", Verdict::Fails), ("b", "y", Verdict::Open)];
+    let of = |study, verdicts: &[(&str, Verdict)]| unexpected(&list, study, verdicts).len();
+    assert_eq!(of("a", &[("x", Verdict::Fails), ("y", Verdict::Holds)]), 0);
+    assert_eq!(of("a", &[("x", Verdict::Holds), ("y", Verdict::Open)]), 2);
+    assert_eq!(of("b", &[("x", Verdict::Fails), ("y", Verdict::Open)]), 1);
+    for (study, claim, _) in EXPECTED {
+        let study = find(study);
+        assert!(study.claims.iter().any(|known| known.key == *claim), "{}: there is no claim {claim}", study.id);
+    }
 }
 
 #[test]
@@ -214,5 +235,115 @@ fn the_choices_of_ncsnv2() {
         let update = run(study, &format!("chains=400&{switch}&seed=1"));
         let bars = layer(study, &update, "quality", "frechet");
         assert!(bars[1] > 1.2 * bars[4], "{switch}: {bars:?}");
+    }
+}
+
+#[test]
+fn noise_by_the_chain_and_at_once() {
+    let study = find("forward");
+    let update = whole(study.id);
+    // The density of one step back, given the data, is that of the closed form: its peak is where 3-12 has its mean.
+    let given = layer(study, &update, "posterior", "step-back-given-data");
+    let peak = given.chunks_exact(2).max_by(|a, b| a[1].total_cmp(&b[1])).expect("it was drawn");
+    assert!(peak[0].is_finite() && peak[1] > 1.0, "{peak:?}");
+    // The divergence of a step back from a Gaussian, by another program's quadrature.
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/step_back.json")).expect("it is JSON");
+    for case in golden.as_array().expect("a list of cases") {
+        let number = |key: &str| case[key].as_f64().expect("a number");
+        let (steps, step, noisy) = (number("steps"), number("step"), number("noisy"));
+        let settings = format!("chain-steps={steps}&look-at={}&x-noisy={noisy}&chains=100", step / steps);
+        let found = claim(study, &run(study, &settings), "posterior").value;
+        assert!((found - number("divergence")).abs() < 1e-9 + 1e-6 * number("divergence"), "{case} {found}");
+    }
+    // A chain of few steps has bumps: a step back is then no Gaussian, but given the data it still is.
+    let few = run(study, "chain-steps=20&look-at=0.1&x-noisy=-1&seed=1");
+    assert_eq!(claim(study, &few, "posterior").verdict(), Verdict::Fails, "bumps");
+    assert_eq!(claim(study, &few, "exact").verdict(), Verdict::Holds);
+}
+
+#[test]
+fn noise_becomes_data_and_not_by_the_printed_formula() {
+    let study = find("ancestral");
+    let update = whole(study.id);
+    // The same size as in the forward process all the way, and as printed less than half of it in the end.
+    let last = |key: &str| *layer(study, &update, "spread", key).last().expect("it was drawn");
+    assert!((last("right-formula") - 1.0).abs() < 0.1, "{}", last("right-formula"));
+    let learned = run(study, "score-source=learned&chain-steps=200&chains=1000&seed=1");
+    assert_eq!(claim(study, &learned, "samples").verdict(), Verdict::Holds, "learned");
+}
+
+#[test]
+fn the_bound_of_a_chain_term_by_term() {
+    let study = find("bound");
+    let update = whole(study.id);
+    let independent = layer(study, &update, "bits", "independent-pixels")[1];
+    let uniform = layer(study, &update, "bits", "uniform-greys")[1];
+    assert!((uniform - 17f32.log2()).abs() < 1e-6 && independent < 0.65 * uniform, "{uniform} {independent}");
+    // The cumulative shares rise to all but the end of the chain, which costs next to nothing.
+    for key in ["trained-simple", "trained-bound"] {
+        let shares = layer(study, &update, "cumulative", key);
+        assert!(shares.chunks_exact(2).zip(shares.chunks_exact(2).skip(1)).all(|(a, b)| b[0] > a[0] && b[1] >= a[1]));
+        assert!((shares[shares.len() - 1] - 1.0).abs() < 1e-3, "{key}");
+        // A term is the weight times the error of the noise, and what no network changes.
+        let [errors, terms] = ["errors", "terms"].map(|figure| layer(study, &update, figure, key));
+        let weights = layer(study, &update, "errors", "bound-weight");
+        let by_error = errors.chunks_exact(2).skip(1).zip(weights.chunks_exact(2));
+        for ((error, weight), term) in by_error.zip(terms.chunks_exact(2)) {
+            assert!(error[0] == term[0] && term[1] >= 0.999 * error[1] * weight[1], "{error:?} {weight:?} {term:?}");
+        }
+    }
+}
+
+#[test]
+fn skipping_the_beginning_of_the_way_back() {
+    let study = find("skip");
+    let update = whole(study.id);
+    // The erratum: it is the linear schedule that destroys images quickly, at every step between the ends.
+    let [linear, cosine] = ["linear-8", "cosine-8"].map(|key| layer(study, &update, "known", key).chunks_exact(2));
+    assert!(linear.zip(cosine).skip(1).take(99).all(|(linear, cosine)| linear[1] < cosine[1]));
+    // Larger images keep more of themselves.
+    let [large, small] = ["linear-64", "linear-8"].map(|key| layer(study, &update, "mismatch", key).chunks_exact(2));
+    assert!(large.zip(small).all(|(large, small)| large[1] > 10.0 * small[1]));
+    // At 8 by 8 pixels the claims are still those of 64 by 64, and neither schedule minds skipping a fifth.
+    let small = run(study, &format!("{}&resolution=8&chain-walk=30&seed=1", study.brief));
+    assert_eq!(small.measured.len(), study.claims.len());
+    assert_eq!(claim(study, &small, "cosine").verdict(), Verdict::Holds);
+    for key in ["linear-table", "cosine-table"] {
+        let curve: Vec<&[f32]> = layer(study, &small, "skip", key).chunks_exact(2).collect();
+        let fifth = curve.iter().rev().find(|at| at[0] < 0.23).expect("a fifth is among the shares");
+        assert!(fifth[1] < 1.25 * curve[0][1], "{key}: {curve:?}");
+    }
+}
+
+#[test]
+fn a_learned_variance_of_the_steps() {
+    let study = find("variance");
+    let update = whole(study.id);
+    let [small, large, best, learned] = ["small-variance", "large-variance", "best-constant", "learned-variance"]
+        .map(|key| layer(study, &update, "bits", key).chunks_exact(2).map(<[f32]>::to_vec).collect::<Vec<_>>());
+    assert_eq!(small.iter().map(|bits| bits[0]).collect::<Vec<_>>(), [10.0, 25.0, 100.0, 1000.0]);
+    for (chain, learned) in learned.iter().enumerate() {
+        assert!(learned[1] < large[chain][1] && learned[1] < small[chain][1], "{learned:?}");
+        // No constant is better than the best, and a variance of each pixel's own is worth more than that.
+        assert!(best[chain][1] <= large[chain][1].min(small[chain][1]), "{:?}", best[chain]);
+    }
+}
+
+#[test]
+fn few_steps_back() {
+    let study = find("few-steps");
+    let update = whole(study.id);
+    // More evaluations without fresh noise are better, as far as there is much to gain.
+    let still: Vec<&[f32]> = layer(study, &update, "quality", "eta-none").chunks_exact(2).collect();
+    assert_eq!(still.iter().map(|at| at[0]).collect::<Vec<_>>(), [4.0, 10.0, 20.0, 50.0, 100.0, 200.0]);
+    assert!(still[0][1] > 1.5 * still[1][1] && still[1][1] > still[3][1], "{still:?}");
+    // Every rule goes through, with fresh noise in pictures and ways as well.
+    for subset in ["leading", "trailing", "quadratic"] {
+        let settings = format!("fit-steps=10&fit-width=8&sample-count=100&fewest=10&eta-share=0.7&subset={subset}");
+        let update = run(study, &settings);
+        assert_eq!(update.measured.len(), study.claims.len(), "{subset}");
+        let drawn = layer(study, &update, "quality", "sigma-hat");
+        assert_eq!(drawn.len(), 2 * 4, "{subset}");
+        assert!(drawn.iter().all(|v| v.is_finite()), "{subset}");
     }
 }

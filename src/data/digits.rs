@@ -6,6 +6,26 @@
 
 /// Pixels of a digit.
 pub const PIXELS: usize = 64;
+/// Grey values of a pixel, evenly from -1 to 1.
+pub const GREYS: usize = 17;
+/// Half the distance of neighbouring grey values: the half-width of a bin of
+/// [`crate::diffusion::objective::discretised_log_probability`].
+pub const HALF_WIDTH: f64 = 1.0 / (GREYS - 1) as f64;
+
+/// Bits per pixel of each of some digits under a model of independent pixels: how often a pixel had a grey value among
+/// those known, with one more of every value (Laplace's rule).
+#[must_use]
+pub fn independent_pixel_bits(known: &[f32], digits: &[f32]) -> Vec<f64> {
+    let grey = |v: f32| (((f64::from(v) + 1.0) / (2.0 * HALF_WIDTH)).round() as usize).min(GREYS - 1);
+    let mut counts = [[1.0; GREYS]; PIXELS];
+    for digit in known.chunks_exact(PIXELS) {
+        counts.iter_mut().zip(digit).for_each(|(counts, v)| counts[grey(*v)] += 1.0);
+    }
+    let all = (known.len() / PIXELS + GREYS) as f64;
+    let bits =
+        |digit: &[f32]| counts.iter().zip(digit).map(|(counts, v)| -(counts[grey(*v)] / all).log2()).sum::<f64>();
+    digits.chunks_exact(PIXELS).map(|digit| bits(digit) / PIXELS as f64).collect()
+}
 
 /// The digits.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +92,23 @@ mod tests {
         assert_eq!(grey.iter().filter(|&&v| v == 16).count(), 10_456);
         let count = |label| digits.labels.iter().filter(|&&l| l == label).count();
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(count), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+    }
+
+    #[test]
+    fn independent_pixels_are_known_by_their_counts() {
+        let digit = |grey: usize| [2.0 * HALF_WIDTH as f32 * grey as f32 - 1.0; PIXELS];
+        let known = [digit(3), digit(3), digit(16)].concat();
+        let bits = independent_pixel_bits(&known, &[digit(3), digit(16), digit(0)].concat());
+        let expected = [3.0, 2.0, 1.0].map(|count: f64| -(count / 20.0).log2());
+        for (bits, expected) in bits.iter().zip(expected) {
+            assert!((bits - expected).abs() < 1e-12, "{bits} {expected}");
+        }
+        // Of real digits, less than the logarithm of the number of values.
+        let digits = Digits::read(file()).expect("the file of the page");
+        let (known, other) = digits.pixels.split_at(1597 * PIXELS);
+        let bits = independent_pixel_bits(known, other);
+        let mean = bits.iter().sum::<f64>() / bits.len() as f64;
+        assert!(mean > 2.2 && mean < 2.6, "{mean}");
     }
 
     #[test]

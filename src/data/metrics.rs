@@ -14,6 +14,7 @@ pub mod measure;
 pub mod modes;
 pub mod neighbours;
 pub mod sliced;
+pub mod spectrum;
 
 pub use conditional::against_condition;
 pub use frechet::{frechet, gaussian_fit};
@@ -65,7 +66,7 @@ pub fn floor(mixture: &Mixture, count: usize, draws: u32, seed: u32, measure: im
 /// Standard error of a measure by the bootstrap (Efron 1979): its standard deviation over `rounds` resamplings of the
 /// samples with replacement. Not for measures that compare neighbours: resampling makes exact repetitions.
 #[must_use]
-pub fn bootstrap(samples: &[[f64; 2]], rounds: u32, seed: u32, measure: impl Fn(&[[f64; 2]]) -> f64) -> f64 {
+pub fn bootstrap<T: Copy>(samples: &[T], rounds: u32, seed: u32, measure: impl Fn(&[T]) -> f64) -> f64 {
     if samples.is_empty() {
         return 0.0;
     }
@@ -73,7 +74,7 @@ pub fn bootstrap(samples: &[[f64; 2]], rounds: u32, seed: u32, measure: impl Fn(
     let values: Vec<f64> = (0..rounds)
         .map(|round| {
             let mut rng = Rng::new(seed, Stream::Accept, round);
-            let again: Vec<[f64; 2]> = samples.iter().map(|_| samples[rng.below(count) as usize]).collect();
+            let again: Vec<T> = samples.iter().map(|_| samples[rng.below(count) as usize]).collect();
             measure(&again)
         })
         .collect();

@@ -1,6 +1,8 @@
 //! Likelihoods: by the probability-flow ODE and by the variational bound of a chain.
 
 use super::level::{Denoiser, Estimate, Level, State};
+use super::objective::normal_divergence;
+use super::prediction::learned_log_variance;
 use super::solver::{Posterior, Tolerance, follow};
 use super::{Schedule, schedule};
 
@@ -241,13 +243,9 @@ pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
     variance: impl Fn(Posterior, Level, Level) -> f64,
     decode: impl AsyncFnOnce(&S, &S) -> Result<Vec<f64>, M::Error>,
 ) -> Result<Bound, M::Error> {
-    let dimension = data.dimension() as f64;
     let mut bound = Bound { prior: 0.0, steps: Vec::new(), reconstruction: 0.0, samples: Vec::new() };
     let Some(top) = levels.first() else { return Ok(bound) };
-    let ratio = (top.sigma / prior_std).powi(2);
-    let fixed = 0.5 * dimension * (ratio - 1.0 - libm::log(ratio));
-    let scale = 0.5 * (top.alpha / prior_std).powi(2);
-    bound.samples = data.dots(data).await.iter().map(|square| fixed + scale * square).collect();
+    bound.samples = prior_divergences(data, *top, prior_std).await;
     bound.prior = mean(&bound.samples);
     let mut decode = Some(decode);
     for (number, pair) in levels.windows(2).enumerate() {
@@ -260,11 +258,7 @@ pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
             decode(data, &estimate.data).await?.into_iter().map(|log| -log).collect()
         } else {
             let posterior = Posterior::between(from, to);
-            let share = posterior.variance / variance(posterior, from, to);
-            let miss = data.clone().blend(1.0, estimate.data, -1.0);
-            let (fixed, scale) =
-                (dimension * (share - 1.0 - libm::log(share)), posterior.data.powi(2) / posterior.variance * share);
-            miss.dots(&miss).await.iter().map(|square| 0.5 * (fixed + scale * square)).collect()
+            step_divergences(data, &estimate.data, posterior, variance(posterior, from, to)).await
         };
         bound.samples.iter_mut().zip(&terms).for_each(|(sum, term)| *sum += term);
         if clean {
@@ -274,6 +268,36 @@ pub async fn variational_bound<S: Batched, M: Denoiser<S>>(
         bound.steps.push(mean(&terms));
     }
     Ok(bound)
+}
+
+/// `KL(q(x_T | data) || prior)` of every sample, in nats: the bound's term of the chain's noisiest level.
+pub async fn prior_divergences<S: Batched>(data: &S, top: Level, prior_std: f64) -> Vec<f64> {
+    let ratio = (top.sigma / prior_std).powi(2);
+    let fixed = 0.5 * data.dimension() as f64 * (ratio - 1.0 - libm::log(ratio));
+    let scale = 0.5 * (top.alpha / prior_std).powi(2);
+    data.dots(data).await.iter().map(|square| fixed + scale * square).collect()
+}
+
+/// `KL(q(x_to | x_from, data) || p(x_to | x_from))` of every sample, in nats, for a model with this estimate of the data
+/// and this variance of the step: the bound's term of a step between noisy levels.
+pub async fn step_divergences<S: Batched>(data: &S, estimated: &S, posterior: Posterior, variance: f64) -> Vec<f64> {
+    let share = posterior.variance / variance;
+    let miss = data.clone().blend(1.0, estimated.clone(), -1.0);
+    let fixed = data.dimension() as f64 * (share - 1.0 - libm::log(share));
+    let scale = posterior.data.powi(2) / posterior.variance * share;
+    miss.dots(&miss).await.iter().map(|square| 0.5 * (fixed + scale * square)).collect()
+}
+
+/// The same for one sample and a variance that the model learned for each number (Nichol and Dhariwal 2021): `v` are its
+/// outputs.
+#[must_use]
+pub fn learned_step_divergence(data: &[f64], estimated: &[f64], v: &[f64], posterior: Posterior) -> f64 {
+    let terms = data.iter().zip(estimated).zip(v).map(|((data, estimated), v)| {
+        let variance = libm::exp(learned_log_variance(*v, posterior.variance, posterior.forward));
+        // Both means have the same share of the noisier sample.
+        normal_divergence(posterior.data * data, posterior.variance, posterior.data * estimated, variance)
+    });
+    terms.sum()
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -1,5 +1,6 @@
 //! Schedules, predictions, solvers, objectives, likelihood and control: the mathematics, in `f64`, proved by tests.
 
+pub mod blocks;
 pub mod constraint;
 pub mod convention;
 pub mod grid_search;

@@ -8,7 +8,7 @@ use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures
 use crate::diffusion::likelihood::{
     Batched, Bound, JacobianProduct, Probes, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
 };
-use crate::diffusion::objective::exact_discretised_log_probability;
+use crate::diffusion::objective::{BYTE_HALF_WIDTH, exact_discretised_log_probability};
 use crate::diffusion::solver::{Posterior, Tolerance, Variance};
 use crate::diffusion::{Denoiser as _, Estimate, Level, Schedule, Solver, Spacing};
 use crate::nn::device::ComputeDevice;
@@ -86,7 +86,9 @@ impl Asked<'_> {
         let std = levels.iter().rev().find(|level| level.sigma > 1e-9).map_or(1.0, |level| level.sigma / level.alpha);
         let decode = async |_: &Pictures, mean: &Pictures| {
             let means = mean.values().await?;
-            let log = |(x, mean): (&f32, &f32)| exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std);
+            let log = |(x, mean): (&f32, &f32)| {
+                exact_discretised_log_probability(f64::from(*x), f64::from(*mean), std, BYTE_HALF_WIDTH)
+            };
             let images = values.chunks(count).zip(means.chunks(count));
             Ok(images.map(|(values, means)| values.iter().zip(means).map(log).sum()).collect())
         };

@@ -5,7 +5,7 @@ pub mod settings;
 
 use crate::lab::settings::same;
 use crate::lab::{ExperimentId, FIELDS, Field, RunConfig, SolverId, SpacingId, field};
-use crate::study::{STUDIES, Study};
+use crate::study::{Study, studies};
 
 /// An experiment: what it starts from and what a visitor may change.
 pub struct Experiment {
@@ -147,15 +147,16 @@ pub fn defaults(id: ExperimentId) -> RunConfig {
     }
 }
 
-/// Every experiment, in the order of the menu.
+/// Every experiment that this program knows, in the order of the menu.
 pub fn all() -> impl Iterator<Item = ExperimentId> {
-    ExperimentId::STAGED.into_iter().chain(STUDIES.iter().filter_map(|study| ExperimentId::named(study.id)))
+    ExperimentId::STAGED.into_iter().chain(studies().iter().filter_map(|study| ExperimentId::named(study.id)))
 }
 
-/// The experiment of this name, if there is one.
+/// The experiment of this name, if there is one. While no study is known, as in a page that has just been opened, every
+/// name may be one's.
 #[must_use]
 pub fn find(id: &str) -> Option<ExperimentId> {
-    all().find(|known| known.id() == id)
+    if studies().is_empty() { ExperimentId::named(id) } else { all().find(|known| known.id() == id) }
 }
 
 /// The study of an experiment, if it is one and is known.

@@ -18,6 +18,7 @@ use super::value::{Correction, Kind, Preset, Setting, Value};
 use super::word::Word;
 use crate::data::{DatasetId, Drawing};
 use crate::decimal::real;
+use crate::lasting::Reader;
 
 /// Declares [`RunConfig`], its default and [`FIELDS`], a row for each field:
 ///
@@ -320,6 +321,7 @@ impl RunConfig {
 }
 
 /// One field of a [`RunConfig`].
+#[derive(Serialize)]
 pub struct Field {
     /// Key in links and configuration files, id of the page's control, and stem of its texts in the locale files.
     pub key: &'static str,
@@ -328,12 +330,14 @@ pub struct Field {
     place: Place,
 }
 
-/// Where a field's value is kept.
+/// Where a field's value is kept. Only tables of studies are ever written to a file.
+#[derive(Serialize)]
 enum Place {
-    /// In a field of its own.
-    Own { get: fn(&RunConfig) -> Value, set: fn(&mut RunConfig, Value), only: fn(&RunConfig) -> bool },
-    /// In [`RunConfig::study`], when it is not this one.
+    /// In [`RunConfig::study`], when it is not this one. First, because formats count only what is not skipped.
     Study(Preset),
+    /// In a field of its own.
+    #[serde(skip)]
+    Own { get: fn(&RunConfig) -> Value, set: fn(&mut RunConfig, Value), only: fn(&RunConfig) -> bool },
 }
 
 impl Field {
@@ -341,6 +345,17 @@ impl Field {
     #[must_use]
     pub const fn of_study(key: &'static str, kind: Kind, preset: Preset) -> Self {
         Self { key, kind, place: Place::Study(preset) }
+    }
+
+    /// A setting of a study in a table, as serde writes it.
+    #[must_use]
+    pub fn from_table(from: &mut Reader) -> Self {
+        let (key, kind) = (from.text(), Kind::from_table(from));
+        // A setting of a study is kept in one place, the first.
+        if from.whole() != 0 {
+            from.fail();
+        }
+        Self::of_study(key, kind, Preset::from_table(from))
     }
 
     /// Reads the field.

@@ -2,15 +2,18 @@
 
 use std::ops::RangeInclusive;
 
+use serde::Serialize;
+
 use super::experiment::ExperimentId;
 use super::picture::Picture;
 use super::word::Word;
 use crate::choice::Choice;
 use crate::data::Drawing;
 use crate::decimal::real;
+use crate::lasting::Reader;
 
 /// What values a setting takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Kind {
     /// One of these ids.
     Choice(&'static [&'static str]),
@@ -56,7 +59,7 @@ pub enum Value {
 }
 
 /// What a setting of a study is when nobody has changed it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Preset {
     /// The id of a choice.
     Choice(&'static str),
@@ -64,6 +67,17 @@ pub enum Preset {
     Whole(u32),
     /// A number.
     Real(f64),
+}
+
+impl Preset {
+    /// The preset in a table, as serde writes it.
+    pub(super) fn from_table(from: &mut Reader) -> Self {
+        match from.whole() {
+            0 => Self::Choice(from.text()),
+            1 => Self::Whole(from.whole()),
+            _ => Self::Real(from.real()),
+        }
+    }
 }
 
 impl From<Preset> for Value {
@@ -98,6 +112,19 @@ impl Kind {
     #[must_use]
     pub const fn real(range: RangeInclusive<f64>, logarithmic: bool) -> Self {
         Self::Real { min: *range.start(), max: *range.end(), logarithmic }
+    }
+
+    /// The kind in a table, as serde writes it: only choices and numbers are in one.
+    pub(super) fn from_table(from: &mut Reader) -> Self {
+        match from.whole() {
+            0 => Self::Choice(from.slice(Reader::text)),
+            1 => Self::Whole { min: from.whole(), max: from.whole() },
+            2 => Self::Real { min: from.real(), max: from.real(), logarithmic: from.byte() == 1 },
+            _ => {
+                from.fail();
+                Self::Word
+            }
+        }
     }
 
     /// The value moved into range, and what had to be corrected; nothing if it is of another kind.

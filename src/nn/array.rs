@@ -36,6 +36,7 @@ impl From<Tensor<2>> for Array {
 
 /// The forms that this program was built with.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "boxing would allocate for every operation on a device")]
 enum Numbers {
     #[cfg(feature = "cpu")]
     Cpu(CpuArray),

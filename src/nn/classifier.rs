@@ -121,7 +121,7 @@ impl Classifier {
     }
 
     /// The gradients `grad_x ln p(class | x, sigma)` with the moving average of the weights, `points * dimension`
-    /// numbers: what [`crate::diffusion::Estimate::guided`] takes.
+    /// numbers: what [`crate::diffusion::Estimate::guided`] adds to a score.
     ///
     /// # Errors
     /// [`super::device::DeviceError::Lost`] when the device no longer answers.

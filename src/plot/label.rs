@@ -28,10 +28,3 @@ pub fn number(value: f64, digits: usize) -> String {
 pub(crate) fn trimmed(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
-
-/// A coordinate for SVG, to a hundredth of a unit, never in scientific notation.
-pub(crate) fn coordinate(value: f64) -> String {
-    let text = format!("{value:.2}");
-    let short = trimmed(&text);
-    if short == "-0" { "0".into() } else { short.into() }
-}

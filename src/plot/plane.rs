@@ -72,11 +72,16 @@ pub struct Arrow {
     pub strength: f64,
 }
 
-/// Arrows of a vector field, centred at their places and never longer than `longest` pixels. Lengths grow with the
+/// Arrows of a vector field, centred where `to_pixels` has their places and never longer than `longest` pixels. Lengths grow with the
 /// root of the vector's length and saturate at the 95th percentile, because fields such as scores range over orders of
 /// magnitude. Vectors that are zero or not finite have no arrow.
 #[must_use]
-pub fn arrows(places: &[[f64; 2]], vectors: &[[f64; 2]], projection: &Projection, longest: f64) -> Vec<Arrow> {
+pub fn arrows(
+    places: &[[f64; 2]],
+    vectors: &[[f64; 2]],
+    to_pixels: impl Fn([f64; 2]) -> [f64; 2],
+    longest: f64,
+) -> Vec<Arrow> {
     let length = |v: &[f64; 2]| libm::hypot(v[0], v[1]);
     let mut lengths: Vec<f64> = vectors.iter().map(length).filter(|l| l.is_finite() && *l > 0.0).collect();
     lengths.sort_unstable_by(f64::total_cmp);
@@ -92,7 +97,7 @@ pub fn arrows(places: &[[f64; 2]], vectors: &[[f64; 2]], projection: &Projection
             let strength = libm::sqrt((norm / reference).min(1.0));
             // Up in the plane is up on the screen, where y falls.
             let along = [vector[0] / norm, -vector[1] / norm];
-            let [x, y] = projection.to_pixels(place);
+            let [x, y] = to_pixels(place);
             let reach = 0.5 * strength * longest;
             let head = [x + reach * along[0], y + reach * along[1]];
             let barb = 0.5 * reach;

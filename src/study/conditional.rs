@@ -177,7 +177,8 @@ mod work {
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
             for (net, (lambda, _)) in nets.iter_mut().zip(WEIGHTS) {
                 context.yield_now().await;
-                net.train(&data, &noise, sigma, lambda, rate * cosine(step, steps));
+                let weight = |i: usize| lambda.of_noise(sigma(i));
+                net.train(&data, &noise, sigma, weight, rate * cosine(step, steps));
                 if step % 16 == 15 {
                     net.wait().await?;
                 }

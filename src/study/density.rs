@@ -81,7 +81,7 @@ mod work {
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::tools::{at_most, curve, kolmogorov, span};
+    use crate::study::tools::{at_most, curve, histogram, kolmogorov, span};
 
     /// Bins of the histogram.
     const BINS: usize = 60;
@@ -186,7 +186,7 @@ mod work {
             let last = step == steps;
             context.progress(step, steps);
             if last || context.due() {
-                histogram(context, &x);
+                context.draw("density", "samples", histogram(&x, WINDOW, BINS));
                 context.tell("sampling", kolmogorov(&x, |x| line.cdf(x)), at_most(0.05), last);
             }
             if !last {
@@ -196,22 +196,5 @@ mod work {
                 }
             }
         }
-    }
-
-    fn histogram(context: &StudyContext, x: &[f64]) {
-        let width = (WINDOW[1] - WINDOW[0]) / BINS as f64;
-        let mut counts = [0.0; BINS];
-        for x in x {
-            let bin = (x - WINDOW[0]) / width;
-            if bin >= 0.0 && bin < BINS as f64 {
-                counts[bin as usize] += 1.0;
-            }
-        }
-        let one = 1.0 / (x.len().max(1) as f64 * width);
-        let steps = counts.iter().enumerate().flat_map(|(i, count)| {
-            let (left, height) = (WINDOW[0] + i as f64 * width, count * one);
-            [left, 0.0, height, left + width, 0.0, height]
-        });
-        context.draw("density", "samples", steps);
     }
 }

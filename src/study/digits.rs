@@ -4,12 +4,6 @@
 use super::settings::{Lambda, settings};
 use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 
-const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
-
-const fn pictures(key: &'static str, x: Axis, y: Axis) -> Figure {
-    Figure { key, square: true, x, y, layers: GREY, handles: &[] }
-}
-
 settings! {
     /// What a visitor may change.
     struct Settings {
@@ -34,9 +28,9 @@ pub const STUDY: Study = Study {
     live: false,
     controls: Settings::CONTROLS,
     figures: &[
-        pictures("denoised", Axis::free(""), Axis::free("")),
-        pictures("levels", Axis::free("chain"), Axis::log("sigma")),
-        pictures("samples", Axis::free(""), Axis::free("")),
+        Figure::pictures("denoised", Axis::free(""), Axis::free("")),
+        Figure::pictures("levels", Axis::free("chain"), Axis::log("sigma")),
+        Figure::pictures("samples", Axis::free(""), Axis::free("")),
         Figure {
             key: "by-level",
             square: false,
@@ -71,60 +65,24 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
+    use crate::study::pictures::{DATA, digit_grid, read_digits, square};
     use crate::study::tools::{cosine, share_error};
 
-    const FILE: &str = "data/digits.bin";
-    /// Root mean square of the grey values.
-    const DATA: f64 = 0.85;
     /// Digits that the network does not see.
     const HELD_OUT: usize = 200;
-    /// Pixels along a side of a digit.
-    const SIDE: usize = 8;
-    /// What is not there, below the darkest pixel.
-    const NOTHING: f64 = -2.0;
     /// Digits along a side of a picture of many, but that of the levels.
     const ACROSS: usize = 10;
     /// A digit's neighbourhood reaches to so many others.
     const NEIGHBOURS: usize = 5;
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
-        let file = context.file(FILE).await?;
-        let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * HELD_OUT);
-        let digits = digits.ok_or(StudyError::File(FILE))?;
+        let digits = read_digits(&context, 2 * HELD_OUT).await?;
         let sigmas = geometric(settings.sigma_first, settings.sigma_last, settings.level_count);
         let known = digits.count() - HELD_OUT;
         let net = train(&context, &settings, &digits, known, &sigmas).await?;
         let samples = sample(&context, &settings, &net, &sigmas).await?;
         judge(&context, &digits, known, &samples).await;
         Ok(())
-    }
-
-    /// Many digits as one picture, `[columns, rows]` of them, rows from the bottom, over the window, with gaps between
-    /// them and where there is none.
-    fn pictures<'d>(
-        [columns, rows]: [usize; 2],
-        window: [f64; 4],
-        digit: impl Fn(usize, usize) -> Option<&'d [f32]>,
-    ) -> Vec<f64> {
-        let [width, height] = [columns, rows].map(|count| count * (SIDE + 1) - 1);
-        let [left, right, bottom, top] = window;
-        let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, -1.0, 1.0];
-        for y in 0..height {
-            numbers.extend((0..width).map(|x| {
-                let ([column, left], [row, above]) =
-                    ([x / (SIDE + 1), x % (SIDE + 1)], [y / (SIDE + 1), y % (SIDE + 1)]);
-                // Digits count their rows from the top.
-                let pixel = |digit: &[f32]| f64::from(digit[(SIDE - 1 - above) * SIDE + left]).max(-1.0);
-                let found = if left.max(above) < SIDE { digit(column, row) } else { None };
-                found.map_or(NOTHING, pixel)
-            }));
-        }
-        numbers
-    }
-
-    fn square(count: usize) -> [f64; 4] {
-        let end = count as f64 + 0.5;
-        [0.5, end, 0.5, end]
     }
 
     /// Digits with noise, as they were drawn once.
@@ -201,7 +159,8 @@ mod work {
                 (0..batch).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect();
             let noise = rng.normals(data.len());
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
-            net.train(&data, &noise, sigma, settings.level_weighting, rate * cosine(step, steps));
+            let weight = |i: usize| settings.level_weighting.of_noise(sigma(i));
+            net.train(&data, &noise, sigma, weight, rate * cosine(step, steps));
             if step % 16 == 15 {
                 net.wait().await?;
             }
@@ -226,7 +185,7 @@ mod work {
             rows.extend([noisy, clean]);
         }
         let digit = |column: usize, row: usize| rows[row].chunks_exact(PIXELS).nth(column);
-        context.draw("denoised", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        context.draw("denoised", "grey", digit_grid([ACROSS; 2], square(ACROSS), digit));
         Ok(())
     }
 
@@ -261,7 +220,7 @@ mod work {
                     let digit = |column: usize, row: usize| {
                         levels.get(across - 1 - row).and_then(|level| level.chunks_exact(PIXELS).nth(column))
                     };
-                    context.draw("levels", "grey", pictures([across; 2], window, digit));
+                    context.draw("levels", "grey", digit_grid([across; 2], window, digit));
                 }
             }
         }
@@ -284,7 +243,7 @@ mod work {
             let sample = samples.chunks_exact(PIXELS).nth(index);
             if column.is_multiple_of(2) { sample } else { nearest.get(index).map(|&near| digits.digit(near)) }
         };
-        context.draw("samples", "grey", pictures([ACROSS; 2], square(ACROSS), digit));
+        context.draw("samples", "grey", digit_grid([ACROSS; 2], square(ACROSS), digit));
         context.yield_now().await;
         let seen = &digits.pixels[..known * PIXELS];
         let (precision, recall) = precision_recall(samples, seen, PIXELS, NEIGHBOURS).unwrap_or((f64::NAN, f64::NAN));

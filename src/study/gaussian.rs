@@ -89,7 +89,7 @@ mod work {
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::tools::{at_most, curve, heat, mean_error, series, span};
+    use crate::study::tools::{at_most, curve, heat, histogram, mean_error, series, span};
 
     /// Longest step of the descent, in the mean's standard deviations and the variance's logarithm: the surface is
     /// steep where the variance is small, and a step from there would otherwise leave the picture.
@@ -151,7 +151,7 @@ mod work {
         };
         context.draw("slice", "right-loss", shown(gaussian_implicit));
         context.draw("slice", "printed-loss", shown(gaussian_implicit_misprinted));
-        histogram(&context, &data, mean, std);
+        context.draw("fit", "data", histogram(&data, [mean - 4.0 * std, mean + 4.0 * std], BINS));
 
         let ratio = |times: f64| gaussian_implicit_misprinted(mean, times * variance, mean, variance);
         context.conclude("no-minimum", ratio(1e6) / ratio(1.0), 0.0, at_most(1e-3));
@@ -215,22 +215,5 @@ mod work {
             .collect();
         let (difference, error) = mean_error(&differences);
         context.conclude("same-up-to-constant", difference, error, [-0.1, 0.1]);
-    }
-
-    fn histogram(context: &StudyContext, data: &[f64], mean: f64, std: f64) {
-        let (from, width) = (mean - 4.0 * std, 8.0 * std / BINS as f64);
-        let mut counts = [0.0; BINS];
-        for x in data {
-            let bin = (x - from) / width;
-            if bin >= 0.0 && bin < BINS as f64 {
-                counts[bin as usize] += 1.0;
-            }
-        }
-        let one = 1.0 / (data.len().max(1) as f64 * width);
-        let steps = counts.iter().enumerate().flat_map(|(i, count)| {
-            let left = from + i as f64 * width;
-            [left, 0.0, count * one, left + width, 0.0, count * one]
-        });
-        context.draw("fit", "data", steps);
     }
 }

@@ -4,22 +4,10 @@
 //! `sqrt(a)`; annealed, `a = epsilon (sigma_i / sigma_L)^2` and the components' standard deviation is `sigma_i` itself, so
 //! that the last level, 1, is the density of the data.
 
-use super::settings::settings;
+use super::settings::{ScoreSource, settings};
 use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
-use crate::choice::named_variants;
-
 /// Half the side of the window, and of the square of starting points.
 const HALF: f64 = 8.0;
-
-named_variants! {
-    /// Where the score comes from.
-    ScoreSource {
-        /// The mixture's own.
-        Exact = "exact",
-        /// A network's.
-        Learned = "learned",
-    }
-}
 
 settings! {
     /// What a visitor may change.
@@ -96,7 +84,6 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
-    use crate::study::settings::Lambda;
     use crate::study::tools::{cosine, flat, heat, points, series, share_error};
 
     /// Points drawn of a cloud.
@@ -211,7 +198,7 @@ mod work {
             let data: Vec<f32> = (0..batch).flat_map(|_| [side(rng.uniform() < modes.weight); 2]).collect();
             let noise = rng.normals(2 * batch);
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
-            net.train(&data, &noise, sigma, Lambda::Squared, rate * cosine(step, steps));
+            net.train(&data, &noise, sigma, |_| 1.0, rate * cosine(step, steps));
             if step % 16 == 15 {
                 net.wait().await?;
             }

@@ -159,7 +159,6 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
-    use crate::study::settings::Lambda;
     use crate::study::tools::{curve, flat, mean_error, points, share_error, span, three_modes};
 
     /// Standard deviation of a mode along every axis.
@@ -422,7 +421,7 @@ mod work {
                 let mut rng = context.rng(Stream::Batch, step as u32);
                 let x = flat(&mixture.draw(&mut rng, 32));
                 let noise = rng.normals(x.len());
-                net.train(&x, &noise, |i| sigmas[(i + step) % sigmas.len()], Lambda::Squared, 2e-2);
+                net.train(&x, &noise, |i| sigmas[(i + step) % sigmas.len()], |_| 1.0, 2e-2);
             }
             net.wait().await?;
             let mut distances = [0.0; 2];

@@ -1,31 +1,47 @@
 //! Studies: the experiments of the report, each in one file: its controls, figures and claims as constant tables that
-//! page, workers, links and tests share, and, where there is an engine, the work itself.
+//! page, workers, links and tests share, and, where there is an engine, the work itself. The page has no table built in: it
+//! fetches the file of them that the build writes ([`FILE`]).
 //!
 //! To add one: a file beside this one with its `STUDY`, its line in [`STUDIES`], its texts in `web/locales/`:
 //! `choice.experiment.<id>`, `experiment.<id>.title`, `.lead` and `.see`, `field.<control>.label` and `.help` for new
 //! controls, `figure.<id>.<figure>`, `plot.<axis or layer>`, `claim.<id>.<claim>` and `.measured`, `note.<id>.<note>`.
 
+mod catalogue;
+#[cfg(feature = "engine")]
+mod chain;
 #[cfg(feature = "engine")]
 mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
 mod network;
+#[cfg(feature = "engine")]
+mod pictures;
+#[cfg(feature = "engine")]
+mod rows;
 mod settings;
 mod table;
 #[cfg(feature = "engine")]
+mod terms;
+#[cfg(feature = "engine")]
 mod tools;
 
+mod ancestral;
+mod bound;
 mod conditional;
 mod density;
 mod digits;
 mod energy;
+mod few_steps;
+mod forward;
 mod gaussian;
 mod langevin;
 mod levels;
 mod manifold;
 mod matching;
 mod regions;
+mod skip;
+mod variance;
 
 use crate::lab::StudyName;
 #[cfg(feature = "engine")]
@@ -33,6 +49,9 @@ use crate::lab::{ExperimentId, RunConfig};
 #[cfg(feature = "engine")]
 use crate::nn::device::ComputeDevice;
 
+pub use catalogue::{FILE, from_bytes, to_bytes};
+#[cfg(feature = "ui")]
+pub use catalogue::{fill, studies};
 #[cfg(feature = "engine")]
 pub use context::{StudyContext, StudyRun, Work};
 #[cfg(feature = "engine")]
@@ -53,12 +72,26 @@ macro_rules! of_each {
             &conditional::$constant,
             &digits::$constant,
             &levels::$constant,
+            &forward::$constant,
+            &bound::$constant,
+            &ancestral::$constant,
+            &skip::$constant,
+            &variance::$constant,
+            &few_steps::$constant,
         ]
     };
 }
 
-/// Every study, in the order of the menu and of the guided tour, chapter by chapter.
+/// Every study, in the order of the menu and of the guided tour, chapter by chapter. The page, which has no tables built
+/// in, knows those of [`studies`].
 pub const STUDIES: &[&Study] = &of_each!(STUDY);
+
+/// The studies that this program knows, in the order of the menu: in the page those that were fetched.
+#[cfg(not(feature = "ui"))]
+#[must_use]
+pub fn studies() -> &'static [&'static Study] {
+    STUDIES
+}
 
 // A wrong key in a table is an error of the compiler.
 const _: () = {
@@ -75,21 +108,20 @@ const WORKS: &[&Work] = &of_each!(WORK);
 /// The study of this name, if there is one.
 #[must_use]
 pub fn find(name: StudyName) -> Option<&'static Study> {
-    STUDIES.iter().copied().find(|study| study.id == name.as_str())
+    studies().iter().copied().find(|study| study.id == name.as_str())
 }
 
-/// The studies before and after this one in its chapter.
+/// The studies before and after this one, chapter by chapter.
 #[must_use]
 pub fn neighbours(study: &Study) -> [Option<&'static Study>; 2] {
-    let chapter = || STUDIES.iter().copied().filter(|other| other.chapter == study.chapter);
-    let place = chapter().position(|other| other.id == study.id).unwrap_or(0);
-    [place.checked_sub(1).and_then(|before| chapter().nth(before)), chapter().nth(place + 1)]
+    let place = studies().iter().position(|other| other.id == study.id).unwrap_or(0);
+    [place.checked_sub(1), Some(place + 1)].map(|place| studies().get(place?).copied())
 }
 
 /// The place of a study in its chapter, from 1, and the number of studies there.
 #[must_use]
 pub fn place(study: &Study) -> (usize, usize) {
-    let chapter = || STUDIES.iter().filter(|other| other.chapter == study.chapter);
+    let chapter = || studies().iter().filter(|other| other.chapter == study.chapter);
     (chapter().position(|other| other.id == study.id).unwrap_or(0) + 1, chapter().count())
 }
 

@@ -5,12 +5,16 @@
 
 use super::context::StudyContext;
 use super::error::StudyError;
-use super::settings::Lambda;
+use super::rows::Rows;
+use super::tools::cosine;
 use crate::diffusion::langevin::unadjusted;
-use crate::diffusion::{Schedule, Spacing};
+use crate::diffusion::objective::low_discrepancy_times;
+use crate::diffusion::prediction::Affine;
+use crate::diffusion::{Denoiser, Estimate, Level, Prediction, Schedule, Spacing, State as _};
 use crate::nn::preconditioning::{Preconditioning, Scalings};
 use crate::nn::score::{Form, Objective, ScoreNet};
-use crate::rng::Rng;
+use crate::nn::variance::VarianceNet;
+use crate::rng::{Rng, Stream};
 
 /// Numbers at once: what lies between two turns stays short.
 const AT_ONCE: usize = 4096;
@@ -30,11 +34,49 @@ pub struct Size {
 pub struct LevelNet {
     net: ScoreNet,
     size: Size,
+    /// Least and largest noise it was trained at, of data of scale 1.
+    trained: [f64; 2],
 }
 
 impl Size {
+    fn prediction(self) -> Prediction {
+        Prediction::Karras { data_std: self.data }
+    }
+
     fn scalings(self, sigma: f64) -> Scalings {
         Preconditioning { data: self.data }.at(sigma)
+    }
+
+    /// The weight of the squared error of the noise under which that of the perceptron itself counts alike at every
+    /// level: EDM's.
+    pub fn even_weight(self, sigma: f64) -> f64 {
+        self.scalings(sigma).output.powi(-2)
+    }
+}
+
+/// How the perceptron sees a level of any schedule, and what its output means there.
+#[derive(Clone, Copy)]
+struct View {
+    level: Level,
+    input: f64,
+    features: [f32; Preconditioning::FEATURES],
+    data: Affine,
+    noise: Affine,
+}
+
+/// What the perceptron regresses on in a training step.
+struct Regression {
+    inputs: Vec<f32>,
+    extra: Vec<f32>,
+    target: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+impl Regression {
+    /// Nothing yet, with room for this many numbers.
+    fn of(count: usize) -> Self {
+        let [inputs, target] = [(); 2].map(|()| Vec::with_capacity(count));
+        Self { inputs, target, extra: Vec::new(), weight: Vec::new() }
     }
 }
 
@@ -43,33 +85,79 @@ impl LevelNet {
     pub fn new(context: &StudyContext, size: Size, index: u32) -> Self {
         let Size { dimension, width, .. } = size;
         let form = Form { dimension, extra: Preconditioning::FEATURES, width, depth: 2, scale: 1.0, energy: false };
-        Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size }
+        Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size, trained: [0.0, f64::INFINITY] }
     }
 
-    /// One step of denoising score matching: `noise` is what is added to each point of `data`, in units of its `sigma`.
-    pub fn train(&mut self, data: &[f32], noise: &[f32], sigma: impl Fn(usize) -> f64, lambda: Lambda, rate: f64) {
+    /// One step of denoising score matching: `noise` is what is added to each point of `data`, in units of its `sigma`;
+    /// `of_noise` is the weight of the squared error of the noise of each.
+    pub fn train(
+        &mut self,
+        data: &[f32],
+        noise: &[f32],
+        sigma: impl Fn(usize) -> f64,
+        of_noise: impl Fn(usize) -> f64,
+        rate: f64,
+    ) {
+        let Regression { inputs, extra, target, weight } = self.noise_regression(data, noise, sigma, of_noise);
+        self.net.train(&inputs, &extra, Objective::Regression { target: &target, weight: &weight }, rate);
+    }
+
+    /// The squared error of the noise in terms of the perceptron's output.
+    fn noise_regression(
+        &self,
+        data: &[f32],
+        noise: &[f32],
+        sigma: impl Fn(usize) -> f64,
+        of_noise: impl Fn(usize) -> f64,
+    ) -> Regression {
         let d = self.size.dimension;
-        let (mut inputs, mut target) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
-        let (mut extra, mut weight) = (Vec::new(), Vec::new());
+        let mut regression = Regression::of(data.len());
         for (i, (x, z)) in data.chunks_exact(d).zip(noise.chunks_exact(d)).enumerate() {
             let sigma = sigma(i);
             let Scalings { input, skip, output, features } = self.size.scalings(sigma);
-            extra.extend(features);
+            regression.extra.extend(features);
             for (x, z) in x.iter().zip(z) {
                 let noisy = f64::from(*x) + sigma * f64::from(*z);
-                inputs.push((input * noisy) as f32);
-                target.push(((-f64::from(*z) - skip * noisy) / output) as f32);
+                regression.inputs.push((input * noisy) as f32);
+                regression.target.push(((-f64::from(*z) - skip * noisy) / output) as f32);
             }
-            // lambda l is lambda / sigma^2 times half the square distance of sigma * score to -z.
-            let of_level = match lambda {
-                Lambda::Squared => 1.0,
-                Lambda::Linear => 1.0 / sigma,
-                Lambda::One => 1.0 / (sigma * sigma),
-            };
-            weight.push((of_level * output * output) as f32);
+            regression.weight.push((of_noise(i) * output * output) as f32);
         }
-        let objective = Objective::Regression { target: &target, weight: &weight };
-        self.net.train(&inputs, &extra, objective, rate);
+        regression
+    }
+
+    /// Denoising score matching with `lambda = sigma^2` at levels of any schedule, in terms of the perceptron's output.
+    fn score_regression(&self, data: &[f32], noise: &[f32], levels: &[Level]) -> Regression {
+        let d = self.size.dimension;
+        let mut regression = Regression::of(data.len());
+        for ((x, z), level) in data.chunks_exact(d).zip(noise.chunks_exact(d)).zip(levels) {
+            let Scalings { input, features, .. } = self.size.scalings(level.sigma / level.alpha);
+            let score = self.size.prediction().convert(Prediction::Score, *level);
+            regression.extra.extend(features);
+            for (x, z) in x.iter().zip(z) {
+                let noisy = level.mix(f64::from(*x), f64::from(*z));
+                regression.inputs.push((input / level.alpha * noisy) as f32);
+                let target = -f64::from(*z) / level.sigma;
+                regression.target.push(((target - score.x * noisy) / score.output) as f32);
+            }
+            regression.weight.push((level.sigma * score.output).powi(2) as f32);
+        }
+        regression
+    }
+
+    /// The gradients of two losses with respect to the parameters as they are: of half the squared error of the noise,
+    /// and of denoising score matching with `lambda = sigma^2`.
+    pub async fn gradients(&self, data: &[f32], noise: &[f32], levels: &[Level]) -> Result<[Vec<f32>; 2], StudyError> {
+        let sigma = |i: usize| levels[i].sigma / levels[i].alpha;
+        let of_noise = self.noise_regression(data, noise, sigma, |_| 1.0);
+        let of_score = self.score_regression(data, noise, levels);
+        Ok([self.gradient(&of_noise).await?, self.gradient(&of_score).await?])
+    }
+
+    async fn gradient(&self, of: &Regression) -> Result<Vec<f32>, StudyError> {
+        let objective = Objective::Regression { target: &of.target, weight: &of.weight };
+        let (_, gradient) = self.net.gradient(&of.inputs, &of.extra, objective);
+        Ok(gradient.flat().read().await?)
     }
 
     /// Waits for the steps so far.
@@ -86,6 +174,44 @@ impl LevelNet {
         let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
         let added = raw.await?;
         Ok(x.iter().zip(added).map(|(x, v)| (skip * f64::from(*x) + output * f64::from(v)) as f32).collect())
+    }
+
+    fn view(&self, level: Level) -> View {
+        let sigma = level.sigma / level.alpha;
+        let Scalings { input, .. } = self.size.scalings(sigma);
+        // What it never saw it takes for the nearest that it did.
+        let features = self.size.scalings(sigma.clamp(self.trained[0], self.trained[1])).features;
+        let (data, noise) = self.size.prediction().split(level);
+        View { level, input: input / level.alpha, features, data, noise }
+    }
+
+    /// What the network believes about rows at levels of any schedule, one for each row: it sees `x / alpha`, whose noise
+    /// is `sigma / alpha`, and data and noise are the same in both views.
+    pub async fn estimate(
+        &self,
+        x: &Rows,
+        level: impl Fn(usize) -> Level,
+        averaged: bool,
+    ) -> Result<Estimate<Rows>, StudyError> {
+        let [mut inputs, mut extra] = [const { Vec::new() }; 2];
+        let mut views: Vec<View> = Vec::with_capacity(x.count());
+        for (i, row) in x.values.chunks_exact(x.dimension).enumerate() {
+            let level = level(i);
+            let view = views.last().copied().filter(|last| last.level == level).unwrap_or_else(|| self.view(level));
+            inputs.extend(row.iter().map(|v| (view.input * v) as f32));
+            extra.extend(view.features);
+            views.push(view);
+        }
+        let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
+        let outputs = raw.await?;
+        let rows = x.values.chunks_exact(x.dimension).zip(outputs.chunks_exact(x.dimension)).zip(&views);
+        let [mut data, mut noise] = [(); 2].map(|()| Vec::with_capacity(x.values.len()));
+        for ((x, outputs), view) in rows {
+            data.extend(x.iter().zip(outputs).map(|(x, output)| view.data.of(*x, f64::from(*output))));
+            noise.extend(x.iter().zip(outputs).map(|(x, output)| view.noise.of(*x, f64::from(*output))));
+        }
+        let dimension = x.dimension;
+        Ok(Estimate::new(Rows { dimension, values: data }, Rows { dimension, values: noise }))
     }
 
     /// A step of Langevin dynamics of every chain.
@@ -121,6 +247,107 @@ impl LevelNet {
 
     fn at_once(&self) -> usize {
         (AT_ONCE / self.size.dimension).max(16) * self.size.dimension
+    }
+}
+
+/// Training of a network for all levels on levels whose noise is even in its logarithm.
+#[derive(Clone, Copy, Debug)]
+pub struct Fit {
+    /// Steps.
+    pub steps: usize,
+    /// Points of a step.
+    pub batch: usize,
+    /// Learning rate, from which half a cosine falls.
+    pub rate: f64,
+    /// Least and largest noise, of data of scale 1.
+    pub sigmas: [f64; 2],
+}
+
+impl Fit {
+    /// Noise of the points of a step, one in each of as many equal parts of the logarithm.
+    fn sigmas(self, rng: &mut Rng) -> Vec<f64> {
+        let [least, most] = self.sigmas.map(f64::ln);
+        low_discrepancy_times(self.batch, rng.uniform()).map(|u| (least + (most - least) * u).exp()).collect()
+    }
+
+    /// Trains a network on what `draw` draws, points of the network's dimension, with EDM's weighting. `after` is called
+    /// with the number of every step that is done; there it may draw, and tell how far the work is.
+    ///
+    /// # Errors
+    /// The device's.
+    pub async fn train(
+        self,
+        context: &StudyContext,
+        net: &mut LevelNet,
+        mut draw: impl FnMut(&mut Rng, usize) -> Vec<f32>,
+        mut after: impl FnMut(usize),
+    ) -> Result<(), StudyError> {
+        net.trained = self.sigmas;
+        for step in 0..self.steps {
+            context.yield_now().await;
+            let mut rng = context.rng(Stream::Batch, step as u32);
+            let data = draw(&mut rng, self.batch);
+            let noise = rng.normals(data.len());
+            let (sigmas, size) = (self.sigmas(&mut rng), net.size);
+            let rate = self.rate * cosine(step, self.steps);
+            net.train(&data, &noise, |i| sigmas[i], |i| size.even_weight(sigmas[i]), rate);
+            if step % 16 == 15 {
+                net.wait().await?;
+            }
+            after(step + 1);
+        }
+        net.wait().await
+    }
+}
+
+/// A network for all levels as the core's denoiser, a few rows at a time, with others' turns in between.
+pub struct Learned<'a> {
+    context: &'a StudyContext,
+    net: &'a LevelNet,
+    clip: Option<f64>,
+    variance: Option<&'a VarianceNet>,
+}
+
+impl<'a> Learned<'a> {
+    /// The network with the moving average of its weights.
+    pub fn new(context: &'a StudyContext, net: &'a LevelNet) -> Self {
+        Self { context, net, clip: None, variance: None }
+    }
+
+    /// The same with its data estimates moved into the interval from minus to plus `most`, as those of grey values are.
+    pub fn clipped(self, most: f64) -> Self {
+        Self { clip: Some(most), ..self }
+    }
+
+    /// The same with the variance of a step that another network learned.
+    pub fn with_variance(self, variance: &'a VarianceNet) -> Self {
+        Self { variance: Some(variance), ..self }
+    }
+}
+
+impl Denoiser<Rows> for Learned<'_> {
+    type Error = StudyError;
+
+    async fn estimate(&mut self, x: &Rows, level: Level) -> Result<Estimate<Rows>, StudyError> {
+        let dimension = x.dimension;
+        let [mut data, mut noise, mut learned] = [(); 3].map(|()| Rows { dimension, values: Vec::new() });
+        for chunk in x.values.chunks(self.net.at_once()) {
+            self.context.yield_now().await;
+            let x = Rows { dimension, values: chunk.to_vec() };
+            let mut of = self.net.estimate(&x, |_| level, true).await?;
+            if let Some(most) = self.clip {
+                of.data.values.iter_mut().for_each(|v| *v = v.clamp(-most, most));
+                of = Estimate::from_data(&x, of.data, level);
+            }
+            data.values.extend(of.data.values);
+            noise.values.extend(of.noise.values);
+            if let Some(variance) = self.variance {
+                let sigma = vec![level.sigma / level.alpha; x.count()];
+                let outputs = variance.outputs(&x.scale(1.0 / level.alpha).to_f32(), &sigma).await?;
+                learned.values.extend(outputs.into_iter().map(f64::from));
+            }
+        }
+        Ok(Estimate { variance: self.variance.map(|_| learned), ..Estimate::new(data, noise) })
     }
 }
 

@@ -14,6 +14,60 @@ named_variants! {
     }
 }
 
+impl Lambda {
+    /// The weight of half the squared error of the noise, `lambda / sigma^2` of the score's.
+    #[cfg(feature = "engine")]
+    pub fn of_noise(self, sigma: f64) -> f64 {
+        match self {
+            Self::Squared => 1.0,
+            Self::Linear => 1.0 / sigma,
+            Self::One => 1.0 / (sigma * sigma),
+        }
+    }
+}
+
+named_variants! {
+    /// Where the score comes from.
+    ScoreSource {
+        /// The distribution's own.
+        Exact = "exact",
+        /// A network's.
+        Learned = "learned",
+    }
+}
+
+named_variants! {
+    /// Data in the plane, standardised.
+    PlaneData {
+        /// The report's two far modes, unequal in weight.
+        Two = "two",
+        /// Eight equal modes on a circle.
+        Eight = "eight",
+        /// Three modes that touch, unequal in weight and width.
+        Three = "three",
+    }
+}
+
+named_variants! {
+    /// The betas of a chain.
+    ChainTable {
+        /// Ho et al. 2020: from 1e-4 to 0.02 for a thousand steps.
+        Linear = "linear",
+        /// Nichol and Dhariwal 2021.
+        Cosine = "cosine",
+    }
+}
+
+named_variants! {
+    /// The fixed variance of a chain's steps back (Ho et al. 2020, section 3.2).
+    ChainVariance {
+        /// The posterior's.
+        Small = "small",
+        /// The forward step's.
+        Large = "large",
+    }
+}
+
 named_variants! {
     /// Whether something is done.
     Switch {

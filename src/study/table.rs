@@ -1,9 +1,15 @@
 //! Tables of studies: what page, workers, links and tests know of a study before it has run.
 
+use serde::Serialize;
+
 use crate::lab::settings::same;
 use crate::lab::{Field, Kind, RunConfig};
+use crate::lasting::Reader;
+use crate::plot::figure::Chart;
+pub use crate::plot::figure::{Axis, Layer, Mark};
 
 /// An experiment of the report.
+#[derive(Serialize)]
 pub struct Study {
     /// Stable id: word in a link, option of the menu, and part of the keys of its texts.
     pub id: &'static str,
@@ -24,6 +30,30 @@ pub struct Study {
 }
 
 impl Study {
+    /// The study in a table, as serde writes it.
+    pub(super) fn from_table(from: &mut Reader) -> Self {
+        Self {
+            id: from.text(),
+            chapter: from.byte(),
+            live: from.byte() == 1,
+            controls: from.slice(|from| Control {
+                field: Field::from_table(from),
+                only: from.option(|from| (from.text(), from.text())),
+            }),
+            figures: from.slice(|from| Figure {
+                key: from.text(),
+                square: from.byte() == 1,
+                x: Axis::from_table(from),
+                y: Axis::from_table(from),
+                layers: from.slice(Layer::from_table),
+                handles: from.slice(|from| Handle { x: from.text(), y: from.text() }),
+            }),
+            claims: from.slice(|from| Claim { key: from.text(), source: Source::from_table(from) }),
+            notes: from.slice(Reader::text),
+            brief: from.text(),
+        }
+    }
+
     /// Asserts that every key of a control in the table is that of a control, and every choice one of its own: for a
     /// constant, so that it is the compiler that finds a misspelt one.
     ///
@@ -47,6 +77,7 @@ impl Study {
         }
         let mut i = 0;
         while i < self.figures.len() {
+            self.figures[i].check();
             let (handles, mut k) = (self.figures[i].handles, 0);
             while k < handles.len() {
                 self.place_of(handles[k].x);
@@ -78,6 +109,7 @@ impl Study {
 }
 
 /// A control of a study.
+#[derive(Serialize)]
 pub struct Control {
     /// Key, range and preset. The key is not one of [`crate::lab::FIELDS`]; the same key in two studies means the same.
     pub field: Field,
@@ -99,7 +131,9 @@ impl Control {
     }
 }
 
-/// A figure: what the page knows of it before there are numbers. Its title is `figure.<study>.<key>`.
+/// A figure: what the page knows of it before there are numbers. Its title is the text `figure.<study>.<key>`; those of its
+/// axes, the names on them and the names of its layers are the texts `plot.<key>`.
+#[derive(Serialize)]
 pub struct Figure {
     /// Key within the study.
     pub key: &'static str,
@@ -122,103 +156,49 @@ impl Figure {
         let (x, y) = (Axis::fixed("x", -half, half), Axis::fixed("y", -half, half));
         Self { key, square: true, x, y, layers, handles: &[] }
     }
-}
 
-/// An axis.
-pub struct Axis {
-    /// Its title is the text `plot.<key>`; without a key there is neither title nor number, for pictures.
-    pub key: &'static str,
-    /// Its ends; without them as far as the numbers go.
-    pub range: Option<[f64; 2]>,
-    /// Whether it is logarithmic.
-    pub log: bool,
-    /// Names instead of numbers at 0, 1, 2 and so on: texts `plot.<name>`.
-    pub names: &'static [&'static str],
-}
-
-impl Axis {
-    /// An even axis as long as the numbers need it.
+    /// Pictures in greys, as one.
     #[must_use]
-    pub const fn free(key: &'static str) -> Self {
-        Self { key, range: None, log: false, names: &[] }
+    pub const fn pictures(key: &'static str, x: Axis, y: Axis) -> Self {
+        const GREY: &[Layer] = &[Layer::new("grey", Mark::Picture, 0)];
+        Self { key, square: true, x, y, layers: GREY, handles: &[] }
     }
 
-    /// A logarithmic axis as long as the numbers need it.
+    /// Curves, bars or bands over axes of their own.
     #[must_use]
-    pub const fn log(key: &'static str) -> Self {
-        Self { key, range: None, log: true, names: &[] }
+    pub const fn curves(key: &'static str, x: Axis, y: Axis, layers: &'static [Layer]) -> Self {
+        Self { key, square: false, x, y, layers, handles: &[] }
     }
 
-    /// An even axis between two ends.
+    /// A table of results instead of a drawing: `rows` and `columns` are axes of names, [`Axis::of`].
     #[must_use]
-    pub const fn fixed(key: &'static str, from: f64, to: f64) -> Self {
-        Self { key, range: Some([from, to]), log: false, names: &[] }
+    pub const fn table(key: &'static str, rows: Axis, columns: Axis, layer: &'static [Layer]) -> Self {
+        Self { key, square: false, x: columns, y: rows, layers: layer, handles: &[] }
     }
 
-    /// An axis of names.
-    #[must_use]
-    pub const fn of(key: &'static str, names: &'static [&'static str]) -> Self {
-        Self { key, range: Some([-0.5, names.len() as f64 - 0.5]), log: false, names }
-    }
-}
-
-/// One thing drawn in a figure. Its name in the legend is the text `plot.<key>`.
-pub struct Layer {
-    /// Key within the figure.
-    pub key: &'static str,
-    /// How it is drawn, and what its numbers mean.
-    pub mark: Mark,
-    /// Its colour among [`crate::plot::colour::SERIES`].
-    pub colour: u8,
-}
-
-impl Layer {
-    /// A layer.
-    #[must_use]
-    pub const fn new(key: &'static str, mark: Mark, colour: u8) -> Self {
-        Self { key, mark, colour }
-    }
-}
-
-/// How a layer is drawn, and the order of its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// A curve through `x, y`.
-    Line,
-    /// The same, dashed: for what is known and not measured.
-    Dashed,
-    /// The area between two curves: `x, low, high`.
-    Band,
-    /// Dots at `x, y`.
-    Dots,
-    /// Pieces of lines, such as contours: `x, y, x, y`.
-    Segments,
-    /// Arrows of a vector field, scaled to be seen: `x, y, u, v`.
-    Arrows,
-    /// Bars from 0 with their errors: `x, value, error`.
-    Bars,
-    /// Values on a grid, `columns, rows, left, right, bottom, top, low, high` and then the values, rows from the bottom;
-    /// `low` and `high` are the ends of the colours. With a bar of colours.
-    Heat,
-    /// The same as a picture in greys, pixel by pixel, without a bar; where a value is below `low` there is no picture.
-    Picture,
-}
-
-impl Mark {
-    /// Numbers to an item of the layer; 0 for a grid.
-    #[must_use]
-    pub const fn stride(self) -> usize {
-        match self {
-            Self::Line | Self::Dashed | Self::Dots => 2,
-            Self::Band | Self::Bars => 3,
-            Self::Segments | Self::Arrows => 4,
-            Self::Heat | Self::Picture => 0,
+    /// Asserts that a table of results is alone in its figure, and that there are names for its rows and columns: for a
+    /// constant.
+    const fn check(&self) {
+        let mut i = 0;
+        while i < self.layers.len() {
+            if matches!(self.layers[i].mark, Mark::Table) {
+                assert!(self.layers.len() == 1, "a table of results is alone in its figure");
+                assert!(!self.x.names.is_empty() && !self.y.names.is_empty(), "its rows and columns have names");
+            }
+            i += 1;
         }
+    }
+
+    /// The figure with the numbers of its layers.
+    #[must_use]
+    pub fn chart<'a>(&'a self, data: Vec<&'a [f32]>) -> Chart<'a> {
+        Chart { x: &self.x, y: &self.y, square: self.square, layers: self.layers, data, now: None }
     }
 }
 
 /// Something in a figure that can be dragged: controls that are its place. The same controls have inputs of their own,
 /// so nothing needs a pointer.
+#[derive(Serialize)]
 pub struct Handle {
     /// Control that is its horizontal place.
     pub x: &'static str,
@@ -227,6 +207,7 @@ pub struct Handle {
 }
 
 /// A sentence of a source, `claim.<study>.<key>`, and what this run measures of it, `claim.<study>.<key>.measured`.
+#[derive(Serialize)]
 pub struct Claim {
     /// Key within the study.
     pub key: &'static str,
@@ -235,7 +216,7 @@ pub struct Claim {
 }
 
 /// Where a sentence stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Source {
     /// The report on diffusion models: section, equation or figure.
     Report(&'static str),
@@ -243,11 +224,28 @@ pub enum Source {
     Magazine,
     /// The Chinese article on score matching.
     Article,
+    /// The text on predictive coding: section.
+    Blog(&'static str),
     /// A paper, by its own name.
     Paper(&'static str),
 }
 
 impl Source {
+    /// The source in a table, as serde writes it.
+    fn from_table(from: &mut Reader) -> Self {
+        match from.whole() {
+            0 => Self::Report(from.text()),
+            1 => Self::Magazine,
+            2 => Self::Article,
+            3 => Self::Blog(from.text()),
+            4 => Self::Paper(from.text()),
+            _ => {
+                from.fail();
+                Self::Magazine
+            }
+        }
+    }
+
     /// End of the key of its name, `source.<id>`, and the place in it.
     #[must_use]
     pub const fn id(self) -> (&'static str, &'static str) {
@@ -255,6 +253,7 @@ impl Source {
             Self::Report(place) => ("report", place),
             Self::Magazine => ("magazine", ""),
             Self::Article => ("article", ""),
+            Self::Blog(place) => ("blog", place),
             Self::Paper(name) => ("paper", name),
         }
     }

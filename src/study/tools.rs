@@ -109,6 +109,24 @@ pub fn kolmogorov(sample: &[f64], cdf: impl Fn(f64) -> f64) -> (f64, f64) {
     (distance, 0.26 / n.sqrt())
 }
 
+/// A histogram as a density, the numbers of a band: steps from 0.
+pub fn histogram(values: &[f64], [from, to]: [f64; 2], bins: usize) -> Vec<f64> {
+    let width = (to - from) / bins as f64;
+    let mut counts = vec![0.0; bins];
+    for value in values {
+        let bin = (value - from) / width;
+        if bin >= 0.0 && bin < bins as f64 {
+            counts[bin as usize] += 1.0;
+        }
+    }
+    let one = 1.0 / (values.len().max(1) as f64 * width);
+    let steps = counts.iter().enumerate().flat_map(|(i, count)| {
+        let left = from + i as f64 * width;
+        [left, 0.0, count * one, left + width, 0.0, count * one]
+    });
+    steps.collect()
+}
+
 /// Points as the numbers of a network's rows.
 pub fn flat<const D: usize>(points: &[[f64; D]]) -> Vec<f32> {
     points.iter().flatten().map(|&v| v as f32).collect()

@@ -41,7 +41,9 @@ fn fields(group: &'static Group) -> Element {
     }
     let inside = element("fieldset").child(element("legend").class("unseen").words(title)).holds(&fields);
     let inside = if group.id == "likelihood" { inside.holds(&likelihood()) } else { inside };
-    element("details").class("group").holds(&[element("summary").words(title), inside])
+    let group = element("details").class("group").holds(&[element("summary").words(title), inside]);
+    // A chart that was folded away had no width to be painted at.
+    group.on("toggle", move |_: Event| page.resized.update(|n| *n += 1))
 }
 
 /// One field with its label and its explanation, while it matters.

@@ -8,10 +8,13 @@ use super::download::save;
 use super::element::{Element, element};
 use super::parts::{chooser, quiet};
 use super::state::{Page, effect, page, start};
+use crate::experiments;
 use crate::experiments::settings::{from_values, to_json};
 use crate::lab::ExperimentId;
+use crate::plot::values::{CSV_HEAD, csv};
 use crate::protocol::Bytes;
 use crate::session::Session;
+use crate::study::studies;
 
 /// Largest file that is read: the largest network's weights take 8 MB.
 const MOST_READ: f64 = 32e6;
@@ -37,6 +40,18 @@ fn losses(page: Page) {
         }
     });
     save("scorefield-losses.csv", "text/csv", csv.as_bytes());
+}
+
+/// The numbers of every figure of the study on the page.
+fn figures(page: Page) {
+    let Some(study) = page.config.with_untracked(|c| experiments::study(c.experiment)) else { return };
+    let mut text = String::from(CSV_HEAD);
+    page.told.layers.with_value(|all| {
+        for (figure, data) in study.figures.iter().zip(all) {
+            text += &csv(figure.key, &figure.chart(data.iter().map(|floats| floats.0.as_slice()).collect()));
+        }
+    });
+    save(&format!("scorefield-{}.csv", study.id), "text/csv", text.as_bytes());
 }
 
 fn settings(page: Page) {
@@ -76,6 +91,10 @@ fn take_settings(page: Page, bytes: &[u8]) {
         let value = js_sys::Reflect::get(&object, &name.into()).ok()?;
         value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
     };
+    let of_study = |id: &String| matches!(ExperimentId::named(id), Some(ExperimentId::Study(_)));
+    if value("experiment").as_ref().is_some_and(of_study) && studies().is_empty() {
+        return page.file_notice.set("catalogue.notice");
+    }
     // Every field through its own range, as if it came by link.
     let Some((config, corrected)) = from_values(value) else { return page.file_notice.set("file.foreign") };
     let device = config.device;
@@ -102,6 +121,7 @@ pub fn share() -> Element {
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
     // Only networks in the plane are trained here and take their samples along as numbers.
     let elsewhere = move || page.config.with(|c| c.experiment != ExperimentId::Plane);
+    let of_study = move || page.config.with(|c| experiments::study(c.experiment).is_some());
     let untrained = move || page.session.with(|s| !Session::has_weights(s));
     let without_samples =
         move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
@@ -116,6 +136,7 @@ pub fn share() -> Element {
         quiet("export-losses", "action.export-losses", move || losses(page))
             .gone_when(elsewhere)
             .attribute_when("disabled", move || page.losses.with(Vec::is_empty)),
+        quiet("export-values", "action.export-values", move || figures(page)).gone_when(move || !of_study()),
         quiet("export-config", "action.export-config", move || settings(page)),
         quiet("export-weights", "action.export-weights", move || page.tell(Session::export))
             .gone_when(elsewhere)

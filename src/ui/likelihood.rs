@@ -1,11 +1,11 @@
 //! Likelihood: its button, its numbers, the terms of the bound, and where the flow takes the data.
 
-use super::charts::{SMALL, chart};
+use super::charts::{Curves, TIME, chart, curve};
 use super::element::{Element, drawing, element};
 use super::measures::numbers;
 use super::parts::button;
 use super::state::{memo, page};
-use crate::plot::chart::{LineChart, Series};
+use crate::plot::figure::{Axis, Layer, Mark};
 use crate::plot::label::number;
 use crate::protocol::{Report, Subject};
 
@@ -32,6 +32,7 @@ fn codes(report: &Report) -> String {
 
 /// What the group of the likelihood's settings ends with.
 pub fn likelihood() -> [Element; 4] {
+    const TERMS: &[Layer] = &[Layer::new("chart.bound-term", Mark::Line, 0)];
     let page = page();
     let codes =
         move || page.reports.with(|all| all[Subject::Likelihood as usize].as_ref().map(codes).unwrap_or_default());
@@ -42,8 +43,8 @@ pub fn likelihood() -> [Element; 4] {
             let mut points: Vec<_> = report.terms.points().filter(|p| p[1] > 0.0).map(|p| p.map(f64::from)).collect();
             // The chain starts with noise, a curve on its left.
             points.reverse();
-            let curves = [Series { name: page.text("chart.bound-term"), points }];
-            Some((LineChart::new(SMALL, &curves, false, true), None))
+            let (y, data) = (Axis::log("chart.nats"), vec![curve(points)]);
+            Some(Curves { x: TIME, y, layers: TERMS, data, now: None })
         })
     });
     let start = move || page.tell(|session| session.likelihood(&page.config.get_untracked()));
@@ -58,7 +59,7 @@ pub fn likelihood() -> [Element; 4] {
     [
         button("likelihood-start", "action.likelihood", start),
         numbers(Subject::Likelihood),
-        chart("chart.bound", "chart.bound-empty", ["chart.time", "chart.nats"], terms),
+        chart("chart.bound", "chart.bound-empty", terms),
         element("figure").holds(&[title, plane]),
     ]
 }

@@ -6,7 +6,9 @@ use leptos::prelude::*;
 
 use super::state::{Page, effect};
 use super::{address, runs, words};
-use crate::share::from_fragment;
+use crate::lab::{ExperimentId, Language};
+use crate::share::{Link, Rejected, from_fragment};
+use crate::study::studies;
 
 /// How long the address waits for more changes: browsers refuse too many of them.
 const REST: Duration = Duration::from_millis(250);
@@ -32,23 +34,40 @@ pub fn follow(page: Page) {
         waiting.set_value(set_timeout_with_handle(move || address::replace(page), REST).ok());
     });
     window_event_listener(leptos::ev::hashchange, move |_| {
-        let hash = window().location().hash().unwrap_or_default();
-        let (opened, rejected) = from_fragment(&hash);
-        page.notices.set(rejected);
-        if let Some(language) = crate::lab::Language::choose(opened.language.as_deref()) {
-            words::speak(page, language);
-        }
-        let device = opened.config.device;
-        page.config.set(opened.config);
-        page.tell(|session| {
-            session.start_afresh();
-            session.choose_device(device);
-        });
-        page.forget(true);
-        page.images.compared.set(opened.compare);
-        page.images.wanted.set(opened.examine);
-        if opened.run {
-            runs::start(page);
-        }
+        open(page, &window().location().hash().unwrap_or_default());
     });
+}
+
+/// The link in a fragment, what was wrong with it, and whether it is to be read again when the tables of the studies are
+/// there, which say what the settings of its study mean.
+pub fn read(fragment: &str) -> (Link, Vec<Rejected>, bool) {
+    let (mut link, mut rejected) = from_fragment(fragment);
+    let again = studies().is_empty() && matches!(link.config.experiment, ExperimentId::Study(_));
+    if again {
+        link.run = false;
+        rejected.clear();
+    }
+    (link, rejected, again)
+}
+
+/// Opens a link in the place of what is on the page.
+pub fn open(page: Page, fragment: &str) {
+    let (opened, rejected, again) = read(fragment);
+    page.awaited.set_value(again.then(|| fragment.to_owned()));
+    page.notices.set(rejected);
+    if let Some(language) = Language::choose(opened.language.as_deref()) {
+        words::speak(page, language);
+    }
+    let device = opened.config.device;
+    page.config.set(opened.config);
+    page.tell(|session| {
+        session.start_afresh();
+        session.choose_device(device);
+    });
+    page.forget(true);
+    page.images.compared.set(opened.compare);
+    page.images.wanted.set(opened.examine);
+    if opened.run {
+        runs::start(page);
+    }
 }

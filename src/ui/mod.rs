@@ -2,6 +2,8 @@
 
 mod address;
 mod bridge;
+mod catalogue;
+mod chart;
 mod charts;
 mod controls;
 mod download;
@@ -14,6 +16,7 @@ mod link;
 mod measures;
 mod memory;
 mod pad;
+mod painter;
 mod panels;
 mod parts;
 mod player;
@@ -32,7 +35,6 @@ use web_sys::{DragEvent, Event, HtmlElement};
 use crate::data::DatasetId;
 use crate::experiments;
 use crate::lab::Texts;
-use crate::share;
 use element::{Element, element};
 use state::{Page, memo};
 
@@ -44,7 +46,8 @@ pub fn start() {
 
 async fn open() {
     let fragment = window().location().hash().unwrap_or_default();
-    let (opened, rejected) = share::from_fragment(&fragment);
+    let tables = catalogue::fetch();
+    let (opened, rejected, again) = link::read(&fragment);
     let language = memory::language(opened.language.as_deref());
     let theme = memory::theme();
     let texts = words::first(language).await;
@@ -53,6 +56,8 @@ async fn open() {
         let texts = texts.unwrap_or_else(Texts::awaited);
         let page = Page::new(opened.config, language, texts, theme, memory::is_dark(theme));
         page.notices.set(rejected);
+        page.awaited.set_value(again.then_some(fragment));
+        catalogue::fill(page, tables);
         provide_context(page);
         page.images.compared.set(opened.compare);
         page.images.wanted.set(opened.examine);
@@ -92,8 +97,10 @@ fn app() -> Vec<Element> {
     };
     let main = element("main").attribute("id", "main").attribute("tabindex", "-1");
     let experiment = memo(move || page.config.with(|c| c.experiment));
+    let awaits = memo(move || page.awaits_study());
     let stage = move || match experiments::study(experiment.get()) {
         Some(study) => study::stage(study),
+        None if awaits.get() => vec![catalogue::stage()],
         None => vec![plane()],
     };
     vec![

@@ -6,8 +6,8 @@ use leptos::prelude::*;
 use web_sys::{Event, HtmlElement, KeyboardEvent, PointerEvent};
 
 use super::element::{Element, element};
+use super::painter::context;
 use super::parts::{capture, paint_when, quiet};
-use super::scene::context;
 use super::state::{memo, page};
 use crate::data::drawing::{GRID, MAX_POINTS};
 

@@ -20,7 +20,9 @@ pub fn introduction() -> Element {
     let part = move |end: &'static str| {
         move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id().to_owned())))
     };
-    element("section").class("introduction").test_id("introduction").holds(&[
+    // Before the tables are there nobody knows whether there is such a study.
+    let section = element("section").class("introduction").gone_when(move || page.awaits_study());
+    section.test_id("introduction").holds(&[
         element("h2").words(part("title")),
         element("p").words(part("lead")),
         element("details").holds(&[element("summary").says("page.what-to-see"), element("p").words(part("see"))]),

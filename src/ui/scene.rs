@@ -1,8 +1,9 @@
 //! What the big picture is made of, and how it is painted.
 
-use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
+pub use super::painter::context;
+use super::painter::{bitmap, stroke};
 use crate::data::Dataset;
 use crate::diffusion::Level;
 use crate::lab::{ControlId, RunConfig};
@@ -107,7 +108,7 @@ pub struct Scene {
     pub field: Option<Field>,
     /// Where the samples are wanted.
     pub observed: Option<Observed>,
-    density: Option<(Level, bool, ImageData)>,
+    density: Option<(Level, bool, Vec<u8>)>,
 }
 
 /// What the picture should look like at this moment.
@@ -197,15 +198,12 @@ impl Scene {
     }
 
     fn paint_density(&mut self, context: &CanvasRenderingContext2d, data: &Dataset, window: &Projection, view: &View) {
-        let fresh = |kept: &(Level, bool, ImageData)| kept.0 == view.level && kept.1 == view.dark;
+        let fresh = |kept: &(Level, bool, Vec<u8>)| kept.0 == view.level && kept.1 == view.dark;
         if !self.density.as_ref().is_some_and(fresh) {
-            let image = density_image(data, window, view);
-            self.density = image.map(|image| (view.level, view.dark, image));
+            self.density = Some((view.level, view.dark, density_image(data, window, view)));
         }
         let Some((_, _, image)) = &self.density else { return };
-        let Some(small) = small_canvas() else { return };
-        let Some(inner) = self::context(&small) else { return };
-        if inner.put_image_data(image, 0.0, 0.0).is_ok() {
+        if let Some(small) = bitmap(image, DENSITY_SIDE) {
             context.set_image_smoothing_enabled(true);
             // A canvas of a fixed size can always be drawn.
             let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(
@@ -269,29 +267,9 @@ impl Scene {
         let half = if view.exact { window.half } else { data.window };
         context.set_stroke_style_str(colour);
         context.set_line_width(window.pixels / 600.0);
-        context.begin_path();
-        for arrow in arrows(&places, &vectors, window, 0.9 * 2.0 * half * window.zoom() / side as f64) {
-            context.move_to(arrow.tail[0], arrow.tail[1]);
-            for end in [arrow.barbs[0], arrow.barbs[1]] {
-                context.line_to(arrow.head[0], arrow.head[1]);
-                context.line_to(end[0], end[1]);
-            }
-        }
-        context.stroke();
+        let longest = 0.9 * 2.0 * half * window.zoom() / side as f64;
+        stroke(context, &arrows(&places, &vectors, |place| window.to_pixels(place), longest));
     }
-}
-
-/// The drawing context of a canvas; a browser without one shows no picture, but everything else.
-pub fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
-    canvas.get_context("2d").ok()??.dyn_into().ok()
-}
-
-fn small_canvas() -> Option<HtmlCanvasElement> {
-    let element = web_sys::window()?.document()?.create_element("canvas").ok()?;
-    let canvas: HtmlCanvasElement = element.dyn_into().ok()?;
-    canvas.set_width(DENSITY_SIDE as u32);
-    canvas.set_height(DENSITY_SIDE as u32);
-    Some(canvas)
 }
 
 fn scatter(
@@ -307,7 +285,7 @@ fn scatter(
     }
 }
 
-fn density_image(data: &Dataset, window: &Projection, view: &View) -> Option<ImageData> {
+fn density_image(data: &Dataset, window: &Projection, view: &View) -> Vec<u8> {
     let marginal = data.standard.at(view.level);
     let side = DENSITY_SIDE;
     let cell = 2.0 * window.half / side as f64;
@@ -320,14 +298,12 @@ fn density_image(data: &Dataset, window: &Projection, view: &View) -> Option<Ima
         .collect();
     let top = log.iter().copied().filter(|v| v.is_finite()).fold(f64::NEG_INFINITY, f64::max);
     let colours = if view.dark { &DARK } else { &LIGHT };
-    let pixels: Vec<u8> = log
-        .iter()
+    log.iter()
         .flat_map(|&v| {
             // The square root of the density: faint modes stay visible beside strong ones.
             let share = if v.is_finite() { libm::exp(0.5 * (v - top)) } else { 0.0 };
             let channel = |c: usize| (colours.low[c] + share * (colours.high[c] - colours.low[c])) as u8;
             [channel(0), channel(1), channel(2), 255]
         })
-        .collect();
-    ImageData::new_with_u8_clamped_array(Clamped(&pixels), side as u32).ok()
+        .collect()
 }

@@ -152,6 +152,11 @@ impl<T: 'static> Memo<T> {
         answer.expect("a value of the type that the memo was made for")
     }
 
+    /// Follows the value without looking at it.
+    pub fn track(self) {
+        self.changes.track();
+    }
+
     /// Looks at the value and follows it.
     pub fn with<R>(self, look: impl FnOnce(&T) -> R) -> R {
         self.changes.get();

@@ -22,7 +22,7 @@ use crate::session::Action;
 use crate::session::Session;
 use crate::share::Rejected;
 use images::Images;
-use study::Told;
+use study::{Catalogue, Told};
 
 /// Light or dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,10 @@ pub struct Signals {
     pub time: Signal<f64>,
     /// Whether new frames are shown as they come, and old ones played.
     pub playing: Signal<bool>,
+    /// Whether the tables of the studies are there.
+    pub catalogue: Signal<Catalogue>,
+    /// Fragment of a link to a study that waits for its table.
+    pub awaited: Kept<Option<String>>,
     /// What the study on the page has told.
     pub told: &'static Told,
     /// Grows when the window has another size.
@@ -161,6 +165,8 @@ impl Page {
             scene: StoredValue::new_local(Scene::default()),
             time: Signal::new(0.0),
             playing: Signal::new(false),
+            catalogue: Signal::new(Catalogue::Awaited),
+            awaited: Kept::new(None),
             told: Box::leak(Box::default()),
             resized: Signal::new(0),
             images: Box::leak(Box::new(Images::new())),
@@ -200,6 +206,7 @@ impl Page {
             let (device, seed) = (config.device, config.seed);
             config = defaults(config.experiment);
             (config.device, config.seed) = (device, seed);
+            self.awaited.set_value(None);
             self.tell(crate::session::Session::start_afresh);
         }
         if config != self.config.get_untracked() {
@@ -209,6 +216,13 @@ impl Page {
                 self.tell(|session| session.choose_device(device));
             }
         }
+    }
+
+    /// Whether a study is on the page whose table is not there, followed.
+    #[must_use]
+    pub fn awaits_study(self) -> bool {
+        let of_study = self.config.with(|config| matches!(config.experiment, ExperimentId::Study(_)));
+        self.catalogue.with(|catalogue| *catalogue != Catalogue::There) && of_study
     }
 
     /// Tells the session something and does what follows from it.

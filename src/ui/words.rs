@@ -20,11 +20,20 @@ thread_local! {
     static WISHES: Cell<u32> = const { Cell::new(0) };
 }
 
-async fn fetch(language: Language) -> Result<JsValue, JsValue> {
+/// A file of the page's own, as text or as bytes.
+pub fn fetch(address: String, text: bool) -> Promise {
+    future_to_promise(async move {
+        let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
+        if !response.ok() {
+            return Err(response.status_text().into());
+        }
+        JsFuture::from(if text { response.text()? } else { response.array_buffer()? }).await
+    })
+}
+
+fn texts(language: Language) -> Promise {
     // The digest keeps texts of another build, in a cache on the way, from being taken for ours.
-    let address = format!("./{}?v={}", language.file(), env!("SCOREFIELD_LOCALES"));
-    let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
-    if response.ok() { JsFuture::from(response.text()?).await } else { Err(response.status_text().into()) }
+    fetch(format!("./{}?v={}", language.file(), env!("SCOREFIELD_LOCALES")), true)
 }
 
 fn keep(language: Language, text: &JsValue) -> Option<Texts> {
@@ -39,7 +48,7 @@ pub async fn first(language: Language) -> Option<Texts> {
         // Without a timer the page merely waits for the answer.
         let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, PATIENCE);
     });
-    let fetched = future_to_promise(fetch(language));
+    let fetched = texts(language);
     let race = Promise::race(&js_sys::Array::of2(&fetched, &timer));
     keep(language, &JsFuture::from(race).await.ok()?)
 }
@@ -51,7 +60,7 @@ pub fn speak(page: Page, language: Language) {
     start(async move {
         let texts = match READ.with_borrow(|read| read[language as usize]) {
             Some(file) => Some(Texts::read(file)),
-            None => fetch(language).await.ok().and_then(|text| keep(language, &text)),
+            None => JsFuture::from(texts(language)).await.ok().and_then(|text| keep(language, &text)),
         };
         if WISHES.get() != wish {
             return;

@@ -176,6 +176,12 @@ impl Browser {
         self.tell("Browser.crashGpuProcess", &json!({}));
     }
 
+    /// Gives the page a window of another width, in CSS pixels.
+    pub fn resize(&self, width: u32) {
+        let size = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        self.tell("Emulation.setDeviceMetricsOverride", &size);
+    }
+
     /// Loads the page again.
     pub fn reload(&self) {
         self.ask("POST", "/refresh", &json!({})).expect("the page loads again");

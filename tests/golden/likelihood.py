@@ -114,8 +114,10 @@ clipped = np.append(posterior_variance[1], posterior_variance[1:])
 coefficient_data = betas * np.sqrt(power_before) / (1.0 - power)
 coefficient_x = (1.0 - power_before) * np.sqrt(alphas) / (1.0 - power)
 
-GREY = np.array([0, 40, 128, 178, 255]) / 127.5 - 1.0
-noise = np.random.default_rng(7).standard_normal((STEPS, len(GREY))).round(3)
+# Grey values and half the width of their bins: bytes, and the 17 values of small handwritten digits.
+GREY = {"bytes": (np.array([0, 40, 128, 178, 255]) / 127.5 - 1.0, 1 / 255)}
+GREY["seventeen"] = (np.array([0, 3, 8, 11, 16]) / 8.0 - 1.0, 1 / 16)
+noise = np.random.default_rng(7).standard_normal((STEPS, 5)).round(3)
 
 
 def predict_data(x, t):
@@ -133,9 +135,9 @@ def cdf(x):
     return 0.5 * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def decoder(x, mean, log_std):
+def decoder(x, mean, log_std, half_width):
     centred, inverse = x - mean, np.exp(-log_std)
-    upper, lower = cdf(inverse * (centred + 1 / 255)), cdf(inverse * (centred - 1 / 255))
+    upper, lower = cdf(inverse * (centred + half_width)), cdf(inverse * (centred - half_width))
     inner = np.log(np.maximum(upper - lower, 1e-12))
     left, right = np.log(np.maximum(upper, 1e-12)), np.log(np.maximum(1 - lower, 1e-12))
     return np.where(x < -0.999, left, np.where(x > 0.999, right, inner))
@@ -150,25 +152,31 @@ def log_variance(kind, t):
     return share * math.log(betas[t]) + (1.0 - share) * math.log(clipped[t])
 
 
-out["bound"] = {"betas": betas.tolist(), "grey": GREY.tolist(), "noise": noise.tolist(), "terms": {}}
-for kind in ("small", "large", "learned"):
+def terms_of(kind, grey, half_width):
+    """_vb_terms_bpd of every step, and _prior_bpd."""
     terms = []
     for t in range(STEPS - 1, -1, -1):
-        x = math.sqrt(power[t]) * GREY + math.sqrt(1.0 - power[t]) * noise[t]
+        x = math.sqrt(power[t]) * grey + math.sqrt(1.0 - power[t]) * noise[t]
         mean = coefficient_data[t] * predict_data(x, t) + coefficient_x[t] * x
         if t == 0:
-            term = -decoder(GREY, mean, 0.5 * log_variance(kind, 0))
+            term = -decoder(grey, mean, 0.5 * log_variance(kind, 0), half_width)
         else:
-            true_mean = coefficient_data[t] * GREY + coefficient_x[t] * x
+            true_mean = coefficient_data[t] * grey + coefficient_x[t] * x
             term = normal_kl(true_mean, math.log(clipped[t]), mean, log_variance(kind, t))
         terms.append(float(term.mean() / math.log(2.0)))
-    prior = normal_kl(math.sqrt(power[-1]) * GREY, math.log(1.0 - power[-1]), 0.0, 0.0)
-    out["bound"]["terms"][kind] = {
+    prior = normal_kl(math.sqrt(power[-1]) * grey, math.log(1.0 - power[-1]), 0.0, 0.0)
+    return {
         "steps": terms[:-1],
         "reconstruction": terms[-1],
         "prior": float(prior.mean() / math.log(2.0)),
         "decoder_log_std": 0.5 * log_variance(kind, 0),
     }
+
+
+out["bound"] = {"betas": betas.tolist(), "noise": noise.tolist(), "of": {}}
+for name, (grey, half_width) in GREY.items():
+    terms = {kind: terms_of(kind, grey, half_width) for kind in ("small", "large", "learned")}
+    out["bound"]["of"][name] = {"grey": grey.tolist(), "half_width": half_width, "terms": terms}
 
 json.dump(out, sys.stdout, separators=(",", ":"))
 sys.stdout.write("\n")

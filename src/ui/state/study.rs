@@ -1,8 +1,19 @@
-//! What a study has told the page.
+//! What the page knows of studies: the catalogue, and what the study on the page has told.
 
-use crate::protocol::{Floats, Measured, StudyUpdate};
+use crate::protocol::{Failure, Floats, Measured, StudyUpdate};
 use crate::study::{Figure, Study};
 use crate::ui::signal::{Kept, Signal};
+
+/// State of the catalogue of studies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Catalogue {
+    /// The tables are being fetched.
+    Awaited,
+    /// The tables are there.
+    There,
+    /// The tables could not be had.
+    Missing(Failure),
+}
 
 /// What a study has told so far.
 #[derive(Default)]

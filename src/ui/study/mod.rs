@@ -2,7 +2,6 @@
 
 mod claims;
 mod figure;
-mod painter;
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::{export, panels};
 use crate::experiments::{self, defaults};
 use crate::lab::{ExperimentId, RunConfig, field};
 use crate::share::{Link, to_fragment};
-use crate::study::{self, STUDIES, Study};
+use crate::study::{self, Study, studies};
 
 /// Between two beginnings of a study that follows its controls.
 const REST: Duration = Duration::from_millis(40);
@@ -26,6 +25,7 @@ const REST: Duration = Duration::from_millis(40);
 pub fn follow(page: Page) {
     let experiment = memo(move || page.config.with(|c| c.experiment));
     effect(move || {
+        page.catalogue.track();
         if let Some(study) = experiments::study(experiment.get()) {
             page.told.forget(study);
         }
@@ -33,6 +33,7 @@ pub fn follow(page: Page) {
     window_event_listener(leptos::ev::resize, move |_| page.resized.update(|n| *n += 1));
     let waiting = StoredValue::new(false);
     effect(move || {
+        page.catalogue.track();
         let live = page.config.with(|c| experiments::study(c.experiment).is_some_and(|study| study.live));
         if live && !waiting.get_value() {
             waiting.set_value(true);
@@ -54,22 +55,30 @@ pub fn menu() -> Element {
         choice(id, selected, move || page.text(&format!("choice.experiment.{id}")))
     };
     let staged: Vec<Element> = experiments::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
-    let mut chapters: Vec<u8> = STUDIES.iter().map(|study| study.chapter).collect();
-    chapters.dedup();
-    let chapter = |chapter: u8| {
-        let studies = STUDIES.iter().filter(|study| study.chapter == chapter);
+    let chapter = move |chapter: u8| {
+        let studies = studies().iter().filter(|study| study.chapter == chapter);
         let studies: Vec<Element> = studies.map(|study| option(study.id)).collect();
         let name = move || page.text(&format!("chapter.{chapter}"));
         element("optgroup").attribute_of("label", name).holds(&studies)
     };
-    let chapters: Vec<Element> = chapters.into_iter().map(chapter).collect();
+    let chapters = move || {
+        // The menu shows what was chosen, even before it can be known.
+        if page.awaits_study() {
+            let id = page.config.with(|c| c.experiment.id().to_owned());
+            let key = format!("choice.experiment.{id}");
+            return vec![choice(&id, || true, move || page.text(&key))];
+        }
+        let mut chapters: Vec<u8> = studies().iter().map(|study| study.chapter).collect();
+        chapters.dedup();
+        chapters.into_iter().map(chapter).collect()
+    };
     element("select")
         .attribute("id", "experiment")
         .test_id("experiment")
         .attribute("aria-describedby", "experiment-help")
         .change(move |id| page.write("experiment", &id))
         .holds(&staged)
-        .holds(&chapters)
+        .changing(chapters)
 }
 
 /// The stage.

@@ -1,0 +1,108 @@
+//! Chains of the plane and of digits: their betas, the distributions they start from, and walks back with the core's
+//! sampler.
+
+use super::context::StudyContext;
+use super::error::StudyError;
+use super::rows::{AnyDenoiser, RowDenoiser, Rows};
+use super::settings::{ChainTable, ChainVariance, PlaneData};
+use super::tools::{three_modes, two_modes};
+use crate::data::{Dataset, DatasetId, Drawing, Mixture};
+use crate::diffusion::schedule::{Betas, clean};
+use crate::diffusion::solver::Variance;
+use crate::diffusion::{Level, NoiseUse, Sampler, Schedule};
+use crate::rng::{Rng, Stream};
+
+impl ChainTable {
+    /// The betas of a chain of this many steps. The linear ones keep their sum when there are fewer or more than a
+    /// thousand.
+    pub fn betas(self, steps: usize) -> Betas {
+        let times = 1000.0 / steps as f64;
+        match self {
+            Self::Linear => Betas::linear(steps, 1e-4 * times, (0.02 * times).min(0.999)),
+            Self::Cosine => Betas::cosine(steps),
+        }
+    }
+}
+
+impl From<ChainVariance> for Variance {
+    fn from(variance: ChainVariance) -> Self {
+        match variance {
+            ChainVariance::Small => Self::Small,
+            ChainVariance::Large => Self::Large,
+        }
+    }
+}
+
+impl PlaneData {
+    /// The distribution, of mean zero and of unit variance per axis on average.
+    pub fn mixture(self) -> Mixture {
+        let mixture = match self {
+            Self::Two => two_modes(0.8),
+            Self::Eight => match Dataset::new(DatasetId::EightGaussians, &Drawing::default()) {
+                Ok(data) => data.mixture,
+                Err(error) => unreachable!("only a drawing can be empty: {error}"),
+            },
+            Self::Three => three_modes(),
+        };
+        let (centre, scale) = mixture.mean_and_scale();
+        mixture.standardised(centre, scale)
+    }
+}
+
+/// Levels of a chain: the clean one, and that after each of its steps.
+pub fn chain_levels(betas: &Betas) -> Vec<Level> {
+    walk_back(betas, &(0..betas.len()).collect::<Vec<_>>()).into_iter().rev().collect()
+}
+
+/// The grid of a walk back over these steps of a chain, counted from 0 in rising order, that ends at the clean level.
+pub fn walk_back(betas: &Betas, steps: &[usize]) -> Vec<Level> {
+    let schedule = Schedule::table(betas.clone());
+    steps.iter().rev().map(|&step| schedule.level(betas.time(step))).chain([clean()]).collect()
+}
+
+fn normal_rows(rng: &mut Rng, dimension: usize, count: usize) -> Rows {
+    Rows { dimension, values: (0..dimension * count).map(|_| rng.normal()).collect() }
+}
+
+/// Unit noise for the start of `count` samples: those of more begin with those of fewer.
+pub fn start(context: &StudyContext, dimension: usize, count: usize, index: u32) -> Rows {
+    normal_rows(&mut context.rng(Stream::Prior, index), dimension, count)
+}
+
+/// Fresh noise for a sampler: of the stream and the index it asks for, row by row.
+pub fn fresh_noise(context: &StudyContext) -> impl FnMut(&Rows, NoiseUse) -> Rows + use<> {
+    let context = context.clone();
+    move |like, of| normal_rows(&mut context.rng(of.stream, of.index), like.dimension, like.count())
+}
+
+/// One step of a sampler; whether there was one to make. Every study's steps are made here, so that the solvers are
+/// compiled once for all of them.
+///
+/// # Errors
+/// The model's.
+pub async fn step(
+    sampler: &mut Sampler<Rows>,
+    model: &mut dyn RowDenoiser,
+    noise: &mut dyn FnMut(&Rows, NoiseUse) -> Rows,
+) -> Result<bool, StudyError> {
+    let mut noise = |like: &Rows, of: NoiseUse| noise(like, of);
+    Ok(sampler.step(&mut AnyDenoiser(model), &mut noise).await?.is_some())
+}
+
+/// Walks a sampler to its end and gives the samples. `look` sees it after every step, between others' turns.
+///
+/// # Errors
+/// The model's.
+pub async fn walk(
+    context: &StudyContext,
+    mut sampler: Sampler<Rows>,
+    model: &mut dyn RowDenoiser,
+    noise: &mut dyn FnMut(&Rows, NoiseUse) -> Rows,
+    look: &mut dyn FnMut(&Sampler<Rows>),
+) -> Result<Rows, StudyError> {
+    while step(&mut sampler, model, noise).await? {
+        look(&sampler);
+        context.yield_now().await;
+    }
+    Ok(sampler.x().clone())
+}

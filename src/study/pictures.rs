@@ -1,0 +1,91 @@
+//! The handwritten digits of a study, and many of them as one picture.
+
+use super::context::StudyContext;
+use super::error::StudyError;
+use crate::data::digits::{Digits, PIXELS};
+use crate::data::metrics::bootstrap;
+use crate::data::metrics::gaussian::{GaussianFit, Moments};
+
+/// Root mean square of the grey values.
+pub const DATA: f64 = 0.85;
+
+/// Pixels along a side of a digit.
+pub const SIDE: usize = 8;
+/// What is not there, below the darkest pixel.
+const NOTHING: f64 = -2.0;
+const FILE: &str = "data/digits.bin";
+
+/// The digits, of which there are more than `least`.
+///
+/// # Errors
+/// When the file cannot be had, or is not one.
+pub async fn read_digits(context: &StudyContext, least: usize) -> Result<Digits, StudyError> {
+    let file = context.file(FILE).await?;
+    Digits::read(&file).filter(|digits| digits.count() > least).ok_or(StudyError::File(FILE))
+}
+
+/// Many digits as one picture, `[columns, rows]` of them, rows from the bottom, over the window, with gaps between
+/// them and where there is none.
+pub fn digit_grid<'d>(
+    counts: [usize; 2],
+    window: [f64; 4],
+    digit: impl Fn(usize, usize) -> Option<&'d [f32]>,
+) -> Vec<f64> {
+    picture_grid(SIDE, counts, window, digit)
+}
+
+/// The same of pictures with this many pixels along a side.
+pub fn picture_grid<'d>(
+    side: usize,
+    [columns, rows]: [usize; 2],
+    window: [f64; 4],
+    picture: impl Fn(usize, usize) -> Option<&'d [f32]>,
+) -> Vec<f64> {
+    let [width, height] = [columns, rows].map(|count| count * (side + 1) - 1);
+    let [left, right, bottom, top] = window;
+    let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, -1.0, 1.0];
+    for y in 0..height {
+        numbers.extend((0..width).map(|x| {
+            let ([column, left], [row, above]) = ([x / (side + 1), x % (side + 1)], [y / (side + 1), y % (side + 1)]);
+            // Pictures count their rows from the top.
+            let pixel = |picture: &[f32]| f64::from(picture[(side - 1 - above) * side + left]).max(-1.0);
+            let found = if left.max(above) < side { picture(column, row) } else { None };
+            found.map_or(NOTHING, pixel)
+        }));
+    }
+    numbers
+}
+
+/// The window of a square of that many digits a side, each at a whole number.
+pub fn square(count: usize) -> [f64; 4] {
+    let end = count as f64 + 0.5;
+    [0.5, end, 0.5, end]
+}
+
+/// Mean and covariance of digits.
+///
+/// # Panics
+/// When there are fewer than two.
+pub fn fit<'d>(digits: impl IntoIterator<Item = &'d [f32]>) -> GaussianFit {
+    let mut moments = Moments::new(PIXELS);
+    digits.into_iter().for_each(|digit| moments.add(digit));
+    moments.fit().expect("there are more than two")
+}
+
+/// The Fréchet distance of digits from others, and its standard error by the bootstrap of the first.
+pub fn frechet(digits: &[f32], others: &GaussianFit, seed: u32) -> (f64, f64) {
+    let rows: Vec<&[f32]> = digits.chunks_exact(PIXELS).collect();
+    let distance = |rows: &[&[f32]]| fit(rows.iter().copied()).frechet(others);
+    (distance(&rows), bootstrap(&rows, 20, seed, distance))
+}
+
+/// The Fréchet distance of digits from others over that of as many digits, the n-th of which began with the same noise as
+/// the n-th of the first, and its standard error by the bootstrap of the pairs.
+pub fn frechet_ratio(digits: &[f32], over: &[f32], others: &GaussianFit, seed: u32) -> (f64, f64) {
+    let pairs: Vec<(&[f32], &[f32])> = digits.chunks_exact(PIXELS).zip(over.chunks_exact(PIXELS)).collect();
+    let ratio = |pairs: &[(&[f32], &[f32])]| {
+        let [above, below] = [fit(pairs.iter().map(|pair| pair.0)), fit(pairs.iter().map(|pair| pair.1))];
+        above.frechet(others) / below.frechet(others)
+    };
+    (ratio(&pairs), bootstrap(&pairs, 20, seed, ratio))
+}

@@ -1,0 +1,18 @@
+//! The verdicts that the claims of the studies are expected to have, natively and in a browser.
+
+use scorefield::protocol::Verdict;
+
+/// Study, claim and verdict of every claim that does not hold, with seed 1 and the study's brief settings: sentences of
+/// the sources that are wrong or too strong. All others hold.
+pub const EXPECTED: &[(&str, &str, Verdict)] = &[("skip", "any", Verdict::Fails)];
+
+/// What of these verdicts on the claims of a study, `claim, verdict`, is not as expected: a claim that is not listed and
+/// does not hold, or one that is listed with another verdict.
+pub fn unexpected(list: &[(&str, &str, Verdict)], study: &str, verdicts: &[(&str, Verdict)]) -> Vec<String> {
+    let expected = |claim: &str| {
+        let listed = list.iter().find(|(of, key, _)| (*of, *key) == (study, claim));
+        listed.map_or(Verdict::Holds, |(_, _, verdict)| *verdict)
+    };
+    let told = |(claim, verdict): &(&str, Verdict)| format!("{study}: {claim}: {verdict:?}, not {:?}", expected(claim));
+    verdicts.iter().filter(|(claim, verdict)| expected(claim) != *verdict).map(told).collect()
+}
