@@ -84,7 +84,7 @@ impl Guidance {
     /// The scale at a level.
     #[must_use]
     pub fn at(self, level: Level) -> f64 {
-        let ratio = level.sigma / level.alpha;
+        let ratio = level.ratio();
         if ratio >= self.interval.0 && ratio <= self.interval.1 { self.scale } else { 1.0 }
     }
 }
@@ -140,6 +140,16 @@ pub trait Constraint<S: State> {
     }
 }
 
+/// `scale * known`, or with `fresh = (z, std)` that plus `std * z`: what [`Constraint::toward`] moves to.
+#[must_use]
+pub fn scaled<S: State>(known: &S, scale: f64, fresh: Option<(S, f64)>) -> S {
+    match fresh {
+        // The noise first: what is known may be one sample for the whole batch.
+        Some((z, std)) => z.blend(std, known.clone(), scale),
+        None => known.clone().scale(scale),
+    }
+}
+
 /// Known elements of the data: inpainting.
 #[derive(Clone, Debug)]
 pub struct Masked<S> {
@@ -157,11 +167,7 @@ impl<S: Elementwise> Constraint<S> for Masked<S> {
     }
 
     fn toward(&self, x: S, scale: f64, fresh: Option<(S, f64)>, share: f64) -> S {
-        let target = match fresh {
-            // The noise first: what is known may be one sample for the whole batch.
-            Some((z, std)) => z.blend(std, self.known.clone(), scale),
-            None => self.known.clone().scale(scale),
-        };
+        let target = scaled(&self.known, scale, fresh);
         let target = if share < 1.0 { x.clone().blend(1.0 - share, target, share) } else { target };
         target.select(x, &self.mask)
     }

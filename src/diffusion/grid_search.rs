@@ -102,10 +102,10 @@ impl GridSearch {
         // In units of data: where a straight line along this estimate is at a level, which for its own is the sample.
         let along = |estimate: &Estimate<S>, rho: f64| estimate.data.clone().blend(1.0, estimate.noise.clone(), rho);
         for j in 1..self.levels.len() {
-            let rho = rho(self.levels[j]);
+            let rho = self.levels[j].ratio();
             let teacher = said.get(j).map_or_else(|| end.clone(), |estimate| along(estimate, rho));
             // Taken off before distances are: the same multiple of the line, which is most of what there is.
-            let chord = end.clone().blend(1.0, line.clone(), rho / self::rho(self.levels[0]));
+            let chord = end.clone().blend(1.0, line.clone(), rho / self.levels[0].ratio());
             let bent = match self.metric {
                 Metric::Distance => 0.0,
                 Metric::Deviation => beside(teacher.clone().blend(1.0, chord.clone(), -1.0), &line, &squares).await,
@@ -156,7 +156,7 @@ impl GridSearch {
         let most = self.levels.len() - 1;
         let path = cheapest_path(self.levels.len(), steps, coefficient, |i, j| self.cost(i, j));
         let path = path.ok_or(SearchError::TooManySteps { steps, most })?;
-        Ok(path[..steps].iter().map(|&i| rho(self.levels[i])).collect())
+        Ok(path[..steps].iter().map(|&i| self.levels[i].ratio()).collect())
     }
 }
 
@@ -207,9 +207,4 @@ async fn beside<S: Batched>(away: S, line: &S, squares: &[f64]) -> f64 {
         if rest < 0.0 { 0.0 } else { rest.sqrt() }
     });
     distances.sum()
-}
-
-/// `sigma / alpha`
-fn rho(level: Level) -> f64 {
-    level.sigma / level.alpha
 }

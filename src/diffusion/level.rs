@@ -109,6 +109,12 @@ impl Level {
         (self.alpha / self.sigma).powi(2)
     }
 
+    /// `sigma / alpha`: the noise of data of scale 1, as a VE process would have it at this level.
+    #[must_use]
+    pub fn ratio(self) -> f64 {
+        self.sigma / self.alpha
+    }
+
     /// `ln(snr)`: infinite at `sigma = 0`, minus infinity at `alpha = 0`.
     #[must_use]
     pub fn log_snr(self) -> f64 {

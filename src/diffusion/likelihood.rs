@@ -300,6 +300,13 @@ pub fn learned_step_divergence(data: &[f64], estimated: &[f64], v: &[f64], poste
     terms.sum()
 }
 
+/// Standard deviation of what a chain decodes to along a falling grid: to within its noise where the last step starts, the
+/// data are known.
+#[must_use]
+pub fn decoder_std(levels: &[Level]) -> f64 {
+    levels.iter().rev().find(|level| level.sigma > schedule::clean().sigma).map_or(1.0, |level| level.ratio())
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use super::error::{EngineError, Stopped};
 use super::images::{BatchPolicy, ImageDenoiser, ImageError, ImageModel, Pictures, ProgressListener};
 use crate::diffusion::likelihood::{
-    Batched, Bound, JacobianProduct, Probes, bits_per_dimension, dequantise, flow_likelihood, variational_bound,
+    Batched, Bound, JacobianProduct, Probes, bits_per_dimension, decoder_std, dequantise, flow_likelihood,
+    variational_bound,
 };
 use crate::diffusion::objective::{BYTE_HALF_WIDTH, exact_discretised_log_probability};
 use crate::diffusion::solver::{Posterior, Tolerance, Variance};
@@ -82,8 +83,7 @@ impl Asked<'_> {
         let mut policy = BatchPolicy::new(model, compute);
         let mut denoiser =
             ImageDenoiser { model, labels: &[], guidance: 1.0, clip: true, policy: &mut policy, progress };
-        // Where the chain's last step starts.
-        let std = levels.iter().rev().find(|level| level.sigma > 1e-9).map_or(1.0, |level| level.sigma / level.alpha);
+        let std = decoder_std(&levels);
         let decode = async |_: &Pictures, mean: &Pictures| {
             let means = mean.values().await?;
             let log = |(x, mean): (&f32, &f32)| {

@@ -8,7 +8,7 @@ use super::plane::Sampled;
 use super::preview::in_data;
 use crate::data::metrics::Floor;
 use crate::data::metrics::Measure;
-use crate::diffusion::likelihood::{Probes, flow_likelihood, variational_bound};
+use crate::diffusion::likelihood::{Probes, decoder_std, flow_likelihood, variational_bound};
 use crate::diffusion::solver::{Tolerance, follow};
 use crate::diffusion::{Level, Schedule, State as _};
 use crate::lab::DivergenceId;
@@ -176,8 +176,7 @@ impl Job for Likelihood<'_> {
         let back = follow(&self.schedule, tolerance, ends, &mut model, flow.latent.clone()).await;
         let Some((again, _)) = Stopped::unless_interrupted(back)? else { return Ok(false) };
 
-        // Where the chain's last step starts, the data are known to within its noise.
-        let decoder = self.levels.iter().rev().find(|level| level.sigma > 0.0).map_or(1.0, |l| l.sigma / l.alpha);
+        let decoder = decoder_std(&self.levels);
         let mut noise = |number: usize| {
             Rng::new(seed, Stream::Noise, stream + u32::try_from(number).unwrap_or(0)).normal_points(x.len())
         };

@@ -81,13 +81,13 @@ mod work {
     use crate::diffusion::solver::{Posterior, Variance};
     use crate::diffusion::{Denoiser as _, Level, Sampler, Schedule, Solver, State as _};
     use crate::rng::{Rng, Stream};
-    use crate::study::chain::{fresh_noise, start, step, walk_back};
+    use crate::study::chain::{fresh_noise, start, step, whole_walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::rows::{AnyDenoiser, ExactRows, RowDenoiser, Rows};
     use crate::study::settings::{ChainTable, ScoreSource, Switch};
-    use crate::study::tools::{at_most, flat, heat, series, share_error};
+    use crate::study::tools::{at_most, flat, heat_to_most, pieces, series, share_error};
 
     /// Points drawn of a cloud.
     const SHOWN: usize = 700;
@@ -187,7 +187,7 @@ mod work {
                 self.context.progress(self.done, self.all);
                 if shown && (over || self.context.due()) {
                     self.draw("right-formula", "right", &points, &seen);
-                    self.context.draw("paths", "chain-paths", pieces(&seen.ways));
+                    self.context.draw("paths", "chain-paths", thinned(&seen.ways));
                     let weight = self.mixture.weights[self.heavy];
                     self.tell("samples", &seen, [weight - 0.06, weight + 0.06], over);
                 }
@@ -239,12 +239,10 @@ mod work {
         }
     }
 
-    /// Pieces of the ways of some chains, thinned.
-    fn pieces(ways: &[Vec<[f64; 2]>]) -> Vec<f64> {
+    /// Pieces of the ways of some chains, thinned; where they are now is among them.
+    fn thinned(ways: &[Vec<[f64; 2]>]) -> Vec<f64> {
         let every = (ways.len() / PIECES).max(1);
-        let kept: Vec<&Vec<[f64; 2]>> = ways.iter().rev().step_by(every).collect();
-        let pairs = kept.windows(2).flat_map(|pair| pair[1].iter().zip(pair[0].iter()));
-        pairs.flat_map(|(a, b)| [a[0], a[1], b[0], b[1]]).collect()
+        pieces(ways.iter().skip((ways.len() - 1) % every).step_by(every))
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
@@ -255,12 +253,10 @@ mod work {
         let betas = ChainTable::Linear.betas(steps);
         let weight = mixture.weights[heavy];
         let marginal = mixture.at(clean());
-        let density =
-            heat([72, 72], [-HALF, HALF, -HALF, HALF], [0.0, 1.0], |x, y| (0.5 * marginal.log_density([x, y])).exp());
-        let most = density[8..].iter().copied().fold(1e-9, f64::max);
+        let root = |x: f64, y: f64| (0.5 * marginal.log_density([x, y])).exp();
+        let density = heat_to_most([72, 72], [-HALF, HALF, -HALF, HALF], root);
         for figure in ["paths", "right", "printed"] {
-            let map = density.iter().enumerate().map(|(i, v)| if i == 7 { most } else { *v });
-            context.draw(figure, "root-density", map);
+            context.draw(figure, "root-density", density.iter().copied());
         }
         context.draw("shares", "true-weight", [0.0, weight, steps as f64, weight]);
         context.draw("spread", "as-forward", [0.0, 1.0, steps as f64, 1.0]);
@@ -272,7 +268,7 @@ mod work {
             context: &context,
             mixture: &mixture,
             heavy,
-            levels: walk_back(&betas, &(0..steps).collect::<Vec<_>>()),
+            levels: whole_walk_back(&betas),
             betas,
             chains: settings.chains,
             last_noise: settings.last_noise == Switch::On,

@@ -83,7 +83,7 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 #[cfg(feature = "engine")]
 mod work {
     use super::Settings;
-    use crate::data::digits::{Digits, GREYS, PIXELS, independent_pixel_bits};
+    use crate::data::digits::{GREYS, PIXELS, independent_pixel_bits};
     use crate::data::metrics::gaussian::precision_recall;
     use crate::diffusion::likelihood::Bound;
     use crate::diffusion::objective::{LossMemory, low_discrepancy_times};
@@ -96,7 +96,7 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Learned, LevelNet, Size};
-    use crate::study::pictures::{DATA, digit_grid, read_digits, square};
+    use crate::study::pictures::{DATA, Split, digit_grid, square};
     use crate::study::rows::Rows;
     use crate::study::terms::{Chain, Shown};
     use crate::study::tools::{cosine, mean_error, share_error};
@@ -108,8 +108,6 @@ mod work {
     const GROUPS: usize = STEPS / TOGETHER;
     /// Points of a training step whose losses are remembered.
     const NOTED: usize = 32;
-    /// Digits that the networks do not see.
-    const HELD_OUT: usize = 200;
     /// Steps of a walk back.
     const WALK: usize = 60;
     /// The first steps, as a share of the chain.
@@ -123,11 +121,6 @@ mod work {
     /// The fixed variances, in the order of the bars.
     const VARIANCES: [Variance; 2] = [Variance::Small, Variance::Large];
 
-    /// Which of `count` equal parts of the unit interval a number is in.
-    fn part(u: f64, count: usize) -> usize {
-        ((u * count as f64) as usize).min(count - 1)
-    }
-
     /// The places from 0 to below `count`, in an order that soon has some of everywhere: every eighth, then those after.
     fn scattered(index: usize, count: usize) -> usize {
         let columns = count.div_ceil(8);
@@ -138,11 +131,13 @@ mod work {
     struct Run {
         context: StudyContext,
         settings: Settings,
-        digits: Digits,
+        split: Split,
         betas: Betas,
         chain: Chain,
         shown: Shown,
         held_out: Rows,
+        /// The bound's term of the chain's end for every digit, in nats.
+        prior: Vec<f64>,
         /// The bound's weight of the squared error of the noise, in nats, by the step before.
         weights: Vec<f64>,
     }
@@ -159,15 +154,15 @@ mod work {
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
-        let digits = read_digits(&context, 2 * HELD_OUT).await?;
+        let split = Split::read(&context).await?;
         let betas = settings.chain_table.betas(STEPS);
         let chain = Chain::new(&betas);
         let shown = Shown::new(STEPS, settings.terms_shown);
-        let seen = (digits.count() - HELD_OUT) * PIXELS;
-        let held_out = Rows::from_f32(PIXELS, &digits.pixels[seen..]);
+        let held_out = split.held_out();
+        let prior = chain.prior_terms(&held_out).await;
         let variance = settings.chain_variance.into();
         let weights = (1..=STEPS).map(|t| noise_weight(&chain, t, variance)).collect();
-        let run = Run { context, settings, digits, betas, chain, shown, held_out, weights };
+        let run = Run { context, settings, split, betas, chain, shown, held_out, prior, weights };
         run.draw_known();
         let nets = run.train().await?;
         run.compare_gradients(&nets[0]).await?;
@@ -180,7 +175,7 @@ mod work {
             }
         }
         run.draw_terms(&terms);
-        run.judge_bits(terms).await;
+        run.judge_bits(terms);
         run.sample(&nets).await
     }
 
@@ -192,8 +187,7 @@ mod work {
         if t == 1 {
             return 0.0;
         }
-        let Level { alpha, sigma, .. } = chain.level(t);
-        (chain.posterior(t).data * sigma / alpha).powi(2) / (2.0 * chain.fixed_variance(t, variance))
+        (chain.posterior(t).data * chain.level(t).ratio()).powi(2) / (2.0 * chain.fixed_variance(t, variance))
     }
 
     impl Run {
@@ -203,10 +197,6 @@ mod work {
 
         fn progress(&self, step: usize) {
             self.context.progress(step, self.all());
-        }
-
-        fn known(&self) -> &[f32] {
-            &self.digits.pixels[..self.digits.pixels.len() - HELD_OUT * PIXELS]
         }
 
         fn unknown(&self) -> Terms {
@@ -220,7 +210,7 @@ mod work {
             self.context.draw("errors", "bound-weight", weights.flat_map(|(t, weight)| [t as f64, weight]));
             let across = |value: f64| [-0.5, value, 3.5, value];
             self.context.draw("bits", "uniform-greys", across((GREYS as f64).log2()));
-            let (independent, _) = mean_error(&independent_pixel_bits(self.known(), &self.held_out.to_f32()));
+            let (independent, _) = mean_error(&independent_pixel_bits(self.split.seen(), &self.held_out.to_f32()));
             self.context.draw("bits", "independent-pixels", across(independent));
         }
 
@@ -232,21 +222,18 @@ mod work {
             let mut nets = [(); 2].map(|()| LevelNet::new(&self.context, size, 0));
             let mut memory = LossMemory::new(GROUPS);
             let (mut terms, mut frame) = ([(); 2].map(|()| self.unknown()), 0);
-            let count = (self.known().len() / PIXELS) as u32;
             let apart = (batch / NOTED).max(1);
             for step in 0..steps {
                 self.progress(step);
                 self.context.yield_now().await;
                 let mut rng = self.context.rng(Stream::Batch, step as u32);
-                let data = (0..batch).flat_map(|_| self.digits.digit(rng.below(count) as usize));
-                let data: Vec<f32> = data.copied().collect();
+                let data = self.split.batch(&mut rng, batch);
                 let noise = rng.normals(data.len());
                 let rate = fit_rate * cosine(step, steps);
                 let mut times = self.context.rng(Stream::Times, step as u32);
-                let ratio = |t: usize| self.chain.level(t).sigma / self.chain.level(t).alpha;
+                let ratio = |t: usize| self.chain.level(t).ratio();
 
-                let even: Vec<usize> =
-                    low_discrepancy_times(batch, times.uniform()).map(|u| 1 + part(u, STEPS)).collect();
+                let even = self.chain.even_steps(batch, &mut times);
                 nets[0].train(&data, &noise, |i| ratio(even[i]), |_| 1.0, rate);
                 self.context.yield_now().await;
 
@@ -309,9 +296,7 @@ mod work {
         async fn compare_gradients(&self, net: &LevelNet) -> Result<(), StudyError> {
             let batch = self.settings.fit_batch;
             let mut rng = self.context.rng(Stream::Batch, self.settings.fit_steps as u32);
-            let count = (self.known().len() / PIXELS) as u32;
-            let data = (0..batch).flat_map(|_| self.digits.digit(rng.below(count) as usize));
-            let data: Vec<f32> = data.copied().collect();
+            let data = self.split.batch(&mut rng, batch);
             let noise = rng.normals(data.len());
             let level = |_| self.chain.level(1 + rng.below(STEPS as u32) as usize);
             let levels: Vec<Level> = (0..batch).map(level).collect();
@@ -358,23 +343,19 @@ mod work {
             }
             let first = terms.iter().filter_map(|terms| terms.first()?.as_ref());
             let first = first.flat_map(|term| [1.0, bits(&term.nats[self.chosen()])]);
-            let Level { alpha, sigma, .. } = self.chain.level(STEPS);
-            // For data of this size: the exact one is part of the sums.
-            let prior = 0.5 * (sigma * sigma - 1.0 - 2.0 * sigma.ln() + (alpha * DATA).powi(2));
-            let last = [STEPS as f64, Bound::bits_per_dimension(prior, 1)];
+            let last = [STEPS as f64, bits(&self.prior)];
             self.context.draw("terms", "end-terms", first.chain(last));
         }
 
         /// The sums of the terms, and what they say.
-        async fn judge_bits(&self, terms: [Terms; 2]) {
-            let prior = self.chain.prior_terms(&self.held_out).await;
+        fn judge_bits(&self, terms: [Terms; 2]) {
             let bits = |nats: f64| Bound::bits_per_dimension(nats, PIXELS);
             let lists = |which: usize, variance: usize| -> Vec<&[f64]> {
                 terms[which].iter().flatten().map(|term| term.nats[variance].as_slice()).collect()
             };
             let total = |which: usize, variance: usize| -> Vec<f64> {
                 let sums = self.shown.sums(STEPS, &lists(which, variance));
-                sums.iter().zip(&prior).map(|(sum, prior)| bits(sum + prior)).collect()
+                sums.iter().zip(&self.prior).map(|(sum, prior)| bits(sum + prior)).collect()
             };
             let bars = (0..4).map(|bar| (bar, mean_error(&total(bar / 2, bar % 2))));
             self.context.draw("bits", "bits-held-out", bars.flat_map(|(bar, (mean, error))| [bar as f64, mean, error]));
@@ -408,7 +389,7 @@ mod work {
             };
             let (gain, error) = paired(&totals[1]);
             self.context.conclude("bits", gain, error, [0.0, f64::INFINITY]);
-            let (gap, error) = paired(&independent_pixel_bits(self.known(), &self.held_out.to_f32()));
+            let (gap, error) = paired(&independent_pixel_bits(self.split.seen(), &self.held_out.to_f32()));
             self.context.conclude("likelihood", gap, error, [0.5, f64::INFINITY]);
         }
 
@@ -436,7 +417,7 @@ mod work {
                 let mut model = Learned::new(&self.context, net).clipped(1.0);
                 let mut noise = fresh_noise(&self.context);
                 let samples = walk(&self.context, sampler, &mut model, &mut noise, &mut look).await?;
-                let found = precision_recall(&samples.to_f32(), self.known(), PIXELS, NEIGHBOURS);
+                let found = precision_recall(&samples.to_f32(), self.split.seen(), PIXELS, NEIGHBOURS);
                 precisions.push(found.map_or(f64::NAN, |(precision, _)| precision));
             }
             let errors: Vec<f64> = precisions.iter().map(|p| share_error(*p, count)).collect();

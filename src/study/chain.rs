@@ -51,7 +51,12 @@ impl PlaneData {
 
 /// Levels of a chain: the clean one, and that after each of its steps.
 pub fn chain_levels(betas: &Betas) -> Vec<Level> {
-    walk_back(betas, &(0..betas.len()).collect::<Vec<_>>()).into_iter().rev().collect()
+    whole_walk_back(betas).into_iter().rev().collect()
+}
+
+/// The grid of a walk back over every step of a chain, which ends at the clean level.
+pub fn whole_walk_back(betas: &Betas) -> Vec<Level> {
+    walk_back(betas, &(0..betas.len()).collect::<Vec<_>>())
 }
 
 /// The grid of a walk back over these steps of a chain, counted from 0 in rising order, that ends at the clean level.

@@ -77,46 +77,16 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 mod work {
     use super::{Settings, WINDOW};
     use crate::diffusion::langevin::unadjusted;
-    use crate::diffusion::schedule::ncsn::normal_cdf;
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
+    use crate::study::line::Line;
     use crate::study::tools::{at_most, curve, histogram, kolmogorov, span};
 
     /// Bins of the histogram.
     const BINS: usize = 60;
     /// Points along a curve.
     const POINTS: usize = 481;
-
-    /// A mixture of Gaussians on the line: weight, mean, standard deviation.
-    struct Line(Vec<(f64, f64, f64)>);
-
-    impl Line {
-        fn log_density(&self, x: f64) -> f64 {
-            let logs = self
-                .0
-                .iter()
-                .map(|(w, m, s)| (w / (s * (std::f64::consts::TAU).sqrt())).ln() - 0.5 * ((x - m) / s).powi(2));
-            let top = logs.clone().fold(f64::NEG_INFINITY, f64::max);
-            top + logs.map(|l| (l - top).exp()).sum::<f64>().ln()
-        }
-
-        fn score(&self, x: f64) -> f64 {
-            let log = |(w, m, s): &(f64, f64, f64)| (w / s).ln() - 0.5 * ((x - m) / s).powi(2);
-            let top = self.0.iter().map(log).fold(f64::NEG_INFINITY, f64::max);
-            let (mut sum, mut total) = (0.0, 0.0);
-            for part in &self.0 {
-                let share = (log(part) - top).exp();
-                sum -= share * (x - part.1) / (part.2 * part.2);
-                total += share;
-            }
-            sum / total
-        }
-
-        fn cdf(&self, x: f64) -> f64 {
-            self.0.iter().map(|(w, m, s)| w * normal_cdf((x - m) / s)).sum()
-        }
-    }
 
     fn line(settings: &Settings) -> Line {
         let mut parts = vec![
@@ -134,7 +104,7 @@ mod work {
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
         let line = line(&settings);
         let xs = span(WINDOW[0], WINDOW[1], POINTS);
-        context.draw("density", "exact-density", curve(xs.clone(), |x| line.log_density(x).exp()));
+        context.draw("density", "exact-density", curve(xs.clone(), |x| line.density(x)));
         context.draw("score", "exact-score", curve(xs.clone(), |x| line.score(x)));
         context.draw("score", "zero", [WINDOW[0], 0.0, WINDOW[1], 0.0]);
         let arrows = span(WINDOW[0] + 0.25, WINDOW[1] - 0.25, 24).flat_map(|x| [x, 0.0, line.score(x), 0.0]);
@@ -170,7 +140,7 @@ mod work {
         let density = |i: usize| (logs[i] - top).exp() / total;
         let xs: Vec<f64> = span(from, to, count).collect();
         let distance: f64 =
-            xs.iter().enumerate().map(|(i, &x)| 0.5 * width * (density(i) - line.log_density(x).exp()).abs()).sum();
+            xs.iter().enumerate().map(|(i, &x)| 0.5 * width * (density(i) - line.density(x)).abs()).sum();
         context.conclude("recovers", distance, 0.0, at_most(0.01));
         let shown = (0..count).step_by(10).filter(|&i| (WINDOW[0]..=WINDOW[1]).contains(&xs[i]));
         context.draw("density", "integrated", shown.flat_map(|i| [xs[i], density(i)]));

@@ -59,29 +59,26 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 #[cfg(feature = "engine")]
 mod work {
     use super::Settings;
-    use crate::data::digits::{Digits, PIXELS};
+    use crate::data::digits::PIXELS;
     use crate::data::metrics::gaussian::precision_recall;
     use crate::rng::{Rng, Stream};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
-    use crate::study::pictures::{DATA, digit_grid, read_digits, square};
+    use crate::study::pictures::{DATA, Split, digit_grid, square};
     use crate::study::tools::{cosine, share_error};
 
-    /// Digits that the network does not see.
-    const HELD_OUT: usize = 200;
     /// Digits along a side of a picture of many, but that of the levels.
     const ACROSS: usize = 10;
     /// A digit's neighbourhood reaches to so many others.
     const NEIGHBOURS: usize = 5;
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
-        let digits = read_digits(&context, 2 * HELD_OUT).await?;
+        let split = Split::read(&context).await?;
         let sigmas = geometric(settings.sigma_first, settings.sigma_last, settings.level_count);
-        let known = digits.count() - HELD_OUT;
-        let net = train(&context, &settings, &digits, known, &sigmas).await?;
+        let net = train(&context, &settings, &split, &sigmas).await?;
         let samples = sample(&context, &settings, &net, &sigmas).await?;
-        judge(&context, &digits, known, &samples).await;
+        judge(&context, &split, &samples).await;
         Ok(())
     }
 
@@ -111,16 +108,16 @@ mod work {
     async fn train(
         context: &StudyContext,
         settings: &Settings,
-        digits: &Digits,
-        known: usize,
+        split: &Split,
         sigmas: &[f64],
     ) -> Result<LevelNet, StudyError> {
         let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
         let size = Size { dimension: PIXELS, width: settings.fit_width, data: DATA };
         let mut net = LevelNet::new(context, size, 0);
         let mut rng = context.rng(Stream::Data, 0);
-        let part = |from: usize, count: usize| &digits.pixels[from * PIXELS..(from + count) * PIXELS];
-        let judged = [Noisy::new(part(0, HELD_OUT), &mut rng), Noisy::new(part(known, HELD_OUT), &mut rng)];
+        let (digits, known) = (&split.digits, split.known());
+        let seen = &split.seen()[..Split::HELD_OUT * PIXELS];
+        let judged = [Noisy::new(seen, &mut rng), Noisy::new(&split.held_out().to_f32(), &mut rng)];
         // One of each, of those the network does not see.
         let firsts = (0..10).filter_map(|label| (known..digits.count()).find(|&i| digits.labels[i] == label));
         let shown: Vec<f32> = firsts.flat_map(|i| digits.digit(i)).copied().collect();
@@ -155,8 +152,7 @@ mod work {
             }
             context.yield_now().await;
             let mut rng = context.rng(Stream::Batch, step as u32);
-            let data: Vec<f32> =
-                (0..batch).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect();
+            let data = split.batch(&mut rng, batch);
             let noise = rng.normals(data.len());
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
             let weight = |i: usize| settings.level_weighting.of_noise(sigma(i));
@@ -228,7 +224,8 @@ mod work {
     }
 
     /// Precision and recall as Kynkäänniemi et al. 2019 (arXiv 1904.06991) define them, on pixels.
-    async fn judge(context: &StudyContext, digits: &Digits, known: usize, samples: &[f32]) {
+    async fn judge(context: &StudyContext, split: &Split, samples: &[f32]) {
+        let (digits, known) = (&split.digits, split.known());
         let mut nearest = Vec::new();
         for sample in samples.chunks_exact(PIXELS).take(ACROSS * ACROSS / 2) {
             context.yield_now().await;
@@ -245,8 +242,8 @@ mod work {
         };
         context.draw("samples", "grey", digit_grid([ACROSS; 2], square(ACROSS), digit));
         context.yield_now().await;
-        let seen = &digits.pixels[..known * PIXELS];
-        let (precision, recall) = precision_recall(samples, seen, PIXELS, NEIGHBOURS).unwrap_or((f64::NAN, f64::NAN));
+        let (precision, recall) =
+            precision_recall(samples, split.seen(), PIXELS, NEIGHBOURS).unwrap_or((f64::NAN, f64::NAN));
         let count = samples.len() / PIXELS;
         context.conclude("likeness", precision, share_error(precision, count), [0.5, 1.0]);
         // Not of independent trials: the samples' balls are the same for all. So not better than their number tells.

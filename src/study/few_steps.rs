@@ -98,20 +98,18 @@ mod work {
     use crate::diffusion::schedule::spacing::{even_subset, leading_subset, quadratic_subset, trailing_subset};
     use crate::diffusion::solver::Variance;
     use crate::diffusion::{Sampler, Schedule, Solver};
-    use crate::rng::{Rng, Stream};
+    use crate::rng::Stream;
     use crate::study::chain::{fresh_noise, start, step, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Fit, Learned, LevelNet, Size};
-    use crate::study::pictures::{DATA, digit_grid, fit, frechet_ratio, read_digits, square};
+    use crate::study::network::{Fit, Learned, LevelNet};
+    use crate::study::pictures::{Split, digit_grid, fit, frechet_ratio, square};
     use crate::study::rows::{ExactRows, RowDenoiser, Rows};
     use crate::study::settings::{ChainTable, PlaneData};
-    use crate::study::tools::{at_most, median_error, middle_mean};
+    use crate::study::tools::{at_most, median_error, middle_mean, pieces};
 
     /// Steps of the chain.
     const STEPS: usize = 1000;
-    /// Digits that the network does not see.
-    const HELD_OUT: usize = 200;
     /// Noise that it is trained at: as far as the chain goes.
     const SIGMAS: [f64; 2] = [0.02, 160.0];
     /// The solvers of the chart.
@@ -173,9 +171,8 @@ mod work {
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
-        let digits = read_digits(&context, 2 * HELD_OUT).await?;
-        let known = digits.count() - HELD_OUT;
-        let others = fit(digits.pixels[..known * PIXELS].chunks_exact(PIXELS));
+        let split = Split::read(&context).await?;
+        let others = fit(split.seen().chunks_exact(PIXELS));
         let betas = ChainTable::Linear.betas(STEPS);
         draw_grids(&context, &settings);
         draw_ways(&context, &settings, &betas).await?;
@@ -191,13 +188,9 @@ mod work {
         let pictures = 2 * rows(&settings).map(steps).iter().sum::<usize>();
         let all = settings.fit_steps + pictures + plans.iter().map(|plan| steps(plan.0)).sum::<usize>() + timing;
 
-        let mut net = LevelNet::new(&context, Size { dimension: PIXELS, width: settings.fit_width, data: DATA }, 0);
-        let Settings { fit_steps: steps, fit_batch: batch, fit_rate: rate, .. } = settings;
-        let draw = |rng: &mut Rng, count: usize| -> Vec<f32> {
-            (0..count).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect()
-        };
+        let Settings { fit_steps: steps, fit_batch: batch, fit_rate: rate, fit_width: width, .. } = settings;
         let learning = Fit { steps, batch, rate, sigmas: SIGMAS };
-        learning.train(&context, &mut net, draw, |step| context.progress(step, all)).await?;
+        let net = split.learn(&context, width, learning, |step| context.progress(step, all)).await?;
 
         let progress = [settings.fit_steps, all];
         let mut study =
@@ -241,8 +234,7 @@ mod work {
             let mut look = |sampler: &Sampler<Rows>| ways.push(sampler.x().points());
             let mut model = ExactRows(Exact::new(&mixture));
             walk(context, sampler, &mut model, &mut fresh_noise(context), &mut look).await?;
-            let pieces = ways.windows(2).flat_map(|pair| pair[0].iter().zip(&pair[1]));
-            context.draw("way", key, pieces.flat_map(|(a, b)| [a[0], a[1], b[0], b[1]]));
+            context.draw("way", key, pieces(&ways));
         }
         Ok(())
     }

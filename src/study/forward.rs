@@ -98,13 +98,13 @@ mod work {
     use crate::diffusion::Level;
     use crate::diffusion::level::renoise;
     use crate::diffusion::schedule::clean;
-    use crate::diffusion::schedule::ncsn::normal_cdf;
     use crate::diffusion::solver::Posterior;
     use crate::rng::Stream;
     use crate::study::chain::chain_levels;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::tools::{at_most, curve, heat, histogram, kolmogorov, mean_error, span};
+    use crate::study::line::{Line, normal};
+    use crate::study::tools::{at_most, curve, heat_to_most, histogram, kolmogorov, mean_error, span};
 
     /// Points drawn of a cloud.
     const SHOWN: usize = 700;
@@ -112,44 +112,15 @@ mod work {
     /// Points of a quadrature.
     const POINTS: usize = 4001;
 
-    /// The first coordinate of a mixture, at a level: weight, mean and standard deviation of every component.
-    struct Line(Vec<[f64; 3]>);
-
-    impl Line {
-        fn new(mixture: &Mixture, level: Level) -> Self {
-            let parts = mixture.weights.iter().zip(&mixture.means).zip(&mixture.stds);
-            Self(parts.map(|((w, m), s)| [*w, level.alpha * m[0], (level.alpha * s).hypot(level.sigma)]).collect())
-        }
-
-        fn density(&self, x: f64) -> f64 {
-            self.0.iter().map(|[weight, mean, std]| weight * normal(x, *mean, std * std)).sum()
-        }
-
-        fn cdf(&self, x: f64) -> f64 {
-            self.0.iter().map(|[weight, mean, std]| weight * normal_cdf((x - mean) / std)).sum()
-        }
-
-        /// Where all but nothing of it lies.
-        fn support(&self) -> [f64; 2] {
-            self.0.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], [_, mean, std]| {
-                [low.min(mean - 9.0 * std), high.max(mean + 9.0 * std)]
-            })
-        }
-    }
-
-    fn normal(x: f64, mean: f64, variance: f64) -> f64 {
-        (-0.5 * (x - mean).powi(2) / variance).exp() / (std::f64::consts::TAU * variance).sqrt()
-    }
-
     /// A density known up to a constant, by quadrature over an interval in which it lies.
-    pub(super) struct Quadrature {
+    struct Quadrature {
         from: f64,
         step: f64,
         values: Vec<f64>,
     }
 
     impl Quadrature {
-        pub(super) fn new([from, to]: [f64; 2], density: impl Fn(f64) -> f64) -> Self {
+        fn new([from, to]: [f64; 2], density: impl Fn(f64) -> f64) -> Self {
             let step = (to - from) / (POINTS - 1) as f64;
             let mut values: Vec<f64> = (0..POINTS).map(|i| density(from + i as f64 * step)).collect();
             let total = step * values.iter().sum::<f64>();
@@ -162,13 +133,13 @@ mod work {
         }
 
         /// Mean and variance.
-        pub(super) fn moments(&self) -> (f64, f64) {
+        fn moments(&self) -> (f64, f64) {
             let mean = self.step * self.places().map(|(x, p)| x * p).sum::<f64>();
             (mean, self.step * self.places().map(|(x, p)| (x - mean).powi(2) * p).sum::<f64>())
         }
 
         /// The divergence from a Gaussian, in nats.
-        pub(super) fn divergence(&self, mean: f64, variance: f64) -> f64 {
+        fn divergence(&self, mean: f64, variance: f64) -> f64 {
             let log_normal = |x: f64| -0.5 * ((x - mean).powi(2) / variance + (std::f64::consts::TAU * variance).ln());
             let terms = self.places().filter(|(_, p)| *p > 0.0).map(|(x, p)| p * (p.ln() - log_normal(x)));
             self.step * terms.sum::<f64>()
@@ -177,14 +148,14 @@ mod work {
 
     /// The step of the chain to `from`, from the level before it: `from.x = shrink * x + noise`.
     #[derive(Clone, Copy)]
-    pub(super) struct StepBack {
+    struct StepBack {
         from: Level,
         to: Level,
         x: f64,
     }
 
     impl StepBack {
-        pub(super) fn new(from: Level, to: Level, x: f64) -> Self {
+        fn new(from: Level, to: Level, x: f64) -> Self {
             Self { from, to, x }
         }
 
@@ -205,13 +176,12 @@ mod work {
         }
 
         /// `q(x_to | x_from)` for data of this marginal at `to`.
-        pub(super) fn marginal(self, line: &[[f64; 3]]) -> Quadrature {
-            let line = Line(line.to_vec());
+        fn marginal(self, line: &Line) -> Quadrature {
             Quadrature::new(self.interval(line.support()), |before| self.forward(before) * line.density(before))
         }
 
         /// `q(x_to | x_from, data)`, as the product of its two factors.
-        pub(super) fn given(self, data: f64) -> Quadrature {
+        fn given(self, data: f64) -> Quadrature {
             let (mean, variance) = (self.to.alpha * data, self.to.sigma * self.to.sigma);
             let reach = 12.0 * self.to.sigma;
             Quadrature::new([mean - reach, mean + reach], |before| {
@@ -239,12 +209,12 @@ mod work {
             if walked == step || context.due() {
                 context.draw("cloud", "by-chain", x.iter().take(SHOWN).copied().flatten());
                 context.draw("cloud", "at-once", at_once.iter().take(SHOWN).copied().flatten());
-                let line = Line::new(&mixture, levels[walked]);
+                let line = Line::first_of(&mixture, levels[walked]);
                 let first: Vec<f64> = x.iter().map(|point| point[0]).collect();
                 context.draw("marginal", "by-chain", histogram(&first, [-HALF, HALF], BINS));
                 let places = || span(-HALF, HALF, 281);
                 context.draw("marginal", "at-once-density", curve(places(), |x| line.density(x)));
-                let data = Line::new(&mixture, clean());
+                let data = Line::first_of(&mixture, clean());
                 context.draw("marginal", "data-density", curve(places(), |x| data.density(x)));
                 context.draw("marginal", "prior-density", curve(places(), |x| normal(x, 0.0, 1.0)));
                 context.tell("closed", kolmogorov(&first, |x| line.cdf(x)), at_most(0.05), walked == step);
@@ -292,16 +262,14 @@ mod work {
         let step = ((settings.look_at * steps as f64).round() as usize).clamp(2, steps);
         let (from, to) = (levels[step], levels[step - 1]);
         let (x, data) = (settings.x_noisy, settings.x_zero);
-        let before = Line::new(mixture, clean());
+        let before = Line::first_of(mixture, clean());
         let root =
             |now: f64, data: f64| (before.density(data) * normal(now, from.alpha * data, from.sigma.powi(2))).sqrt();
-        let map = heat([70, 70], [-HALF, HALF, -HALF, HALF], [0.0, 1.0], root);
-        let most = map[8..].iter().copied().fold(1e-9, f64::max);
-        let map = map.into_iter().enumerate().map(|(i, v)| if i == 7 { most } else { v });
+        let map = heat_to_most([70, 70], [-HALF, HALF, -HALF, HALF], root);
         context.draw("joint", "root-joint", map);
 
         let back = StepBack::new(from, to, x);
-        let marginal = back.marginal(&Line::new(mixture, to).0);
+        let marginal = back.marginal(&Line::first_of(mixture, to));
         let (mean, variance) = marginal.moments();
         let given = back.given(data);
         let posterior = Posterior::between(from, to);
@@ -309,10 +277,8 @@ mod work {
         let reach = 5.0 * variance.max(closed.1).sqrt();
         let (low, high) = (mean.min(closed.0) - reach, mean.max(closed.0) + reach);
         let thinned = |density: &Quadrature| -> Vec<f64> {
-            let inside = density.places().filter(|(x, _)| (low..=high).contains(x));
-            let every = (inside.count() / 300).max(1);
-            let inside = density.places().filter(|(x, _)| (low..=high).contains(x));
-            inside.step_by(every).flat_map(|(x, p)| [x, p]).collect()
+            let inside = || density.places().filter(|(x, _)| (low..=high).contains(x));
+            inside().step_by((inside().count() / 300).max(1)).flat_map(|(x, p)| [x, p]).collect()
         };
         context.draw("posterior", "step-back", thinned(&marginal));
         context.draw("posterior", "equal-moments", curve(span(low, high, 300), |x| normal(x, mean, variance)));

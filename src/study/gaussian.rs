@@ -89,6 +89,7 @@ mod work {
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
+    use crate::study::line::normal;
     use crate::study::tools::{at_most, curve, heat, histogram, mean_error, series, span};
 
     /// Longest step of the descent, in the mean's standard deviations and the variance's logarithm: the surface is
@@ -177,13 +178,10 @@ mod work {
                 context.draw("runaway", "right-loss", series(&variances));
                 context.draw("runaway", "printed-loss", series(&runaway));
                 context.draw("runaway", "data-variance", [0.0, variance, steps as f64, variance]);
-                let normal = |m: f64, s: f64| {
-                    curve(span(mean - 5.0 * std, mean + 5.0 * std, 200), move |x| {
-                        (-(x - m).powi(2) / (2.0 * s)).exp() / (std::f64::consts::TAU * s).sqrt()
-                    })
-                };
-                context.draw("fit", "fitted", normal(m, s));
-                context.draw("fit", "printed-fit", normal(mean + std * printed.mean, variance * printed.log.exp()));
+                let bell =
+                    |m: f64, s: f64| curve(span(mean - 5.0 * std, mean + 5.0 * std, 200), move |x| normal(x, m, s));
+                context.draw("fit", "fitted", bell(m, s));
+                context.draw("fit", "printed-fit", bell(mean + std * printed.mean, variance * printed.log.exp()));
                 // The larger of the two distances from the closed form, in its own units.
                 let miss = right.mean.abs().max((right.log.exp() - 1.0).abs());
                 let estimate = (s / (true_std * true_std), (2.0 / n).sqrt());

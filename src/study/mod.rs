@@ -14,6 +14,8 @@ mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
+mod line;
+#[cfg(feature = "engine")]
 mod network;
 #[cfg(feature = "engine")]
 mod pictures;

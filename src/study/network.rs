@@ -131,7 +131,7 @@ impl LevelNet {
         let d = self.size.dimension;
         let mut regression = Regression::of(data.len());
         for ((x, z), level) in data.chunks_exact(d).zip(noise.chunks_exact(d)).zip(levels) {
-            let Scalings { input, features, .. } = self.size.scalings(level.sigma / level.alpha);
+            let Scalings { input, features, .. } = self.size.scalings(level.ratio());
             let score = self.size.prediction().convert(Prediction::Score, *level);
             regression.extra.extend(features);
             for (x, z) in x.iter().zip(z) {
@@ -148,7 +148,7 @@ impl LevelNet {
     /// The gradients of two losses with respect to the parameters as they are: of half the squared error of the noise,
     /// and of denoising score matching with `lambda = sigma^2`.
     pub async fn gradients(&self, data: &[f32], noise: &[f32], levels: &[Level]) -> Result<[Vec<f32>; 2], StudyError> {
-        let sigma = |i: usize| levels[i].sigma / levels[i].alpha;
+        let sigma = |i: usize| levels[i].ratio();
         let of_noise = self.noise_regression(data, noise, sigma, |_| 1.0);
         let of_score = self.score_regression(data, noise, levels);
         Ok([self.gradient(&of_noise).await?, self.gradient(&of_score).await?])
@@ -177,7 +177,7 @@ impl LevelNet {
     }
 
     fn view(&self, level: Level) -> View {
-        let sigma = level.sigma / level.alpha;
+        let sigma = level.ratio();
         let Scalings { input, .. } = self.size.scalings(sigma);
         // What it never saw it takes for the nearest that it did.
         let features = self.size.scalings(sigma.clamp(self.trained[0], self.trained[1])).features;
@@ -342,13 +342,18 @@ impl Denoiser<Rows> for Learned<'_> {
             data.values.extend(of.data.values);
             noise.values.extend(of.noise.values);
             if let Some(variance) = self.variance {
-                let sigma = vec![level.sigma / level.alpha; x.count()];
-                let outputs = variance.outputs(&x.scale(1.0 / level.alpha).to_f32(), &sigma).await?;
-                learned.values.extend(outputs.into_iter().map(f64::from));
+                learned.values.extend(learned_variance(variance, &x, level).await?.values);
             }
         }
         Ok(Estimate { variance: self.variance.map(|_| learned), ..Estimate::new(data, noise) })
     }
+}
+
+/// What a network says of the variance of a step from rows at a level of any schedule: [`Estimate::variance`].
+pub async fn learned_variance(net: &VarianceNet, x: &Rows, level: Level) -> Result<Rows, StudyError> {
+    let seen = x.clone().scale(1.0 / level.alpha).to_f32();
+    let outputs = net.outputs(&seen, &vec![level.ratio(); x.count()]).await?;
+    Ok(Rows::from_f32(x.dimension, &outputs))
 }
 
 /// `count` levels from `first` to `last`, geometric.

@@ -2,9 +2,12 @@
 
 use super::context::StudyContext;
 use super::error::StudyError;
+use super::network::{Fit, LevelNet, Size};
+use super::rows::Rows;
 use crate::data::digits::{Digits, PIXELS};
 use crate::data::metrics::bootstrap;
 use crate::data::metrics::gaussian::{GaussianFit, Moments};
+use crate::rng::Rng;
 
 /// Root mean square of the grey values.
 pub const DATA: f64 = 0.85;
@@ -15,13 +18,61 @@ pub const SIDE: usize = 8;
 const NOTHING: f64 = -2.0;
 const FILE: &str = "data/digits.bin";
 
-/// The digits, of which there are more than `least`.
-///
-/// # Errors
-/// When the file cannot be had, or is not one.
-pub async fn read_digits(context: &StudyContext, least: usize) -> Result<Digits, StudyError> {
-    let file = context.file(FILE).await?;
-    Digits::read(&file).filter(|digits| digits.count() > least).ok_or(StudyError::File(FILE))
+/// The digits of a study: those its networks learn from, and the last ones, which they do not see.
+pub struct Split {
+    /// All of them.
+    pub digits: Digits,
+}
+
+impl Split {
+    /// Digits that the networks do not see.
+    pub const HELD_OUT: usize = 200;
+
+    /// The digits of the file beside the page.
+    ///
+    /// # Errors
+    /// When the file cannot be had, or is not one.
+    pub async fn read(context: &StudyContext) -> Result<Self, StudyError> {
+        let file = context.file(FILE).await?;
+        let digits = Digits::read(&file).filter(|digits| digits.count() > 2 * Self::HELD_OUT);
+        Ok(Self { digits: digits.ok_or(StudyError::File(FILE))? })
+    }
+
+    /// How many the networks learn from: the first ones.
+    pub fn known(&self) -> usize {
+        self.digits.count() - Self::HELD_OUT
+    }
+
+    /// The pixels of those.
+    pub fn seen(&self) -> &[f32] {
+        &self.digits.pixels[..self.known() * PIXELS]
+    }
+
+    /// The digits that the networks do not see.
+    pub fn held_out(&self) -> Rows {
+        Rows::from_f32(PIXELS, &self.digits.pixels[self.known() * PIXELS..])
+    }
+
+    /// The pixels of some digits to learn from, drawn evenly.
+    pub fn batch(&self, rng: &mut Rng, count: usize) -> Vec<f32> {
+        (0..count).flat_map(|_| self.digits.digit(rng.below(self.known() as u32) as usize)).copied().collect()
+    }
+
+    /// A network for all levels that has learned the digits. `after` is called as by [`Fit::train`].
+    ///
+    /// # Errors
+    /// The device's.
+    pub async fn learn(
+        &self,
+        context: &StudyContext,
+        width: usize,
+        fit: Fit,
+        after: impl FnMut(usize),
+    ) -> Result<LevelNet, StudyError> {
+        let mut net = LevelNet::new(context, Size { dimension: PIXELS, width, data: DATA }, 0);
+        fit.train(context, &mut net, |rng, count| self.batch(rng, count), after).await?;
+        Ok(net)
+    }
 }
 
 /// Many digits as one picture, `[columns, rows]` of them, rows from the bottom, over the window, with gaps between

@@ -116,16 +116,14 @@ mod work {
     use crate::study::chain::{fresh_noise, start, step, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Fit, Learned, LevelNet, Size};
-    use crate::study::pictures::{DATA, SIDE, digit_grid, fit, frechet, frechet_ratio, picture_grid, read_digits};
+    use crate::study::network::{Fit, Learned, LevelNet};
+    use crate::study::pictures::{SIDE, Split, digit_grid, fit, frechet, frechet_ratio, picture_grid};
     use crate::study::rows::Rows;
     use crate::study::settings::ChainTable;
     use crate::study::tools::{at_most, curve, span};
 
     /// Steps of a chain.
     const STEPS: usize = 1000;
-    /// Digits that the network does not see.
-    const HELD_OUT: usize = 200;
     /// Noise that it is trained at.
     const SIGMAS: [f64; 2] = [0.02, 60.0];
     /// Shares of the way back that are left out.
@@ -194,15 +192,13 @@ mod work {
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
-        let digits = read_digits(&context, 2 * HELD_OUT).await?;
-        let known = digits.count() - HELD_OUT;
-        let seen = &digits.pixels[..known * PIXELS];
-        let others = fit(seen.chunks_exact(PIXELS));
+        let split = Split::read(&context).await?;
+        let others = fit(split.seen().chunks_exact(PIXELS));
         let side = settings.resolution.repeats();
         closed_forms(&context, &Spectrum::of(&others), side);
         for (table, figure) in TABLES.into_iter().zip(["forward-linear", "forward-cosine"]) {
             context.yield_now().await;
-            context.draw(figure, "grey", there(&context, &digits, &table.betas(STEPS), side));
+            context.draw(figure, "grey", there(&context, &split.digits, &table.betas(STEPS), side));
         }
 
         let mut shares = SHARES.to_vec();
@@ -219,13 +215,9 @@ mod work {
         let walked = |plan: &Plan| kept(settings.chain_walk, plan.share).0.len();
         let all = settings.fit_steps + plans.iter().map(walked).sum::<usize>();
 
-        let mut net = LevelNet::new(&context, Size { dimension: PIXELS, width: settings.fit_width, data: DATA }, 0);
-        let Settings { fit_steps: steps, fit_batch: batch, fit_rate: rate, .. } = settings;
-        let draw = |rng: &mut crate::rng::Rng, count: usize| -> Vec<f32> {
-            (0..count).flat_map(|_| digits.digit(rng.below(known as u32) as usize)).copied().collect()
-        };
+        let Settings { fit_steps: steps, fit_batch: batch, fit_rate: rate, fit_width: width, .. } = settings;
         let learning = Fit { steps, batch, rate, sigmas: SIGMAS };
-        learning.train(&context, &mut net, draw, |step| context.progress(step, all)).await?;
+        let net = split.learn(&context, width, learning, |step| context.progress(step, all)).await?;
 
         let shown = [const { Vec::new() }; WALKS.len()];
         let mut walks = Walks { context: &context, settings: &settings, net, others, done: Vec::new(), shown };

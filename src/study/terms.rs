@@ -4,11 +4,12 @@ use super::chain::chain_levels;
 use super::rows::Rows;
 use crate::data::digits::HALF_WIDTH;
 use crate::diffusion::likelihood::{learned_step_divergence, prior_divergences, step_divergences};
-use crate::diffusion::objective::exact_discretised_log_probability;
+use crate::diffusion::objective::{exact_discretised_log_probability, low_discrepancy_times};
 use crate::diffusion::prediction::learned_log_variance;
 use crate::diffusion::schedule::Betas;
 use crate::diffusion::solver::{Posterior, Variance};
 use crate::diffusion::{Estimate, Level};
+use crate::rng::Rng;
 
 /// A chain by its steps, counted from 1: step `t` goes back from the level after `t` forward steps to that before.
 pub struct Chain {
@@ -25,6 +26,13 @@ impl Chain {
     /// Number of steps.
     pub fn len(&self) -> usize {
         self.levels.len() - 1
+    }
+
+    /// Steps for the points of a batch, rising, one in each of as many equal parts of the chain.
+    pub fn even_steps(&self, count: usize, rng: &mut Rng) -> Vec<usize> {
+        let length = self.len();
+        let step = |u: f64| 1 + ((u * length as f64) as usize).min(length - 1);
+        low_discrepancy_times(count, rng.uniform()).map(step).collect()
     }
 
     /// The level after `t` forward steps.

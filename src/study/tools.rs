@@ -37,6 +37,20 @@ pub fn heat(side: [usize; 2], window: [f64; 4], colours: [f64; 2], f: impl Fn(f6
     numbers
 }
 
+/// The same with colours from 0 to the largest value.
+pub fn heat_to_most(side: [usize; 2], window: [f64; 4], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let mut map = heat(side, window, [0.0, 0.0], f);
+    map[7] = map[8..].iter().copied().fold(1e-9, f64::max);
+    map
+}
+
+/// The numbers of the pieces of several ways, given by where all of them are, one time after the other.
+pub fn pieces<'p>(times: impl IntoIterator<Item = &'p Vec<[f64; 2]>>) -> Vec<f64> {
+    let times: Vec<&Vec<[f64; 2]>> = times.into_iter().collect();
+    let pairs = times.windows(2).flat_map(|pair| pair[0].iter().zip(pair[1]));
+    pairs.flat_map(|(a, b)| [a[0], a[1], b[0], b[1]]).collect()
+}
+
 /// The same over the square from minus to plus `half`, for values at its [`cells`].
 pub fn heat_of(half: f64, colours: [f64; 2], values: impl ExactSizeIterator<Item = f64>) -> Vec<f64> {
     let side = values.len().isqrt();

@@ -74,11 +74,9 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 #[cfg(feature = "engine")]
 mod work {
     use super::Settings;
-    use crate::data::digits::{Digits, PIXELS};
-    use crate::data::metrics::bootstrap;
+    use crate::data::digits::PIXELS;
     use crate::data::metrics::gaussian::GaussianFit;
     use crate::diffusion::likelihood::{Bound, step_divergences};
-    use crate::diffusion::objective::low_discrepancy_times;
     use crate::diffusion::schedule::Betas;
     use crate::diffusion::schedule::spacing::even_subset;
     use crate::diffusion::solver::Variance;
@@ -86,11 +84,11 @@ mod work {
     use crate::nn::preconditioning::Preconditioning;
     use crate::nn::variance::{Terms, VarianceForm, VarianceNet};
     use crate::rng::{Rng, Stream};
-    use crate::study::chain::{fresh_noise, start, walk, walk_back};
+    use crate::study::chain::{fresh_noise, start, walk, whole_walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::network::{Learned, LevelNet, Size};
-    use crate::study::pictures::{DATA, digit_grid, fit, read_digits, square};
+    use crate::study::network::{Learned, LevelNet, Size, learned_variance};
+    use crate::study::pictures::{DATA, Split, digit_grid, fit, frechet_ratio, square};
     use crate::study::rows::Rows;
     use crate::study::settings::ChainTable;
     use crate::study::terms::{Chain, Shown};
@@ -106,13 +104,9 @@ mod work {
     const JUDGED: usize = 100;
     /// Terms of the whole chain's bound that are computed.
     const TERMS: usize = 120;
-    /// Digits that the networks do not see.
-    const HELD_OUT: usize = 200;
     /// Units of a hidden layer of a variance network, and Adam's rate.
     const WIDTH: usize = 64;
     const RATE: f64 = 6e-3;
-    /// Rounds of the bootstrap.
-    const ROUNDS: u32 = 20;
     /// Digits along a side of a picture.
     const ACROSS: usize = 9;
     /// Steps of the whole chain at which pixels' variances are shown.
@@ -130,7 +124,7 @@ mod work {
     struct Run {
         context: StudyContext,
         settings: Settings,
-        digits: Digits,
+        split: Split,
         known: GaussianFit,
         held_out: Rows,
         betas: Betas,
@@ -150,16 +144,15 @@ mod work {
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
-        let digits = read_digits(&context, 2 * HELD_OUT).await?;
-        let seen = (digits.count() - HELD_OUT) * PIXELS;
+        let split = Split::read(&context).await?;
         let mut lengths = vec![STEPS, settings.chain_walk];
         lengths.extend(SHORT);
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
-        let known = fit(digits.pixels[..seen].chunks_exact(PIXELS));
-        let held_out = Rows::from_f32(PIXELS, &digits.pixels[seen..]);
+        let known = fit(split.seen().chunks_exact(PIXELS));
+        let held_out = split.held_out();
         let betas = ChainTable::Linear.betas(STEPS);
-        let mut run = Run { context, settings, digits, known, held_out, betas, lengths, done: 0 };
+        let mut run = Run { context, settings, split, known, held_out, betas, lengths, done: 0 };
         let mean = run.train_mean().await?;
         let mut found = Vec::new();
         for length in run.lengths.clone() {
@@ -175,10 +168,6 @@ mod work {
         Ok(())
     }
 
-    fn ratio(level: Level) -> f64 {
-        level.sigma / level.alpha
-    }
-
     impl Run {
         /// Training steps, and walks and terms by what they cost.
         fn step_done(&mut self) {
@@ -189,9 +178,7 @@ mod work {
         }
 
         fn batch(&self, rng: &mut Rng) -> Vec<f32> {
-            let count = (self.digits.count() - HELD_OUT) as u32;
-            let batch = self.settings.fit_batch;
-            (0..batch).flat_map(|_| self.digits.digit(rng.below(count) as usize)).copied().collect()
+            self.split.batch(rng, self.settings.fit_batch)
         }
 
         /// The network of the mean, on `L_simple`.
@@ -205,9 +192,9 @@ mod work {
                 let mut rng = self.context.rng(Stream::Batch, step as u32);
                 let data = self.batch(&mut rng);
                 let noise = rng.normals(data.len());
-                let times: Vec<usize> = self.times(&mut rng, STEPS);
+                let times = chain.even_steps(self.settings.fit_batch, &mut rng);
                 let rate = fit_rate * cosine(step, steps);
-                net.train(&data, &noise, |i| ratio(chain.level(times[i])), |_| 1.0, rate);
+                net.train(&data, &noise, |i| chain.level(times[i]).ratio(), |_| 1.0, rate);
                 if step % 16 == 15 {
                     net.wait().await?;
                 }
@@ -217,12 +204,6 @@ mod work {
             }
             net.wait().await?;
             Ok(net)
-        }
-
-        /// Steps of a chain for the points of a batch, from 1, one in each of as many equal parts.
-        fn times(&self, rng: &mut Rng, length: usize) -> Vec<usize> {
-            let times = low_discrepancy_times(self.settings.fit_batch, rng.uniform());
-            times.map(|u| 1 + ((u * length as f64) as usize).min(length - 1)).collect()
         }
 
         /// A variance network for a chain: on the bound, in which the mean does not change.
@@ -236,7 +217,7 @@ mod work {
                 self.context.yield_now().await;
                 let mut rng = self.context.rng(Stream::Batch, (self.settings.fit_steps + step) as u32);
                 let data = Rows::from_f32(PIXELS, &self.batch(&mut rng));
-                let times = self.times(&mut rng, chain.len());
+                let times = chain.even_steps(self.settings.fit_batch, &mut rng);
                 let mut x = data.clone();
                 for (row, t) in x.values.chunks_exact_mut(PIXELS).zip(&times) {
                     row.iter_mut().for_each(|x| *x = chain.level(*t).mix(*x, rng.normal()));
@@ -277,7 +258,7 @@ mod work {
             let mut places = Vec::new();
             for &t in &shown.steps {
                 let level = chain.level(t);
-                let x = self.noisy(level, t, HELD_OUT);
+                let x = self.noisy(level, t, Split::HELD_OUT);
                 let mut model = Learned::new(&self.context, mean).clipped(1.0).with_variance(net);
                 let estimate = model.estimate(&x, level).await?;
                 for ((kind, _), terms) in KINDS.into_iter().zip(&mut terms) {
@@ -323,7 +304,7 @@ mod work {
             betas: &Betas,
         ) -> Result<[(Vec<f32>, f64); 3], StudyError> {
             let schedule = Schedule::table(betas.clone());
-            let grid = walk_back(betas, &(0..betas.len()).collect::<Vec<_>>());
+            let grid = whole_walk_back(betas);
             let shown = betas.len() == self.settings.chain_walk;
             let mut walked: [(Vec<f32>, f64); 3] = core::array::from_fn(|_| (Vec::new(), f64::NAN));
             for (place, (kind, _)) in KINDS.into_iter().enumerate() {
@@ -368,13 +349,12 @@ mod work {
                 let level = chain.level(t);
                 let x = self.noisy(level, t, ACROSS);
                 let estimate = mean.estimate(&x, |_| level, true).await?;
-                let seen: Vec<f32> = x.values.iter().map(|v| (v / level.alpha) as f32).collect();
                 // As large as data, whatever the noise.
                 let scale = DATA / (level.alpha * DATA).hypot(level.sigma);
                 columns.push(x.values.iter().map(|v| (scale * v) as f32).collect());
                 columns.push(estimate.data.to_f32());
                 columns.push(match net {
-                    Some(net) => stretched(&net.outputs(&seen, &[ratio(level); ACROSS]).await?),
+                    Some(net) => stretched(&learned_variance(net, &x, level).await?.to_f32()),
                     None => Vec::new(),
                 });
             }
@@ -389,9 +369,7 @@ mod work {
             for t in Shown::new(chain.len(), 12).steps {
                 let level = chain.level(t);
                 let x = self.noisy(level, t, GLANCED);
-                let seen: Vec<f32> = x.values.iter().map(|v| (v / level.alpha) as f32).collect();
-                let outputs = net.outputs(&seen, &[ratio(level); GLANCED]).await?;
-                places.push((t, quartiles(Some(Rows::from_f32(PIXELS, &outputs)))));
+                places.push((t, quartiles(Some(learned_variance(net, &x, level).await?))));
             }
             self.draw_where(&places);
             Ok(())
@@ -438,13 +416,8 @@ mod work {
             }
             let Some([small, large, learned]) = &judged.walked else { return };
             let fixed = if small.1 < large.1 { small } else { large };
-            // Samples of the same start and fresh noise belong together, and so they are drawn again together.
-            let pairs: Vec<_> = fixed.0.chunks_exact(PIXELS).zip(learned.0.chunks_exact(PIXELS)).collect();
-            let ratio = |pairs: &[(&[f32], &[f32])]| {
-                let [fixed, learned] = [fit(pairs.iter().map(|(a, _)| *a)), fit(pairs.iter().map(|(_, b)| *b))];
-                fixed.frechet(&self.known) / learned.frechet(&self.known)
-            };
-            let (value, error) = (fixed.1 / learned.1, bootstrap(&pairs, ROUNDS, self.context.seed(), ratio));
+            // Samples of the same start and fresh noise belong together.
+            let (value, error) = frechet_ratio(&fixed.0, &learned.0, &self.known, self.context.seed());
             self.context.conclude("fixed", value, error, [0.8, 1.25]);
         }
     }
@@ -468,7 +441,7 @@ mod work {
             let part = row * d..(row + 1) * d;
             let [data, x, believed] = [data, x, believed].map(|rows| &rows.values[part.clone()]);
             seen.extend(x.iter().map(|v| (v / level.alpha) as f32));
-            sigmas.push(ratio(level));
+            sigmas.push(level.ratio());
             let own = if t == 1 { 0.0 } else { 1.0 };
             moments.extend(data.iter().zip(believed).map(|(data, believed)| {
                 let miss = posterior.data * (data - believed.clamp(-1.0, 1.0));

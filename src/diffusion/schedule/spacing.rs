@@ -67,7 +67,7 @@ impl Schedule {
                 spread(count, start.log_snr(), end.log_snr()).map(|log_snr| self.level_at_log_snr(log_snr)).collect()
             }
             Spacing::Karras { rho } => {
-                spread(count, libm::pow(ratio(start), 1.0 / rho), libm::pow(ratio(end), 1.0 / rho))
+                spread(count, libm::pow(start.ratio(), 1.0 / rho), libm::pow(end.ratio(), 1.0 / rho))
                     .map(|root| self.level_at_log_snr(-2.0 * rho * libm::log(root)))
                     .collect()
             }
@@ -103,12 +103,12 @@ impl Schedule {
     pub fn levels_at(&self, ratios: &[f64]) -> Vec<Level> {
         let (first, last) = self.time_range();
         let (start, end) = (self.level(first), self.level(last));
-        let inside = ratios.iter().skip(1).filter(|wanted| **wanted < ratio(start));
-        let mut inside: Vec<f64> = inside.map(|wanted| wanted.max(ratio(end))).collect();
+        let inside = ratios.iter().skip(1).filter(|wanted| **wanted < start.ratio());
+        let mut inside: Vec<f64> = inside.map(|wanted| wanted.max(end.ratio())).collect();
         inside.sort_by(|a, b| b.total_cmp(a));
         inside.dedup();
         // The inverse of log-SNR rounds; the ends are known.
-        let level = |wanted| if wanted == ratio(end) { end } else { self.level_at_log_snr(-2.0 * libm::log(wanted)) };
+        let level = |wanted| if wanted == end.ratio() { end } else { self.level_at_log_snr(-2.0 * libm::log(wanted)) };
         [start].into_iter().chain(inside.into_iter().map(level)).chain([clean()]).collect()
     }
 
@@ -132,11 +132,6 @@ impl Schedule {
         };
         chosen.into_iter().rev().map(|step| self.level(time(step))).collect()
     }
-}
-
-/// `sigma / alpha`: the noise a VE process would have at this level.
-fn ratio(level: Level) -> f64 {
-    level.sigma / level.alpha
 }
 
 /// Improved DDPM's strided subset: `count` equally spaced reals over `0..trained`, both ends included, rounded half to

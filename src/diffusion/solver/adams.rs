@@ -42,7 +42,7 @@ pub(super) async fn ipndm<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     order: usize,
     strides: Strides,
 ) -> Result<S, D::Error> {
-    let (from, to) = (rho(run.from), rho(run.to));
+    let (from, to) = (run.from.ratio(), run.to.ratio());
     step(run, history, x, from, order, |places| match strides {
         Strides::Equal => EQUAL[places.len() - 1].iter().map(|weight| weight * (to - from)).collect(),
         // The integrand is a polynomial in rho: one panel is exact.
@@ -94,11 +94,6 @@ async fn step<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     let ddim = estimate.data.blend(to.alpha, estimate.noise, to.sigma - taken);
     let older = past.into_iter().skip(1).zip(shares);
     Ok(older.fold(ddim, |x, ((_, noise), share)| x.blend(1.0, noise.clone(), share)))
-}
-
-/// `sigma / alpha`
-fn rho(level: Level) -> f64 {
-    level.sigma / level.alpha
 }
 
 /// The integral of every Lagrange polynomial over these places, by a rule whose points are given with their weights.

@@ -2,8 +2,7 @@
 
 use super::model::ImageModel;
 use super::pictures::{Pictures, from_bytes};
-use crate::diffusion::State as _;
-use crate::diffusion::constraint::{Constraint, Masked};
+use crate::diffusion::constraint::{Constraint, Masked, scaled};
 use crate::engine::error::ImageError;
 use crate::lab::{MethodId, PIXELS, RunConfig, SIDE, TaskId};
 use crate::nn::device::ComputeDevice;
@@ -75,13 +74,7 @@ impl Constraint<Pictures> for Known {
     fn toward(&self, x: Pictures, scale: f64, fresh: Option<(Pictures, f64)>, share: f64) -> Pictures {
         match self {
             Self::Pixels(known) => known.toward(x, scale, fresh, share),
-            Self::Grey { image, .. } => {
-                let target = match fresh {
-                    Some((z, std)) => z.blend(std, Pictures::clone(image), scale),
-                    None => Pictures::clone(image).scale(scale),
-                };
-                x.toward_grey(&target, share)
-            }
+            Self::Grey { image, .. } => x.toward_grey(&scaled(&**image, scale, fresh), share),
         }
     }
 }
