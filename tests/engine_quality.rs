@@ -1,7 +1,7 @@
 //! The default run of every data set reaches a stated quality. `docs/quality.md` has the table this prints:
 //!
-//!     QUALITY_SEEDS=4 cargo test --features cpu --test engine_quality -- --nocapture
-#![cfg(feature = "cpu")]
+//!     QUALITY_SEEDS=4 cargo test --features cpu,models --test engine_quality -- --nocapture
+#![cfg(all(feature = "cpu", feature = "models"))]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Memory that is short: the page's side and the worker's together, with workers that die of too much.
-#![cfg(feature = "cpu")]
+#![cfg(all(feature = "cpu", feature = "models"))]
 
 mod common;
 
@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use common::Page;
 use scorefield::diffusion::{Convention, now};
 use scorefield::engine::images::{ImageModel, ImageRun, self_test};
-use scorefield::lab::{DeviceChoice, RunConfig, Word};
+use scorefield::lab::{DeviceChoice, ExperimentId, RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode};
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
@@ -75,7 +75,7 @@ enum Death {
 
 impl Play {
     fn new(most: u32) -> Self {
-        let mut session = Session::new(DeviceChoice::Gpu);
+        let mut session = Session::new(DeviceChoice::Gpu, ExperimentId::Images);
         session.adapter(true);
         Self { session, slot: Slot::Gpu, worker: None, most, died: 0, frames: Vec::new(), notices: Vec::new() }
     }

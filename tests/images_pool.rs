@@ -1,5 +1,5 @@
 //! Images evaluated by several workers: the same bits as by one, whatever becomes of the others, and no run is lost.
-#![cfg(feature = "cpu")]
+#![cfg(all(feature = "cpu", feature = "models"))]
 
 mod common;
 #[path = "support/set.rs"]

@@ -1,5 +1,5 @@
 //! The worker and images, driven through its port as a page would.
-#![cfg(feature = "cpu")]
+#![cfg(all(feature = "cpu", feature = "models"))]
 
 mod common;
 #[path = "support/counting.rs"]

@@ -1,5 +1,5 @@
 //! Studies through the worker's port: reported while they go on, held, stepped and stopped.
-#![cfg(feature = "cpu")]
+#![cfg(all(feature = "cpu", feature = "studies"))]
 
 mod common;
 

@@ -41,6 +41,9 @@ pub enum EngineError {
     /// The configuration is not one of a study.
     #[error("this configuration is no study's")]
     NoStudy,
+    /// Another program of the project does that.
+    #[error("this program was built without what it was asked for")]
+    NotBuilt,
     /// A study.
     #[error(transparent)]
     Study(#[from] StudyError),
@@ -107,7 +110,7 @@ impl From<&EngineError> for Failure {
             EngineError::Device(error) | EngineError::Study(StudyError::Device(error)) => Self::from(error).kind,
             EngineError::Weights(_) | EngineError::Study(StudyError::File(_)) => FailureKind::BadFile,
             EngineError::Study(StudyError::Unreachable(_)) => FailureKind::Unreachable,
-            EngineError::Data(_) | EngineError::NoStudy => FailureKind::BadConfig,
+            EngineError::Data(_) | EngineError::NoStudy | EngineError::NotBuilt => FailureKind::BadConfig,
             EngineError::Diverged { .. } | EngineError::SamplesDiverged { .. } => FailureKind::Diverged,
             EngineError::Images(error) => error.kind(),
             EngineError::Untrained => FailureKind::Untrained,

@@ -18,6 +18,8 @@ pub mod inspect;
 pub mod job;
 pub mod learned;
 pub mod likelihood;
+#[cfg(feature = "models")]
+pub mod models;
 pub mod network;
 pub mod plane;
 pub mod preview;

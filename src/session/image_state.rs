@@ -36,11 +36,11 @@ pub(super) struct Images {
     /// How many images of which run are evaluated at a time.
     pub batch: Option<(RunId, u32)>,
     /// Most images that a worker may evaluate at a time, after one died of more.
-    pub limits: [Option<u32>; 3],
+    pub limits: [Option<u32>; Slot::ALL.len()],
     /// Most cores that the CPU is to keep busy, if the visitor chose, and what its worker was told of it.
     pub cores: [Option<u32>; 2],
-    pub testing: [Option<RunId>; 3],
-    pub tests: [Option<SelfTest>; 3],
-    pub measuring: [Option<RunId>; 3],
-    pub benchmarks: [Option<ImageBenchmark>; 3],
+    pub testing: [Option<RunId>; Slot::ALL.len()],
+    pub tests: [Option<SelfTest>; Slot::ALL.len()],
+    pub measuring: [Option<RunId>; Slot::ALL.len()],
+    pub benchmarks: [Option<ImageBenchmark>; Slot::ALL.len()],
 }

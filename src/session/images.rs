@@ -11,6 +11,7 @@ impl Session {
     /// Says which experiment is shown: the choice of the device depends on it.
     pub fn show_experiment(&mut self, experiment: ExperimentId) {
         self.experiment = experiment;
+        self.launch_processor();
     }
 
     /// How far the weights for images are.
@@ -66,7 +67,7 @@ impl Session {
 
     /// Tests every worker that is there.
     pub fn test_images(&mut self) {
-        for slot in Slot::ALL {
+        for slot in Slot::MODELS {
             if self.phase(slot) == Phase::Ready {
                 let run = self.name();
                 self.images.testing[slot as usize] = Some(run);
@@ -77,7 +78,7 @@ impl Session {
 
     /// Times every worker that is there, with the weights that the configuration names.
     pub fn measure_images(&mut self, config: &RunConfig, batches: &[u32], budget_ms: f64) {
-        for slot in Slot::ALL {
+        for slot in Slot::MODELS {
             if self.phase(slot) == Phase::Ready {
                 self.bring_images(slot, config);
                 let run = self.name();
@@ -247,7 +248,7 @@ mod tests {
     }
 
     fn with_cpu() -> Session {
-        let mut session = Session::new(DeviceChoice::Auto);
+        let mut session = Session::new(DeviceChoice::Auto, ExperimentId::Plane);
         session.receive(Slot::Cpu, &ready(false, false));
         let _ = session.take_actions();
         session

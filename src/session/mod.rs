@@ -1,8 +1,9 @@
 //! The page's side of the conversation with the workers, as a state machine without a browser: intents of the visitor
 //! and events of the workers go in, [`Action`]s come out.
 //!
-//! There are three devices, each behind a worker of its own; the third is a machine elsewhere that serves the page. Commands for a worker that is not ready wait for it; events
-//! of runs that are not current are told apart; what a dying worker leaves behind is kept for the next one.
+//! There are three devices: the processor, behind one worker for models and one for studies, a graphics card, behind one
+//! for both, and a machine elsewhere that serves the page. Commands for a worker that is not ready wait for it; events of
+//! runs that are not current are told apart; what a dying worker leaves behind is kept for the next one.
 
 mod events;
 pub mod film;
@@ -133,7 +134,7 @@ struct Run {
 pub struct Session {
     choice: DeviceChoice,
     adapter: Option<bool>,
-    devices: [Device; 3],
+    devices: [Device; Slot::ALL.len()],
     faster: Option<Slot>,
     comparing: Option<RunConfig>,
     compared: bool,
@@ -153,9 +154,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that wishes to compute there. What it needs first is among its actions.
+    /// A session that wishes to compute this experiment there. What it needs first is among its actions.
     #[must_use]
-    pub fn new(choice: DeviceChoice) -> Self {
+    pub fn new(choice: DeviceChoice, experiment: ExperimentId) -> Self {
         let mut session = Self {
             choice,
             adapter: None,
@@ -171,7 +172,7 @@ impl Session {
             exporting: false,
             names: 0,
             requests: 0,
-            experiment: ExperimentId::Plane,
+            experiment,
             images: Images::default(),
             actions: Vec::new(),
         };
@@ -205,9 +206,7 @@ impl Session {
             }
             return;
         }
-        if self.choice != DeviceChoice::Gpu && self.phase(Slot::Cpu) == Phase::Absent {
-            self.launch(Slot::Cpu);
-        }
+        self.launch_processor();
         if self.choice != DeviceChoice::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
             match self.adapter {
                 // An adapter can come and go with cables and drivers: it is asked for each time it is needed.
@@ -218,6 +217,14 @@ impl Session {
         }
         if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
             self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
+        }
+    }
+
+    /// Launches the processor's worker for the experiment, if it may be needed and is not there.
+    fn launch_processor(&mut self) {
+        let slot = self.processor();
+        if !matches!(self.choice, DeviceChoice::Gpu | DeviceChoice::Remote) && self.phase(slot) == Phase::Absent {
+            self.launch(slot);
         }
     }
 
@@ -272,6 +279,7 @@ impl Session {
     }
 
     fn begin(&mut self, work: Work, config: RunConfig, then_sample: bool, make: impl FnOnce(RunId) -> Command) {
+        self.show_experiment(config.experiment);
         let slot = self.active();
         if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
             return self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
@@ -301,6 +309,7 @@ impl Session {
 
     /// Trains new weights, and samples with them when `then_sample`.
     pub fn train(&mut self, config: &RunConfig, then_sample: bool) {
+        self.show_experiment(config.experiment);
         self.generation += 1;
         let slot = self.active();
         self.device_mut(slot).holds = Some(self.generation);
@@ -310,7 +319,7 @@ impl Session {
 
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
-        self.experiment = config.experiment;
+        self.show_experiment(config.experiment);
         let slot = self.active();
         if config.experiment == ExperimentId::Images {
             self.bring_images(slot, config);
@@ -329,6 +338,7 @@ impl Session {
 
     /// Computes likelihoods of fresh data with the newest weights or with the closed form.
     pub fn likelihood(&mut self, config: &RunConfig) {
+        self.show_experiment(config.experiment);
         let slot = self.active();
         if config.denoiser == DenoiserId::Trained {
             self.bring_weights(slot);
@@ -483,15 +493,25 @@ impl Session {
         if self.comparing.is_some() {
             return;
         }
+        if self.choice != DeviceChoice::Gpu
+            && self.choice != DeviceChoice::Remote
+            && self.phase(Slot::Cpu) == Phase::Absent
+        {
+            // Beside a study it has not been needed yet.
+            self.launch(Slot::Cpu);
+        }
         self.compared = Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready);
         self.comparing = Some(config.clone());
-        self.measure_next(None);
+        if !self.measure_next(None) {
+            self.comparing = None;
+        }
     }
 
     /// Measures the first device that is there after this one; says whether there is one.
     fn measure_next(&mut self, last: Option<Slot>) -> bool {
         let later = |slot: &Slot| last.is_none_or(|last| *slot as usize > last as usize);
-        let next = Slot::ALL.into_iter().find(|slot| later(slot) && self.phase(*slot) == Phase::Ready);
+        let comes = |phase| matches!(phase, Phase::Ready | Phase::Fetching(_));
+        let next = Slot::MODELS.into_iter().find(|slot| later(slot) && comes(self.phase(*slot)));
         if let Some(slot) = next {
             self.measure(slot);
         }

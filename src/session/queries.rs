@@ -30,7 +30,7 @@ impl Session {
     #[must_use]
     pub fn active(&self) -> Slot {
         match self.choice {
-            DeviceChoice::Cpu => Slot::Cpu,
+            DeviceChoice::Cpu => self.processor(),
             DeviceChoice::Gpu => Slot::Gpu,
             DeviceChoice::Remote => Slot::Remote,
             DeviceChoice::Auto if self.experiment == ExperimentId::Images => {
@@ -40,8 +40,13 @@ impl Session {
             DeviceChoice::Auto if self.faster == Some(Slot::Gpu) && self.device(Slot::Gpu).phase == Phase::Ready => {
                 Slot::Gpu
             }
-            DeviceChoice::Auto => Slot::Cpu,
+            DeviceChoice::Auto => self.processor(),
         }
+    }
+
+    /// The processor's worker that knows the experiment.
+    pub(super) fn processor(&self) -> Slot {
+        if matches!(self.experiment, ExperimentId::Study(_)) { Slot::Study } else { Slot::Cpu }
     }
 
     /// How far a worker is.

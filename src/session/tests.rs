@@ -9,9 +9,13 @@ fn config() -> RunConfig {
     RunConfig::default()
 }
 
+fn study() -> RunConfig {
+    RunConfig { experiment: ExperimentId::named("forward").unwrap(), ..config() }
+}
+
 /// A session whose CPU worker is ready, with nothing left to do.
 fn with_cpu() -> Session {
-    let mut session = Session::new(DeviceChoice::Auto);
+    let mut session = Session::new(DeviceChoice::Auto, ExperimentId::Plane);
     session.receive(Slot::Cpu, &ready(false));
     let _ = session.take_actions();
     session
@@ -43,7 +47,7 @@ fn done(run: u32, stopped: bool) -> Event {
 
 #[test]
 fn commands_wait_until_the_worker_is_ready() {
-    let mut session = Session::new(DeviceChoice::Auto);
+    let mut session = Session::new(DeviceChoice::Auto, ExperimentId::Plane);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu), Action::Probe]);
     session.train(&config(), false);
     assert_eq!(session.take_actions(), []);
@@ -56,7 +60,7 @@ fn commands_wait_until_the_worker_is_ready() {
 
 #[test]
 fn stopping_while_the_worker_loads_leaves_nothing_to_run() {
-    let mut session = Session::new(DeviceChoice::Cpu);
+    let mut session = Session::new(DeviceChoice::Cpu, ExperimentId::Plane);
     session.train(&config(), true);
     session.stop();
     let _ = session.take_actions();
@@ -151,7 +155,7 @@ fn a_diverged_training_starts_from_new_weights() {
 
 #[test]
 fn a_forced_gpu_that_is_not_there_is_an_error_until_the_wish_changes() {
-    let mut session = Session::new(DeviceChoice::Gpu);
+    let mut session = Session::new(DeviceChoice::Gpu, ExperimentId::Plane);
     assert_eq!(session.take_actions(), [Action::Probe]);
     session.adapter(false);
     assert_eq!(session.status(), Status::Failed);
@@ -292,20 +296,23 @@ fn a_run_puts_a_measurement_off_and_it_is_taken_afterwards() {
 #[test]
 fn a_study_is_a_run_like_any_other() {
     let mut session = with_cpu();
-    session.study(&config());
+    session.show_experiment(study().experiment);
+    session.receive(Slot::Study, &ready(false));
+    let _ = session.take_actions();
+    session.study(&study());
     let sent = session.take_actions();
-    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(1), .. })]), "{sent:?}");
+    assert!(matches!(sent[..], [Action::Post(Slot::Study, Command::Study { run: RunId(1), .. })]), "{sent:?}");
     let update = |run| Event::Study { run: RunId(run), update: crate::protocol::StudyUpdate::default() };
-    assert!(session.receive(Slot::Cpu, &update(1)));
+    assert!(session.receive(Slot::Study, &update(1)));
     assert!(!session.has_unsaved_work());
-    session.receive(Slot::Cpu, &done(1, false));
+    session.receive(Slot::Study, &done(1, false));
     assert_eq!(session.status(), Status::Done);
-    session.restart(&config());
+    session.restart(&study());
     let sent = session.take_actions();
-    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Study { run: RunId(2), .. })]), "{sent:?}");
-    assert!(!session.receive(Slot::Cpu, &update(1)), "update of the first run are stale");
+    assert!(matches!(sent[..], [Action::Post(Slot::Study, Command::Study { run: RunId(2), .. })]), "{sent:?}");
+    assert!(!session.receive(Slot::Study, &update(1)), "update of the first run are stale");
     session.start_afresh();
-    assert!(!session.receive(Slot::Cpu, &update(2)), "and so are those of a study that is no longer on the page");
+    assert!(!session.receive(Slot::Study, &update(2)), "and so are those of a study that is no longer on the page");
 }
 
 #[test]
@@ -376,7 +383,7 @@ fn a_likelihood_brings_the_weights_along_and_its_reports_belong_to_it() {
 
 #[test]
 fn another_machine_computes_alone_when_it_is_chosen() {
-    let mut session = Session::new(DeviceChoice::Remote);
+    let mut session = Session::new(DeviceChoice::Remote, ExperimentId::Plane);
     assert_eq!(session.take_actions(), [Action::Launch(Slot::Remote)]);
     session.train(&config(), false);
     assert_eq!(session.status(), Status::Loading);
@@ -397,7 +404,7 @@ fn another_machine_computes_alone_when_it_is_chosen() {
 
 #[test]
 fn a_machine_that_is_not_there_is_asked_again_when_it_is_chosen_again() {
-    let mut session = Session::new(DeviceChoice::Remote);
+    let mut session = Session::new(DeviceChoice::Remote, ExperimentId::Plane);
     let absent = || Event::Failed {
         run: None,
         failure: Failure { kind: FailureKind::NoDevice, detail: "no such machine".to_owned() },
@@ -419,11 +426,53 @@ fn every_device_that_is_there_is_measured_one_after_the_other() {
     session.receive(Slot::Remote, &ready(false));
     let _ = session.take_actions();
     session.compare(&config());
-    for slot in Slot::ALL {
+    for slot in Slot::MODELS {
         let posted = session.take_actions();
         assert!(matches!(posted[..], [Action::Post(to, Command::Benchmark { .. })] if to == slot), "{posted:?}");
         session.receive(slot, &timing(1.0));
     }
     assert!(!session.is_comparing());
-    assert!(Slot::ALL.iter().all(|&slot| session.timings(slot).is_some()));
+    assert!(Slot::MODELS.iter().all(|&slot| session.timings(slot).is_some()));
+}
+
+#[test]
+fn studies_on_the_processor_have_a_worker_of_their_own_which_is_fetched_when_one_is_shown() {
+    let mut session = with_cpu();
+    session.show_experiment(study().experiment);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Study)]);
+    session.study(&study());
+    session.receive(Slot::Study, &ready(false));
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Study, Command::Study { .. })]), "{sent:?}");
+    // Both stay, so that there is nothing to wait for on the way back.
+    session.receive(Slot::Study, &done(1, false));
+    session.show_experiment(ExperimentId::Plane);
+    assert_eq!((session.active(), session.take_actions()), (Slot::Cpu, vec![]));
+    session.show_experiment(study().experiment);
+    assert_eq!((session.active(), session.take_actions()), (Slot::Study, vec![]));
+}
+
+#[test]
+fn a_page_that_begins_with_a_study_fetches_the_worker_of_models_only_to_measure_the_processor() {
+    let mut session = Session::new(DeviceChoice::Cpu, study().experiment);
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Study)]);
+    session.receive(Slot::Study, &ready(false));
+    session.compare(&study());
+    assert_eq!(session.take_actions(), [Action::Launch(Slot::Cpu)]);
+    session.receive(Slot::Cpu, &ready(false));
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Cpu, Command::Benchmark { .. })]), "{sent:?}");
+    session.receive(Slot::Cpu, &timing(1.0));
+    assert!(!session.is_comparing() && session.timings(Slot::Cpu).is_some());
+}
+
+#[test]
+fn on_webgpu_one_worker_does_everything() {
+    let mut session = Session::new(DeviceChoice::Gpu, study().experiment);
+    session.adapter(true);
+    session.receive(Slot::Gpu, &ready(true));
+    let _ = session.take_actions();
+    session.study(&study());
+    let sent = session.take_actions();
+    assert!(matches!(sent[..], [Action::Post(Slot::Gpu, Command::Study { .. })]), "{sent:?}");
 }

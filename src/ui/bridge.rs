@@ -35,14 +35,15 @@ enum Line {
 }
 
 thread_local! {
-    static LINES: RefCell<[Option<Line>; 3]> = const { RefCell::new([const { None }; 3]) };
+    static LINES: RefCell<[Option<Line>; Slot::ALL.len()]> = const { RefCell::new([const { None }; Slot::ALL.len()]) };
     /// Counts launches and terminations of each worker, so that a fetch that was overtaken starts nothing.
-    static GENERATIONS: [Cell<u32>; 3] = const { [const { Cell::new(0) }; 3] };
+    static GENERATIONS: [Cell<u32>; Slot::ALL.len()] = const { [const { Cell::new(0) }; Slot::ALL.len()] };
 }
 
 const fn stem(slot: Slot) -> &'static str {
     match slot {
         Slot::Gpu => "worker_gpu",
+        Slot::Study => "worker_study",
         _ => "worker_cpu",
     }
 }

@@ -253,7 +253,7 @@ pub fn device() -> Element {
             (word, info.map(|info| info.name.clone()).unwrap_or_default(), software)
         })
     });
-    let timings = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.timings(slot).cloned())));
+    let timings = memo(move || page.session.with(|s| Slot::MODELS.map(|slot| s.timings(slot).cloned())));
     let reason = move || {
         if images::are_shown(page) {
             return images::device(page);

@@ -138,7 +138,7 @@ impl Page {
     pub fn new(config: RunConfig, language: Language, texts: Texts, theme: Theme, dark: bool) -> Self {
         // There is one page, as long as its tab.
         Self(Box::leak(Box::new(Signals {
-            session: Signal::new(Session::new(config.device)),
+            session: Signal::new(Session::new(config.device, config.experiment)),
             config: Signal::new(config),
             language: Signal::new(language),
             texts: Signal::new(texts),

@@ -9,6 +9,8 @@
 
 pub mod benchmark;
 mod denoiser;
+#[cfg(feature = "models")]
+pub mod desk;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod half;
 pub mod job;
@@ -18,6 +20,7 @@ mod model;
 mod noise;
 mod pictures;
 pub mod pool;
+#[cfg(feature = "models")]
 pub(in crate::engine) mod remote_model;
 mod run;
 pub mod self_test;

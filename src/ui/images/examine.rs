@@ -59,7 +59,7 @@ fn quoted(text: &str) -> String {
 /// A device in one word.
 const fn word(slot: Slot) -> &'static str {
     match slot {
-        Slot::Cpu => "cpu",
+        Slot::Cpu | Slot::Study => "cpu",
         Slot::Gpu => "gpu",
         Slot::Remote => "remote",
     }
@@ -102,7 +102,7 @@ fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
 #[must_use]
 pub fn benchmarks(page: Page) -> String {
     let all: Vec<String> = page.session.with(|session| {
-        Slot::ALL.iter().filter_map(|&slot| Some(timings(slot, session.image_benchmark(slot)?))).collect()
+        Slot::MODELS.iter().filter_map(|&slot| Some(timings(slot, session.image_benchmark(slot)?))).collect()
     });
     if all.is_empty() { String::new() } else { format!("[{}]", all.join(", ")) }
 }
@@ -130,10 +130,10 @@ pub fn cores() -> Element {
 pub fn self_test() -> Element {
     let page = page();
     let examining = move || page.session.with(|s| s.is_examining() || s.is_busy());
-    let reports = memo(move || page.session.with(|s| Slot::ALL.map(|slot| s.self_test(slot).cloned())));
+    let reports = memo(move || page.session.with(|s| Slot::MODELS.map(|slot| s.self_test(slot).cloned())));
     let tables = move || {
         reports.with(|reports| {
-            let found = Slot::ALL.iter().zip(reports).filter_map(|(&slot, report)| Some((slot, report.as_ref()?)));
+            let found = Slot::MODELS.iter().zip(reports).filter_map(|(&slot, report)| Some((slot, report.as_ref()?)));
             found.map(|(slot, report)| table(page, slot, report)).collect()
         })
     };
@@ -147,7 +147,7 @@ pub fn self_test() -> Element {
 fn table(page: Page, slot: Slot, report: &Report) -> Element {
     let passed = report.passed();
     let (id, device) = match slot {
-        Slot::Cpu => ("self-test-cpu", "CPU"),
+        Slot::Cpu | Slot::Study => ("self-test-cpu", "CPU"),
         Slot::Gpu => ("self-test-gpu", "WebGPU"),
         Slot::Remote => ("self-test-remote", "remote"),
     };
