@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod batch;
 pub mod benchmark;
+pub mod drive;
 pub mod error;
 pub mod field;
 #[cfg(feature = "cli")]
@@ -21,6 +22,8 @@ pub mod likelihood;
 #[cfg(feature = "models")]
 pub mod models;
 pub mod network;
+#[cfg(not(feature = "models"))]
+mod no_models;
 pub mod plane;
 pub mod preview;
 pub mod sample;
