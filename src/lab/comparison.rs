@@ -1,8 +1,8 @@
 //! Several solvers from the same noise, at the same price.
 
-use super::choices::SolverId;
 use super::config::RunConfig;
 use super::resolve::planned_evaluations;
+use super::solver::SolverId;
 
 /// Most images of a row of a comparison.
 pub const MOST_IMAGES: u32 = 8;

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
-    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    PrecisionId, PredictionId, SpacingId, TaskId, WeightingId,
 };
 use super::experiment::ExperimentId;
 use super::overrides::Overrides;
 use super::picture::Picture;
+use super::schedule::ScheduleId;
 use super::settings::{key, kind};
+use super::solver::SolverId;
 use super::value::{Correction, Kind, Preset, Setting, Value};
 use super::word::Word;
 use crate::data::{DatasetId, Drawing};

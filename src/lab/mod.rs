@@ -9,14 +9,16 @@ pub mod images;
 pub mod overrides;
 mod picture;
 mod resolve;
+mod schedule;
 pub(crate) mod settings;
+mod solver;
 pub mod texts;
 pub mod value;
 mod word;
 
 pub use choices::{
     Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
-    PrecisionId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId,
+    PrecisionId, PredictionId, SpacingId, TaskId, WeightingId,
 };
 pub use config::{FIELDS, Field, RunConfig, field};
 pub use device::DeviceInfo;
@@ -24,6 +26,8 @@ pub use experiment::{ExperimentId, StudyName};
 pub use overrides::Overrides;
 pub use picture::{PIXELS, Picture, SIDE};
 pub use resolve::planned_evaluations;
+pub use schedule::ScheduleId;
+pub use solver::SolverId;
 pub use texts::{Language, Texts};
 pub use value::{Correction, Kind, Preset, Setting, Value};
 pub use word::Word;

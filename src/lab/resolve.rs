@@ -1,13 +1,13 @@
 //! From the choices of a run to the mathematics they name. The mathematics itself knows nothing of runs.
 
-use super::choices::{ControlId, MethodId, PredictionId, ScheduleId, SolverId, SpacingId, TaskId, WeightingId};
+use super::choices::{ControlId, MethodId, PredictionId, SpacingId, TaskId, WeightingId};
 use super::config::RunConfig;
 use super::experiment::ExperimentId;
+use super::schedule::ScheduleSettings;
+use super::solver::SolverSettings;
 use crate::data::{Condition, Dataset, ExactConstraint};
 use crate::diffusion::constraint::{ConstrainedSampler, Guidance, Method};
 use crate::diffusion::objective::Weighting;
-use crate::diffusion::schedule::Betas;
-use crate::diffusion::solver::{Basis, Churn, Strides, Tolerance, Variance};
 use crate::diffusion::{Prediction, Sampler, Schedule, Solver, Spacing, State};
 
 impl Schedule {
@@ -15,19 +15,7 @@ impl Schedule {
     #[must_use]
     pub fn from_config(config: &RunConfig) -> Self {
         let RunConfig { beta_min, beta_max, sigma_min, sigma_max, levels, .. } = *config;
-        match config.schedule {
-            ScheduleId::Linear => Self::Linear { beta_min, beta_max },
-            ScheduleId::SubVp => Self::SubVp { beta_min, beta_max },
-            ScheduleId::Exploding => Self::Exploding { sigma_min, sigma_max },
-            ScheduleId::Cosine => Self::Cosine,
-            ScheduleId::Flow => Self::Flow,
-            ScheduleId::Geometric => Self::Geometric { sigma_min, sigma_max, levels },
-            ScheduleId::Edm => Self::Edm { sigma_min, sigma_max },
-            ScheduleId::DdpmLinear => Self::table(Betas::linear(1000, 1e-4, 0.02)),
-            ScheduleId::DdpmScaledLinear => Self::table(Betas::scaled_linear(1000, 0.00085, 0.012)),
-            ScheduleId::DdpmCosine => Self::table(Betas::cosine(1000)),
-            ScheduleId::DdpmSigmoid => Self::table(Betas::sigmoid(1000, 1e-4, 0.02)),
-        }
+        config.schedule.schedule(ScheduleSettings { beta_min, beta_max, sigma_min, sigma_max, levels })
     }
 }
 
@@ -36,34 +24,7 @@ impl Solver {
     #[must_use]
     pub fn from_config(config: &RunConfig) -> Self {
         let RunConfig { eta, churn, snr, corrections, tolerance, .. } = *config;
-        match config.solver {
-            SolverId::Ddpm => Self::Ddpm(Variance::Small),
-            SolverId::DdpmLarge => Self::Ddpm(Variance::Large),
-            SolverId::Ddim => Self::Ddim { eta },
-            SolverId::EulerMaruyama => Self::EulerMaruyama,
-            SolverId::ReverseDiffusion => Self::ReverseDiffusion,
-            SolverId::PredictorCorrector => Self::PredictorCorrector { snr, corrections },
-            SolverId::AnnealedCorrector => Self::AnnealedCorrector { snr, corrections },
-            SolverId::AnnealedLangevin => Self::AnnealedLangevin { snr, corrections },
-            SolverId::Euler => Self::Euler,
-            SolverId::Heun => Self::Heun,
-            SolverId::Rk45 => Self::Rk45(Tolerance { relative: tolerance, absolute: tolerance }),
-            SolverId::EdmHeun => Self::EdmHeun(Churn::everywhere(churn)),
-            SolverId::Dpm1 => Self::Dpm1,
-            SolverId::Dpm2 => Self::Dpm2,
-            SolverId::Dpm3 => Self::Dpm3,
-            SolverId::DpmPp2m => Self::DpmPp2m,
-            SolverId::DpmPp3m => Self::DpmPp3m,
-            SolverId::DpmPpSde => Self::DpmPpSde,
-            SolverId::UniPc2 => Self::UniPc { order: 2, basis: Basis::Exponential },
-            SolverId::UniPc3 => Self::UniPc { order: 3, basis: Basis::Exponential },
-            SolverId::Ipndm2 => Self::Ipndm { order: 2, strides: Strides::Equal },
-            SolverId::Ipndm3 => Self::Ipndm { order: 3, strides: Strides::Equal },
-            SolverId::Ipndm4 => Self::Ipndm { order: 4, strides: Strides::Equal },
-            SolverId::IpndmV4 => Self::Ipndm { order: 4, strides: Strides::Actual },
-            SolverId::Deis2 => Self::Deis { degree: 2 },
-            SolverId::Deis3 => Self::Deis { degree: 3 },
-        }
+        config.solver.solver(SolverSettings { eta, churn, snr, corrections, tolerance })
     }
 }
 
