@@ -244,7 +244,7 @@ impl<'a> Chart<'a> {
 }
 
 /// Space around the plot, in CSS pixels: left, right, top, bottom.
-const MARGINS: [f64; 4] = [46.0, 12.0, 24.0, 36.0];
+const MARGINS: [f64; 4] = [46.0, 18.0, 24.0, 36.0];
 /// The same where the plot is small and its numbers are short.
 const SMALL_MARGINS: [f64; 4] = [28.0, 4.0, 24.0, 34.0];
 /// Width of a canvas below which a square is small.

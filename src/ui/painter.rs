@@ -153,6 +153,11 @@ fn layer(c: &Context, layout: &Layout, layer: &Layer, data: &[f32], dark: bool) 
             dash(c, &[]);
         }
         Mark::Segments => {
+            // Thousands of lines over one another would hide what is below them.
+            if data.len() > 4000 {
+                c.set_line_width(0.7);
+                c.set_global_alpha(0.5);
+            }
             c.begin_path();
             for item in items() {
                 let ([x0, y0], [x1, y1]) = (at(item[0], item[1]), at(item[2], item[3]));
