@@ -41,6 +41,11 @@ fn places(text: &str) -> BTreeSet<&str> {
     text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
 }
 
+/// Formulas in LaTeX, between dollar signs.
+fn formulas(text: &str) -> BTreeSet<&str> {
+    text.split('$').skip(1).step_by(2).collect()
+}
+
 /// String literals of the page's sources that look like keys: words joined by dots, the first of them a section.
 fn keys_in_sources() -> BTreeSet<String> {
     let sections = [
@@ -153,6 +158,7 @@ fn every_text_has_the_places_of_its_english_original_and_says_something() {
         for (key, text) in texts(language) {
             assert!(!text.is_empty(), "{}: {key} is empty", language.tag());
             assert_eq!(places(text), places(english[key]), "{}: {key}", language.tag());
+            assert_eq!(formulas(text), formulas(english[key]), "{}: {key}", language.tag());
         }
     }
 }

@@ -24,8 +24,8 @@ pub fn introduction() -> Element {
     let section = element("section").class("introduction").gone_when(move || page.awaits_study());
     section.test_id("introduction").holds(&[
         element("h2").words(part("title")),
-        element("p").words(part("lead")),
-        element("details").holds(&[element("summary").says("page.what-to-see"), element("p").words(part("see"))]),
+        element("p").html(part("lead")),
+        element("details").holds(&[element("summary").says("page.what-to-see"), element("p").html(part("see"))]),
     ])
 }
 

@@ -12,7 +12,7 @@ pub fn claims(study: &'static Study) -> Element {
     let claims: Vec<Element> = study.claims.iter().enumerate().map(|(index, one)| claim(study, index, one)).collect();
     let note = |note: &&'static str| {
         let note = *note;
-        element("li").words(move || page.text(&format!("note.{}.{note}", study.id)))
+        element("li").html(move || page.text(&format!("note.{}.{note}", study.id)))
     };
     let notes: Vec<Element> = study.notes.iter().map(note).collect();
     element("section").class("claims").test_id("claims").holds(&[
@@ -48,7 +48,7 @@ fn claim(study: &'static Study, index: usize, claim: &'static Claim) -> Element 
         .attribute_of("data-value", put(|m| m.value))
         .attribute_of("data-error", put(|m| m.error))
         .holds(&[
-            element("p").class("sentence").words(move || page.text(&format!("claim.{}.{}", study.id, claim.key))),
+            element("p").class("sentence").html(move || page.text(&format!("claim.{}.{}", study.id, claim.key))),
             element("p").class("note").words(source),
             element("p").child(judged).plain(" ").words(numbers),
         ])

@@ -1,10 +1,14 @@
-//! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, and takes the names of
-//! functions out of it, which wasm-bindgen writes anew and no visitor reads.
+//! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
+//! of the prose in its texts, and takes the names of functions out of it, which wasm-bindgen writes anew and no visitor
+//! reads.
+
+mod prose;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
+use scorefield::lab::Language;
 use scorefield::study::{FILE, STUDIES, to_bytes};
 
 fn main() -> ExitCode {
@@ -24,6 +28,11 @@ fn main() -> ExitCode {
 
 fn finish(folder: &Path) -> io::Result<()> {
     fs::write(folder.join(FILE), to_bytes(STUDIES).map_err(io::Error::other)?)?;
+    for language in Language::ALL {
+        let path = folder.join(language.file());
+        let finished = prose::finished(&fs::read_to_string(&path)?).map_err(io::Error::other)?;
+        fs::write(path, finished)?;
+    }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "wasm") {
