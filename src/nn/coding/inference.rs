@@ -1,6 +1,7 @@
 //! Inference in a predictive coding network, and the gradients that it leaves.
 
-use super::{CodingNet, OutputLoss, scaled};
+use super::form::OutputLoss;
+use super::net::{CodingNet, scaled};
 use crate::nn::array::Array;
 use crate::nn::mlp::Gradient;
 use crate::nn::training::Answer;
@@ -251,6 +252,12 @@ impl<'n> Inference<'n> {
 }
 
 impl CodingNet {
+    /// The rows `x` with their labels at the forward pass, where the hidden errors are 0.
+    #[must_use]
+    pub fn infer(&self, x: Array, labels: Array) -> Inference<'_> {
+        Inference::new(self, x, labels)
+    }
+
     /// A state as the next layer sees it, and its slope.
     fn slope(&self, state: &Array) -> (Array, Array) {
         let (value, mut slopes) = state.clone().activated(&self.zeros, self.form.activation, 1);

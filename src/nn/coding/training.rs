@@ -1,6 +1,6 @@
 //! Training of predictive coding networks: Adam, momentum, and rates by layer.
 
-use super::CodingNet;
+use super::net::CodingNet;
 use crate::nn::array::Array;
 use crate::nn::device::DeviceError;
 use crate::nn::mlp::Gradient;
