@@ -123,6 +123,8 @@ mod work {
     /// Weights of the predictions backwards, in the figure of the first batch, and layers of its network.
     const BACKWARD: [(&str, f64); 3] = [("back-none", 0.0), ("back-hundredth", 0.01), ("back-tenth", 0.1)];
     const EXPLODING: usize = 8;
+    /// Networks whose errors are followed in training; together they make the steps of one of the others.
+    const NETWORKS: usize = 5;
     /// Gains of the weights there; claims compare the largest with 1.
     const GAINS: [f64; 7] = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0];
 
@@ -181,8 +183,9 @@ mod work {
             depths.iter().rev().flat_map(|layers| CURVES.map(|(_, how)| (*layers, how))).collect();
         plans.extend([(20, How::Plain), (20, How::Scaled), (5, How::BothWays)]);
         plans.extend(FEW.into_iter().flat_map(|layers| [(layers, How::OneRate), (layers, How::RateByLayer)]));
-        let layers = plans.iter().map(|plan| plan.0).sum::<usize>() + 2 * EXPLODING;
-        let progress = [0, layers * settings.fit_steps];
+        let layers = plans.iter().map(|plan| plan.0).sum::<usize>();
+        let growing = 2 * EXPLODING * NETWORKS * settings.fit_steps.div_ceil(NETWORKS);
+        let progress = [0, layers * settings.fit_steps + growing];
         let mut study =
             Comparison { context: &context, settings: &settings, digits, held_out, done: Vec::new(), progress };
         study.first_batch().await?;
@@ -219,10 +222,10 @@ mod work {
         }
 
         /// A network with rectifiers, whose errors can grow.
-        fn exploding(&self, gain: f64, backward: f64) -> Learner {
+        fn exploding(&self, gain: f64, backward: f64, index: u32) -> Learner {
             let form = form(EXPLODING, self.settings.fit_width);
             let form = CodingForm { activation: Activation::Relu, backward, ..form };
-            Learner::new(self.context, form, gain, 0, self.states(), (Optimiser::Adam, self.settings.fit_rate))
+            Learner::new(self.context, form, gain, index, self.states(), (Optimiser::Adam, self.settings.fit_rate))
         }
 
         /// Errors on the first batch, before anything is learned: of each depth, and by the gain of the weights.
@@ -242,7 +245,7 @@ mod work {
             for (key, backward) in BACKWARD {
                 let mut curve = Vec::new();
                 for gain in GAINS {
-                    let most = self.largest(&self.exploding(gain, backward), &rows).await?;
+                    let most = self.largest(&self.exploding(gain, backward, 0), &rows).await?;
                     if most.is_finite() {
                         curve.push([gain, most]);
                     }
@@ -262,27 +265,33 @@ mod work {
             Ok(sizes.iter().fold(0.0, |most, size| size.most.max(most)))
         }
 
-        /// The largest errors in training with weights of twice the size, without and with predictions backwards.
+        /// The largest errors in training with weights of twice the size, without and with predictions backwards: of
+        /// several networks, because they differ much.
         async fn explosion(&mut self) -> Result<(), StudyError> {
-            let (steps, mut most) = (self.settings.fit_steps, [0.0_f64; 2]);
-            for (place, (key, backward)) in [BACKWARD[0], BACKWARD[2]].into_iter().enumerate() {
-                let (mut learner, mut curve) = (self.exploding(2.0, backward), Vec::new());
-                for step in 0..steps {
-                    let rows = self.digits.batch(self.context, step, self.settings.fit_batch);
-                    let inference = learner.infer(self.context, &rows).await?;
-                    let sizes = error_sizes(&inference, learner.net().form()).await?;
-                    let largest = sizes.iter().fold(0.0, |most: f64, size| size.most.max(most));
-                    most[place] = most[place].max(largest);
-                    curve.extend([step as f64 + 1.0, largest.clamp(1e-12, 1e12)]);
-                    let gradient = learner.gradient(inference);
-                    learner.follow(gradient, step, steps).await?;
-                    self.advance(EXPLODING);
-                    if self.context.due() || step + 1 == steps {
-                        self.context.draw("growth", key, curve.iter().copied());
+            let (steps, mut ratios) = (self.settings.fit_steps.div_ceil(NETWORKS), Vec::new());
+            for index in 0..NETWORKS {
+                let mut logs = [0.0; 2];
+                for (place, (key, backward)) in [BACKWARD[0], BACKWARD[2]].into_iter().enumerate() {
+                    let (mut learner, mut curve) = (self.exploding(2.0, backward, index as u32), Vec::new());
+                    for step in 0..steps {
+                        let rows = self.digits.batch(self.context, index * steps + step, self.settings.fit_batch);
+                        let inference = learner.infer(self.context, &rows).await?;
+                        let sizes = error_sizes(&inference, learner.net().form()).await?;
+                        let largest = sizes.iter().fold(0.0, |most: f64, size| size.most.max(most)).clamp(1e-12, 1e12);
+                        logs[place] += largest.ln() / steps as f64;
+                        curve.extend([step as f64 + 1.0, largest]);
+                        let gradient = learner.gradient(inference);
+                        learner.follow(gradient, step, steps).await?;
+                        self.advance(EXPLODING);
+                    }
+                    if index == 0 {
+                        self.context.draw("growth", key, curve);
                     }
                 }
+                ratios.push(logs[1] - logs[0]);
             }
-            self.context.conclude("bidirectional", most[1] / most[0], 0.0, at_most(0.7));
+            let (log, error) = mean_error(&ratios);
+            self.context.conclude("bidirectional", log.exp(), log.exp() * error, at_most(1.0));
             Ok(())
         }
 

@@ -6,7 +6,6 @@ use scorefield::protocol::Verdict;
 /// the sources that are wrong or too strong. All others hold.
 pub const EXPECTED: &[(&str, &str, Verdict)] = &[
     ("skip", "any", Verdict::Fails),
-    ("coding-depth", "bidirectional", Verdict::Fails),
     ("coding-depth", "bidirectional-learns", Verdict::Fails),
     ("coding-depth", "plain-skip", Verdict::Fails),
 ];
