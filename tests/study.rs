@@ -347,3 +347,40 @@ fn few_steps_back() {
         assert!(drawn.iter().all(|v| v.is_finite()), "{subset}");
     }
 }
+
+#[test]
+fn predictive_coding_learns_as_backpropagation_does() {
+    let study = find("coding");
+    let update = whole(study.id);
+    // Errors come down by a layer a step: in the map of them, what is not reached yet has the lowest colour.
+    let map = layer(study, &update, "front", "log-layer-error");
+    let [columns, rows] = [map[0] as usize, map[1] as usize];
+    for (place, value) in map[8..].iter().enumerate() {
+        let (step, layer) = (place % columns, place / columns + 1);
+        assert_eq!(*value == map[6], layer + step < rows, "layer {layer}, step {step}: {value}");
+    }
+    // Gradients of frozen predictions and of Z-IL are those of backpropagation, whatever the form.
+    for settings in ["coding-rule=frozen&skip=plain", "coding-rule=z-il&output-loss=cross-entropy&skip=scaled"] {
+        let update = run(study, &format!("fit-steps=20&coding-layers=7&{settings}&seed=1"));
+        for key in ["before-training", "after-training"] {
+            let cosines = layer(study, &update, "angle", key);
+            assert!(cosines.chunks_exact(2).all(|at| at[1] > 0.9999), "{settings} {key}: {cosines:?}");
+        }
+    }
+    for settings in ["coding-rule=errors&optimiser=momentum&skip=mupc", "optimiser=layer-adaptive&coding-layers=2"] {
+        let update = run(study, &format!("fit-steps=20&{settings}&seed=1"));
+        assert_eq!(update.measured.len(), study.claims.len(), "{settings}");
+    }
+}
+
+#[test]
+fn predictive_coding_in_deep_networks() {
+    let study = find("coding-depth");
+    let update = whole(study.id);
+    let accuracy = |key: &str| layer(study, &update, "depth", key).to_vec();
+    assert_eq!(accuracy("predictive-coding").iter().step_by(2).copied().collect::<Vec<_>>(), [5.0, 10.0, 20.0]);
+    // With the errors as variables depth costs less.
+    assert!(accuracy("error-variables")[5] > accuracy("predictive-coding")[5]);
+    let all = run(study, "depths=all&fit-steps=10&fit-width=8&fit-batch=16&seed=1");
+    assert_eq!(layer(study, &all, "depth", "mupc-skip").len(), 2 * 7);
+}

@@ -5,6 +5,7 @@ pub mod architecture;
 pub mod array;
 pub mod checkpoint;
 pub mod classifier;
+pub mod coding;
 pub mod cpu;
 pub mod device;
 pub mod elementwise;

@@ -14,6 +14,8 @@ mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
+mod learners;
+#[cfg(feature = "engine")]
 mod line;
 #[cfg(feature = "engine")]
 mod network;
@@ -30,6 +32,8 @@ mod tools;
 
 mod ancestral;
 mod bound;
+mod coding;
+mod coding_depth;
 mod conditional;
 mod density;
 mod digits;
@@ -80,6 +84,8 @@ macro_rules! of_each {
             &skip::$constant,
             &variance::$constant,
             &few_steps::$constant,
+            &coding::$constant,
+            &coding_depth::$constant,
         ]
     };
 }
