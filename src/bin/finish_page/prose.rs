@@ -43,7 +43,7 @@ fn html(text: &str, converter: &LatexToMathML) -> Result<String, String> {
             html.push_str(&formula.map_err(|error| format!("{part}: {error:?}"))?.mathml);
         }
     }
-    if text.matches('$').count() % 2 == 0 { Ok(html) } else { Err("a formula without an end".to_owned()) }
+    if text.matches('$').count().is_multiple_of(2) { Ok(html) } else { Err("a formula without an end".to_owned()) }
 }
 
 #[cfg(test)]
