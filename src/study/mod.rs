@@ -14,6 +14,8 @@ mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
+mod generative;
+#[cfg(feature = "engine")]
 mod line;
 #[cfg(feature = "engine")]
 mod network;
@@ -36,6 +38,7 @@ mod digits;
 mod energy;
 mod few_steps;
 mod forward;
+mod gan;
 mod gaussian;
 mod langevin;
 mod levels;
@@ -43,6 +46,7 @@ mod manifold;
 mod matching;
 mod regions;
 mod skip;
+mod vae;
 mod variance;
 
 use crate::lab::StudyName;
@@ -80,6 +84,8 @@ macro_rules! of_each {
             &skip::$constant,
             &variance::$constant,
             &few_steps::$constant,
+            &vae::$constant,
+            &gan::$constant,
         ]
     };
 }
