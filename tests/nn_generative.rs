@@ -2,7 +2,9 @@
 //! and the logarithm of the ratio of two densities.
 #![cfg(feature = "cpu")]
 
-use scorefield::diffusion::now;
+use scorefield::diffusion::schedule::clean;
+use scorefield::diffusion::solver::Posterior;
+use scorefield::diffusion::{Schedule, now};
 use scorefield::lab::DeviceChoice;
 use scorefield::nn::adversarial::{AdversarialForm, Adversaries, Aim, View};
 use scorefield::nn::architecture::{Activation, Initialisation, Shape};
@@ -138,6 +140,23 @@ fn the_losses_of_both_players_and_their_gradients_are_pytorchs() {
             }
         }
     }
+}
+
+#[test]
+fn the_levels_and_the_posterior_of_a_denoising_game_are_those_of_its_chain() {
+    let golden: Value = serde_json::from_str(include_str!("golden/gan.json")).expect("the golden file is JSON");
+    let process = Schedule::Linear { beta_min: 0.1, beta_max: 20.0 };
+    let time = |step: usize| 1e-3 + (1.0 - 1e-3) * step as f64 / 4.0;
+    let levels: Vec<_> = std::iter::once(clean()).chain((1..=4).map(|step| process.level(time(step)))).collect();
+    let powers: Vec<f64> = golden["levels"].as_array().expect("levels").iter().filter_map(Value::as_f64).collect();
+    assert_eq!(powers.len(), levels.len());
+    for (level, power) in levels.iter().zip(powers) {
+        assert!((level.alpha.powi(2) - power).abs() < 1e-12, "{level:?} {power}");
+    }
+    let case = &golden["cases"][2];
+    let posterior = Posterior::between(levels[3], levels[2]);
+    assert!((posterior.data - f64::from(numbers(&case["scale"])[0])).abs() < 1e-6, "{posterior:?}");
+    assert!((posterior.variance - case["variance"].as_f64().expect("a number")).abs() < 1e-12, "{posterior:?}");
 }
 
 #[test]

@@ -77,8 +77,7 @@ impl Autoencoder {
     #[must_use]
     pub fn new(form: AutoencoderForm, compute: &ComputeDevice, seed: u32, index: u32) -> Self {
         let [encoder, decoder] = form.shapes();
-        let parameters =
-            [encoder.initial(INITIAL, seed, 2 * index), decoder.initial(INITIAL, seed, 2 * index + 1)];
+        let parameters = [encoder.initial(INITIAL, seed, 2 * index), decoder.initial(INITIAL, seed, 2 * index + 1)];
         Self::from_parameters(form, compute, [&parameters[0], &parameters[1]], NOISE)
     }
 
@@ -232,10 +231,7 @@ impl Autoencoder {
             let divergence = |(mean, log_variance): (&f32, &f32)| {
                 normal_divergence(f64::from(*mean), f64::from(*log_variance).exp(), 0.0, 1.0)
             };
-            [
-                x.iter().zip(mean).map(log_density).sum(),
-                means.iter().zip(log_variances).map(divergence).sum(),
-            ]
+            [x.iter().zip(mean).map(log_density).sum(), means.iter().zip(log_variances).map(divergence).sum()]
         });
         Ok(terms.collect())
     }

@@ -31,7 +31,7 @@ settings! {
         latent_size: usize = 16, 1..=64;
         fit_width: usize = 64, 8..=256;
         hidden_layers: usize = 2, 1..=3;
-        fit_steps: usize = 3000, 10..=20_000;
+        fit_steps: usize = 4500, 10..=20_000;
         fit_batch: usize = 128, 16..=2048;
         fit_rate: f64 = 1e-3, 1e-4..=0.05, log;
         saturating: Saturating = Saturating::No;
@@ -97,7 +97,7 @@ pub const STUDY: Study = Study {
         Claim { key: "saddle", source: Source::Report("5-1-2") },
     ],
     notes: &["printed", "latent", "adaptive", "network"],
-    brief: "fit-steps=1300",
+    brief: "fit-steps=4400&fit-batch=64",
 };
 
 /// The work of the study.

@@ -92,9 +92,11 @@ impl AutoencoderFit {
         let noise = context.rng(Stream::Noise, step as u32).normals(batch * form.latent);
         self.net.train(&x, &noise, divergence_weight, noise_learned, rate * cosine(step, steps));
         if step % EVERY == EVERY - 1 || step + 1 == steps {
-            let [reconstruction, divergence] = self.net.take_losses().await?.map(|losses| {
-                losses.iter().copied().map(f64::from).sum::<f64>() / losses.len().max(1) as f64
-            });
+            let [reconstruction, divergence] = self
+                .net
+                .take_losses()
+                .await?
+                .map(|losses| losses.iter().copied().map(f64::from).sum::<f64>() / losses.len().max(1) as f64);
             self.losses.push([step as f64, reconstruction, divergence]);
         }
         Ok(())

@@ -24,6 +24,8 @@ mod pictures;
 #[cfg(feature = "engine")]
 mod rows;
 mod settings;
+#[cfg(feature = "engine")]
+mod step_back;
 mod table;
 #[cfg(feature = "engine")]
 mod terms;
@@ -33,13 +35,16 @@ mod tools;
 mod ancestral;
 mod bound;
 mod conditional;
+mod denoising_gan;
 mod density;
 mod digits;
 mod energy;
 mod few_steps;
+mod fid_table;
 mod forward;
 mod gan;
 mod gaussian;
+mod hierarchy;
 mod langevin;
 mod levels;
 mod manifold;
@@ -85,7 +90,10 @@ macro_rules! of_each {
             &variance::$constant,
             &few_steps::$constant,
             &vae::$constant,
+            &hierarchy::$constant,
             &gan::$constant,
+            &denoising_gan::$constant,
+            &fid_table::$constant,
         ]
     };
 }
