@@ -97,7 +97,7 @@ pub const STUDY: Study = Study {
         Claim { key: "saddle", source: Source::Report("5-1-2") },
     ],
     notes: &["printed", "latent", "adaptive", "network"],
-    brief: "fit-steps=4400&fit-batch=64",
+    brief: "fit-steps=3500&fit-batch=64&fit-rate=0.002",
 };
 
 /// The work of the study.
