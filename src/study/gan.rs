@@ -162,7 +162,7 @@ mod work {
         for step in 0..=steps {
             context.progress(step, steps);
             let last = step == steps;
-            if last || step % steps.div_ceil(COUNTS) == 0 {
+            if last || step.is_multiple_of(steps.div_ceil(COUNTS)) {
                 for (game, covered) in games.iter().zip(&mut covered) {
                     let samples = game.samples(&context, COUNTED).await?;
                     covered.extend([step as f64, modes(&samples, &mixture).covered as f64]);

@@ -240,7 +240,7 @@ impl Game {
         }
         let (latents, places) = (rng.normals(batch * latent), self.places(&mut rng));
         self.net.train_critic(&real, &latents, places.view(), rate);
-        if step % CriticNoise::EVERY == 0 {
+        if step.is_multiple_of(CriticNoise::EVERY) {
             let logits = self.net.last_logits().await?;
             let (of_data, of_samples) = logits.split_at(logits.len() / 2);
             let share = |logits: &[f32], right: fn(&f32) -> bool| {
