@@ -306,3 +306,20 @@ fn an_inspection_of_nothing_or_of_nonsense_ends() {
         assert!(!inspection.rows().is_empty());
     }
 }
+
+#[test]
+fn the_total_variation_of_mode_shares_is_the_mass_that_must_move() {
+    let data = dataset(DatasetId::EightGaussians).mixture;
+    let variation = |samples: &[[f64; 2]]| modes(samples, &data).total_variation(&data);
+    // All samples at one of eight modes: seven eighths must move. Half of them at each of two: three quarters.
+    close(variation(&[data.means[3]; 40]), 0.875, 1e-12);
+    close(variation(&[data.means[1], data.means[6]]), 0.75, 1e-12);
+    close(variation(&data.means), 0.0, 1e-12);
+    // What is nowhere is missing.
+    close(variation(&[[f64::NAN; 2]; 3]), 1.0, 1e-12);
+    // Of as many data as the studies judge, by the normal approximation of a binomial share:
+    // 8 sqrt(p (1 - p) / (2 pi n)), some 0.024.
+    let floor = floor(&data, 2000, 40, 1, variation);
+    let expected = 8.0 * (0.125_f64 * 0.875 / (core::f64::consts::TAU * 2000.0)).sqrt();
+    assert!((floor.mean - expected).abs() < 3.0 * floor.spread / 40_f64.sqrt() + 1e-3, "{floor:?} {expected}");
+}

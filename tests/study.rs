@@ -349,6 +349,93 @@ fn few_steps_back() {
 }
 
 #[test]
+fn a_variational_autoencoder_and_its_price() {
+    let study = find("vae");
+    let update = whole(study.id);
+    // The two terms make up the bound, and it ends above the exact value.
+    let [bound, reconstruction, divergence] = ["negative-bound", "reconstruction-term", "latent-divergence"]
+        .map(|key| layer(study, &update, "elbo", key).chunks_exact(2).last().expect("it was drawn")[1]);
+    assert!((bound - reconstruction - divergence).abs() < 1e-4, "{bound} {reconstruction} {divergence}");
+    assert!(bound > layer(study, &update, "elbo", "exact-likelihood")[1]);
+    // Every setting goes through: one latent number, a fixed decoder, the grid.
+    let settings = "vae-data=grid&latent-size=1&hidden-layers=1&decoder-noise=fixed&kl-weight=0.5&fit-steps=40";
+    let update = run(study, &format!("{settings}&fit-width=8&digit-steps=10&sample-count=100"));
+    assert_eq!(update.measured.len(), study.claims.len());
+    assert_eq!(layer(study, &update, "latent", "mode-1")[1], 0.0);
+}
+
+#[test]
+fn a_diffusion_model_as_a_hierarchical_autoencoder() {
+    let study = find("hierarchy");
+    let update = whole(study.id);
+    // Level by level the same, to within what 4000 points leave.
+    let [bars, dots] = [("bound-term", 3), ("hierarchy-term", 2)].map(|(key, stride)| {
+        layer(study, &update, "terms", key).chunks_exact(stride).map(|item| item[1]).collect::<Vec<_>>()
+    });
+    assert_eq!((bars.len(), dots.len()), (4, 4));
+    assert!(bars.iter().zip(&dots).all(|(bar, dot)| (bar - dot).abs() < 0.15), "{bars:?} {dots:?}");
+    let update = run(study, "rungs=1&score-source=learned&fit-steps=20&fit-width=8&plane-data=three");
+    assert_eq!(update.measured.len(), study.claims.len());
+}
+
+#[test]
+fn adversarial_networks_leave_modes_out() {
+    let study = find("gan");
+    let update = whole(study.id);
+    // With endless data the critic is not too sure of them: the diffusion stays short.
+    assert!(layer(study, &update, "adaptive", "noisy-game").chunks_exact(2).all(|at| at[1] < 100.0));
+    // Every setting goes through.
+    let settings = "gan-data=grid&saturating=yes&data-supply=hundred&diffusion-noise=0&diffusion-longest=10";
+    let update = run(study, &format!("{settings}&fit-steps=30&fit-width=8&hidden-layers=1&latent-size=1&fit-batch=16"));
+    assert_eq!(update.measured.len(), study.claims.len());
+    assert!(layer(study, &update, "shares", "plain-game").iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn a_few_large_steps_by_adversarial_networks() {
+    let study = find("denoising-gan");
+    let update = whole(study.id);
+    assert_eq!(layer(study, &update, "quality", "near-a-mode").len(), 3 * 4);
+    for steps in [1, 3] {
+        let settings = format!("big-steps={steps}&fit-steps=30&fit-width=8&hidden-layers=1&fit-batch=16");
+        let update = run(study, &settings);
+        assert_eq!(update.measured.len(), study.claims.len(), "{steps}");
+        assert_eq!(layer(study, &update, "quality", "near-a-mode").len(), 3 * 4, "{steps}");
+    }
+}
+
+#[test]
+fn the_table_of_distances() {
+    let study = find("fid-table");
+    let update = whole(study.id);
+    let table = layer(study, &update, "table", "results");
+    let cell = |row: usize, column: usize| table[2 + 2 * (7 * row + column)];
+    let rows = [
+        [25.32, 1000.0, 30.1, 10.87],
+        [10.87, 1161.0, 29.7, f32::NAN],
+        [3.17, 1000.0, 35.7, 3.17],
+        [2.20, 2000.0, 107.6, 2.20],
+        [2.41, 1000.0, 106.6, 2.41],
+        [1.97, 35.0, 55.7, f32::NAN],
+        // The weights that come with the page, as their manifest says.
+        [94.8, 35.0, f32::NAN, f32::NAN],
+    ];
+    for (row, known) in rows.iter().enumerate() {
+        for (column, known) in [0, 1, 4, 6].into_iter().zip(known) {
+            let found = cell(row, column);
+            assert!(found == *known || found.is_nan() && known.is_nan(), "row {row}, column {column}: {found}");
+        }
+    }
+    assert_eq!([cell(0, 2), cell(0, 3), cell(6, 2), cell(6, 3)], [50_000.0, 50_000.0, 5000.0, 10_000.0]);
+    let blocks = |key: &str, stride: usize| -> Vec<f32> {
+        layer(study, &update, "counts", key).chunks_exact(stride).map(|item| item[1]).collect()
+    };
+    assert_eq!(blocks("blocks-printed", 3), [6.0, 8.0, 16.0, 16.0]);
+    assert_eq!(blocks("blocks-encoder", 2), [8.0, 8.0, 16.0, 32.0]);
+    assert_eq!(blocks("blocks-decoder", 2), [20.0, 12.0, 20.0, 36.0]);
+}
+
+#[test]
 fn predictive_coding_learns_as_backpropagation_does() {
     let study = find("coding");
     let update = whole(study.id);

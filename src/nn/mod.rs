@@ -1,8 +1,10 @@
 //! Networks on Burn tensors, their weights and files of weights.
 
 pub mod adam;
+pub mod adversarial;
 pub mod architecture;
 pub mod array;
+pub mod autoencoder;
 pub mod checkpoint;
 pub mod classifier;
 pub mod coding;

@@ -14,6 +14,8 @@ mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
+mod generative;
+#[cfg(feature = "engine")]
 mod learners;
 #[cfg(feature = "engine")]
 mod line;
@@ -24,6 +26,8 @@ mod pictures;
 #[cfg(feature = "engine")]
 mod rows;
 mod settings;
+#[cfg(feature = "engine")]
+mod step_back;
 mod table;
 #[cfg(feature = "engine")]
 mod terms;
@@ -35,18 +39,23 @@ mod bound;
 mod coding;
 mod coding_depth;
 mod conditional;
+mod denoising_gan;
 mod density;
 mod digits;
 mod energy;
 mod few_steps;
+mod fid_table;
 mod forward;
+mod gan;
 mod gaussian;
+mod hierarchy;
 mod langevin;
 mod levels;
 mod manifold;
 mod matching;
 mod regions;
 mod skip;
+mod vae;
 mod variance;
 
 use crate::lab::StudyName;
@@ -84,6 +93,11 @@ macro_rules! of_each {
             &skip::$constant,
             &variance::$constant,
             &few_steps::$constant,
+            &vae::$constant,
+            &hierarchy::$constant,
+            &gan::$constant,
+            &denoising_gan::$constant,
+            &fid_table::$constant,
             &coding::$constant,
             &coding_depth::$constant,
         ]

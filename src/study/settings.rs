@@ -49,6 +49,16 @@ named_variants! {
 }
 
 named_variants! {
+    /// Data in the plane with many equal modes, standardised.
+    PlaneModes {
+        /// Eight on a circle.
+        Eight = "eight",
+        /// Twenty-five on a square grid.
+        Grid = "grid",
+    }
+}
+
+named_variants! {
     /// The betas of a chain.
     ChainTable {
         /// Ho et al. 2020: from 1e-4 to 0.02 for a thousand steps.

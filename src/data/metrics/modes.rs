@@ -46,3 +46,12 @@ pub fn modes(samples: &[[f64; 2]], mixture: &Mixture) -> Modes {
     let covered = within.iter().zip(&mixture.weights).filter(|&pair| reached(pair)).count();
     Modes { weights, errors, covered, near: near / count }
 }
+
+impl Modes {
+    /// Total variation distance of the mode shares from the weights of a mixture, `sum max(0, weight - share)`: the mass that
+    /// must move between modes. Between 0 and 1; samples that are nowhere are missing everywhere.
+    #[must_use]
+    pub fn total_variation(&self, mixture: &Mixture) -> f64 {
+        self.weights.iter().zip(&mixture.weights).map(|(share, weight)| (weight - share).max(0.0)).sum()
+    }
+}

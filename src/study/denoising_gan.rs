@@ -1,0 +1,477 @@
+//! Section 5-1-2: denoising adversarial networks, which walk back in a few large steps that are not Gaussian.
+
+use super::settings::settings;
+use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
+
+settings! {
+    /// What a visitor may change.
+    struct Settings {
+        big_steps: usize = 4, 1..=8;
+        latent_size: usize = 2, 1..=64;
+        fit_steps: usize = 2000, 30..=20_000;
+        fit_width: usize = 64, 8..=256;
+        hidden_layers: usize = 3, 1..=4;
+        fit_rate: f64 = 2e-3, 1e-4..=0.05, log;
+        fit_batch: usize = 128, 16..=2048;
+    }
+}
+
+const GAUSSIANS: Source = Source::Paper("Denoising Diffusion GANs, Xiao et al. 2022, arXiv 2112.07804");
+
+/// The table.
+pub const STUDY: Study = Study {
+    id: "denoising-gan",
+    chapter: 5,
+    live: false,
+    controls: Settings::CONTROLS,
+    figures: &[
+        Figure::curves(
+            "true-step",
+            Axis::free("x-before"),
+            Axis::free("density"),
+            &[
+                Layer::new("generated-step", Mark::Band, 1),
+                Layer::new("step-back", Mark::Line, 0),
+                Layer::new("equal-moments", Mark::Dashed, 3),
+            ],
+        ),
+        Figure::curves(
+            "stages",
+            Axis::free("large-steps-done"),
+            Axis::fixed("y", -3.5, 3.5),
+            &[Layer::new("true-stage", Mark::Dots, 0), Layer::new("generated-stage", Mark::Dots, 1)],
+        ),
+        Figure::curves(
+            "quality",
+            Axis::of("step-count", &["large-steps-1", "large-steps-2", "large-steps-4", "large-steps-8"]),
+            Axis::fixed("share", 0.0, 1.0),
+            &[
+                Layer::new("near-a-mode", Mark::Bars, 1),
+                Layer::new("recall", Mark::Dots, 2),
+                Layer::new("mass-to-move", Mark::Dots, 3),
+            ],
+        ),
+        Figure::curves(
+            "equal",
+            Axis::of("method", &["ddim", "denoising-gan", "single-gan"]),
+            Axis::fixed("share", 0.0, 1.0),
+            &[Layer::new("near-a-mode", Mark::Bars, 1), Layer::new("recall", Mark::Dots, 2)],
+        ),
+    ],
+    claims: &[
+        Claim { key: "multimodal", source: Source::Report("3-1-2") },
+        Claim { key: "few", source: Source::Report("5-1-2, [19]") },
+        Claim { key: "covers", source: GAUSSIANS },
+        Claim { key: "better-with-steps", source: GAUSSIANS },
+    ],
+    notes: &["pairs", "equal", "network"],
+    brief: "fit-steps=2500&fit-batch=32",
+};
+
+/// The work of the study.
+#[cfg(feature = "engine")]
+pub const WORK: super::context::Work = |context, config| Box::pin(work::run(context, Settings::read(config)));
+
+#[cfg(feature = "engine")]
+mod work {
+    use super::Settings;
+    use crate::data::Mixture;
+    use crate::data::metrics::{modes, precision_recall};
+    use crate::diffusion::level::renoise;
+    use crate::diffusion::schedule::clean;
+    use crate::diffusion::schedule::spacing::even_subset;
+    use crate::diffusion::solver::Posterior;
+    use crate::diffusion::{Level, Sampler, Schedule, Solver};
+    use crate::nn::adversarial::{AdversarialForm, Adversaries, Aim, View};
+    use crate::rng::{Rng, Stream};
+    use crate::study::chain::{fresh_noise, start, walk, walk_back};
+    use crate::study::context::StudyContext;
+    use crate::study::error::StudyError;
+    use crate::study::generative::{Game, GamePlan, difference, near};
+    use crate::study::line::{Line, normal};
+    use crate::study::network::{Fit, Learned, LevelNet, Size};
+    use crate::study::settings::{ChainTable, PlaneModes};
+    use crate::study::step_back::StepBack;
+    use crate::study::tools::{curve, flat, histogram, points, span};
+
+    /// Earliest time of the variance-preserving process that the levels are taken from.
+    const EARLIEST: f64 = 1e-3;
+    const PROCESS: Schedule = Schedule::Linear { beta_min: 0.1, beta_max: 20.0 };
+    /// Numbers of large steps that are compared; one of them is the whole training's when it is chosen.
+    const COMPARED: [usize; 4] = [1, 2, 4, 8];
+    /// Samples that are judged, and fewer on the way; points of a stage's cloud.
+    const JUDGED: usize = 2000;
+    const SHOWN: usize = 300;
+    /// First coordinate of the noisy points from which a step is looked at.
+    const CUT: f64 = 0.2;
+    const BINS: usize = 60;
+    /// Places over which the divergence of a step from its Gaussian is averaged.
+    const PLACES: usize = 41;
+    /// Half the window of standardised data; what a stage's cloud is narrowed by.
+    const HALF: f64 = 2.2;
+    const NARROW: f64 = 0.18;
+    /// Rows of a network at once.
+    const AT_ONCE: usize = 1000;
+
+    /// The levels of a chain of so many large steps, the clean one first.
+    fn levels(steps: usize) -> Vec<Level> {
+        let time = |step: usize| EARLIEST + (1.0 - EARLIEST) * step as f64 / steps as f64;
+        std::iter::once(clean()).chain((1..=steps).map(|step| PROCESS.level(time(step)))).collect()
+    }
+
+    /// The two players of all steps of a chain: the generator guesses the clean point from a noisy one and a latent, and the
+    /// critic sees the point that the posterior makes of that beside the noisy one.
+    struct Chain {
+        levels: Vec<Level>,
+        latent: usize,
+        batch: usize,
+        rate: f64,
+        net: Adversaries,
+    }
+
+    /// Noisy points of a batch with the numbers of their steps, and the points one step before.
+    struct Pairs {
+        steps: Vec<usize>,
+        before: Vec<f32>,
+        noisy: Vec<f32>,
+    }
+
+    impl Chain {
+        fn new(context: &StudyContext, settings: &Settings, steps: usize, index: u32) -> Self {
+            let Settings { latent_size: latent, fit_width, hidden_layers, fit_rate, fit_batch, .. } = *settings;
+            let form = AdversarialForm::even(2 + latent + 1, 2, 3, fit_width, hidden_layers);
+            let net = Adversaries::new(form, &context.compute, context.seed(), index);
+            Self { levels: levels(steps), latent, batch: fit_batch, rate: fit_rate, net }
+        }
+
+        fn steps(&self) -> usize {
+            self.levels.len() - 1
+        }
+
+        /// How the players are told a step, counted from 0 at the data.
+        fn feature(&self, step: usize) -> f32 {
+            (2.0 * step as f64 / (self.steps().max(2) - 1) as f64 - 1.0) as f32
+        }
+
+        fn pairs(&self, mixture: &Mixture, data: &mut Rng, rng: &mut Rng) -> Pairs {
+            let mut pairs = Pairs { steps: Vec::new(), before: Vec::new(), noisy: Vec::new() };
+            for x in mixture.draw(data, self.batch) {
+                let step = rng.below(self.steps() as u32) as usize;
+                let (to, from) = (self.levels[step], self.levels[step + 1]);
+                let before = to.mix(x, [rng.normal(), rng.normal()]);
+                let noisy = renoise(before, to, from, [rng.normal(), rng.normal()]);
+                pairs.steps.push(step);
+                pairs.before.extend(before.map(|v| v as f32));
+                pairs.noisy.extend(noisy.map(|v| v as f32));
+            }
+            pairs
+        }
+
+        /// Rows of the generator's inputs.
+        fn inputs(&self, noisy: &[f32], step: impl Fn(usize) -> usize, rng: &mut Rng) -> Vec<f32> {
+            let mut rows = Vec::with_capacity(noisy.len() / 2 * (self.latent + 3));
+            for (row, x) in noisy.chunks_exact(2).enumerate() {
+                rows.extend(x);
+                rows.extend(rng.normals(self.latent));
+                rows.push(self.feature(step(row)));
+            }
+            rows
+        }
+
+        /// What the posterior makes of the generator's guesses, with fresh noise, and what the critic sees beside.
+        fn places(&self, pairs: &Pairs, rng: &mut Rng) -> [Vec<f32>; 2] {
+            let [mut scale, mut added] = [const { Vec::new() }; 2];
+            for (step, x) in pairs.steps.iter().zip(pairs.noisy.chunks_exact(2)) {
+                let posterior = Posterior::between(self.levels[step + 1], self.levels[*step]);
+                let std = posterior.variance.sqrt();
+                scale.push(posterior.data as f32);
+                added.extend(x.iter().map(|v| (posterior.x * f64::from(*v) + std * rng.normal()) as f32));
+                added.extend(x);
+                added.push(self.feature(*step));
+            }
+            [scale, added]
+        }
+
+        /// One step of both players, in a turn of its own.
+        async fn train(&mut self, context: &StudyContext, mixture: &Mixture, step: usize) -> Result<(), StudyError> {
+            context.yield_now().await;
+            let mut data = context.rng(Stream::Batch, step as u32);
+            let mut rng = context.rng(Stream::Noise, step as u32);
+            for of_critic in [true, false] {
+                let pairs = self.pairs(mixture, &mut data, &mut rng);
+                let inputs = self.inputs(&pairs.noisy, |row| pairs.steps[row], &mut rng);
+                let [scale, added] = self.places(&pairs, &mut rng);
+                let view = View { scale: &scale, added: &added };
+                if of_critic {
+                    let rows = pairs.before.chunks_exact(2).zip(pairs.noisy.chunks_exact(2)).zip(&pairs.steps);
+                    let real: Vec<f32> = rows
+                        .flat_map(|((before, noisy), step)| {
+                            [before[0], before[1], noisy[0], noisy[1], self.feature(*step)]
+                        })
+                        .collect();
+                    self.net.train_critic(&real, &inputs, view, self.rate);
+                } else {
+                    self.net.train_generator(&inputs, view, Aim::NonSaturating, self.rate);
+                }
+            }
+            if step % 16 == 15 {
+                self.net.take_losses().await?;
+            }
+            Ok(())
+        }
+
+        /// Points one step before noisy ones of one level.
+        async fn back(
+            &self,
+            context: &StudyContext,
+            x: &[[f64; 2]],
+            step: usize,
+            rng: &mut Rng,
+        ) -> Result<Vec<[f64; 2]>, StudyError> {
+            let posterior = Posterior::between(self.levels[step + 1], self.levels[step]);
+            let (mut before, std) = (Vec::with_capacity(x.len()), posterior.variance.sqrt());
+            for x in x.chunks(AT_ONCE) {
+                context.yield_now().await;
+                let guesses = self.net.outputs(&self.inputs(&flat(x), |_| step, rng)).await?;
+                let guesses: Vec<[f64; 2]> = points(&guesses);
+                before.extend(x.iter().zip(guesses).map(|(x, guess)| -> [f64; 2] {
+                    core::array::from_fn(|i| posterior.data * guess[i] + posterior.x * x[i] + std * rng.normal())
+                }));
+            }
+            Ok(before)
+        }
+
+        /// The whole way back: where the samples are before it and after each of its steps.
+        async fn stages(&self, context: &StudyContext, count: usize) -> Result<Vec<Vec<[f64; 2]>>, StudyError> {
+            let mut rng = context.rng(Stream::Prior, 0);
+            let mut stages = vec![rng.normal_points(count)];
+            let mut rng = context.rng(Stream::Solver, 0);
+            for step in (0..self.steps()).rev() {
+                let next = self.back(context, &stages[stages.len() - 1], step, &mut rng).await?;
+                stages.push(next);
+            }
+            Ok(stages)
+        }
+
+        async fn samples(&self, context: &StudyContext) -> Result<Vec<[f64; 2]>, StudyError> {
+            Ok(self.stages(context, JUDGED).await?.pop().unwrap_or_default())
+        }
+    }
+
+    /// What is told of samples.
+    #[derive(Clone, Copy)]
+    struct Judged {
+        near: (f64, f64),
+        recall: (f64, f64),
+        moved: f64,
+    }
+
+    impl Judged {
+        fn new(samples: &[[f64; 2]], data: &[[f64; 2]], mixture: &Mixture) -> Self {
+            let found = precision_recall(samples, data).unwrap_or_default();
+            let moved = modes(samples, mixture).total_variation(mixture);
+            Self { near: near(samples, mixture), recall: (found.recall, found.recall_error), moved }
+        }
+    }
+
+    struct Study<'a> {
+        context: &'a StudyContext,
+        settings: &'a Settings,
+        mixture: Mixture,
+        data: Vec<[f64; 2]>,
+        /// By the place in [`COMPARED`].
+        compared: Vec<(usize, Judged)>,
+        /// Steps done, and of all.
+        done: usize,
+        all: usize,
+    }
+
+    pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
+        let mixture = PlaneModes::Eight.mixture();
+        let data = mixture.draw(&mut context.rng(Stream::Data, 0), JUDGED);
+        let (steps, third) = (settings.fit_steps, settings.fit_steps / 3);
+        let others = COMPARED.iter().filter(|count| **count != settings.big_steps).count();
+        let all = 3 * steps + others * third;
+        let mut study =
+            Study { context: &context, settings: &settings, mixture, data, compared: Vec::new(), done: 0, all };
+        let few = study.denoising().await?;
+        let game = study.game().await?;
+        study.diffusion(few, game).await?;
+        study.numbers_of_steps().await
+    }
+
+    impl Study<'_> {
+        fn tick(&mut self) {
+            self.done += 1;
+            self.context.progress(self.done, self.all);
+        }
+
+        async fn judge(&self, samples: &[[f64; 2]]) -> Judged {
+            self.context.yield_now().await;
+            Judged::new(samples, &self.data, &self.mixture)
+        }
+
+        /// Trains the chain of the chosen number of steps and tells how far its steps are from Gaussian.
+        async fn denoising(&mut self) -> Result<Judged, StudyError> {
+            let (context, settings) = (self.context, self.settings);
+            let mut chain = Chain::new(context, settings, settings.big_steps, 0);
+            let divergences = (0..chain.steps()).map(|step| self.mean_divergence(&chain, step));
+            let most = divergences.fold(0.0, f64::max);
+            context.conclude("multimodal", most, 0.0, [0.05, f64::INFINITY]);
+            self.draw_true_stages(&chain);
+            for step in 0..=settings.fit_steps {
+                let last = step == settings.fit_steps;
+                if last || (step > 0 && context.due()) {
+                    self.draw_stages(&chain).await?;
+                }
+                if let (true, Some(place)) =
+                    (step == settings.fit_steps / 3, COMPARED.iter().position(|count| *count == settings.big_steps))
+                {
+                    let judged = self.judge(&chain.samples(context).await?).await;
+                    self.compare(place, judged);
+                }
+                if !last {
+                    chain.train(context, &self.mixture, step).await?;
+                    self.tick();
+                }
+            }
+            Ok(self.judge(&chain.samples(context).await?).await)
+        }
+
+        /// The divergence, in nats, of a true step back from the Gaussian of its mean and variance, on the first axis, averaged
+        /// over where it begins.
+        fn mean_divergence(&self, chain: &Chain, step: usize) -> f64 {
+            let (from, to) = (chain.levels[step + 1], chain.levels[step]);
+            let [before, now] = [to, from].map(|level| Line::first_of(&self.mixture, level));
+            let (mut sum, mut total) = (0.0, 0.0);
+            for x in span(-HALF - 1.0, HALF + 1.0, PLACES) {
+                let density = StepBack::new(from, to, x).marginal(&before);
+                let ((mean, variance), weight) = (density.moments(), now.density(x));
+                sum += weight * density.divergence(mean, variance);
+                total += weight;
+            }
+            sum / total
+        }
+
+        fn draw_true_stages(&self, chain: &Chain) {
+            let mut rng = self.context.rng(Stream::Data, 1);
+            let stages = chain.levels.iter().rev().enumerate().flat_map(|(place, level)| {
+                let data = self.mixture.draw(&mut rng, SHOWN);
+                let cloud = data.into_iter().map(|x| level.mix(x, [rng.normal(), rng.normal()]));
+                cloud.flat_map(|x| in_column(place, x)).collect::<Vec<f64>>()
+            });
+            self.context.draw("stages", "true-stage", stages);
+            // The last step, seen from a place between the modes.
+            let (from, to) = (chain.levels[1], chain.levels[0]);
+            let density = StepBack::new(from, to, CUT).marginal(&Line::first_of(&self.mixture, to));
+            let (mean, variance) = density.moments();
+            let places = density.places().filter(|(x, _)| x.abs() < HALF).step_by(4).flat_map(|(x, p)| [x, p]);
+            self.context.draw("true-step", "step-back", places);
+            let gaussian = curve(span(-HALF, HALF, 200), |x| normal(x, mean, variance));
+            self.context.draw("true-step", "equal-moments", gaussian);
+        }
+
+        async fn draw_stages(&self, chain: &Chain) -> Result<(), StudyError> {
+            let stages = chain.stages(self.context, SHOWN).await?;
+            let clouds = stages.iter().enumerate().flat_map(|(place, cloud)| cloud.iter().map(move |x| (place, *x)));
+            self.context.draw("stages", "generated-stage", clouds.flat_map(|(place, x)| in_column(place, x)));
+            // Noisy points of this first coordinate: their modes are as likely as they explain it, and the second coordinate
+            // is that of the mode.
+            let level = chain.levels[1];
+            let weights = Line::first_of(&self.mixture, level);
+            let shares: Vec<f64> = weights.0.iter().map(|(w, m, s)| w * normal(CUT, *m, s * s)).collect();
+            let mut rng = self.context.rng(Stream::Data, 2);
+            let noisy: Vec<[f64; 2]> = (0..JUDGED)
+                .map(|_| {
+                    let mut left = rng.uniform() * shares.iter().sum::<f64>();
+                    let below = |share: &f64| {
+                        left -= share;
+                        left < 0.0
+                    };
+                    let mode = shares.iter().position(below).unwrap_or(0);
+                    [CUT, level.alpha * self.mixture.means[mode][1] + weights.0[mode].2 * rng.normal()]
+                })
+                .collect();
+            let before = chain.back(self.context, &noisy, 0, &mut rng).await?;
+            let first: Vec<f64> = before.iter().map(|x| x[0]).collect();
+            self.context.draw("true-step", "generated-step", histogram(&first, [-HALF, HALF], BINS));
+            Ok(())
+        }
+
+        /// A plain game with the same latent, in one step.
+        async fn game(&mut self) -> Result<Judged, StudyError> {
+            let Settings { latent_size: latent, fit_width: width, fit_batch: batch, fit_steps, .. } = *self.settings;
+            let plan = GamePlan { latent, width, depth: 2, batch, rate: 1e-3, aim: Aim::NonSaturating, noise: None };
+            let mut game = Game::new(self.context, plan, 8);
+            for step in 0..fit_steps {
+                game.step(self.context, step, &|rng, count| flat(&self.mixture.draw(rng, count))).await?;
+                self.tick();
+            }
+            Ok(self.judge(&game.samples(self.context, JUDGED).await?).await)
+        }
+
+        /// DDIM with as many evaluations, and the claims on the three.
+        async fn diffusion(&mut self, few: Judged, game: Judged) -> Result<(), StudyError> {
+            let (context, settings) = (self.context, self.settings);
+            let size = Size { dimension: 2, width: settings.fit_width, data: 1.0 };
+            let mut net = LevelNet::new(context, size, 20);
+            let fit = Fit { steps: settings.fit_steps, batch: 256, rate: 4e-3, sigmas: [0.01, 160.0] };
+            let draw = |rng: &mut Rng, count: usize| flat(&self.mixture.draw(rng, count));
+            let (done, all) = (self.done, self.all);
+            fit.train(context, &mut net, draw, |step| context.progress(done + step, all)).await?;
+            self.done += settings.fit_steps;
+            let betas = ChainTable::Linear.betas(1000);
+            let grid = walk_back(&betas, &even_subset(1000, settings.big_steps));
+            let from = start(context, 2, JUDGED, 0);
+            let sampler = Sampler::new(Solver::Ddim { eta: 0.0 }, Schedule::table(betas), grid, from);
+            let mut model = Learned::new(context, &net);
+            let samples = walk(context, sampler, &mut model, &mut fresh_noise(context), &mut |_| {}).await?;
+            let ddim = self.judge(&samples.points()).await;
+            let methods = || [ddim, few, game].into_iter().enumerate();
+            let bars = methods().flat_map(|(place, judged)| [place as f64, judged.near.0, judged.near.1]);
+            context.draw("equal", "near-a-mode", bars);
+            context.draw("equal", "recall", methods().flat_map(|(place, judged)| [place as f64, judged.recall.0]));
+            let (more, error) = difference(few.near, ddim.near);
+            context.conclude("few", more, error, [0.3, f64::INFINITY]);
+            let (more, error) = difference(few.recall, game.recall);
+            context.conclude("covers", more, error, [0.1, f64::INFINITY]);
+            Ok(())
+        }
+
+        /// Chains of other numbers of steps, all trained as long.
+        async fn numbers_of_steps(&mut self) -> Result<(), StudyError> {
+            for (place, count) in COMPARED.into_iter().enumerate() {
+                if count == self.settings.big_steps {
+                    continue;
+                }
+                let mut chain = Chain::new(self.context, self.settings, count, 1 + place as u32);
+                for step in 0..self.settings.fit_steps / 3 {
+                    chain.train(self.context, &self.mixture, step).await?;
+                    self.tick();
+                }
+                let judged = self.judge(&chain.samples(self.context).await?).await;
+                self.compare(place, judged);
+            }
+            let of = |place: usize| self.compared.iter().find(|(at, _)| *at == place).map(|(_, judged)| judged.near);
+            if let (Some(one), Some(eight)) = (of(0), of(3)) {
+                let (more, error) = difference(eight, one);
+                self.context.conclude("better-with-steps", more, error, [0.0, f64::INFINITY]);
+            }
+            Ok(())
+        }
+
+        fn compare(&mut self, place: usize, judged: Judged) {
+            self.compared.push((place, judged));
+            let all = || self.compared.iter().map(|(place, judged)| (*place as f64, judged));
+            let near = all().flat_map(|(place, judged)| [place, judged.near.0, judged.near.1]);
+            self.context.draw("quality", "near-a-mode", near);
+            self.context.draw("quality", "recall", all().flat_map(|(place, judged)| [place, judged.recall.0]));
+            self.context.draw("quality", "mass-to-move", all().flat_map(|(place, judged)| [place, judged.moved]));
+        }
+    }
+
+    /// A point in the column of its stage.
+    fn in_column(place: usize, x: [f64; 2]) -> [f64; 2] {
+        [place as f64 + NARROW * x[0], x[1]]
+    }
+}
