@@ -49,6 +49,18 @@ named_variants! {
 }
 
 named_variants! {
+    /// The stochastic differential equations of chapter 4 (Song et al. 2021, arXiv 2011.13456).
+    Sde {
+        /// Variance exploding, the limit of NCSN.
+        Ve = "ve",
+        /// Variance preserving, the limit of DDPM.
+        Vp = "vp",
+        /// Its relative with less variance.
+        SubVp = "sub-vp",
+    }
+}
+
+named_variants! {
     /// The betas of a chain.
     ChainTable {
         /// Ho et al. 2020: from 1e-4 to 0.02 for a thousand steps.
