@@ -369,3 +369,33 @@ fn the_normal_quantile_inverts_the_distribution_function() {
     }
     assert!((ncsn::normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-12);
 }
+
+#[test]
+fn steps_of_the_forward_equation_approach_its_marginals_at_first_order() {
+    let equations = [
+        Schedule::Linear { beta_min: 0.1, beta_max: 20.0 },
+        Schedule::SubVp { beta_min: 0.1, beta_max: 20.0 },
+        Schedule::Exploding { sigma_min: 0.01, sigma_max: 50.0 },
+    ];
+    for schedule in equations {
+        // Each step is linear: what it makes of a mean, and of the variance of unit noise, says all of it.
+        let gaps = [1000, 2000].map(|steps| {
+            let (start, time) = (schedule.level(0.0), |i: usize| i as f64 / f64::from(steps));
+            let (mut mean, mut variance) = (start.alpha, start.sigma.powi(2));
+            for i in 0..600 * steps as usize / 1000 {
+                let (from, to) = (time(i), time(i + 1));
+                variance = schedule.forward_step(variance.sqrt(), from, to, 0.0).powi(2)
+                    + schedule.forward_step(0.0, from, to, 1.0).powi(2);
+                mean = schedule.forward_step(mean, from, to, 0.0);
+            }
+            let level = schedule.level(0.6);
+            [mean - level.alpha, (variance - level.sigma.powi(2)) / level.sigma.powi(2)]
+        });
+        for (coarse, fine) in gaps[0].iter().zip(gaps[1]) {
+            assert!(
+                coarse.abs() < 0.03 && (coarse - 2.0 * fine).abs() < 0.1 * coarse.abs() + 1e-12,
+                "{schedule:?} {gaps:?}"
+            );
+        }
+    }
+}

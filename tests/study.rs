@@ -349,6 +349,41 @@ fn few_steps_back() {
 }
 
 #[test]
+fn chains_and_their_differential_equations() {
+    let study = find("sdes");
+    let update = whole(study.id);
+    // The chain of DDPM is not its limit, by less for longer ones; that of NCSN is at every length.
+    let vp = layer(study, &update, "limit", "gap-vp");
+    assert!(vp.chunks_exact(2).zip(vp.chunks_exact(2).skip(1)).all(|(a, b)| b[1] < a[1]), "{vp:?}");
+    assert!(layer(study, &update, "limit", "gap-ve").chunks_exact(2).all(|gap| gap[1] < 1e-9));
+    // Each equation has a prior of its own, and both equations with a drift forget the data.
+    let table = layer(study, &update, "table", "sde-ends");
+    assert_eq!([table[2], table[12], table[22]], [50.0, 1.0, 1.0]);
+    // Noise that ends where the data are still seen is no prior.
+    let weak = run(study, "sde=ve&sigma-most=5&chains=200&seed=1");
+    assert_eq!(claim(study, &weak, "prior").verdict(), Verdict::Fails);
+}
+
+#[test]
+fn one_network_for_every_equation() {
+    let study = find("one-net");
+    let update = whole(study.id);
+    let same = layer(study, &update, "agree", "same-levels");
+    assert!(same.chunks_exact(2).all(|at| at[1] < 1e-4), "{same:?}");
+}
+
+#[test]
+fn solvers_of_the_reverse_equation() {
+    let study = find("reverse-sde");
+    let update = whole(study.id);
+    // The same evaluations for all of them: a corrector has half the steps.
+    for key in ["euler-maruyama", "reverse-diffusion", "ancestral", "predictor-corrector"] {
+        let near: Vec<&[f32]> = layer(study, &update, "near", key).chunks_exact(2).collect();
+        assert_eq!(near.iter().map(|at| at[0]).collect::<Vec<_>>(), [10.0, 20.0, 50.0, 100.0, 200.0, 400.0], "{key}");
+    }
+}
+
+#[test]
 fn a_variational_autoencoder_and_its_price() {
     let study = find("vae");
     let update = whole(study.id);

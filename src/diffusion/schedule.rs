@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use spacing::Spacing;
 pub use table::{Betas, COSINE_OFFSET};
 
-use super::Level;
+use super::{Level, State};
 
 /// A noise schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,6 +176,14 @@ impl Schedule {
             Self::Flow => 2.0 * t / (1.0 - t),
         };
         square.max(0.0).sqrt()
+    }
+
+    /// Euler-Maruyama step of the forward SDE (Kloeden and Platen 1992): `x + f x dt + g sqrt(dt) z` with fresh unit
+    /// noise `z`, from time `from` to the later time `to`.
+    #[must_use]
+    pub fn forward_step<S: State>(&self, x: S, from: f64, to: f64, z: S) -> S {
+        let dt = to - from;
+        x.blend(1.0 + self.drift(from) * dt, z, self.diffusion(from) * dt.max(0.0).sqrt())
     }
 
     /// `ln(alpha^2 / sigma^2)` at time `t`. Falls with `t`.

@@ -4,7 +4,7 @@
 use super::context::StudyContext;
 use super::error::StudyError;
 use super::rows::{AnyDenoiser, RowDenoiser, Rows};
-use super::settings::{ChainTable, ChainVariance, PlaneData};
+use super::settings::{ChainTable, ChainVariance, PlaneData, Sde};
 use super::tools::{three_modes, two_modes};
 use crate::data::{Dataset, DatasetId, Drawing, Mixture};
 use crate::diffusion::schedule::{Betas, clean};
@@ -20,6 +20,25 @@ impl ChainTable {
         match self {
             Self::Linear => Betas::linear(steps, 1e-4 * times, (0.02 * times).min(0.999)),
             Self::Cosine => Betas::cosine(steps),
+        }
+    }
+}
+
+impl Sde {
+    /// Noise of the variance exploding one, least and largest, for data of unit variance.
+    pub const SIGMAS: [f64; 2] = [0.01, 50.0];
+
+    /// The schedule with the betas of the papers.
+    pub fn schedule(self) -> Schedule {
+        self.schedule_of([0.1, 20.0], Self::SIGMAS)
+    }
+
+    /// The schedule with these betas at both ends, and of the variance exploding one these noises.
+    pub fn schedule_of(self, [beta_min, beta_max]: [f64; 2], [sigma_min, sigma_max]: [f64; 2]) -> Schedule {
+        match self {
+            Self::Ve => Schedule::Exploding { sigma_min, sigma_max },
+            Self::Vp => Schedule::Linear { beta_min, beta_max },
+            Self::SubVp => Schedule::SubVp { beta_min, beta_max },
         }
     }
 }

@@ -53,7 +53,10 @@ mod langevin;
 mod levels;
 mod manifold;
 mod matching;
+mod one_net;
 mod regions;
+mod reverse_sde;
+mod sdes;
 mod skip;
 mod vae;
 mod variance;
@@ -93,6 +96,9 @@ macro_rules! of_each {
             &skip::$constant,
             &variance::$constant,
             &few_steps::$constant,
+            &sdes::$constant,
+            &one_net::$constant,
+            &reverse_sde::$constant,
             &vae::$constant,
             &hierarchy::$constant,
             &gan::$constant,

@@ -264,12 +264,6 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Noise of the points of a step, one in each of as many equal parts of the logarithm.
-    fn sigmas(self, rng: &mut Rng) -> Vec<f64> {
-        let [least, most] = self.sigmas.map(f64::ln);
-        low_discrepancy_times(self.batch, rng.uniform()).map(|u| (least + (most - least) * u).exp()).collect()
-    }
-
     /// Trains a network on what `draw` draws, points of the network's dimension, with EDM's weighting. `after` is called
     /// with the number of every step that is done; there it may draw, and tell how far the work is.
     ///
@@ -279,6 +273,23 @@ impl Fit {
         self,
         context: &StudyContext,
         net: &mut LevelNet,
+        draw: impl FnMut(&mut Rng, usize) -> Vec<f32>,
+        after: impl FnMut(usize),
+    ) -> Result<(), StudyError> {
+        let [least, most] = self.sigmas.map(f64::ln);
+        self.train_at(context, net, &|u| (least + (most - least) * u).exp(), draw, after).await
+    }
+
+    /// The same with noise `sigma(u)`, of data of scale 1 and within the bounds, for `u` even in `[0, 1)`: the levels of
+    /// a schedule whose time is even.
+    ///
+    /// # Errors
+    /// The device's.
+    pub async fn train_at(
+        self,
+        context: &StudyContext,
+        net: &mut LevelNet,
+        sigma: &dyn Fn(f64) -> f64,
         mut draw: impl FnMut(&mut Rng, usize) -> Vec<f32>,
         mut after: impl FnMut(usize),
     ) -> Result<(), StudyError> {
@@ -288,7 +299,8 @@ impl Fit {
             let mut rng = context.rng(Stream::Batch, step as u32);
             let data = draw(&mut rng, self.batch);
             let noise = rng.normals(data.len());
-            let (sigmas, size) = (self.sigmas(&mut rng), net.size);
+            let (sigmas, size): (Vec<f64>, _) =
+                (low_discrepancy_times(self.batch, rng.uniform()).map(sigma).collect(), net.size);
             let rate = self.rate * cosine(step, self.steps);
             net.train(&data, &noise, |i| sigmas[i], |i| size.even_weight(sigmas[i]), rate);
             if step % 16 == 15 {

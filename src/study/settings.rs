@@ -49,6 +49,18 @@ named_variants! {
 }
 
 named_variants! {
+    /// The stochastic differential equations of chapter 4 (Song et al. 2021, arXiv 2011.13456).
+    Sde {
+        /// Variance exploding, the limit of NCSN.
+        Ve = "ve",
+        /// Variance preserving, the limit of DDPM.
+        Vp = "vp",
+        /// Its relative with less variance.
+        SubVp = "sub-vp",
+    }
+}
+
+named_variants! {
     /// Data in the plane with many equal modes, standardised.
     PlaneModes {
         /// Eight on a circle.

@@ -88,6 +88,16 @@ pub fn mean_error(values: &[f64]) -> (f64, f64) {
     (mean, (variance / n).sqrt())
 }
 
+/// The slope of a straight line through points, by least squares, and its standard error by what they are off the line.
+pub fn slope(points: &[[f64; 2]]) -> (f64, f64) {
+    let n = points.len() as f64;
+    let [x, y] = [0, 1].map(|axis| points.iter().map(|p| p[axis]).sum::<f64>() / n);
+    let square: f64 = points.iter().map(|p| (p[0] - x).powi(2)).sum();
+    let slope = points.iter().map(|p| (p[0] - x) * (p[1] - y)).sum::<f64>() / square;
+    let off: f64 = points.iter().map(|p| (p[1] - y - slope * (p[0] - x)).powi(2)).sum();
+    (slope, (off / (n - 2.0).max(1.0) / square).sqrt())
+}
+
 /// The median and its standard error, from the median deviation as of normal numbers: for times, whose large values are
 /// somebody else's.
 pub fn median_error(values: &[f64]) -> (f64, f64) {
