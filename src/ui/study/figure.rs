@@ -54,7 +54,7 @@ pub fn chart(study: &'static Study, index: usize, figure: &'static Figure) -> El
     let caption = caption.holds(&[element("strong").words(title), element("span").class("legend").holds(&legend)]);
     let drawn = element("figure").test_id(&format!("figure-{}", figure.key)).child(caption);
     if figure.layers.iter().any(|layer| layer.mark == Mark::Table) {
-        return drawn.class("chart wide").child(matrix(&shown, title));
+        return drawn.class("chart whole").child(matrix(&shown, title));
     }
 
     let layout = Rc::new(Cell::new(None::<Layout>));
