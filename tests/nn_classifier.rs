@@ -2,48 +2,25 @@
 //! normal distributions, and the variance that makes the bound least.
 #![cfg(feature = "cpu")]
 
+#[path = "support/networks.rs"]
+mod networks;
+
 use scorefield::diffusion::objective::normal_divergence;
 use scorefield::diffusion::prediction::learned_log_variance;
 use scorefield::diffusion::{Denoiser, Estimate, Level, Schedule, now};
-use scorefield::lab::DeviceChoice;
 use scorefield::nn::architecture::Activation;
 use scorefield::nn::array::Array;
 use scorefield::nn::classifier::{Classifier, ClassifierForm};
-use scorefield::nn::device::{ComputeDevice, DeviceError, open};
+use scorefield::nn::device::DeviceError;
 use scorefield::nn::preconditioning::Preconditioning;
 use scorefield::nn::variance::{Terms, VarianceForm, VarianceNet};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;
 
-fn numbers(value: &Value) -> Vec<f32> {
-    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
-}
-
-fn read(array: Array) -> Vec<f32> {
-    now(array.read()).expect("numbers")
-}
-
-fn cpu() -> ComputeDevice {
-    now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
-}
-
-/// The CPU, and a device that records operations, which is worked on in tensor operations as a GPU is.
-fn devices() -> [ComputeDevice; 2] {
-    let mut recording = cpu();
-    recording.device = recording.device.autodiff();
-    [cpu(), recording]
-}
-
-#[track_caller]
-fn assert_close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}, number {i}: {a} and {b}");
-    }
-}
+use networks::{assert_close, cpu, devices, numbers, read};
 
 /// Single precision leaves about 1e-6 of each of a hundred summed terms.
-const ROUNDING: f32 = 2e-5;
+const ROUNDING: f64 = 2e-5;
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/classifier.json")).expect("the golden file is JSON")

@@ -2,58 +2,33 @@
 //! by the networks; and the laws that must hold whatever the numbers are.
 #![cfg(feature = "cpu")]
 
+#[path = "support/networks.rs"]
+mod networks;
+
 use scorefield::diffusion::now;
-use scorefield::lab::DeviceChoice;
 use scorefield::nn::architecture::{Activation, Shape};
 use scorefield::nn::array::Array;
 use scorefield::nn::coding::{CodingForm, CodingNet, CodingTraining, Optimiser, OutputLoss, Skip};
-use scorefield::nn::device::{ComputeDevice, open};
+use scorefield::nn::device::ComputeDevice;
 use scorefield::nn::mlp::{Gradient, Jet, Mlp};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;
 
+use networks::{assert_close, devices, doubles, numbers, read};
+
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/predictive_coding.json")).expect("the golden file is JSON")
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number")).collect()
-}
-
-fn single(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|v| *v as f32).collect()
-}
-
-fn read(array: Array) -> Vec<f32> {
-    now(array.read()).expect("numbers")
 }
 
 fn flat(gradient: Gradient) -> Vec<f32> {
     read(gradient.flat())
 }
 
-/// The CPU, and a device that records operations, which is worked on in tensor operations as a GPU is.
-fn devices() -> [ComputeDevice; 2] {
-    let cpu = now(open(DeviceChoice::Cpu)).expect("this build has the CPU device");
-    let mut recording = cpu.clone();
-    recording.device = recording.device.autodiff();
-    [cpu, recording]
-}
-
-#[track_caller]
-fn assert_close<A: Copy + Into<f64>, B: Copy + Into<f64>>(what: &str, ours: &[A], theirs: &[B], tolerance: f64) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        let (a, b): (f64, f64) = ((*a).into(), (*b).into());
-        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}, number {i}: {a} and {b}");
-    }
-}
-
 /// Single precision after some steps of inference.
 const ROUNDING: f64 = 1e-5;
 
 fn form(golden: &Value, skip: Skip, loss: OutputLoss, backward: f64) -> CodingForm {
-    let sizes = numbers(&golden["sizes"]);
+    let sizes = doubles(&golden["sizes"]);
     let (inputs, width, outputs) = (sizes[0] as usize, sizes[1] as usize, sizes[4] as usize);
     CodingForm { inputs, width, layers: 4, outputs, activation: Activation::Tanh, skip, loss, backward }
 }
@@ -86,7 +61,7 @@ struct Reference {
 type Row = Vec<Vec<f64>>;
 
 fn matrices(all: &Value, sizes: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<Vec<f64>>> {
-    let (all, mut at) = (numbers(all), 0);
+    let (all, mut at) = (doubles(all), 0);
     let matrix = |(rows, columns): (usize, usize)| {
         let part = all[at..at + rows * columns].chunks(columns).map(<[f64]>::to_vec).collect();
         at += rows * columns;
@@ -113,10 +88,10 @@ fn half_square(e: &[f64]) -> f64 {
 
 impl Reference {
     fn new(golden: &Value, form: CodingForm) -> Self {
-        let sizes: Vec<usize> = numbers(&golden["sizes"]).into_iter().map(|n| n as usize).collect();
+        let sizes: Vec<usize> = doubles(&golden["sizes"]).into_iter().map(|n| n as usize).collect();
         let pairs = || sizes.iter().copied().zip(sizes.iter().copied().skip(1));
         let one = |values: Vec<Vec<Vec<f64>>>| values.into_iter().map(|mut m| m.remove(0)).collect();
-        let rows = |key: &str, size: usize| numbers(&golden[key]).chunks(size).map(<[f64]>::to_vec).collect();
+        let rows = |key: &str, size: usize| doubles(&golden[key]).chunks(size).map(<[f64]>::to_vec).collect();
         Self {
             form,
             w: matrices(&golden["w"], pairs().map(|(a, b)| (b, a))),
@@ -273,16 +248,16 @@ fn by_layer(rows: &[Row]) -> Vec<f64> {
 fn inference_and_learning_are_numpys_in_double_and_in_single_precision() {
     let golden = golden();
     let (steps, rate) = (golden["steps"].as_u64().expect("steps") as usize, golden["eta"].as_f64().expect("a rate"));
-    let [x, y] = ["x", "y"].map(|key| single(&numbers(&golden[key])));
+    let [x, y] = ["x", "y"].map(|key| numbers(&golden[key]));
     for (name, form) in cases(&golden) {
         let case = &golden["cases"][name];
         let reference = Reference::new(&golden, form);
         let (rows, energies) = reference.infer(steps, rate);
         for (ours, theirs) in energies.iter().zip(case["energies"].as_array().expect("steps")) {
-            assert_close(&format!("{name}, energies"), ours, &numbers(theirs), 1e-10);
+            assert_close(&format!("{name}, energies"), ours, &doubles(theirs), 1e-10);
         }
-        assert_close(&format!("{name}, states"), &by_layer(&rows), &numbers(&case["states"]), 1e-10);
-        assert_close(&format!("{name}, weights"), &reference.learning(&rows), &numbers(&case["dw"]), 1e-10);
+        assert_close(&format!("{name}, states"), &by_layer(&rows), &doubles(&case["states"]), 1e-10);
+        assert_close(&format!("{name}, weights"), &reference.learning(&rows), &doubles(&case["dw"]), 1e-10);
 
         for compute in devices() {
             let net = CodingNet::new(form, &reference.parameters(), &compute.device);
@@ -299,21 +274,21 @@ fn inference_and_learning_are_numpys_in_double_and_in_single_precision() {
             let states: Vec<f32> = inference.states()[1..4].iter().flat_map(|x| read(x.clone())).collect();
             assert_close(&format!("{name}, states"), &states, &by_layer(&rows), ROUNDING);
             let gradient = inference.gradient();
-            assert_close(&format!("{name}, weights"), &weights_of(&gradient, form), &numbers(&case["dw"]), ROUNDING);
-            assert_close(&format!("{name}, biases"), &biases_of(&gradient, form), &numbers(&case["db"]), ROUNDING);
+            assert_close(&format!("{name}, weights"), &weights_of(&gradient, form), &doubles(&case["dw"]), ROUNDING);
+            assert_close(&format!("{name}, biases"), &biases_of(&gradient, form), &doubles(&case["db"]), ROUNDING);
             let forward = begin();
             let back = weights_of(&forward.backpropagation(), form);
-            assert_close(&format!("{name}, backpropagation"), &back, &numbers(&case["backprop"]), ROUNDING);
+            assert_close(&format!("{name}, backpropagation"), &back, &doubles(&case["backprop"]), ROUNDING);
             if form.backward == 0.0 {
                 let mut inference = begin();
                 (0..steps).for_each(|_| inference.step_errors(rate));
                 let states: Vec<f32> = inference.states()[1..4].iter().flat_map(|x| read(x.clone())).collect();
-                assert_close(&format!("{name}, errors"), &states, &numbers(&case["error-inference"]), ROUNDING);
+                assert_close(&format!("{name}, errors"), &states, &doubles(&case["error-inference"]), ROUNDING);
             }
             if name == "plain" {
                 let training = CodingTraining::new(net.clone(), Optimiser::LayerAdaptive);
                 let ratios = now(training.trust_ratios(&gradient, 0.001)).expect("ratios");
-                assert_close("trust ratios", &ratios, &numbers(&golden["trust"]), ROUNDING);
+                assert_close("trust ratios", &ratios, &doubles(&golden["trust"]), ROUNDING);
             }
         }
     }
@@ -397,7 +372,7 @@ fn the_energy_of_a_linear_network_comes_to_rest_at_its_closed_form() {
     // A rectifier of slope 1 is the identity.
     let linear =
         CodingForm { activation: Activation::LeakyRelu(1.0), ..form(&golden, Skip::None, OutputLoss::Square, 0.0) };
-    let [x, y] = ["x", "y"].map(|key| single(&numbers(&golden[key])));
+    let [x, y] = ["x", "y"].map(|key| numbers(&golden[key]));
     for compute in devices() {
         let parameters = Reference::new(&golden, linear).parameters();
         let net = CodingNet::new(linear, &parameters, &compute.device);
@@ -409,7 +384,7 @@ fn the_energy_of_a_linear_network_comes_to_rest_at_its_closed_form() {
         let energy: f32 = read(inference.energies()).iter().sum();
         assert_close("energy", &[energy], &[golden["linear"]["energy"].as_f64().expect("an energy")], ROUNDING);
         let states: Vec<f32> = inference.states()[1..4].iter().flat_map(|x| read(x.clone())).collect();
-        assert_close("states", &states, &numbers(&golden["linear"]["states"]), 1e-4);
+        assert_close("states", &states, &doubles(&golden["linear"]["states"]), 1e-4);
     }
 }
 

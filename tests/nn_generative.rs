@@ -2,21 +2,19 @@
 //! and the logarithm of the ratio of two densities.
 #![cfg(feature = "cpu")]
 
+#[path = "support/networks.rs"]
+mod networks;
+
 use scorefield::diffusion::schedule::clean;
 use scorefield::diffusion::solver::Posterior;
 use scorefield::diffusion::{Schedule, now};
-use scorefield::lab::DeviceChoice;
 use scorefield::nn::adversarial::{AdversarialForm, Adversaries, Aim, View};
 use scorefield::nn::architecture::{Activation, Initialisation, Shape};
-use scorefield::nn::array::Array;
 use scorefield::nn::autoencoder::{Autoencoder, AutoencoderForm};
-use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::rng::{Rng, Stream};
 use serde_json::Value;
 
-fn numbers(value: &Value) -> Vec<f32> {
-    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
-}
+use networks::{assert_close, cpu, devices, numbers, read};
 
 fn number(value: &Value) -> f32 {
     value.as_f64().expect("a number") as f32
@@ -26,29 +24,8 @@ fn size(golden: &Value, key: &str) -> usize {
     golden[key].as_u64().expect("a size") as usize
 }
 
-fn read(array: Array) -> Vec<f32> {
-    now(array.read()).expect("numbers")
-}
-
-fn cpu() -> ComputeDevice {
-    now(open(DeviceChoice::Cpu)).expect("this build has the CPU device")
-}
-
-/// The CPU, and a device that records operations, which is worked on in tensor operations as a GPU is.
-fn devices() -> [ComputeDevice; 2] {
-    let mut recording = cpu();
-    recording.device = recording.device.autodiff();
-    [cpu(), recording]
-}
-
-#[track_caller]
-fn assert_close(what: &str, ours: &[f32], theirs: &[f32]) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        // Single precision leaves about 1e-6 of each of a hundred summed terms.
-        assert!((a - b).abs() <= 2e-5 * (1.0 + b.abs()), "{what}, number {i}: {a} and {b}");
-    }
-}
+/// Single precision leaves about 1e-6 of each of a hundred summed terms.
+const ROUNDING: f64 = 2e-5;
 
 fn mean(values: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len() as f32
@@ -65,15 +42,15 @@ fn the_bound_of_an_autoencoder_and_its_gradients_are_pytorchs() {
         let net = Autoencoder::from_parameters(form, &compute, [&encoder, &decoder], number(&golden["std"]));
         let terms = now(net.terms(&x, &noise)).expect("terms");
         let [ours, theirs] = [0, 1].map(|term| terms.iter().map(|point| point[term] as f32).collect::<Vec<_>>());
-        assert_close("reconstruction", &ours, &reconstruction);
-        assert_close("divergence", &theirs, &divergence);
+        assert_close("reconstruction", &ours, &reconstruction, ROUNDING);
+        assert_close("divergence", &theirs, &divergence, ROUNDING);
         for case in golden["cases"].as_array().expect("cases") {
             let of = net.gradients(&x, &noise, case["weight"].as_f64().expect("a weight"));
-            assert_close("mean reconstruction", &read(of.reconstruction), &[mean(&reconstruction)]);
-            assert_close("mean divergence", &read(of.divergence), &[mean(&divergence)]);
-            assert_close("encoder", &read(of.encoder.flat()), &numbers(&case["encoder"]));
-            assert_close("decoder", &read(of.decoder.flat()), &numbers(&case["decoder"]));
-            assert_close("noise", &read(of.log_noise), &[number(&case["log_noise"])]);
+            assert_close("mean reconstruction", &read(of.reconstruction), &[mean(&reconstruction)], ROUNDING);
+            assert_close("mean divergence", &read(of.divergence), &[mean(&divergence)], ROUNDING);
+            assert_close("encoder", &read(of.encoder.flat()), &numbers(&case["encoder"]), ROUNDING);
+            assert_close("decoder", &read(of.decoder.flat()), &numbers(&case["decoder"]), ROUNDING);
+            assert_close("noise", &read(of.log_noise), &[number(&case["log_noise"])], ROUNDING);
         }
     }
 }
@@ -129,14 +106,14 @@ fn the_losses_of_both_players_and_their_gradients_are_pytorchs() {
         for compute in devices() {
             let net = Adversaries::from_parameters(form, &compute, [&of("generator"), &of("critic")]);
             let (loss, gradient, logits) = net.critic_gradient(&real, &inputs, view);
-            assert_close(&format!("{name}: critic's loss"), &read(loss), &[number(&case["critic_loss"])]);
-            assert_close(&format!("{name}: critic"), &read(gradient.flat()), &of("critic_gradient"));
-            assert_close(&format!("{name}: logits"), &read(logits), &of("logits"));
+            assert_close(&format!("{name}: critic's loss"), &read(loss), &[number(&case["critic_loss"])], ROUNDING);
+            assert_close(&format!("{name}: critic"), &read(gradient.flat()), &of("critic_gradient"), ROUNDING);
+            assert_close(&format!("{name}: logits"), &read(logits), &of("logits"), ROUNDING);
             for (aim, key) in [(Aim::NonSaturating, "non_saturating"), (Aim::Saturating, "saturating")] {
                 let (loss, gradient) = net.generator_gradient(&inputs, view, aim);
-                assert_close(&format!("{name}: {key}"), &read(loss), &[number(&case[key]["loss"])]);
+                assert_close(&format!("{name}: {key}"), &read(loss), &[number(&case[key]["loss"])], ROUNDING);
                 let theirs = numbers(&case[key]["gradient"]);
-                assert_close(&format!("{name}: generator, {key}"), &read(gradient.flat()), &theirs);
+                assert_close(&format!("{name}: generator, {key}"), &read(gradient.flat()), &theirs, ROUNDING);
             }
         }
     }

@@ -11,7 +11,7 @@ impl Session {
     /// Says which experiment is shown: the choice of the device depends on it.
     pub fn show_experiment(&mut self, experiment: ExperimentId) {
         self.experiment = experiment;
-        self.launch_processor();
+        self.launch_processor(self.processor());
     }
 
     /// How far the weights for images are.

@@ -206,7 +206,7 @@ impl Session {
             }
             return;
         }
-        self.launch_processor();
+        self.launch_processor(self.processor());
         if self.choice != DeviceChoice::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
             match self.adapter {
                 // An adapter can come and go with cables and drivers: it is asked for each time it is needed.
@@ -220,9 +220,8 @@ impl Session {
         }
     }
 
-    /// Launches the processor's worker for the experiment, if it may be needed and is not there.
-    fn launch_processor(&mut self) {
-        let slot = self.processor();
+    /// Launches one of the processor's workers, if it may be needed and is not there.
+    fn launch_processor(&mut self, slot: Slot) {
         if !matches!(self.choice, DeviceChoice::Gpu | DeviceChoice::Remote) && self.phase(slot) == Phase::Absent {
             self.launch(slot);
         }
@@ -278,9 +277,14 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, work: Work, config: RunConfig, then_sample: bool, make: impl FnOnce(RunId) -> Command) {
+    /// The worker that a run of this configuration goes to, now that its experiment is the one in hand.
+    fn turn_to(&mut self, config: &RunConfig) -> Slot {
         self.show_experiment(config.experiment);
-        let slot = self.active();
+        self.active()
+    }
+
+    fn begin(&mut self, work: Work, config: RunConfig, then_sample: bool, make: impl FnOnce(RunId) -> Command) {
+        let slot = self.turn_to(&config);
         if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
             return self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
         }
@@ -309,9 +313,8 @@ impl Session {
 
     /// Trains new weights, and samples with them when `then_sample`.
     pub fn train(&mut self, config: &RunConfig, then_sample: bool) {
-        self.show_experiment(config.experiment);
         self.generation += 1;
-        let slot = self.active();
+        let slot = self.turn_to(config);
         self.device_mut(slot).holds = Some(self.generation);
         let config = config.clone();
         self.begin(Work::Training, config.clone(), then_sample, |run| Command::Train { run, config });
@@ -319,8 +322,7 @@ impl Session {
 
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
-        self.show_experiment(config.experiment);
-        let slot = self.active();
+        let slot = self.turn_to(config);
         if config.experiment == ExperimentId::Images {
             self.bring_images(slot, config);
         } else if config.denoiser == DenoiserId::Trained {
@@ -338,8 +340,7 @@ impl Session {
 
     /// Computes likelihoods of fresh data with the newest weights or with the closed form.
     pub fn likelihood(&mut self, config: &RunConfig) {
-        self.show_experiment(config.experiment);
-        let slot = self.active();
+        let slot = self.turn_to(config);
         if config.denoiser == DenoiserId::Trained {
             self.bring_weights(slot);
         }
@@ -493,13 +494,8 @@ impl Session {
         if self.comparing.is_some() {
             return;
         }
-        if self.choice != DeviceChoice::Gpu
-            && self.choice != DeviceChoice::Remote
-            && self.phase(Slot::Cpu) == Phase::Absent
-        {
-            // Beside a study it has not been needed yet.
-            self.launch(Slot::Cpu);
-        }
+        // Beside a study it has not been needed yet.
+        self.launch_processor(Slot::Cpu);
         self.compared = Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready);
         self.comparing = Some(config.clone());
         if !self.measure_next(None) {

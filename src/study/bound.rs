@@ -99,7 +99,7 @@ mod work {
     use crate::study::pictures::{DATA, Split, digit_grid, square};
     use crate::study::rows::Rows;
     use crate::study::terms::{Chain, Shown};
-    use crate::study::tools::{cosine, mean_error, share_error};
+    use crate::study::tools::{cosine, difference, mean_error, share_error};
 
     /// Steps of the chain.
     const STEPS: usize = 1000;
@@ -420,8 +420,8 @@ mod work {
                 let found = precision_recall(&samples.to_f32(), self.split.seen(), PIXELS, NEIGHBOURS);
                 precisions.push(found.map_or(f64::NAN, |(precision, _)| precision));
             }
-            let errors: Vec<f64> = precisions.iter().map(|p| share_error(*p, count)).collect();
-            let (gain, error) = (precisions[0] - precisions[1], errors[0].hypot(errors[1]));
+            let [simple, bound] = [0, 1].map(|net| (precisions[net], share_error(precisions[net], count)));
+            let (gain, error) = difference(simple, bound);
             self.context.conclude("quality", gain, error, [0.0, f64::INFINITY]);
             Ok(())
         }

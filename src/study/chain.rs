@@ -5,8 +5,8 @@ use super::context::StudyContext;
 use super::error::StudyError;
 use super::rows::{AnyDenoiser, RowDenoiser, Rows};
 use super::settings::{ChainTable, ChainVariance, PlaneData, Sde};
-use super::tools::{three_modes, two_modes};
-use crate::data::{Dataset, DatasetId, Drawing, Mixture};
+use super::tools::{dataset, three_modes, two_modes};
+use crate::data::{DatasetId, Mixture};
 use crate::diffusion::schedule::{Betas, clean};
 use crate::diffusion::solver::Variance;
 use crate::diffusion::{Level, NoiseUse, Sampler, Schedule};
@@ -57,10 +57,7 @@ impl PlaneData {
     pub fn mixture(self) -> Mixture {
         let mixture = match self {
             Self::Two => two_modes(0.8),
-            Self::Eight => match Dataset::new(DatasetId::EightGaussians, &Drawing::default()) {
-                Ok(data) => data.mixture,
-                Err(error) => unreachable!("only a drawing can be empty: {error}"),
-            },
+            Self::Eight => dataset(DatasetId::EightGaussians).mixture,
             Self::Three => three_modes(),
         };
         let (centre, scale) = mixture.mean_and_scale();

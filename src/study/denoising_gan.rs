@@ -87,12 +87,12 @@ mod work {
     use crate::study::chain::{fresh_noise, start, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::generative::{Game, GamePlan, difference, near};
+    use crate::study::generative::{Game, GamePlan};
     use crate::study::line::{Line, normal};
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::settings::{ChainTable, PlaneModes};
     use crate::study::step_back::StepBack;
-    use crate::study::tools::{curve, flat, histogram, points, span};
+    use crate::study::tools::{curve, difference, flat, histogram, near, points, span};
 
     /// Earliest time of the variance-preserving process that the levels are taken from.
     const EARLIEST: f64 = 1e-3;

@@ -113,8 +113,8 @@ mod work {
     use crate::rng::{Rng, Stream};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::generative::{CriticNoise, Game, GamePlan, difference, near, total_variation};
-    use crate::study::tools::{at_most, cells, flat, heat_of, mean_error};
+    use crate::study::generative::{CriticNoise, Game, GamePlan, total_variation};
+    use crate::study::tools::{at_most, cells, difference, flat, heat_of, mean_error, near};
 
     /// Points drawn of a cloud, samples that are judged, and fewer of them on the way.
     const SHOWN: usize = 700;

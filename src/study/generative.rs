@@ -3,9 +3,9 @@
 use super::context::StudyContext;
 use super::error::StudyError;
 use super::settings::PlaneModes;
-use super::tools::{cosine, points, share_error};
+use super::tools::{cosine, dataset, points};
 use crate::data::metrics::{bootstrap, modes};
-use crate::data::{Dataset, DatasetId, Drawing, Mixture};
+use crate::data::{DatasetId, Mixture};
 use crate::diffusion::schedule::Betas;
 use crate::nn::adversarial::{AdversarialForm, Adversaries, Aim, View};
 use crate::nn::autoencoder::{Autoencoder, AutoencoderForm};
@@ -27,28 +27,14 @@ impl PlaneModes {
             Self::Eight => DatasetId::EightGaussians,
             Self::Grid => DatasetId::Grid,
         };
-        match Dataset::new(id, &Drawing::default()) {
-            Ok(data) => data.standard,
-            Err(error) => unreachable!("only a drawing can be empty: {error}"),
-        }
+        dataset(id).standard
     }
-}
-
-/// The share of samples within four standard deviations of a mode, and its standard error.
-pub fn near(samples: &[[f64; 2]], mixture: &Mixture) -> (f64, f64) {
-    let near = modes(samples, mixture).near;
-    (near, share_error(near, samples.len()))
 }
 
 /// The mass that must move between modes, and its standard error by the bootstrap.
 pub fn total_variation(samples: &[[f64; 2]], mixture: &Mixture, seed: u32) -> (f64, f64) {
     let variation = |samples: &[[f64; 2]]| modes(samples, mixture).total_variation(mixture);
     (variation(samples), bootstrap(samples, ROUNDS, seed, variation))
-}
-
-/// The difference of two independent numbers, and its standard error.
-pub fn difference(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
-    (a.0 - b.0, a.1.hypot(b.1))
 }
 
 /// How an autoencoder is trained.

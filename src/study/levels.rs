@@ -159,7 +159,7 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
-    use crate::study::tools::{curve, flat, mean_error, points, share_error, span, three_modes};
+    use crate::study::tools::{curve, difference, flat, mean_error, points, share_error, span, three_modes};
 
     /// Standard deviation of a mode along every axis.
     const STD: f64 = 0.3;
@@ -394,10 +394,7 @@ mod work {
             // How far the variance is from that of the data, either way, in logarithms.
             ((mean / (STD * STD)).ln().abs(), error / mean)
         };
-        let worse = |o: &Outcome| {
-            let ((a, a_error), (b, b_error)) = (width(o), width(base));
-            (a - b, a_error.hypot(b_error))
-        };
+        let worse = |o: &Outcome| difference(width(o), width(base));
         for (claim, outcome) in [("levels", &rest[1]), ("step", &rest[2]), ("denoising", &rest[3])] {
             let (difference, error) = worse(outcome);
             context.conclude(claim, difference, error, more);

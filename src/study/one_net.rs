@@ -67,7 +67,6 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 mod work {
     use super::Settings;
     use crate::data::Mixture;
-    use crate::data::metrics::modes::modes;
     use crate::data::metrics::{Slices, bootstrap};
     use crate::diffusion::schedule::clean;
     use crate::diffusion::{Level, Sampler, Solver, Spacing, State as _};
@@ -78,7 +77,7 @@ mod work {
     use crate::study::network::{Fit, Learned, LevelNet, Size, geometric};
     use crate::study::rows::Rows;
     use crate::study::settings::Sde;
-    use crate::study::tools::{at_most, curve, flat, mean_error, pieces, share_error, slope, span, squares};
+    use crate::study::tools::{at_most, curve, flat, mean_error, near, pieces, slope, span, squares};
 
     /// The equations and their names among figures and layers.
     const EACH: [(Sde, &str); 3] = [(Sde::Ve, "ve"), (Sde::Vp, "vp"), (Sde::SubVp, "sub-vp")];
@@ -232,8 +231,8 @@ mod work {
             bars.extend([place as f64, slices.distance(&ends), error]);
             context.draw("trained", "sliced-distance", bars.iter().copied());
             if (net, sde) == (1, Sde::Ve) {
-                let near = modes(&ends, mixture).near;
-                context.conclude("training", near, share_error(near, ends.len()), [0.9, f64::INFINITY]);
+                let (near, error) = near(&ends, mixture);
+                context.conclude("training", near, error, [0.9, f64::INFINITY]);
             }
         }
         Ok(())

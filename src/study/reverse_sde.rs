@@ -72,7 +72,6 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 #[cfg(feature = "engine")]
 mod work {
     use super::{HALF, Settings};
-    use crate::data::metrics::modes::modes;
     use crate::data::metrics::{Slices, floor};
     use crate::data::{Exact, Mixture};
     use crate::diffusion::schedule::clean;
@@ -85,7 +84,7 @@ mod work {
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::rows::{ExactRows, RowDenoiser, Rows};
     use crate::study::settings::ScoreSource;
-    use crate::study::tools::{flat, heat_to_most, pieces, share_error};
+    use crate::study::tools::{difference, flat, heat_to_most, near, pieces};
 
     /// Figures of the ends and layers of the solvers, in the order of [`solvers`].
     const NAMES: [(&str, &str); 4] = [
@@ -165,23 +164,23 @@ mod work {
         let mut study = Study { context: &context, schedule, chains: settings.chains, done: 0, all: steps + walks };
 
         let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, data: 1.0 }, 0);
-        let learned = settings.score_source == ScoreSource::Learned;
-        if learned {
-            fit(&study, &mut net, &mixture, Fit { steps, batch, rate, sigmas: [0.01, 160.0] }).await?;
+        let plan = Fit { steps, batch, rate, sigmas: [0.01, 160.0] };
+        if settings.score_source == ScoreSource::Learned {
+            fit(&study, &mut net, &mixture, plan).await?;
             study.done = steps;
             let mut model = Learned::new(&context, &net);
             compare(&mut study, &settings, &mixture, &mut model).await?;
         } else {
             compare(&mut study, &settings, &mixture, &mut ExactRows(Exact::new(&mixture))).await?;
             let before = study.done;
-            fit(&study, &mut net, &mixture, Fit { steps, batch, rate, sigmas: [0.01, 160.0] }).await?;
+            fit(&study, &mut net, &mixture, plan).await?;
             study.done = before + steps;
         }
         // One solver with the learned score, whatever the charts are of.
         let mut model = Learned::new(&context, &net);
         let (samples, _) = study.samples(Solver::EulerMaruyama, MANY, &mut model, &mut |_, _| {}).await?;
-        let near = modes(&samples, &mixture).near;
-        context.conclude("score-only", near, share_error(near, samples.len()), [0.9, f64::INFINITY]);
+        let (near, error) = near(&samples, &mixture);
+        context.conclude("score-only", near, error, [0.9, f64::INFINITY]);
         Ok(())
     }
 
@@ -221,24 +220,24 @@ mod work {
 
         let mut charts = [const { (Vec::new(), Vec::new()) }; 4];
         for count in COUNTS {
-            let mut near = [0.0; 4];
+            let mut shares = [(0.0, 0.0); 4];
             for (place, solver) in solvers.into_iter().enumerate() {
                 let (samples, evaluations) = study.samples(solver, count, model, &mut |_, _| {}).await?;
                 context.yield_now().await;
-                near[place] = modes(&samples, mixture).near;
-                let (quality, shares) = &mut charts[place];
+                shares[place] = near(&samples, mixture);
+                let (quality, curve) = &mut charts[place];
                 quality.extend([evaluations as f64, slices.distance(&samples)]);
-                shares.extend([evaluations as f64, near[place]]);
+                curve.extend([evaluations as f64, shares[place].0]);
                 context.draw("quality", NAMES[place].1, quality.iter().copied());
-                context.draw("near", NAMES[place].1, shares.iter().copied());
+                context.draw("near", NAMES[place].1, curve.iter().copied());
             }
-            let error = |place: usize| share_error(near[place], study.chains);
             if count == MANY {
-                context.conclude("any", near[EULER], error(EULER), [0.97, f64::INFINITY]);
+                let (near, error) = shares[EULER];
+                context.conclude("any", near, error, [0.97, f64::INFINITY]);
             }
             if count == FEW {
-                let more = near[CORRECTOR] - near[REVERSE];
-                context.conclude("pc", more, error(CORRECTOR).hypot(error(REVERSE)), [0.0, f64::INFINITY]);
+                let (more, error) = difference(shares[CORRECTOR], shares[REVERSE]);
+                context.conclude("pc", more, error, [0.0, f64::INFINITY]);
             }
         }
         Ok(())

@@ -1,5 +1,8 @@
 //! What several studies need: grids for pictures, standard errors, distances between distributions.
 
+use crate::data::metrics::modes;
+use crate::data::{Dataset, DatasetId, Drawing, Mixture};
+
 /// The bound of a claim about something that is not negative.
 pub const fn at_most(high: f64) -> [f64; 2] {
     [f64::NEG_INFINITY, high]
@@ -78,6 +81,17 @@ pub fn share_error(p: f64, count: usize) -> f64 {
     let n = count.max(1) as f64;
     let p = p.clamp(1.0 / (n + 2.0), 1.0 - 1.0 / (n + 2.0));
     (p * (1.0 - p) / n).sqrt()
+}
+
+/// The share of samples within four standard deviations of a mode, and its standard error.
+pub fn near(samples: &[[f64; 2]], mixture: &Mixture) -> (f64, f64) {
+    let near = modes(samples, mixture).near;
+    (near, share_error(near, samples.len()))
+}
+
+/// The difference of two independent numbers, and its standard error.
+pub fn difference(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    (a.0 - b.0, a.1.hypot(b.1))
 }
 
 /// Mean and its standard error.
@@ -199,4 +213,12 @@ pub fn two_modes(weight: f64) -> crate::data::Mixture {
 /// Three overlapping Gaussians in the plane, unequal in weight and width: data whose score is known and not simple.
 pub fn three_modes() -> crate::data::Mixture {
     crate::data::Mixture::from_components([(0.5, [-1.5, -0.8], 0.6), (0.3, [1.4, -0.6], 0.5), (0.2, [0.2, 1.5], 0.7)])
+}
+
+/// The data set of this name in the plane; of drawings, one without a stroke.
+pub fn dataset(id: DatasetId) -> Dataset {
+    match Dataset::new(id, &Drawing::default()) {
+        Ok(data) => data,
+        Err(error) => unreachable!("studies have no drawing, and nothing else can be empty: {error}"),
+    }
 }

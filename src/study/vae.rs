@@ -103,9 +103,9 @@ mod work {
     use crate::rng::{Rng, Stream};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::generative::{AutoencoderFit, AutoencoderPlan, near};
+    use crate::study::generative::{AutoencoderFit, AutoencoderPlan};
     use crate::study::pictures::{Split, digit_grid, square};
-    use crate::study::tools::{at_most, flat, mean_error, points};
+    use crate::study::tools::{at_most, flat, mean_error, near, points};
 
     /// Points of which the bound is told, reconstructions and samples drawn, and points of the latents' picture.
     const JUDGED: usize = 4000;

@@ -9,6 +9,7 @@ tests/nn_classifier.rs.
 import json
 
 import torch
+from perceptron import numbers, perceptron, rounded
 
 assert torch.__version__.startswith("1.13.")
 torch.set_default_dtype(torch.float64)
@@ -17,34 +18,16 @@ torch.manual_seed(0)
 DIMENSION, CLASSES, WIDTH, DEPTH, ROWS, DATA = 5, 4, 7, 2, 6, 0.75
 
 
-def rounded(tensor):
-    """A number that is exact in single precision, so that both sides compute with the same."""
-    return tensor.mul(1024).round().div(1024)
-
-
-def numbers(tensor):
-    return [float(f"{v:.9g}") for v in tensor.detach().flatten().tolist()]
-
-
 def network(outputs, activation):
-    sizes = [DIMENSION + 3] + [WIDTH] * DEPTH + [outputs]
-    layers = [
-        (rounded(torch.randn(a, b) / a**0.5).requires_grad_(True), rounded(torch.randn(b)).requires_grad_(True))
-        for a, b in zip(sizes, sizes[1:])
-    ]
+    parameters, perceive = perceptron(DIMENSION + 3, WIDTH, DEPTH, outputs, activation)
 
     def forward(x, sigma):
         # Karras et al. 2022, table 1, with an input of root mean square 2 instead of 1.
         scaled = 2 * x / (sigma**2 + DATA**2).sqrt()
         log = sigma.log()
-        h = torch.cat([scaled, 0.5 * log, (1.5 * log).sin(), (1.5 * log).cos()], 1)
-        for i, (weight, bias) in enumerate(layers):
-            h = h @ weight + bias
-            if i < DEPTH:
-                h = activation(h)
-        return h
+        return perceive(torch.cat([scaled, 0.5 * log, (1.5 * log).sin(), (1.5 * log).cos()], 1))
 
-    return [p for layer in layers for p in layer], forward
+    return parameters, forward
 
 
 x = rounded(torch.randn(ROWS, DIMENSION)).requires_grad_(True)

@@ -10,6 +10,7 @@ import json
 import math
 
 import torch
+from perceptron import numbers, perceptron, rounded
 
 assert torch.__version__.startswith("1.13.")
 torch.set_default_dtype(torch.float64)
@@ -19,30 +20,8 @@ DIMENSION, LATENT, WIDTH, DEPTH, ROWS = 2, 3, 7, 2, 6
 softplus = torch.nn.functional.softplus
 
 
-def rounded(tensor):
-    """A number that is exact in single precision, so that both sides compute with the same."""
-    return tensor.mul(1024).round().div(1024)
-
-
-def numbers(tensor):
-    return [float(f"{v:.9g}") for v in tensor.detach().flatten().tolist()]
-
-
 def network(inputs, outputs):
-    sizes = [inputs] + [WIDTH] * DEPTH + [outputs]
-    layers = [
-        (rounded(torch.randn(a, b) / a**0.5).requires_grad_(True), rounded(torch.randn(b)).requires_grad_(True))
-        for a, b in zip(sizes, sizes[1:])
-    ]
-
-    def forward(h):
-        for i, (weight, bias) in enumerate(layers):
-            h = h @ weight + bias
-            if i < DEPTH:
-                h = torch.nn.functional.leaky_relu(h, 0.2)
-        return h
-
-    return [p for layer in layers for p in layer], forward
+    return perceptron(inputs, WIDTH, DEPTH, outputs, lambda h: torch.nn.functional.leaky_relu(h, 0.2))
 
 
 def levels(steps):
