@@ -199,7 +199,7 @@ fn gradient_steps_lower_the_loss() {
 
 #[test]
 fn time_features_are_sines_then_cosines_from_period_1_to_10000() {
-    let features = time_features(&[0.0, 2.0], 8, Style::Ddpm);
+    let features = time_features(&[0.0, 2.0], 8, Style::Ddpm.details());
     assert_eq!(features[..8], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
     for k in 0..4 {
         let angle = 2.0 / 10_000_f64.powf(k as f64 / 3.0);

@@ -11,6 +11,7 @@ pub mod device;
 pub mod evaluate;
 pub mod failure;
 pub mod files;
+pub mod folder;
 pub mod grid;
 pub mod images;
 pub mod index;
@@ -19,6 +20,7 @@ pub mod progress;
 pub mod remote;
 pub mod sample;
 pub mod serve;
+pub mod source;
 pub mod train;
 
 use std::process::ExitCode;

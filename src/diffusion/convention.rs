@@ -97,6 +97,13 @@ pub enum TimeConvention {
         /// Number of steps.
         count: u32,
     },
+    /// The step itself, from 0, among the `count` of a chain, as diffusers' schedulers tell it; between two steps as above.
+    Chain {
+        /// Its betas.
+        betas: ChainBetas,
+        /// Number of steps.
+        count: u32,
+    },
     /// `scale * t` of the continuous schedule whose beta grows from `beta_min` to `beta_max` (Song et al. 2021).
     Linear {
         /// Beta at 0.
@@ -106,6 +113,61 @@ pub enum TimeConvention {
         /// The factor, 999 in score_sde.
         scale: f64,
     },
+}
+
+/// Betas of a chain of any length.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ChainBetas {
+    /// From `first` to `last` in equal steps (Ho et al. 2020).
+    Linear {
+        /// First beta.
+        first: f64,
+        /// Last beta.
+        last: f64,
+    },
+    /// Their roots in equal steps (Rombach et al. 2022).
+    ScaledLinear {
+        /// First beta.
+        first: f64,
+        /// Last beta.
+        last: f64,
+    },
+    /// Those of the cosine schedule (Nichol and Dhariwal 2021, `s = 0.008`).
+    Cosine,
+}
+
+impl ChainBetas {
+    /// The beta of a step of a chain of so many.
+    fn at(self, step: u32, count: u32) -> f64 {
+        let share = f64::from(step) / f64::from(count.max(2) - 1);
+        match self {
+            Self::Linear { first, last } => first + (last - first) * share,
+            Self::ScaledLinear { first, last } => {
+                let (first, last) = (libm::sqrt(first), libm::sqrt(last));
+                libm::pow(first + (last - first) * share, 2.0)
+            }
+            Self::Cosine => {
+                let signal = |step: u32| {
+                    let t = f64::from(step) / f64::from(count.max(1));
+                    libm::pow(
+                        libm::cos((t + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * core::f64::consts::FRAC_PI_2),
+                        2.0,
+                    )
+                };
+                (1.0 - signal(step + 1) / signal(step)).min(0.999)
+            }
+        }
+    }
+
+    fn is_possible(self) -> bool {
+        match self {
+            Self::Cosine => true,
+            Self::Linear { first, last } | Self::ScaledLinear { first, last } => {
+                0.0 < first && first <= last && last < 1.0
+            }
+        }
+    }
 }
 
 /// Most steps of a table.
@@ -121,21 +183,16 @@ impl TimeConvention {
             Self::None => vec![0.0; levels.len()],
             Self::LogSigma { factor } => logs.map(|log| factor * log).collect(),
             Self::Steps { count, first, last } => {
-                let span = f64::from(count.max(2) - 1);
-                let beta = |step: u32| first + (last - first) * f64::from(step) / span;
-                let table = steps(count, beta);
+                let table = steps(ChainBetas::Linear { first, last }, count);
                 logs.map(|log| thousandth(count) * position(&table, log)).collect()
             }
             Self::CosineSteps { count } => {
-                let signal = |step: u32| {
-                    let t = f64::from(step) / f64::from(count.max(1));
-                    libm::pow(
-                        libm::cos((t + COSINE_OFFSET) / (1.0 + COSINE_OFFSET) * core::f64::consts::FRAC_PI_2),
-                        2.0,
-                    )
-                };
-                let table = steps(count, |step| (1.0 - signal(step + 1) / signal(step)).min(0.999));
+                let table = steps(ChainBetas::Cosine, count);
                 logs.map(|log| thousandth(count) * position(&table, log)).collect()
+            }
+            Self::Chain { betas, count } => {
+                let table = steps(betas, count);
+                logs.map(|log| position(&table, log)).collect()
             }
             Self::Linear { beta_min, beta_max, scale } => {
                 // sigma^2 / alpha^2 = exp(B) - 1 with B = beta_min t + (beta_max - beta_min) t^2 / 2, solved for t in
@@ -156,8 +213,9 @@ impl TimeConvention {
             Self::LogSigma { factor } => factor.is_finite(),
             Self::CosineSteps { count } => (2..=MOST_STEPS).contains(&count),
             Self::Steps { count, first, last } => {
-                (2..=MOST_STEPS).contains(&count) && 0.0 < first && first <= last && last < 1.0
+                (2..=MOST_STEPS).contains(&count) && ChainBetas::Linear { first, last }.is_possible()
             }
+            Self::Chain { betas, count } => (2..=MOST_STEPS).contains(&count) && betas.is_possible(),
             Self::Linear { beta_min, beta_max, scale } => {
                 0.0 < beta_min && beta_min <= beta_max && beta_max <= 1e4 && scale.is_finite()
             }
@@ -171,10 +229,10 @@ fn thousandth(count: u32) -> f64 {
 }
 
 /// `ln(sigma / alpha)` after each step, ascending.
-fn steps(count: u32, beta: impl Fn(u32) -> f64) -> Vec<f64> {
+fn steps(betas: ChainBetas, count: u32) -> Vec<f64> {
     let mut kept = 1.0;
     let log_ratio = |step| {
-        kept *= 1.0 - beta(step);
+        kept *= 1.0 - betas.at(step, count);
         0.5 * (libm::log(1.0 - kept) - libm::log(kept))
     };
     (0..count.min(MOST_STEPS)).map(log_ratio).collect()

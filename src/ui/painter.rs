@@ -44,17 +44,19 @@ pub fn paint(canvas: &HtmlCanvasElement, chart: &Chart<'_>, look: &Look) -> Opti
         axes(&c, chart, &layout, look, ink, rule);
     }
 
-    c.save();
-    c.begin_path();
-    c.rect(layout.left, layout.top, layout.width, layout.height);
-    c.clip();
     for (layer, data) in chart.drawn() {
         let colour = layer.rgb().css();
+        // A dot at the end of an axis is whole.
+        let over = if layer.mark == Mark::Dots { 5.0 } else { 0.0 };
+        c.save();
+        c.begin_path();
+        c.rect(layout.left - over, layout.top - over, layout.width + 2.0 * over, layout.height + 2.0 * over);
+        c.clip();
         c.set_stroke_style_str(&colour);
         c.set_fill_style_str(&colour);
         self::layer(&c, &layout, layer, data, look.dark);
+        c.restore();
     }
-    c.restore();
     for (_, data) in chart.drawn().filter(|(layer, _)| layer.mark == Mark::Heat).take(1) {
         bar(&c, &layout, data, ink);
     }

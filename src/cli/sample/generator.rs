@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::cli::convert::Source;
+use crate::cli::source::Source;
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::interrupt;
@@ -206,7 +206,7 @@ pub fn load(
     compute: &ComputeDevice,
     differentiable: bool,
 ) -> Outcome<ImageModel> {
-    let source = Source::read(&[weights.to_owned()], objective, 32)?;
+    let source = Source::read(&[weights.to_owned()], objective, None)?;
     let bad = |error: &dyn std::fmt::Display| Failure::input(weights.display(), error);
     let mut values = source.values.into_iter();
     let device = if differentiable { compute.device.clone().autodiff() } else { compute.device.clone() };

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row, seconds_of_a_step};
 use super::recipe::supports;
-use crate::cli::convert::{Source, write_set};
+use crate::cli::convert::write_set;
+use crate::cli::source::Source;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
@@ -91,7 +92,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     if args.minutes.is_some() && args.recipe.changes.steps.is_none() {
         recipe.steps = FOREVER;
     }
-    let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), 32)).transpose()?;
+    let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), None)).transpose()?;
     let mut trainer = ImageTrainer::new(recipe, first, args.device.threads()).map_err(Failure::usage)?;
     if let Some(source) = from {
         let shape = |parameter: &Parameter| (parameter.name.clone(), parameter.shape.clone());

@@ -144,17 +144,21 @@ pub fn infer(file: &File) -> Result<UNetConfig, CheckpointError> {
             attention_levels.push(level);
         }
     }
-    Ok(UNetConfig {
+    let mut config = UNetConfig {
         image_channels,
         channels,
         multipliers: widths,
         layers,
         attention_levels,
-        classes: file.length("label_emb.weight", 0).map_or(0, |rows| rows.saturating_sub(1)),
+        classes: file.length("label_emb.weight", 0).unwrap_or(0),
         dropout: 0.0,
         learned_variance: outputs == image_channels.saturating_mul(2),
         groups: 32,
         heads: HEADS,
         style: Style::Improved,
-    })
+        details: None,
+    };
+    // Its class-conditional networks are never without a class.
+    config.set_without_class(config.classes == 0);
+    Ok(config)
 }

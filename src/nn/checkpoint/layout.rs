@@ -60,6 +60,9 @@ const MARKS: [(&str, Kind); 5] = [
     ("all_modules.0.weight", Kind::ScoreSde),
 ];
 
+/// Classes of the usual data sets: a table of so many rows has none for no class.
+const ROUND_COUNTS: [usize; 3] = [10, 100, 1000];
+
 #[derive(Clone, Copy)]
 enum Kind {
     UNet(Names),
@@ -183,21 +186,26 @@ fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
         multipliers.push(width / channels);
     }
     let attention = |level: &usize| there(&format!("down_blocks.{level}.attentions.0.group_norm.weight"));
-    let classes = file.length("class_embedding.weight", 0).map_or(0, |rows| rows - 1);
+    let rows = file.length("class_embedding.weight", 0).unwrap_or(0);
+    // This project's networks have a row for no class after those of the classes, others' usually none.
+    let without_class = !ROUND_COUNTS.contains(&rows);
     let outputs = file.length("conv_out.weight", 0)?;
-    Ok(UNetConfig {
+    let mut config = UNetConfig {
         image_channels,
         channels,
         multipliers,
         layers,
         attention_levels: (0..levels).filter(attention).collect(),
-        classes,
+        classes: if without_class { rows.saturating_sub(1) } else { rows },
         dropout: 0.0,
         learned_variance: outputs == image_channels.saturating_mul(2),
         groups: 32,
         heads: 1,
         style: Style::Ddpm,
-    })
+        details: None,
+    };
+    config.set_without_class(without_class);
+    Ok(config)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! each byte of a safetensors header, and 16 MB. A tensor is decoded straight into the memory the network keeps: with
 //! f32 files that is twice the weights at the peak, with f16 files 1.5 times, with int8 files 1.25 times.
 
+pub mod diffusers;
 mod encode;
 mod error;
 mod improved;

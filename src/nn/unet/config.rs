@@ -46,6 +46,9 @@ pub enum ConfigError {
     /// Not a probability below 1.
     #[error("U-Net: a dropout of {0} is not in [0, 1)")]
     Dropout(f64),
+    /// Nothing that can be added to a variance.
+    #[error("U-Net: {0} is no number to add to variances: it must be in [1e-12, 1]")]
+    Epsilon(f64),
 }
 
 /// Whose details a U-Net has.
@@ -61,13 +64,44 @@ pub enum Style {
 }
 
 impl Style {
-    /// What normalisations add to variances.
-    pub(super) fn epsilon(self) -> f64 {
+    /// The details that those who published such networks chose.
+    #[must_use]
+    pub fn details(self) -> Details {
+        let ddpm = Details {
+            cosines_first: false,
+            frequency_shift: 1,
+            padding: 0,
+            epsilon: 1e-6,
+            head_channels: None,
+            without_class: true,
+        };
         match self {
-            Self::Ddpm => 1e-6,
-            Self::Improved => 1e-5,
+            Self::Ddpm => ddpm,
+            Self::Improved => {
+                Details { cosines_first: true, frequency_shift: 0, padding: 1, epsilon: 1e-5, ..ddpm }
+            }
         }
     }
+}
+
+/// Details of a U-Net that leave no trace in a file of its weights; diffusers keeps them in a `config.json` beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Details {
+    /// Whether the cosines of a time stand before its sines.
+    pub cosines_first: bool,
+    /// How many frequencies the features of a time stop short of `1 / 10,000`, less one: with 1 the last is that, with 0
+    /// one more would be.
+    pub frequency_shift: usize,
+    /// Rows of zeros above and columns of zeros to the left where the size is halved, 0 or 1; below and to the right
+    /// there is one of each.
+    pub padding: usize,
+    /// What normalisations add to variances.
+    pub epsilon: f64,
+    /// Channels of every head of attention, whatever the level's width; `None` for [`UNetConfig::heads`] everywhere.
+    pub head_channels: Option<usize>,
+    /// Whether the table of classes has a row for no class after those of the classes.
+    pub without_class: bool,
 }
 
 /// The shape of a U-Net. The default is [`UNetConfig::cifar10`].
@@ -84,7 +118,8 @@ pub struct UNetConfig {
     pub layers: usize,
     /// Levels with attention after every residual block; there always is attention in the middle.
     pub attention_levels: Vec<usize>,
-    /// Classes the network can be told; the row after the last of its table means no class. 0: it has no table.
+    /// Classes the network can be told; the row after the last of its table means no class, if there is one
+    /// ([`Details::without_class`]). 0: it has no table.
     pub classes: usize,
     /// Share of the hidden numbers of a residual block that are dropped in training.
     pub dropout: f64,
@@ -96,6 +131,10 @@ pub struct UNetConfig {
     pub heads: usize,
     /// Whose details.
     pub style: Style,
+    /// The details, where they are others than the style's. Not written when they are the same: readers of before would
+    /// refuse what they do not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
 }
 
 impl Default for UNetConfig {
@@ -120,7 +159,32 @@ impl UNetConfig {
             groups: 32,
             heads: 1,
             style: Style::Ddpm,
+            details: None,
         }
+    }
+
+    /// The details: its own, or the style's.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        self.details.unwrap_or_else(|| self.style.details())
+    }
+
+    /// Heads of attention at a level of so many channels.
+    #[must_use]
+    pub fn heads_of(&self, channels: usize) -> usize {
+        self.details().head_channels.map_or(self.heads, |head| channels / head.max(1))
+    }
+
+    /// Says whether the table of classes has a row for no class.
+    pub fn set_without_class(&mut self, without_class: bool) {
+        let details = Details { without_class, ..self.details() };
+        self.details = (details != self.style.details()).then_some(details);
+    }
+
+    /// Rows of the table of classes.
+    #[must_use]
+    pub fn class_rows(&self) -> usize {
+        if self.classes == 0 { 0 } else { self.classes + usize::from(self.details().without_class) }
     }
 
     /// Whether there is a network of this shape, of a size worth looking at.
@@ -149,8 +213,18 @@ impl UNetConfig {
         range("heads", self.heads, 1, MOST_CHANNELS)?;
         let widths = self.widths();
         let attended = self.attention_levels.iter().filter_map(|level| widths.get(*level)).chain(widths.last());
+        let details = self.details();
         for &channels in attended {
             range("channels modulo heads", channels % self.heads, 0, 0)?;
+            if let Some(head) = details.head_channels {
+                range("head_channels", head, 1, channels)?;
+                range("channels modulo head_channels", channels % head, 0, 0)?;
+            }
+        }
+        range("frequency_shift", details.frequency_shift, 0, 1)?;
+        range("padding", details.padding, 0, 1)?;
+        if !(1e-12..=1.0).contains(&details.epsilon) {
+            return Err(ConfigError::Epsilon(details.epsilon));
         }
         let levels = self.multipliers.len();
         if let Some(&level) = self.attention_levels.iter().find(|level| **level >= levels) {

@@ -1,7 +1,7 @@
 //! The graph of the U-Net, over any interpreter of its layers.
 
 use super::blocks::{Attention, DownBlock, MidBlock, Resnet, UpBlock};
-use super::config::Style;
+use super::config::{Style, UNetConfig};
 use super::network::UNet;
 use crate::nn::layers::{Fused, Layers, Source};
 
@@ -15,15 +15,15 @@ pub fn embed<L: Layers>(layers: &mut L, network: &UNet, features: L::Rows, class
 
 /// The network's output for noisy images and the embedding of their times and classes.
 pub fn evaluate<L: Layers>(layers: &mut L, network: &UNet, x: L::Maps, temb: &L::Rows) -> L::Maps {
-    let style = network.config.style;
+    let config = &network.config;
     let mut h = layers.convolve(&network.conv_in, Source::Plain(x).into());
     let mut skips = vec![h.clone()];
     for block in &network.down_blocks {
-        h = down(layers, block, style, h, temb, &mut skips);
+        h = down(layers, block, config, h, temb, &mut skips);
     }
-    h = middle(layers, &network.mid_block, style, h, temb);
+    h = middle(layers, &network.mid_block, config, h, temb);
     for block in &network.up_blocks {
-        h = up(layers, block, style, h, temb, &mut skips);
+        h = up(layers, block, config, h, temb, &mut skips);
     }
     let h = layers.norm(&network.conv_norm_out, h, None, true);
     layers.convolve(&network.conv_out, Source::Normed(h).into())
@@ -33,13 +33,13 @@ pub fn evaluate<L: Layers>(layers: &mut L, network: &UNet, x: L::Maps, temb: &L:
 fn down<L: Layers>(
     layers: &mut L,
     block: &DownBlock,
-    style: Style,
+    config: &UNetConfig,
     mut h: L::Maps,
     temb: &L::Rows,
     skips: &mut Vec<L::Maps>,
 ) -> L::Maps {
     for (index, resnet) in block.resnets.iter().enumerate() {
-        h = residual(layers, resnet, style, h, temb);
+        h = residual(layers, resnet, config, h, temb);
         if let Some(attention) = block.attentions.get(index) {
             h = attend(layers, attention, h);
         }
@@ -47,10 +47,7 @@ fn down<L: Layers>(
     }
     for downsampler in &block.downsamplers {
         // Ho et al. wrote this in TensorFlow, whose `SAME` padding is one row of zeros below and one column to the right.
-        let pad = match style {
-            Style::Ddpm => (0, 1),
-            Style::Improved => (1, 1),
-        };
+        let pad = (config.details().padding, 1);
         h = layers.downsample(&downsampler.conv, h, pad);
         skips.push(h.clone());
     }
@@ -58,9 +55,9 @@ fn down<L: Layers>(
 }
 
 /// The lowest level.
-fn middle<L: Layers>(layers: &mut L, block: &MidBlock, style: Style, mut h: L::Maps, temb: &L::Rows) -> L::Maps {
+fn middle<L: Layers>(layers: &mut L, block: &MidBlock, config: &UNetConfig, mut h: L::Maps, temb: &L::Rows) -> L::Maps {
     for (index, resnet) in block.resnets.iter().enumerate() {
-        h = residual(layers, resnet, style, h, temb);
+        h = residual(layers, resnet, config, h, temb);
         if let Some(attention) = block.attentions.get(index) {
             h = attend(layers, attention, h);
         }
@@ -72,7 +69,7 @@ fn middle<L: Layers>(layers: &mut L, block: &MidBlock, style: Style, mut h: L::M
 fn up<L: Layers>(
     layers: &mut L,
     block: &UpBlock,
-    style: Style,
+    config: &UNetConfig,
     mut h: L::Maps,
     temb: &L::Rows,
     skips: &mut Vec<L::Maps>,
@@ -81,7 +78,7 @@ fn up<L: Layers>(
         let skip =
             skips.pop().expect("the way down leaves as many as the way up has residual blocks: UNetConfig::init");
         h = layers.concat(h, skip);
-        h = residual(layers, resnet, style, h, temb);
+        h = residual(layers, resnet, config, h, temb);
         if let Some(attention) = block.attentions.get(index) {
             h = attend(layers, attention, h);
         }
@@ -94,9 +91,9 @@ fn up<L: Layers>(
 
 /// Norm, SiLU, convolution, plus the embedding; norm, SiLU, dropout, convolution; plus what came in. Improved DDPM's
 /// embedding is a scale and a shift after the second norm instead.
-fn residual<L: Layers>(layers: &mut L, block: &Resnet, style: Style, x: L::Maps, temb: &L::Rows) -> L::Maps {
+fn residual<L: Layers>(layers: &mut L, block: &Resnet, config: &UNetConfig, x: L::Maps, temb: &L::Rows) -> L::Maps {
     let temb = layers.linear(&block.time_emb_proj, temb.clone());
-    let (shifts, scale_shift) = match style {
+    let (shifts, scale_shift) = match config.style {
         Style::Ddpm => (Some(temb), None),
         Style::Improved => (None, Some(temb)),
     };

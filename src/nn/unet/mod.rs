@@ -31,7 +31,7 @@ use super::layers::cost::{Counter, Size};
 use super::layers::interpreter::{Interpreter, interpret};
 
 pub use super::layers::cost::Cost;
-pub use config::{ConfigError, Style, UNetConfig};
+pub use config::{ConfigError, Details, Style, UNetConfig};
 pub use network::UNet;
 pub use parameters::Parameter;
 pub use time::time_features;
@@ -55,6 +55,9 @@ pub enum ConditionError {
         /// How many the network knows.
         classes: usize,
     },
+    /// No class was asked for, and the network was never without one.
+    #[error("this network always wants a class: it has no row for none")]
+    WithoutClass,
 }
 
 /// A network's second input: the activated embedding of times and classes, `[1 or images, 4 channels]`.
@@ -70,7 +73,7 @@ impl UNet {
     pub fn condition(&self, times: &[f64], labels: &[Option<usize>]) -> Result<Condition, ConditionError> {
         self.check(times, labels)?;
         let device = self.device();
-        let features = time_features(times, self.config.channels, self.config.style);
+        let features = time_features(times, self.config.channels, self.config.details());
         let features = cpu::tensor(features, [times.len(), self.config.channels], &device);
         let rows = self.class_rows(if labels.is_empty() { &[None] } else { labels });
         Ok(Condition(interpret!(Interpreter::of([&device]), layers => graph::embed(layers, self, features, &rows))))
@@ -87,6 +90,10 @@ impl UNet {
             return Err(ConditionError::Count { times: times.len(), labels: labels.len() });
         }
         let classes = self.config.classes;
+        let none = labels.is_empty() || labels.contains(&None);
+        if none && classes > 0 && !self.config.details().without_class {
+            return Err(ConditionError::WithoutClass);
+        }
         match labels.iter().flatten().find(|label| **label >= classes) {
             Some(&found) => Err(ConditionError::Class { found, classes }),
             None => Ok(()),

@@ -38,14 +38,15 @@ impl UNetConfig {
     /// A [`ConfigError`] when there is no such network.
     pub fn init(&self, seed: u32, device: &Device) -> Result<UNet, ConfigError> {
         self.validate()?;
-        let mut initialiser = Initialiser::new(seed, device, self.style.epsilon());
+        let mut initialiser = Initialiser::new(seed, device, self.details().epsilon);
         let (channels, temb) = (self.channels, self.embedding_width());
         let conv_in = Conv::new(&mut initialiser, [self.image_channels, channels], 3, Init::Fan);
         let time_embedding = TimeEmbedding {
             linear_1: Linear::new(&mut initialiser, channels, temb, Init::Fan),
             linear_2: Linear::new(&mut initialiser, temb, temb, Init::Fan),
         };
-        let class_embedding = (self.classes > 0).then(|| Embedding::new(&mut initialiser, self.classes + 1, temb));
+        let rows = self.class_rows();
+        let class_embedding = (rows > 0).then(|| Embedding::new(&mut initialiser, rows, temb));
 
         let widths = self.widths();
         let stage = |level: usize, inputs: Vec<usize>| Stage {
@@ -55,7 +56,7 @@ impl UNetConfig {
             groups: self.groups,
             dropout: self.dropout,
             attention: self.attention_levels.contains(&level),
-            heads: self.heads,
+            heads: self.heads_of(widths[level]),
             style: self.style,
         };
         let mut skips = vec![channels];

@@ -36,7 +36,7 @@ impl UNet {
             return Err(ConditionError::Count { times: times.len(), labels: labels.len() });
         }
         let (images, channels) = (times.len(), self.config.channels);
-        let features = tape.value(time_features(times, channels, self.config.style), [images, channels, 1, 1]);
+        let features = tape.value(time_features(times, channels, self.config.details()), [images, channels, 1, 1]);
         let temb = graph::embed(tape, self, features, &self.class_rows(labels));
         let x = tape.images(x, [images, self.config.image_channels, side, side]);
         let output = graph::evaluate(tape, self, x, &temb);

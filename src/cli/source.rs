@@ -1,0 +1,153 @@
+//! Weights with what is known about them: a set of this program, what the training kit writes, or what others published.
+
+use std::path::PathBuf;
+
+use super::convert::SetArgs;
+use super::failure::{Failure, Outcome};
+use super::files;
+use super::folder::Folder;
+use super::images::CIFAR10;
+use crate::diffusion::{Convention, now};
+use crate::lab::DeviceChoice;
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, pack};
+use crate::nn::objective::Objective;
+use crate::nn::unet::{Parameter, UNetConfig};
+
+/// Height and width of images where nobody says another.
+const USUAL_SIDE: u32 = 32;
+
+/// Weights with what is known about them.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Shape of the network.
+    pub config: UNetConfig,
+    /// Its parameters.
+    pub parameters: Vec<Parameter>,
+    /// Their values.
+    pub values: Vec<Vec<f32>>,
+    /// What it has to be told.
+    pub convention: Convention,
+    /// Height and width of an image.
+    pub image_size: u32,
+    /// What the source says of itself, if it is a set of this program.
+    pub manifest: Option<Manifest>,
+    /// Where it comes from, in words.
+    pub provenance: String,
+    /// Whether it was trained by this project.
+    pub ours: bool,
+}
+
+impl Source {
+    /// Reads weights: a folder or the files of one checkpoint. What was assumed, left aside or not obeyed is said on the
+    /// standard error output, a line each.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not a network that runs here.
+    pub fn read(paths: &[PathBuf], wanted: Option<Objective>, image_size: Option<u32>) -> Outcome<Self> {
+        let Folder { weights, kit, manifest, settings, mut notes } = Folder::read(paths)?;
+        let bytes = weights.iter().map(|path| files::read(path)).collect::<Outcome<Vec<_>>>()?;
+        let shown = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+        let bad = |why: &dyn std::fmt::Display| Failure::input(&shown, why);
+        if let Some(manifest) = &manifest {
+            for (file, bytes) in manifest.files.iter().zip(&bytes) {
+                file.check(bytes).map_err(|error| bad(&error))?;
+            }
+        }
+        let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+        let checkpoint = Checkpoint::open(&slices).map_err(|error| bad(&error))?;
+        let mut recognised = checkpoint.recognise().map_err(|error| bad(&error))?;
+        let Architecture::UNet { names, config } = &mut recognised.architecture else {
+            let title = recognised.architecture.title();
+            return Err(bad(&format!("{title} is recognised but does not run here")));
+        };
+        let names = *names;
+        let convention;
+        let mut provenance =
+            format!("Converted from {}, which does not say how it was trained.", files::name(&paths[0]));
+        let mut said_size = None;
+        if let Some(manifest) = &manifest {
+            // Groups and heads leave no trace in a file. That the shapes agree is seen when it is loaded.
+            config.clone_from(&manifest.architecture);
+            let Manifest { prediction, input, time, .. } = *manifest;
+            convention = wanted.map_or(Convention { prediction, input, time }, Objective::convention);
+            provenance.clone_from(&manifest.provenance);
+            said_size = Some(manifest.image_size);
+        } else if let Some(kit) = &kit {
+            let objective = kit.objective(config).map_err(|why| bad(&why))?;
+            convention = wanted.unwrap_or(objective).convention();
+            provenance = kit.provenance();
+        } else {
+            said_size = settings.network(names, config, &mut notes).map_err(|error| bad(&error))?;
+            convention = match wanted {
+                Some(wanted) => wanted.convention(),
+                None => settings.convention(names, &mut notes).map_err(|error| bad(&error))?,
+            };
+        }
+        let config = config.clone();
+        notes.iter().for_each(|note| eprintln!("{note}"));
+        let compute = now(crate::nn::device::open(DeviceChoice::Cpu)).map_err(Failure::device)?;
+        let network = checkpoint.load(&recognised, &compute.device).map_err(|error| bad(&error))?;
+        Ok(Self {
+            parameters: network.parameters(),
+            values: network.numbers().map_err(Failure::device)?,
+            config,
+            convention,
+            image_size: image_size.or(said_size).unwrap_or(USUAL_SIDE),
+            ours: kit.is_some() || manifest.is_some(),
+            manifest,
+            provenance,
+        })
+    }
+
+    /// The files of a set of these weights.
+    ///
+    /// # Errors
+    /// When a number cannot be written with this precision, or a name is missing.
+    pub fn pack(&self, set: &SetArgs, fid: Option<MeasuredFid>) -> Outcome<Vec<(String, Vec<u8>)>> {
+        let Convention { prediction, input, time } = self.convention;
+        let known = self.manifest.as_ref();
+        let channels = self.config.channels;
+        let architecture = self.named(set.class_names.len());
+        let classes = match (&set.class_names[..], known) {
+            (names @ [_, ..], _) => names.to_vec(),
+            ([], Some(manifest)) => manifest.classes.clone(),
+            ([], None) if architecture.classes == CIFAR10.len() => CIFAR10.map(str::to_owned).to_vec(),
+            ([], None) => (0..architecture.classes).map(|class| format!("class {class}")).collect(),
+        };
+        let licence = set.licence.clone().or_else(|| known.map(|manifest| manifest.licence.clone()));
+        let licence = licence.or_else(|| self.ours.then(|| "MIT OR Apache-2.0".to_owned()));
+        let licence =
+            licence.ok_or_else(|| Failure::usage("say under which licence the weights are: --licence TEXT"))?;
+        let manifest = Manifest {
+            format: 1,
+            title: (set.title.clone())
+                .or_else(|| known.map(|manifest| manifest.title.clone()))
+                .unwrap_or_else(|| format!("U-Net of {channels} channels, {0} x {0} pixels", self.image_size)),
+            preview: set.preview || known.is_some_and(|manifest| manifest.preview),
+            architecture,
+            prediction,
+            input,
+            time,
+            image_size: self.image_size,
+            classes,
+            files: Vec::new(),
+            licence,
+            provenance: set.provenance.clone().unwrap_or_else(|| self.provenance.clone()),
+            fid: fid.or_else(|| known.and_then(|manifest| manifest.fid.clone())),
+            grids: known.map(|manifest| manifest.grids.clone()).unwrap_or_default(),
+        };
+        pack(&self.parameters, &self.values, set.precision.into(), manifest).map_err(Failure::other)
+    }
+
+    /// The shape with as many classes as names were given, where the table of classes leaves open whether its last row
+    /// is a class or means none.
+    fn named(&self, names: usize) -> UNetConfig {
+        let mut config = self.config.clone();
+        let rows = config.class_rows();
+        if self.manifest.is_none() && names > 0 && (names == rows || names + 1 == rows) {
+            config.classes = names;
+            config.set_without_class(names < rows);
+        }
+        config
+    }
+}
