@@ -11,7 +11,7 @@ use scorefield::lab::{DeviceChoice, ExperimentId, RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode};
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::nn::unet::UNetConfig;
-use scorefield::protocol::images::{ImageEvent, ImageFrame, Notice, WeightsSource};
+use scorefield::protocol::images::{ImageEvent, ImageFrame, NamedBytes, Notice, WeightsSource};
 use scorefield::protocol::{Bytes, Command, Event, Failure, FailureKind};
 use scorefield::session::Action;
 use scorefield::session::{Session, Slot, Status};
@@ -148,7 +148,7 @@ fn own() -> WeightsSource {
     let parameters = config.init(0, &Device::flex()).unwrap().parameters();
     let values: Vec<Vec<f32>> = parameters.iter().map(|p| self_test::parameter(&p.name, &p.shape)).collect();
     let file = encode(&parameters, &values, Precision::Full).unwrap();
-    WeightsSource::File { name: "own.safetensors".into(), file: Bytes(file) }
+    WeightsSource::Files(vec![NamedBytes { name: "own.safetensors".into(), file: Bytes(file) }])
 }
 
 fn config() -> RunConfig {

@@ -13,7 +13,8 @@ use scorefield::lab::{ClassId, PrecisionId, RunConfig, SolverId, SpacingId, Word
 use scorefield::nn::checkpoint::{Manifest, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{
-    ImageCommand, ImageEvent, ImageFrame, Notice, Refusal, WeightsIndex, WeightsSource, WeightsSummary,
+    ImageCommand, ImageEvent, ImageFrame, NamedAddress, NamedBytes, Notice, Refusal, WeightsIndex, WeightsSource,
+    WeightsSummary,
 };
 use scorefield::protocol::{Bytes, Command, Event, FailureKind, RunId};
 use set::{page_with, tiny};
@@ -188,7 +189,7 @@ fn what_is_missing_damaged_or_unknown_is_refused_and_the_weights_at_hand_stay() 
     assert!(found.file == "b.safetensors" && found.findings[0].contains("SHA-256"), "{found:?}");
     assert!(!found.unreachable);
 
-    let file = |file: Vec<u8>| WeightsSource::File { name: "dropped".into(), file: Bytes(file) };
+    let file = |file: Vec<u8>| WeightsSource::Files(vec![NamedBytes { name: "dropped".into(), file: Bytes(file) }]);
     let good = weights(&UNetConfig { groups: 32, channels: 32, ..tiny() }, Precision::Half);
     for (bytes, words) in [
         (vec![], "not a file of weights"),
@@ -222,7 +223,8 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
     let network = UNetConfig { groups: 32, channels: 32, classes: 0, ..tiny() };
     let file = weights(&network, Precision::Full);
     page.files().there.borrow_mut().insert("blob:1".into(), file.clone());
-    let dropped = WeightsSource::Address { name: "model.safetensors".into(), address: "blob:1".into() };
+    let dropped =
+        WeightsSource::Addresses(vec![NamedAddress { name: "model.safetensors".into(), address: "blob:1".into() }]);
     let events = load(&mut page, dropped);
     let summary = loaded(&events);
     assert_eq!((summary.id.as_str(), summary.title.as_str()), ("own", "model.safetensors"));
@@ -234,7 +236,8 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
     assert!(matches!(events.last(), Some(Event::Done { stopped: false, .. })), "{events:?}");
     // A manifest beside its shards, at any address.
     let address = "weights/tiny/manifest.json".to_owned();
-    let events = load(&mut page, WeightsSource::Address { name: "manifest.json".into(), address });
+    let events =
+        load(&mut page, WeightsSource::Addresses(vec![NamedAddress { name: "manifest.json".into(), address }]));
     assert_eq!((loaded(&events).id.as_str(), loaded(&events).title.as_str()), ("own", "Tiny"));
 }
 

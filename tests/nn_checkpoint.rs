@@ -15,7 +15,7 @@ use scorefield::nn::checkpoint::{
     Architecture, Checkpoint, CheckpointError, Container, Manifest, ManifestError, ManifestFile, Names, Number,
     Precision, SearchedGrid, encode,
 };
-use scorefield::nn::unet::{UNet, UNetConfig};
+use scorefield::nn::unet::{Parameter, UNet, UNetConfig};
 use scorefield::rng::{Rng, Stream};
 use unet_weights::{image, network, parameter};
 
@@ -246,16 +246,95 @@ fn other_networks_are_recognised_and_refused_by_name() {
     }
     let file = zeros(&[("encoder.layer.0.weight", &[4])]);
     let error = Checkpoint::open(&[&file]).unwrap().recognise().unwrap_err();
-    assert_eq!(error, CheckpointError::Unknown { count: 1, examples: vec!["encoder.layer.0.weight".into()] });
+    assert_eq!(
+        error,
+        CheckpointError::Unknown { count: 1, examples: vec!["encoder.layer.0.weight".into()], foreign: vec![] }
+    );
 }
 
 #[test]
-fn a_pickle_that_asks_for_a_command_is_refused_by_name() {
-    let error = Checkpoint::open(&[ATTACK]).unwrap_err();
-    assert_eq!(error, CheckpointError::Refused { what: "posix.system".into() });
+fn a_command_in_a_pickle_is_not_executed_and_named() {
+    let checkpoint = Checkpoint::open(&[ATTACK]).unwrap();
+    assert_eq!(checkpoint.foreign(), ["posix.system"]);
+    assert_eq!(checkpoint.tensors().map(|(name, ..)| name).collect::<Vec<_>>(), ["weight"]);
+    let error = checkpoint.recognise().unwrap_err().to_string();
+    assert!(error.contains("posix.system") && error.contains("nothing was executed"), "{error}");
+    // Without any tensor there is nothing to read past it for.
     let getattr = archive(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.");
     let error = Checkpoint::open(&[&getattr]).unwrap_err();
     assert_eq!(error, CheckpointError::Refused { what: "builtins.eval".into() });
+}
+
+#[test]
+fn things_beside_the_weights_are_read_past_in_every_container_and_protocol() {
+    let files: [&[u8]; 5] = [
+        include_bytes!("golden/torch_beside.pt"),
+        include_bytes!("golden/torch_old_2.pt"),
+        include_bytes!("golden/torch_old_3.pt"),
+        include_bytes!("golden/torch_old_4.pt"),
+        include_bytes!("golden/torch_old_5.pt"),
+    ];
+    for file in files {
+        let checkpoint = Checkpoint::open(&[file]).unwrap();
+        let names: Vec<&str> = checkpoint.tensors().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["state_dict/bias", "state_dict/weight"]);
+        assert_eq!(checkpoint.values("state_dict/weight").unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(checkpoint.values("state_dict/bias").unwrap(), [0.5, -0.25]);
+        assert!(checkpoint.foreign().iter().any(|name| name == "__main__.Settings"), "{:?}", checkpoint.foreign());
+    }
+}
+
+#[test]
+fn a_zip_without_checksums_is_read_and_a_wrong_checksum_is_not() {
+    let whole: &[u8] = include_bytes!("golden/torch_beside.pt");
+    // The directory's records, each with its checksum 16 bytes behind its mark.
+    let records: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(b"PK\x01\x02")).collect();
+    assert!(records.len() > 2);
+    let without = |checksum: [u8; 4]| {
+        let mut file = whole.to_vec();
+        records.iter().for_each(|at| file[at + 16..at + 20].copy_from_slice(&checksum));
+        file
+    };
+    assert!(Checkpoint::open(&[&without([0; 4])]).is_ok());
+    let wrong = Checkpoint::open(&[&without([1; 4])]).unwrap_err().to_string();
+    assert!(wrong.contains("checksum"), "{wrong}");
+}
+
+#[test]
+fn small_and_large_weights_keep_their_precision_in_every_way_to_write_them() {
+    let shape = [4, 3, 3, 3];
+    let count: usize = shape.iter().product();
+    for power in [-12, -9, -7, -5, -4, -2, 0, 3, 6] {
+        let size = 10_f32.powi(power);
+        // Channels of sizes far apart, and one of zeros.
+        let kernel = |i: usize| size * [1.0, 1e-3, 0.0, 0.3][i / 27] * ((i * 37 % 101) as f32 / 50.0 - 1.0);
+        let values =
+            vec![(0..count).map(kernel).collect::<Vec<f32>>(), (0..8).map(|i| size * (i as f32 - 3.0)).collect()];
+        let parameters = [
+            Parameter { name: "conv.weight".into(), shape: shape.to_vec() },
+            Parameter { name: "conv.bias".into(), shape: vec![8] },
+        ];
+        for (precision, share) in
+            [(Precision::Full, 0.0), (Precision::Half, 1.0 / 2048.0), (Precision::Int8, 1.0 / 254.0)]
+        {
+            let file = encode(&parameters, &values, precision).unwrap();
+            let checkpoint = Checkpoint::open(&[&file]).unwrap();
+            let near = |name: &str, wanted: &[f32], share: f32| {
+                let found = checkpoint.values(name).unwrap();
+                let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+                found.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= share * largest)
+            };
+            let found = checkpoint.values("conv.weight").unwrap();
+            for (row, wanted) in found.chunks(27).zip(values[0].chunks(27)) {
+                let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+                let of = if precision == Precision::Int8 { largest } else { size };
+                let error = row.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+                // Half a scale, and the rounding of the scale itself: 127 of its 2048th.
+                assert!(error <= 1.13 * share * of, "1e{power} {precision:?}: {error:e} of {of:e}");
+            }
+            assert!(near("conv.bias", &values[1], 1.0 / 2048.0), "1e{power} {precision:?}");
+        }
+    }
 }
 
 #[test]

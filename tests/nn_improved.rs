@@ -79,7 +79,7 @@ fn a_file_of_improved_diffusion_is_recognised_and_computes_what_the_reference_co
     println!("improved: {error:.1e}");
     assert!(error < TOLERANCE, "{error:e}");
 
-    let model = ImageModel::from_published("cifar10_uncond_50M_500K.pt", &file, &device).unwrap();
+    let model = ImageModel::from_published(&[("cifar10_uncond_50M_500K.pt", &file)], &device).unwrap();
     assert_eq!(model.convention, Convention::improved());
     assert!(model.summary.learned_variance && model.summary.recognised.contains("improved-diffusion"));
 }
@@ -106,7 +106,7 @@ fn files_as_torch_saves_them_in_both_published_layouts_hold_what_was_written() {
         }
         let recognised = checkpoint.recognise().unwrap();
         assert!(matches!(&recognised.architecture, Architecture::UNet { names: found, .. } if *found == names));
-        let model = ImageModel::from_published("a file", file, &Device::flex()).unwrap();
+        let model = ImageModel::from_published(&[("a file", file)], &Device::flex()).unwrap();
         assert_eq!((model.convention, model.config().channels), (conventions, 32));
         assert_eq!(model.summary.learned_variance, names == Names::Improved);
     }

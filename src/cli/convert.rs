@@ -78,7 +78,7 @@ pub struct ConvertArgs {
     #[arg(long)]
     pub objective: Option<Objective>,
     /// Height and width of an image [default: as the source says, else 32]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub image_size: Option<u32>,
     /// What `scorefield evaluate --json` wrote about these weights
     #[arg(long, value_name = "FILE")]

@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 
 use clap::Args;
 
+use super::count::count;
 use super::failure::{Failure, Outcome};
 use crate::lab::DeviceChoice;
 use crate::nn::device::{Adapter, open_adapter, open_cuda};
@@ -57,7 +58,7 @@ pub struct DeviceArgs {
     #[arg(long, value_parser = device, value_delimiter = ',', default_value = "auto")]
     pub device: Vec<DeviceArg>,
     /// Threads on the CPU; results do not depend on it
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count(4096))]
     pub threads: Option<usize>,
 }
 

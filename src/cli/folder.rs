@@ -1,6 +1,5 @@
 //! What lies in a folder of weights: which files are one checkpoint, and what is said beside them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -8,9 +7,9 @@ use serde::Deserialize;
 
 use super::failure::{Failure, Outcome};
 use super::files;
-use crate::diffusion::Convention;
-use crate::nn::checkpoint::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE, SettingsError};
-use crate::nn::checkpoint::{Manifest, Names};
+use crate::nn::checkpoint::Manifest;
+use crate::nn::checkpoint::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE};
+use crate::nn::checkpoint::published::{Chosen, Settings, is_of_kit, one_checkpoint};
 use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
 
@@ -113,7 +112,7 @@ impl Folder {
             [folder] if folder.is_dir() => Self::contents(folder),
             [file] if files::name(file) == "manifest.json" => Self::contents(parent(file)),
             [first, ..] => {
-                let settings = Settings::beside(parent(first))?;
+                let settings = beside(parent(first))?;
                 Ok(Self { weights: paths.to_vec(), settings, ..Self::default() })
             }
             [] => Err(Failure::usage("name a folder or a file of weights")),
@@ -129,7 +128,8 @@ impl Folder {
             let weights = manifest.files.iter().map(|file| folder.join(&file.name)).collect();
             return Ok(Self { weights, manifest: Some(manifest), ..Self::default() });
         }
-        let (weights, left) = one_checkpoint(&all);
+        let names: Vec<String> = all.iter().map(|path| files::name(path)).collect();
+        let Chosen { weights, left } = one_checkpoint(&names.iter().map(String::as_str).collect::<Vec<_>>());
         if weights.is_empty() {
             let network = folder.join(NETWORK_FOLDER);
             if network.is_dir() {
@@ -137,13 +137,15 @@ impl Folder {
             }
             return Err(Failure::input(folder.display(), "no file of weights in this folder"));
         }
-        let mut found = Self { weights, ..Self::default() };
+        let of_kit = weights.iter().all(|place| is_of_kit(&names[*place]));
+        let mut found = Self { weights: weights.iter().map(|place| all[*place].clone()).collect(), ..Self::default() };
         if !left.is_empty() {
-            let names = |paths: &[PathBuf]| paths.iter().map(|path| files::name(path)).collect::<Vec<_>>().join(", ");
-            found.notes.push(format!("read: {}; not read: {}", names(&found.weights), names(&left)));
+            let listed =
+                |places: &[usize]| places.iter().map(|place| names[*place].as_str()).collect::<Vec<_>>().join(", ");
+            found.notes.push(format!("read: {}; not read: {}", listed(&weights), listed(&left)));
         }
         match named(NETWORK_FILE) {
-            Some(path) if found.weights.iter().all(|weights| is_of_kit(weights)) => {
+            Some(path) if of_kit => {
                 let text = files::read_text(path)?;
                 if !diffusers::is_network(&text) {
                     let kit = serde_json::from_str(&text);
@@ -153,7 +155,7 @@ impl Folder {
             }
             _ => {}
         }
-        found.settings = Settings::beside(folder)?;
+        found.settings = beside(folder)?;
         Ok(found)
     }
 }
@@ -162,110 +164,14 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether the training kit names weights so.
-fn is_of_kit(path: &Path) -> bool {
-    files::name(path).starts_with("ema.")
-}
-
-/// Formats of weights by their extensions, the preferred first: safetensors can hold nothing but tensors.
-const FORMATS: [&str; 5] = ["safetensors", "bin", "ckpt", "pth", "pt"];
-
-/// The files of one checkpoint among those of a folder, and the other files of weights. Averaged weights of the training
-/// kit come first, then safetensors before what torch saves, then full precision before a variant (`.fp16.`, `.non_ema.`).
-fn one_checkpoint(all: &[PathBuf]) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let mut groups: BTreeMap<(bool, usize, usize), Vec<PathBuf>> = BTreeMap::new();
-    for path in all {
-        let name = files::name(path);
-        let lower = name.to_lowercase();
-        let Some((stem, extension)) = lower.rsplit_once('.') else { continue };
-        let Some(format) = FORMATS.iter().position(|known| *known == extension) else { continue };
-        // `name-00001-of-00003` is a shard; so is a part that is a number.
-        let is_shard = |part: &str| part.chars().all(|c| c.is_ascii_digit());
-        let stem = stem.split_once("-of-").map_or(stem, |(stem, _)| stem.rsplit_once('-').map_or(stem, |(stem, _)| stem));
-        let variants = stem.split('.').skip(1).filter(|part| !is_shard(part)).count();
-        groups.entry((!is_of_kit(path), format, variants)).or_default().push(path.clone());
+/// What diffusers says in the folder of the weights, or in the pipeline that it belongs to.
+fn beside(folder: &Path) -> Outcome<Settings> {
+    let text = |path: PathBuf| if path.is_file() { files::read_text(&path).map(Some) } else { Ok(None) };
+    let network = text(folder.join(NETWORK_FILE))?;
+    let mut scheduler = text(folder.join(SCHEDULER_FILE))?;
+    let pipeline = folder.canonicalize().ok().and_then(|folder| folder.parent().map(Path::to_owned));
+    if let Some(pipeline) = pipeline.filter(|pipeline| scheduler.is_none() && pipeline.join(PIPELINE_FILE).is_file()) {
+        scheduler = text(pipeline.join(SCHEDULER_FOLDER).join(SCHEDULER_FILE))?;
     }
-    let mut groups = groups.into_values();
-    (groups.next().unwrap_or_default(), groups.flatten().collect())
-}
-
-/// What diffusers says beside weights.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    network: Option<String>,
-    scheduler: Option<String>,
-}
-
-impl Settings {
-    /// What stands in the folder of the weights, or of the pipeline that it belongs to.
-    fn beside(folder: &Path) -> Outcome<Self> {
-        let text = |path: PathBuf| if path.is_file() { files::read_text(&path).map(Some) } else { Ok(None) };
-        let network = text(folder.join(NETWORK_FILE))?.filter(|text| diffusers::is_network(text));
-        let mut scheduler = text(folder.join(SCHEDULER_FILE))?;
-        let pipeline = folder.canonicalize().ok().and_then(|folder| folder.parent().map(Path::to_owned));
-        if let Some(pipeline) = pipeline.filter(|pipeline| scheduler.is_none() && pipeline.join(PIPELINE_FILE).is_file()) {
-            scheduler = text(pipeline.join(SCHEDULER_FOLDER).join(SCHEDULER_FILE))?;
-        }
-        Ok(Self { network, scheduler })
-    }
-
-    /// Gives the network the shape and the details that are said; the size of its images, if that is said.
-    ///
-    /// # Errors
-    /// [`SettingsError`] when it is no network that runs here.
-    pub fn network(
-        &self,
-        names: Names,
-        config: &mut UNetConfig,
-        notes: &mut Vec<String>,
-    ) -> Result<Option<u32>, SettingsError> {
-        let Some(json) = &self.network else {
-            notes.push(assumed(names, config));
-            return Ok(None);
-        };
-        let described = diffusers::network(json)?;
-        *config = described.of.config;
-        notes.extend(unread(NETWORK_FILE, &described.unread));
-        Ok(described.of.image_size)
-    }
-
-    /// The convention that is said, or that of those who published such networks.
-    ///
-    /// # Errors
-    /// [`SettingsError`] when it is none that runs here.
-    pub fn convention(&self, names: Names, notes: &mut Vec<String>) -> Result<Convention, SettingsError> {
-        if let Some(json) = &self.scheduler {
-            let described = diffusers::convention(json)?;
-            notes.extend(unread(SCHEDULER_FILE, &described.unread));
-            return Ok(described.of);
-        }
-        let (convention, told) = match names {
-            Names::Improved => (Convention::improved(), "4000 steps of the cosine schedule"),
-            Names::Diffusers | Names::Ddim => (Convention::ddpm(), "1000 steps of betas from 1e-4 to 0.02"),
-        };
-        notes.push(format!("no {SCHEDULER_FILE} beside the weights: the noise of {told} is assumed"));
-        Ok(convention)
-    }
-}
-
-fn unread(file: &str, fields: &[String]) -> Option<String> {
-    (!fields.is_empty()).then(|| format!("{file}: {} not known here and not obeyed", fields.join(", ")))
-}
-
-/// What leaves no trace in weights and is taken to be as those have it who published such networks.
-fn assumed(names: Names, config: &UNetConfig) -> String {
-    let whose = match names {
-        Names::Improved => "improved-diffusion's for CIFAR-10",
-        Names::Diffusers | Names::Ddim => "Ho et al.'s",
-    };
-    let classes = match (config.class_rows(), config.details().without_class) {
-        (0, _) => String::new(),
-        (rows, true) => format!(", the last of {rows} rows of its table of classes for none"),
-        (rows, false) => format!(", all {rows} rows of its table of classes for classes"),
-    };
-    let (groups, heads) = (config.groups, config.heads);
-    format!(
-        "no {NETWORK_FILE} of diffusers beside the weights: {groups} groups of normalisation, heads of attention ({heads}), \
-         padding and features of times as {whose} are assumed{classes}"
-    )
+    Ok(Settings { network, scheduler })
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::configuration::ConfigArgs;
+use super::count::count;
 use super::device::{DeviceArgs, wait};
 use super::failure::{Failure, Kind, Outcome};
 use super::progress::{Progress, clock};
@@ -41,10 +42,10 @@ pub struct GridArgs {
     #[arg(long, value_name = "COUNT", value_delimiter = ',', default_values_t = [5, 6, 8, 10])]
     pub steps: Vec<usize>,
     /// Trajectories of the teacher
-    #[arg(long, value_name = "COUNT", default_value_t = TRAJECTORIES)]
+    #[arg(long, value_name = "COUNT", default_value_t = TRAJECTORIES, value_parser = count(100_000))]
     pub trajectories: usize,
     /// Steps of the teacher
-    #[arg(long, value_name = "COUNT", default_value_t = TEACHER_STEPS)]
+    #[arg(long, value_name = "COUNT", default_value_t = TEACHER_STEPS, value_parser = count(1000))]
     pub teacher_steps: usize,
     /// What a step costs
     #[arg(long, value_enum, default_value_t = MetricArg::Deviation)]

@@ -7,6 +7,7 @@ mod say;
 pub mod bench;
 pub mod configuration;
 pub mod convert;
+pub mod count;
 pub mod device;
 pub mod evaluate;
 pub mod failure;

@@ -55,42 +55,43 @@ impl Source {
         }
         let slices: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
         let checkpoint = Checkpoint::open(&slices).map_err(|error| bad(&error))?;
+        if !checkpoint.foreign().is_empty() {
+            notes.push(format!("not read and not executed: {}", checkpoint.foreign().join(", ")));
+        }
         let mut recognised = checkpoint.recognise().map_err(|error| bad(&error))?;
-        let Architecture::UNet { names, config } = &mut recognised.architecture else {
-            let title = recognised.architecture.title();
-            return Err(bad(&format!("{title} is recognised but does not run here")));
-        };
-        let names = *names;
-        let convention;
+        let wanted = wanted.map(Objective::convention);
         let mut provenance =
             format!("Converted from {}, which does not say how it was trained.", files::name(&paths[0]));
+        let convention;
         let mut said_size = None;
-        if let Some(manifest) = &manifest {
-            // Groups and heads leave no trace in a file. That the shapes agree is seen when it is loaded.
-            config.clone_from(&manifest.architecture);
-            let Manifest { prediction, input, time, .. } = *manifest;
-            convention = wanted.map_or(Convention { prediction, input, time }, Objective::convention);
-            provenance.clone_from(&manifest.provenance);
-            said_size = Some(manifest.image_size);
-        } else if let Some(kit) = &kit {
-            let objective = kit.objective(config).map_err(|why| bad(&why))?;
-            convention = wanted.unwrap_or(objective).convention();
-            provenance = kit.provenance();
-        } else {
-            said_size = settings.network(names, config, &mut notes).map_err(|error| bad(&error))?;
-            convention = match wanted {
-                Some(wanted) => wanted.convention(),
-                None => settings.convention(names, &mut notes).map_err(|error| bad(&error))?,
-            };
+        match (&manifest, &kit, &mut recognised.architecture) {
+            (Some(manifest), _, Architecture::UNet { config, .. }) => {
+                // Groups and heads leave no trace in a file. That the shapes agree is seen when it is loaded.
+                config.clone_from(&manifest.architecture);
+                let Manifest { prediction, input, time, .. } = *manifest;
+                convention = wanted.unwrap_or(Convention { prediction, input, time });
+                provenance.clone_from(&manifest.provenance);
+                said_size = Some(manifest.image_size);
+            }
+            (None, Some(kit), Architecture::UNet { config, .. }) => {
+                let objective = kit.objective(config).map_err(|why| bad(&why))?;
+                convention = wanted.unwrap_or_else(|| objective.convention());
+                provenance = kit.provenance();
+            }
+            _ => {
+                let described = settings.describe(&mut recognised, wanted).map_err(|error| bad(&error))?;
+                convention = described.convention;
+                said_size = described.image_size;
+                notes.extend(described.notes);
+            }
         }
-        let config = config.clone();
         notes.iter().for_each(|note| eprintln!("{note}"));
         let compute = now(crate::nn::device::open(DeviceChoice::Cpu)).map_err(Failure::device)?;
         let network = checkpoint.load(&recognised, &compute.device).map_err(|error| bad(&error))?;
         Ok(Self {
             parameters: network.parameters(),
             values: network.numbers().map_err(Failure::device)?,
-            config,
+            config: network.config().clone(),
             convention,
             image_size: image_size.or(said_size).unwrap_or(USUAL_SIDE),
             ours: kit.is_some() || manifest.is_some(),

@@ -59,21 +59,30 @@ pub enum WeightsSource {
         /// Its id in `weights/index.json`; empty for the first.
         id: String,
     },
-    /// A published checkpoint or a set of the visitor's: an address to fetch. A dropped file comes as the `blob:`
-    /// address of the file, so that the page holds no copy of it. A `.json` is a manifest with its shards beside it.
-    Address {
-        /// What to call it in messages: the name of the file.
-        name: String,
-        /// The address.
-        address: String,
-    },
-    /// The bytes of a file.
-    File {
-        /// What to call it in messages.
-        name: String,
-        /// The file.
-        file: Bytes,
-    },
+    /// A published checkpoint or a set of the visitor's: addresses to fetch. A dropped file comes as its `blob:` address, so
+    /// that the page holds no copy of it. Several are one checkpoint: its shards and the settings beside them. A single
+    /// `.json` is a manifest with its shards beside it.
+    Addresses(Vec<NamedAddress>),
+    /// The bytes of files, which are one checkpoint.
+    Files(Vec<NamedBytes>),
+}
+
+/// A file to fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedAddress {
+    /// What to call it in messages: the name of the file.
+    pub name: String,
+    /// The address.
+    pub address: String,
+}
+
+/// The bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedBytes {
+    /// What to call it in messages.
+    pub name: String,
+    /// The file.
+    pub file: Bytes,
 }
 
 /// What the worker reports about images.

@@ -237,7 +237,7 @@ mod tests {
     use crate::lab::DeviceInfo;
     use crate::lab::{DeviceChoice, Word};
     use crate::protocol::Event;
-    use crate::protocol::images::{Refusal, WeightsSummary};
+    use crate::protocol::images::{NamedAddress, Refusal, WeightsSummary};
 
     fn ready(gpu: bool, software: bool) -> Event {
         Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software } }
@@ -357,7 +357,7 @@ mod tests {
         let own = RunConfig { weights: Word::new(OWN_WEIGHTS), ..config() };
         session.sample(&own);
         assert!(load_in(&posted(&mut session)).is_none(), "there are none yet");
-        let source = WeightsSource::Address { name: "a.ckpt".into(), address: "blob:1".into() };
+        let source = WeightsSource::Addresses(vec![NamedAddress { name: "a.ckpt".into(), address: "blob:1".into() }]);
         session.own_images(source.clone());
         let commands = posted(&mut session);
         let (_, run, found) = load_in(&commands).expect("a load");

@@ -60,10 +60,13 @@ fn settings(page: Page) {
 }
 
 /// Takes a file that was dropped or chosen: settings or weights.
-pub fn take(page: Page, file: File) {
-    if super::images::take(page, &file) {
-        return;
+pub fn take(page: Page, files: Vec<File>) {
+    if !super::images::take(page, &files) {
+        files.into_iter().for_each(|file| take_one(page, file));
     }
+}
+
+fn take_one(page: Page, file: File) {
     if file.size() > MOST_READ {
         return page.file_notice.set("file.large");
     }
@@ -150,5 +153,5 @@ pub fn share() -> Element {
             element("div").class("row").holds(&[link, copy]),
             files,
         ])
-        .holds(&chooser("import", "share.import", ".json,.safetensors", move |file| take(page, file)))
+        .holds(&chooser("import", "share.import", ".json,.safetensors", move |files| take(page, files)))
 }

@@ -91,8 +91,8 @@ fn app() -> Vec<Element> {
     };
     let drop_file = move |event: DragEvent| {
         event.prevent_default();
-        if let Some(file) = event.data_transfer().and_then(|d| d.files()).and_then(|f| f.get(0)) {
-            export::take(page, file);
+        if let Some(files) = event.data_transfer().and_then(|transfer| transfer.files()) {
+            export::take(page, parts::list(&files));
         }
     };
     let main = element("main").attribute("id", "main").attribute("tabindex", "-1");

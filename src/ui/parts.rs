@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{Event, File, HtmlCanvasElement, PointerEvent};
+use web_sys::{Event, File, FileList, HtmlCanvasElement, PointerEvent};
 
 use super::element::{Element, drawing, element};
 use super::state::effect;
@@ -43,16 +43,21 @@ pub fn choice(value: &str, selected: impl Fn() -> bool + 'static, name: impl Fn(
     element("option").attribute("value", value).property_when("selected", selected).words(name)
 }
 
-/// A control for a file of the visitor's, with its label.
-pub fn chooser(id: &str, key: &'static str, accept: &str, take: impl Fn(File) + 'static) -> [Element; 2] {
+/// The files of the browser's list.
+pub fn list(files: &FileList) -> Vec<File> {
+    (0..files.length()).filter_map(|place| files.get(place)).collect()
+}
+
+/// A control for files of the visitor's, with its label.
+pub fn chooser(id: &str, key: &'static str, accept: &str, take: impl Fn(Vec<File>) + 'static) -> [Element; 2] {
     let input = element("input").attribute("id", id).test_id(id).attribute("type", "file").attribute("accept", accept);
-    let files = input.input();
+    let chosen = input.input();
     let input = input.on("change", move |_: Event| {
-        if let Some(file) = files.files().and_then(|files| files.get(0)) {
-            take(file);
+        if let Some(files) = chosen.files().filter(|files| files.length() > 0) {
+            take(list(&files));
         }
         // So that choosing the same file again is a change.
-        files.set_value("");
+        chosen.set_value("");
     });
     [element("label").attribute("for", id).says(key), input]
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::count::count;
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
 use super::train::recipe::supports;
@@ -19,16 +20,16 @@ use crate::rng::{Rng, Stream};
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Channels at full resolution
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = count(4096))]
     pub channels: usize,
     /// Residual blocks of a level
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = count(16))]
     pub layers: usize,
     /// Images of a step
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = count(65_536))]
     pub batch: usize,
     /// Images computed at once
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = count(65_536))]
     pub piece: usize,
     /// What convolutions and matrices are computed in while training, on a GPU
     #[arg(long, value_enum, default_value = "f32")]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::features::FeaturesArg;
 use crate::cli::configuration::ConfigArgs;
+use crate::cli::count::{MOST_SAMPLES, count};
 use crate::cli::device::DeviceArgs;
 use crate::cli::images::Half;
 use crate::nn::objective::Objective;
@@ -60,19 +61,19 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     pub inception: Option<PathBuf>,
     /// Images to draw, or most of --images and --reference to use [default: 50000 drawn, all given]
-    #[arg(long)]
+    #[arg(long, value_parser = count(MOST_SAMPLES))]
     pub count: Option<usize>,
     /// Most images of the reference [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = count(MOST_SAMPLES))]
     pub reference_count: Option<usize>,
     /// Images for precision and recall, on each side
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = count(100_000))]
     pub rows: usize,
     /// Which neighbour's distance is a ball's radius
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = count(1000))]
     pub neighbours: usize,
     /// Images that the Inception network sees at once, in each thread
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = count(1024))]
     pub batch: usize,
     /// How images are drawn
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Image sets: CIFAR-10 in its official form and as pictures, and any folder or archive of PNG files of one size.
 
 pub mod png_file;
+pub mod python;
 pub mod store;
 
 use std::path::Path;
@@ -16,8 +17,12 @@ pub const CIFAR10_ADDRESS: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-bin
 /// Names of CIFAR-10's classes, in the order of its labels.
 pub const CIFAR10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-/// A record of the official files: the label, then the red, green and blue planes of 32 x 32 pixels.
-const RECORD: usize = 1 + 3072;
+/// Height and width of CIFAR-10's images.
+const SIDE: usize = 32;
+/// Their channels: red, green, blue.
+const CHANNELS: usize = 3;
+/// A record of the official files: the label, then the red, green and blue planes.
+const RECORD: usize = 1 + CHANNELS * SIDE * SIDE;
 /// Batches of the training half.
 const BATCHES: usize = 5;
 
@@ -46,9 +51,13 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
     let address = if source == "cifar10" { CIFAR10_ADDRESS } else { source };
     let store = Store::open(address, cache, |name| {
         let lower = name.to_lowercase();
-        [".bin", ".png", "_lables.json", "_labels.json"].iter().any(|end| lower.ends_with(end))
+        let ends = [".bin", ".png", "_lables.json", "_labels.json"].iter().any(|end| lower.ends_with(end));
+        !is_hidden(name) && (ends || python::is_batch(name) || python::is_cifar100(name))
     })?;
     let names = store.names();
+    if names.iter().any(|name| is_cifar100(name)) {
+        return Err(Failure::input(source, "this is CIFAR-100, whose images have two labels each; CIFAR-10 is read"));
+    }
     let ends = |name: &str, end: &str| name == end || name.ends_with(&format!("/{end}"));
     let find = |end: &str| names.iter().find(|name| ends(name, end)).map(|name| (*name).to_owned());
     let any = |extension: &str| {
@@ -71,6 +80,8 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
     let single = names.len() == 1;
     if any(".bin") || single && names[0].to_lowercase().ends_with(".bin") {
         binary(source, &store, &batches(".bin")?)
+    } else if names.iter().any(|name| python::is_batch(name)) {
+        python::read(source, &store, &batches("")?)
     } else if any(".png") {
         let labels = match half {
             Half::Train => ["train_lables.json", "train_labels.json"],
@@ -81,6 +92,17 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
     } else {
         pictures(source, &store, &names)
     }
+}
+
+/// Whether a path leads through something hidden, such as `.git` or `.ipynb_checkpoints`, or through what a Mac adds to
+/// archives.
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| (part.starts_with('.') && part != ".") || part == "__MACOSX")
+}
+
+/// Whether a file is one of CIFAR-100, binary or of Python.
+fn is_cifar100(path: &str) -> bool {
+    python::is_cifar100(path) || path.contains("cifar-100-binary/")
 }
 
 /// What tells two sets of images apart: SHA-256 of their size, pixels and labels.
@@ -95,6 +117,11 @@ fn binary(source: &str, store: &Store, names: &[String]) -> Outcome<ImageSet> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for name in names {
         let bytes = store.read(name)?;
+        if bytes.len().is_multiple_of(RECORD + 1) && !bytes.is_empty() {
+            let why =
+                format!("{name} has records of {} bytes, two labels each: CIFAR-100; CIFAR-10 is read", RECORD + 1);
+            return Err(Failure::input(source, why));
+        }
         if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
             return Err(Failure::input(
                 source,
@@ -106,7 +133,7 @@ fn binary(source: &str, store: &Store, names: &[String]) -> Outcome<ImageSet> {
             pixels.extend_from_slice(&record[1..]);
         }
     }
-    finish(source, 32, 3, pixels, labels, CIFAR10.map(str::to_owned).to_vec())
+    finish(source, SIDE, CHANNELS, pixels, labels, CIFAR10.map(str::to_owned).to_vec())
 }
 
 /// Pictures in which every row is an image, and a list of labels.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::configuration::ConfigArgs;
+use crate::cli::count::{MOST_SAMPLES, count};
 use crate::cli::device::DeviceArgs;
 use crate::lab::PrecisionId;
 use crate::nn::objective::Objective;
@@ -25,10 +26,10 @@ pub struct SampleArgs {
     #[arg(long, value_name = "FOLDER")]
     pub files: Option<PathBuf>,
     /// How many images or points [default: as many as the run says]
-    #[arg(long)]
+    #[arg(long, value_parser = count(MOST_SAMPLES))]
     pub count: Option<usize>,
     /// Images in a row of the grid [default: about the root of their number]
-    #[arg(long)]
+    #[arg(long, value_parser = count(1000))]
     pub columns: Option<usize>,
     /// How published weights were trained [default: ddpm]
     #[arg(long)]

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::cli::source::Source;
 use crate::cli::device::wait;
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::interrupt;
 use crate::cli::progress::{Progress, clock};
+use crate::cli::source::Source;
 use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
 use crate::diffusion::Schedule;

@@ -8,6 +8,7 @@ use clap::Args;
 use super::recipe::RecipeArgs;
 use crate::cli::configuration::ConfigArgs;
 use crate::cli::convert::SetArgs;
+use crate::cli::count::{MOST_SAMPLES, count};
 use crate::cli::device::DeviceArgs;
 use crate::cli::failure::{Failure, Outcome};
 
@@ -54,7 +55,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     pub checkpoint: f64,
     /// Uses only so many images, the first
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count(MOST_SAMPLES))]
     pub images: Option<usize>,
     /// A run in the plane
     #[command(flatten)]

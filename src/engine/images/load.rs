@@ -5,7 +5,7 @@ use crate::engine::inbox::{Inbox, Port, ends_a_load};
 use crate::lab::images::OWN_WEIGHTS;
 use crate::nn::checkpoint::{CheckpointError, Manifest, ManifestFile};
 use crate::nn::device::ComputeDevice;
-use crate::protocol::images::{ImageEvent, Notice, Refusal, WeightsIndex, WeightsSource};
+use crate::protocol::images::{ImageEvent, NamedAddress, NamedBytes, Notice, Refusal, WeightsIndex, WeightsSource};
 use crate::protocol::{Event, RunId};
 
 use super::model::ImageModel;
@@ -76,19 +76,29 @@ pub async fn load<P: Port>(
             model.summary.id.clone_from(&entry.id);
             LoadedModel { model, first }
         }
-        WeightsSource::Address { name, address } => {
-            let plain = address.split(['?', '#']).next().unwrap_or_default();
-            let mut model = if plain.ends_with(".json") {
-                fetch.set(&address, compute).await?
-            } else {
-                let file = fetch.file(&name, &address, None, LONGEST_FILE).await?;
-                published(&name, &file, compute)?
+        WeightsSource::Addresses(files) => {
+            let manifest = match &files[..] {
+                [NamedAddress { address, .. }] if path(address).ends_with(".json") => Some(address.clone()),
+                _ => None,
+            };
+            let mut model = match manifest {
+                Some(address) => fetch.set(&address, compute).await?,
+                None => {
+                    let mut fetched = Vec::with_capacity(files.len());
+                    for NamedAddress { name, address } in files {
+                        let file = fetch.file(&name, &address, None, LONGEST_FILE).await?;
+                        fetched.push((name, file));
+                    }
+                    published(&fetched, compute)?
+                }
             };
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
             LoadedModel { model, first: false }
         }
-        WeightsSource::File { name, file } => {
-            let mut model = published(&name, &file.0, compute)?;
+        WeightsSource::Files(files) => {
+            let files: Vec<(String, Vec<u8>)> =
+                files.into_iter().map(|NamedBytes { name, file }| (name, file.0)).collect();
+            let mut model = published(&files, compute)?;
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
             LoadedModel { model, first: false }
         }
@@ -100,8 +110,15 @@ pub async fn load<P: Port>(
     Ok(held)
 }
 
-fn published(name: &str, file: &[u8], compute: &ComputeDevice) -> Result<ImageModel, LoadError> {
-    ImageModel::from_published(name, file, &compute.device).map_err(|error| refused(name, findings(&error)))
+/// An address without its query and its fragment.
+fn path(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
+}
+
+fn published(files: &[(String, Vec<u8>)], compute: &ComputeDevice) -> Result<ImageModel, LoadError> {
+    let slices: Vec<(&str, &[u8])> = files.iter().map(|(name, file)| (name.as_str(), file.as_slice())).collect();
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    ImageModel::from_published(&slices, &compute.device).map_err(|error| refused(&names.join(", "), findings(&error)))
 }
 
 fn refused(file: &str, mut findings: Vec<String>) -> LoadError {

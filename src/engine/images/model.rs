@@ -4,6 +4,8 @@ use burn::tensor::Device;
 
 use crate::diffusion::{Convention, Level, Schedule};
 use crate::engine::error::ImageError;
+use crate::nn::checkpoint::diffusers::{NETWORK_FILE, SCHEDULER_FILE};
+use crate::nn::checkpoint::published::{Description, Settings, one_checkpoint};
 use crate::nn::checkpoint::{Architecture, Checkpoint, Container, Manifest, Names, Number, Recognised, SearchedGrid};
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::images::WeightsSummary;
@@ -119,25 +121,46 @@ impl ImageModel {
     ///
     /// # Errors
     /// An [`ImageError`] that says what was found and what was expected.
-    pub fn from_published(name: &str, file: &[u8], device: &Device) -> Result<Self, ImageError> {
-        let checkpoint = Checkpoint::open(&[file])?;
-        let recognised = checkpoint.recognise()?;
-        let network = checkpoint.load(&recognised, device)?;
-        let convention = match &recognised.architecture {
-            Architecture::UNet { names: Names::Improved, .. } => Convention::improved(),
-            _ => Convention::ddpm(),
+    pub fn from_published(files: &[(&str, &[u8])], device: &Device) -> Result<Self, ImageError> {
+        let named = |wanted: &str| {
+            let file = files.iter().find(|(name, _)| *name == wanted);
+            file.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
         };
-        let mut model = Self::new(network, convention, PUBLISHED_SIDE);
+        let settings = Settings { network: named(NETWORK_FILE), scheduler: named(SCHEDULER_FILE) };
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let mut chosen = one_checkpoint(&names);
+        if chosen.weights.is_empty() {
+            // A file of any name may be one of weights.
+            let settings = [NETWORK_FILE, SCHEDULER_FILE];
+            chosen.weights = (0..files.len()).filter(|place| !settings.contains(&names[*place])).collect();
+        }
+        let weights: Vec<&[u8]> = chosen.weights.iter().map(|place| files[*place].1).collect();
+        let checkpoint = Checkpoint::open(&weights)?;
+        let mut recognised = checkpoint.recognise()?;
+        let Description { convention, image_size, mut notes } = settings.describe(&mut recognised, None)?;
+        notes.extend(chosen.left.iter().map(|place| format!("{} was not read", names[*place])));
+        if !checkpoint.foreign().is_empty() {
+            notes.push(format!("not read and not executed: {}", checkpoint.foreign().join(", ")));
+        }
+        let network = checkpoint.load(&recognised, device)?;
+        let side = image_size.map_or(PUBLISHED_SIDE, |side| side as usize);
+        let multiple = network.config().size_multiple();
+        if side == 0 || !side.is_multiple_of(multiple) {
+            let found = format!("sample_size {side}, not a multiple of {multiple}");
+            return Err(ImageError::Internal(found));
+        }
+        let mut model = Self::new(network, convention, side);
         let container = match checkpoint.container() {
             Container::Safetensors => "safetensors",
             Container::TorchZip => "torch",
             Container::TorchLegacy => "torch before 1.6",
         };
         model.summary = WeightsSummary {
-            title: name.to_owned(),
+            title: chosen.weights.first().map_or_else(String::new, |place| names[*place].to_owned()),
             recognised: format!("{} ({container})", recognised.architecture.title()),
             precision: precision(&checkpoint),
-            file_bytes: file.len() as f64,
+            file_bytes: weights.iter().map(|file| file.len() as f64).sum(),
+            provenance: notes.join(". "),
             ..model.summary
         };
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]

@@ -116,18 +116,18 @@ pub fn network(json: &str) -> Result<Described<Network>, SettingsError> {
         return Err(read.refuse("down_block_types", "DownBlock2D or AttnDownBlock2D, one a level"));
     };
     if attends(&up, "UpBlock2D", "AttnUpBlock2D").as_ref() != Some(&attended) {
-        return Err(read.refuse("up_block_types", "UpBlock2D or AttnUpBlock2D, with attention at the levels of the way down"));
+        return Err(
+            read.refuse("up_block_types", "UpBlock2D or AttnUpBlock2D, with attention at the levels of the way down")
+        );
     }
     let image_channels = read.number("in_channels", 3)?;
     let outputs = read.number("out_channels", 3)?;
     if outputs != image_channels && outputs != 2 * image_channels {
         return Err(read.refuse("out_channels", "in_channels, or twice as many with learned variances"));
     }
-    let style = match read.text("resnet_time_scale_shift", "default")?.as_str() {
-        "default" => Style::Ddpm,
-        "scale_shift" => Style::Improved,
-        _ => return Err(read.refuse("resnet_time_scale_shift", "default or scale_shift")),
-    };
+    // With scale_shift diffusers' attention in the middle has no normalisation, which is another graph.
+    read.must("resnet_time_scale_shift", &["default"])?;
+    let style = Style::Ddpm;
     let classes = read.optional("num_class_embeds")?.unwrap_or(0);
     let details = Details {
         cosines_first: read.flag("flip_sin_to_cos", true)?,
@@ -191,11 +191,21 @@ pub fn network(json: &str) -> Result<Described<Network>, SettingsError> {
 pub fn convention(json: &str) -> Result<Described<Convention>, SettingsError> {
     // All of these walk the same chain of betas; those of Karras et al. and of score_sde are other networks' conventions.
     const CHAINS: [&str; 12] = [
-        "DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler",
-        "DEISMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler",
-        "HeunDiscreteScheduler", "LMSDiscreteScheduler", "DDPMParallelScheduler",
+        "DDPMScheduler",
+        "DDIMScheduler",
+        "PNDMScheduler",
+        "DPMSolverMultistepScheduler",
+        "DPMSolverSinglestepScheduler",
+        "DEISMultistepScheduler",
+        "UniPCMultistepScheduler",
+        "EulerDiscreteScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "LMSDiscreteScheduler",
+        "DDPMParallelScheduler",
     ];
-    let mut read = Reader::open(SCHEDULER_FILE, json, |class| CHAINS.contains(&class), "scheduler of a chain of betas")?;
+    let mut read =
+        Reader::open(SCHEDULER_FILE, json, |class| CHAINS.contains(&class), "scheduler of a chain of betas")?;
     let count = read.number("num_train_timesteps", 1000)?;
     let Ok(count) = u32::try_from(count) else { return Err(read.refuse("num_train_timesteps", "a number of steps")) };
     let (first, last) = (read.real("beta_start", 1e-4)?, read.real("beta_end", 0.02)?);
@@ -222,7 +232,9 @@ pub fn convention(json: &str) -> Result<Described<Convention>, SettingsError> {
         _ => TimeConvention::Chain { betas, count },
     };
     if !time.is_possible() {
-        return Err(read.refuse("beta_start", "less than beta_end, both between 0 and 1, in a chain of 2 to 100000 steps"));
+        return Err(
+            read.refuse("beta_start", "less than beta_end, both between 0 and 1, in a chain of 2 to 100000 steps")
+        );
     }
     // What is left is about sampling, which the page's own controls decide.
     Ok(Described { of: Convention { prediction, input: InputScale::Preserving, time }, unread: Vec::new() })

@@ -20,6 +20,47 @@ pub enum Precision {
     Int8,
 }
 
+/// Least number whose 16 bits have all 11 significant ones.
+const LEAST_HALF: f32 = 6.103_515_6e-5;
+
+/// Whether 16 bits hold numbers of this size to within 1/2048 of it; 32 bits are taken for others.
+fn fits_half(largest: f32) -> bool {
+    largest == 0.0 || (LEAST_HALF..=f16::MAX.to_f32()).contains(&largest)
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0_f32, |most, value| most.max(value.abs()))
+}
+
+/// Scales of the rows of a matrix or a kernel, one for each output channel.
+fn scales(values: &[f32], rows: usize) -> Vec<f32> {
+    values.chunks_exact((values.len() / rows.max(1)).max(1)).map(|row| largest(row) / 127.0).collect()
+}
+
+/// Whether a tensor is written as integers.
+fn as_integers(precision: Precision, parameter: &Parameter) -> bool {
+    precision == Precision::Int8 && parameter.shape.len() > 1 && parameter.count() > 0
+}
+
+/// Bytes of a tensor with its scales.
+pub(super) fn bytes(precision: Precision, parameter: &Parameter, values: &[f32]) -> usize {
+    let width = |fits: bool| if fits { 2 } else { 4 };
+    if as_integers(precision, parameter) {
+        let scales = scales(values, parameter.shape[0]);
+        return values.len() + width(scales.iter().all(|scale| fits_half(*scale))) * scales.len();
+    }
+    values.len() * if precision == Precision::Full { 4 } else { width(fits_half(largest(values))) }
+}
+
+/// Numbers with 16 bits, or with 32.
+fn numbers(values: &[f32], half: bool) -> (Dtype, Vec<u8>) {
+    if half {
+        (Dtype::F16, values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect())
+    } else {
+        (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+}
+
 /// A safetensors file of these parameters with these values, in the same order.
 ///
 /// # Errors
@@ -27,39 +68,36 @@ pub enum Precision {
 /// [`CheckpointError::Container`] when the writer refuses.
 pub fn encode(parameters: &[Parameter], values: &[Vec<f32>], precision: Precision) -> Result<Vec<u8>, CheckpointError> {
     let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (index, Parameter { name, shape }) in parameters.iter().enumerate() {
+    for (index, parameter) in parameters.iter().enumerate() {
+        let Parameter { name, shape } = parameter;
         let values = values.get(index).map_or(&[][..], Vec::as_slice);
         let needs = shape.iter().product::<usize>();
         if values.len() != needs {
             return Err(CheckpointError::Extent { tensor: name.clone(), needs, has: values.len() });
         }
-        let largest = if precision == Precision::Full { f32::MAX } else { f16::MAX.to_f32() };
-        if values.iter().any(|value| value.is_nan() || value.abs() > largest) {
+        if values.iter().any(|value| !value.is_finite()) {
             return Err(CheckpointError::NotFinite { tensor: name.clone() });
         }
-        match precision {
-            Precision::Full => {
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((name.clone(), Dtype::F32, shape.clone(), bytes));
+        if as_integers(precision, parameter) {
+            let rows = shape[0];
+            let mut scales = scales(values, rows);
+            let half = scales.iter().all(|scale| fits_half(*scale));
+            if half {
+                scales.iter_mut().for_each(|scale| *scale = f16::from_f32(*scale).to_f32());
             }
-            Precision::Int8 if shape.len() > 1 && needs > 0 => {
-                let rows = shape[0];
-                let (mut scales, mut integers) = (Vec::with_capacity(2 * rows), Vec::with_capacity(needs));
-                for row in values.chunks_exact(needs / rows) {
-                    let largest = row.iter().fold(0.0_f32, |m, value| m.max(value.abs()));
-                    let scale = f16::from_f32(largest / 127.0);
-                    scales.extend_from_slice(&scale.to_le_bytes());
-                    let inverse = if scale.to_f32() > 0.0 { 1.0 / scale.to_f32() } else { 0.0 };
-                    let round = |value: &f32| (value * inverse).round().clamp(-127.0, 127.0) as i8;
-                    integers.extend(row.iter().flat_map(|value| round(value).to_le_bytes()));
-                }
-                tensors.push((name.clone(), Dtype::I8, shape.clone(), integers));
-                tensors.push((format!("{name}{SCALE_SUFFIX}"), Dtype::F16, vec![rows], scales));
+            let mut integers = Vec::with_capacity(needs);
+            for (row, scale) in values.chunks_exact(needs / rows).zip(&scales) {
+                let inverse = if *scale > 0.0 { 1.0 / scale } else { 0.0 };
+                let round = |value: &f32| (value * inverse).round().clamp(-127.0, 127.0) as i8;
+                integers.extend(row.iter().flat_map(|value| round(value).to_le_bytes()));
             }
-            Precision::Half | Precision::Int8 => {
-                let bytes = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
-                tensors.push((name.clone(), Dtype::F16, shape.clone(), bytes));
-            }
+            tensors.push((name.clone(), Dtype::I8, shape.clone(), integers));
+            let (kind, scales) = numbers(&scales, half);
+            tensors.push((format!("{name}{SCALE_SUFFIX}"), kind, vec![rows], scales));
+        } else {
+            let half = precision != Precision::Full && fits_half(largest(values));
+            let (kind, bytes) = numbers(values, half);
+            tensors.push((name.clone(), kind, shape.clone(), bytes));
         }
     }
     let refuse = |detail: String| CheckpointError::Container { what: "safetensors file", detail };

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::diffusers::SettingsError;
 use crate::nn::unet::ConfigError;
 
 /// Why a file of weights cannot be used.
@@ -31,8 +32,9 @@ pub enum CheckpointError {
         /// What is wrong.
         detail: String,
     },
-    /// The pickle names something other than tensors and dictionaries. Nothing of it was executed.
-    #[error("the file asks for `{what}`, which is not part of any weights; nothing was executed")]
+    /// The pickle holds no tensors, but what something other than tensors and dictionaries would make. Nothing of it was
+    /// executed.
+    #[error("the file holds no tensors and asks for `{what}`, which is not part of any weights; nothing was executed")]
     Refused {
         /// Module and name.
         what: String,
@@ -70,12 +72,14 @@ pub enum CheckpointError {
         found: String,
     },
     /// No layout of names that is known.
-    #[error("unknown network: {count} tensors such as {examples:?}")]
+    #[error("unknown network: {count} tensors such as {examples:?}{}", asks_for(.foreign))]
     Unknown {
         /// How many tensors there are.
         count: usize,
         /// A few names.
         examples: Vec<String>,
+        /// Names of what else the file asks for.
+        foreign: Vec<String>,
     },
     /// A network that is known, but cannot be run here.
     #[error("this is {found}: recognised, but another network than the U-Net that can be run")]
@@ -120,9 +124,17 @@ pub enum CheckpointError {
         /// About how much.
         megabytes: u64,
     },
+    /// Settings beside the weights cannot be obeyed.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// There is no network of this shape.
     #[error(transparent)]
     Config(#[from] ConfigError),
+}
+
+fn asks_for(foreign: &[String]) -> String {
+    let asked = foreign.join(", ");
+    if asked.is_empty() { asked } else { format!("; it also asks for {asked}: nothing was executed") }
 }
 
 /// The first differences, and how many there are.

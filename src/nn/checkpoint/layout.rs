@@ -137,7 +137,7 @@ fn ddim(name: &str, levels: usize) -> Option<String> {
 }
 
 /// Finds the network. Where a file holds several, averaged weights come first, then those least deep in dictionaries.
-pub fn recognise(tensors: &BTreeMap<String, Stored>) -> Result<Recognised, CheckpointError> {
+pub fn recognise(tensors: &BTreeMap<String, Stored>, foreign: &[String]) -> Result<Recognised, CheckpointError> {
     let mut best: Option<(bool, usize, String, Kind)> = None;
     for name in tensors.keys() {
         for (mark, kind) in MARKS {
@@ -153,7 +153,8 @@ pub fn recognise(tensors: &BTreeMap<String, Stored>) -> Result<Recognised, Check
     }
     let Some((_, _, prefix, kind)) = best else {
         let examples = tensors.keys().filter(|name| !name.ends_with(SCALE_SUFFIX)).take(3).cloned().collect();
-        return Err(CheckpointError::Unknown { count: tensors.len(), examples });
+        let foreign = foreign.to_vec();
+        return Err(CheckpointError::Unknown { count: tensors.len(), examples, foreign });
     };
     let file = File { tensors, prefix: &prefix };
     let architecture = match kind {

@@ -22,7 +22,8 @@ mod manifest;
 mod names;
 mod number;
 mod pack;
-mod pickle;
+pub mod pickle;
+pub mod published;
 mod tensors;
 mod torch;
 mod zip;
@@ -65,24 +66,28 @@ pub enum Container {
 pub struct Checkpoint<'a> {
     container: Container,
     tensors: BTreeMap<String, Stored<'a>>,
+    foreign: Vec<String>,
 }
 
 impl<'a> Checkpoint<'a> {
     /// Reads what is in the files, but no numbers. Several files are the shards of one checkpoint.
     ///
     /// # Errors
-    /// A [`CheckpointError`] when one is not a file of weights, is damaged, or asks for something to be executed.
+    /// A [`CheckpointError`] when one is not a file of weights, is damaged, or holds nothing but what would have to be
+    /// executed.
     pub fn open(files: &[&'a [u8]]) -> Result<Self, CheckpointError> {
         let mut container = Container::Safetensors;
         let mut tensors = BTreeMap::new();
+        let mut foreign = Vec::new();
         for &file in files {
             container = identify(file)?;
             let found = match container {
-                Container::Safetensors => open_safetensors(file)?,
+                Container::Safetensors => torch::Found { tensors: open_safetensors(file)?, foreign: Vec::new() },
                 Container::TorchZip => torch::open_zip(file)?,
                 Container::TorchLegacy => torch::open_legacy(file)?,
             };
-            for (name, tensor) in found {
+            foreign.extend(found.foreign);
+            for (name, tensor) in found.tensors {
                 if tensors.len() >= MOST_TENSORS {
                     return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
                 }
@@ -92,10 +97,19 @@ impl<'a> Checkpoint<'a> {
                 tensors.insert(name, tensor);
             }
         }
+        if let (true, Some(what)) = (tensors.is_empty(), foreign.first()) {
+            return Err(CheckpointError::Refused { what: what.clone() });
+        }
         if tensors.is_empty() {
             return Err(CheckpointError::Container { what: "file of weights", detail: "it holds no tensors".into() });
         }
-        Ok(Self { container, tensors })
+        Ok(Self { container, tensors, foreign })
+    }
+
+    /// Names of what the files hold beside tensors, and what was not read: classes and functions of Python, at most a few.
+    #[must_use]
+    pub fn foreign(&self) -> &[String] {
+        &self.foreign
     }
 
     /// The kind of the last file.
@@ -142,7 +156,7 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// [`CheckpointError::Unknown`] when it is none that is known.
     pub fn recognise(&self) -> Result<Recognised, CheckpointError> {
-        layout::recognise(&self.tensors)
+        layout::recognise(&self.tensors, &self.foreign)
     }
 
     /// The network. Names and shapes of all tensors are compared before any number is read.
@@ -235,7 +249,7 @@ fn identify(file: &[u8]) -> Result<Container, CheckpointError> {
     if file.starts_with(b"PK\x03\x04") {
         return Ok(Container::TorchZip);
     }
-    if file.starts_with(torch::LEGACY_MAGIC) {
+    if torch::is_legacy(file) {
         return Ok(Container::TorchLegacy);
     }
     if file.get(8) == Some(&b'{') {

@@ -1,6 +1,6 @@
 //! Weights as the page fetches them: shards and a manifest.
 
-use super::encode::{Precision, encode};
+use super::encode::{self, Precision, encode};
 use super::error::CheckpointError;
 use super::manifest::{Manifest, ManifestError, ManifestFile};
 use crate::nn::unet::Parameter;
@@ -27,7 +27,8 @@ pub fn pack(
     while start < parameters.len() {
         let (mut end, mut length) = (start, 0);
         while let Some(parameter) = parameters.get(end) {
-            length += HEADER + 2 * parameter.name.len() + parameter.count() * bytes_at_most(precision, parameter);
+            let values = values.get(end).map_or(&[][..], Vec::as_slice);
+            length += HEADER + 2 * parameter.name.len() + encode::bytes(precision, parameter, values);
             if end > start && length > LONGEST_SHARD {
                 break;
             }
@@ -44,17 +45,6 @@ pub fn pack(
     Manifest::from_json(&json).map_err(refuse)?;
     files.push(("manifest.json".to_owned(), json.into_bytes()));
     Ok(files)
-}
-
-fn bytes_at_most(precision: Precision, parameter: &Parameter) -> usize {
-    match precision {
-        Precision::Full => 4,
-        // A matrix of one column has as many scales as integers.
-        Precision::Int8 if parameter.shape.len() > 1 => {
-            1 + usize::from(parameter.count() <= 2 * parameter.shape[0]) * 2
-        }
-        Precision::Half | Precision::Int8 => 2,
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Pickles, as far as weights need them: numbers, strings, lists, tuples, dictionaries and tensors.
 //!
-//! Python's pickles are programs. This reads only the instructions that build data, and of the names a pickle may
-//! call it knows torch's constructors of tensors and `OrderedDict`, which it understands instead of calling. Values live
-//! in one table and refer to each other by index, so that a pickle that shares or nests without end costs no more than
-//! its length.
+//! Python's pickles are programs. Nothing of one is executed: of the names that it may call this knows torch's
+//! constructors of tensors and `OrderedDict`, which it understands instead of calling; what any other name would make is
+//! a value of no use here, and the name is kept for whoever wants to say so ([`Tree::foreign`]). Values live in one table
+//! and refer to each other by index, so that a pickle that shares or nests without end costs no more than its length.
 
 use std::collections::HashMap;
 
@@ -19,8 +19,12 @@ pub type Id = u32;
 /// A value.
 #[derive(Debug)]
 pub enum Node<'a> {
-    /// Something of no use here: none, a float, a long integer, bytes.
+    /// Something of no use here: none, a float, a long integer, a set.
     Other,
+    /// What a foreign name would make, with the state it would then be given, if any: an array of numpy has its numbers there.
+    Object(Option<Id>),
+    /// Bytes, or a string that is no text.
+    Bytes(&'a [u8]),
     /// An integer or a truth value.
     Int(i64),
     /// A string.
@@ -48,6 +52,8 @@ pub enum Global {
     Parameter,
     /// `torch.FloatStorage` and the like
     Storage(Number),
+    /// Any other: see [`Tree::foreign`].
+    Foreign,
 }
 
 /// The numbers behind tensors.
@@ -83,6 +89,16 @@ pub struct Tree<'a> {
     pub root: Id,
     /// How many bytes of the input it took.
     pub length: usize,
+    /// Names that it would call or refer to, and that are no tensors', each once and at most a few.
+    pub foreign: Vec<String>,
+}
+
+impl<'a> Tree<'a> {
+    /// A value.
+    #[must_use]
+    pub fn node(&self, id: Id) -> Option<&Node<'a>> {
+        self.nodes.get(id as usize)
+    }
 }
 
 struct Machine<'a> {
@@ -92,22 +108,27 @@ struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    foreign: Vec<String>,
 }
+
+/// Most foreign names that are kept.
+const MOST_FOREIGN: usize = 16;
 
 type Outcome<T = ()> = Result<T, CheckpointError>;
 
 /// Reads the pickle that `input` begins with.
 ///
 /// # Errors
-/// [`CheckpointError::Refused`] when it names anything that is not data, [`CheckpointError::Pickle`] when it is damaged.
+/// [`CheckpointError::Pickle`] when it is damaged.
 pub fn read(input: &[u8]) -> Outcome<Tree<'_>> {
     let (stack, marks) = (Vec::new(), Vec::new());
-    let mut machine = Machine { input, at: 0, nodes: Vec::new(), stack, marks, memo: HashMap::new() };
+    let mut machine =
+        Machine { input, at: 0, nodes: Vec::new(), stack, marks, memo: HashMap::new(), foreign: Vec::new() };
     loop {
         let opcode = machine.byte()?;
         if opcode == b'.' {
             let root = machine.pop()?;
-            return Ok(Tree { nodes: machine.nodes, root, length: machine.at });
+            return Ok(Tree { nodes: machine.nodes, root, length: machine.at, foreign: machine.foreign });
         }
         machine.step(opcode)?;
     }
@@ -220,6 +241,14 @@ impl<'a> Machine<'a> {
                 self.marks.push(self.stack.len());
                 Ok(())
             }
+            // POP, POP_MARK, DUP.
+            b'0' => self.pop().map(|_| ()),
+            b'1' => self.pop_mark().map(|_| ()),
+            b'2' => {
+                let top = self.pop()?;
+                self.stack.extend([top, top]);
+                Ok(())
+            }
             b'N' => self.push(Node::Other),
             0x88 => self.push(Node::Int(1)),
             0x89 => self.push(Node::Int(0)),
@@ -244,8 +273,28 @@ impl<'a> Machine<'a> {
             b'X' | b'T' => self.string(4),
             0x8c | b'U' => self.string(1),
             0x8d => self.string(8),
-            b'B' => self.opaque(4),
-            b'C' => self.opaque(1),
+            b'B' | 0x8b => self.bytes(4),
+            b'C' => self.bytes(1),
+            0x8e | 0x96 => self.bytes(8),
+            // Numbers as text: INT, which truth values are too, LONG, FLOAT.
+            b'I' | b'L' => {
+                let value = self.line()?.trim_end_matches('L').parse();
+                self.push(value.map_or(Node::Other, Node::Int))
+            }
+            b'F' => {
+                self.line()?;
+                self.push(Node::Other)
+            }
+            // Sets hold no tensors.
+            0x8f => self.push(Node::Other),
+            0x90 => self.pop_mark().map(|_| ()),
+            0x91 => {
+                self.pop_mark()?;
+                self.push(Node::Other)
+            }
+            // An object of a class by its arguments, by name or not.
+            0x81 => self.object(1),
+            0x92 => self.object(2),
             b')' | b']' => self.push(Node::Items(Vec::new())),
             b'}' => self.push(Node::Dict(Vec::new())),
             b't' | b'l' => {
@@ -292,11 +341,14 @@ impl<'a> Machine<'a> {
             b'R' => self.reduce(),
             // BUILD gives an ordered dictionary attributes: torch keeps versions of modules there.
             b'b' => {
-                self.pop()?;
-                match self.stack.last().map(|id| self.node(*id)) {
-                    Some(Node::Dict(_)) => Ok(()),
-                    _ => self.broken("attributes for something that has none"),
+                let state = self.pop()?;
+                let top = self.stack.last().copied().unwrap_or(Id::MAX);
+                match self.nodes.get_mut(top as usize) {
+                    Some(Node::Object(kept)) => *kept = Some(state),
+                    Some(Node::Dict(_)) => {}
+                    _ => return self.broken("attributes for something that has none"),
                 }
+                Ok(())
             }
             _ => self.broken(format!("instruction {opcode:#04x} is not one that weights need")),
         }
@@ -307,16 +359,17 @@ impl<'a> Machine<'a> {
         self.push(Node::Int(value as i64))
     }
 
+    /// A string, which Python 2 took for bytes too.
     fn string(&mut self, bytes: usize) -> Outcome {
         let length = self.size(bytes)?;
-        let text = self.text(length)?;
-        self.push(Node::Str(text))
+        let bytes = self.take(length)?;
+        self.push(std::str::from_utf8(bytes).map_or(Node::Bytes(bytes), Node::Str))
     }
 
-    fn opaque(&mut self, bytes: usize) -> Outcome {
+    fn bytes(&mut self, bytes: usize) -> Outcome {
         let length = self.size(bytes)?;
-        self.take(length)?;
-        self.push(Node::Other)
+        let bytes = self.take(length)?;
+        self.push(Node::Bytes(bytes))
     }
 
     fn keep(&mut self, key: u32) -> Outcome {
@@ -352,6 +405,8 @@ impl<'a> Machine<'a> {
         match self.nodes.get_mut(top as usize) {
             Some(Node::Items(list)) if !pairs => list.append(&mut items),
             Some(Node::Dict(list)) if pairs && even => list.append(&mut items),
+            // What a foreign name made may be a list or a dictionary.
+            Some(Node::Other | Node::Object(_)) => {}
             _ => return self.broken("items for something that holds none"),
         }
         Ok(())
@@ -365,13 +420,20 @@ impl<'a> Machine<'a> {
             ("torch" | "torch.storage", storage) => Number::from_torch(storage).map(Global::Storage),
             _ => None,
         };
-        match known {
-            Some(global) => self.push(Node::Global(global)),
-            None => {
-                let what = format!("{module}.{name}").chars().take(120).collect();
-                Err(CheckpointError::Refused { what })
+        let global = known.unwrap_or_else(|| {
+            let name: String = format!("{module}.{name}").chars().take(120).collect();
+            if self.foreign.len() < MOST_FOREIGN && !self.foreign.contains(&name) {
+                self.foreign.push(name);
             }
-        }
+            Global::Foreign
+        });
+        self.push(Node::Global(global))
+    }
+
+    /// An object of a class that stands below its arguments.
+    fn object(&mut self, arguments: usize) -> Outcome {
+        self.pop_many(arguments + 1)?;
+        self.push(Node::Object(None))
     }
 
     /// `("storage", class, key, place, count)`, and none after it in the older format.
@@ -393,6 +455,9 @@ impl<'a> Machine<'a> {
 
     fn reduce(&mut self) -> Outcome {
         let (arguments, function) = (self.pop()?, self.pop()?);
+        if matches!(self.node(function), Node::Global(Global::Foreign) | Node::Object(_)) {
+            return self.push(Node::Object(None));
+        }
         let Node::Items(items) = self.node(arguments) else { return self.broken("arguments were expected") };
         match (self.node(function), &items[..]) {
             (Node::Global(Global::Dict), []) => self.push(Node::Dict(Vec::new())),

@@ -8,19 +8,35 @@ use super::pickle::{self, Id, Node, Tree};
 use super::tensors::Stored;
 use super::zip;
 
-/// The pickled magic number 0x1950a86a20f9469cfc6c that the older format starts with.
-pub const LEGACY_MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+/// The magic number 0x1950a86a20f9469cfc6c, as the pickle that the older format starts with has it.
+const LEGACY_MAGIC: &[u8] = &[0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+/// Most bytes before it: the pickle's protocol, and from the fourth protocol on the length of a frame.
+const LEGACY_START: usize = 11;
 /// Deepest nesting of dictionaries that is looked into.
 const DEEPEST: usize = 6;
 
-type Found<'a> = Result<Vec<(String, Stored<'a>)>, CheckpointError>;
+/// The tensors of a file.
+pub struct Found<'a> {
+    /// Each under the keys that lead to it.
+    pub tensors: Vec<(String, Stored<'a>)>,
+    /// Names of what else is in the file, at most a few.
+    pub foreign: Vec<String>,
+}
+
+type Outcome<'a> = Result<Found<'a>, CheckpointError>;
+
+/// Whether a file is one of the older format.
+pub fn is_legacy(file: &[u8]) -> bool {
+    let start = &file[..file.len().min(LEGACY_START + LEGACY_MAGIC.len())];
+    start.first() == Some(&0x80) && start.windows(LEGACY_MAGIC.len()).any(|window| window == LEGACY_MAGIC)
+}
 
 fn broken<T>(detail: impl Into<String>) -> Result<T, CheckpointError> {
     Err(CheckpointError::Container { what: "torch file", detail: detail.into() })
 }
 
 /// The tensors of a zip archive: `name/data.pkl` and `name/data/0`, `name/data/1`, …
-pub fn open_zip(file: &[u8]) -> Found<'_> {
+pub fn open_zip(file: &[u8]) -> Outcome<'_> {
     let entries = zip::read(file)?;
     let Some(tree) = entries.iter().find(|entry| entry.name.ends_with("/data.pkl") || entry.name == "data.pkl") else {
         return broken("there is no data.pkl in the archive");
@@ -36,9 +52,9 @@ pub fn open_zip(file: &[u8]) -> Found<'_> {
 
 /// The tensors of the older format: pickles of the magic number, the version, the machine, the tree and the keys of
 /// the storages; then for each key its count as 64 bits and its numbers.
-pub fn open_legacy(file: &[u8]) -> Found<'_> {
-    let mut rest = &file[LEGACY_MAGIC.len()..];
-    for _ in 0..2 {
+pub fn open_legacy(file: &[u8]) -> Outcome<'_> {
+    let mut rest = file;
+    for _ in 0..3 {
         let skipped = pickle::read(rest)?.length;
         rest = rest.get(skipped..).unwrap_or_default();
     }
@@ -71,7 +87,7 @@ pub fn open_legacy(file: &[u8]) -> Found<'_> {
 
 /// All tensors of the tree, each under the keys that lead to it. Every value is visited once, so that one that
 /// contains itself comes to an end.
-fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Found<'a> {
+fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'a> {
     let mut found = Vec::new();
     let mut seen = vec![false; tree.nodes.len()];
     let mut open = vec![(String::new(), tree.root, 0)];
@@ -112,7 +128,7 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Found<'a>
             _ => {}
         }
     }
-    Ok(found)
+    Ok(Found { tensors: found, foreign: tree.foreign.clone() })
 }
 
 fn visit(seen: &mut [bool], id: Id) -> bool {

@@ -77,9 +77,7 @@ impl Style {
         };
         match self {
             Self::Ddpm => ddpm,
-            Self::Improved => {
-                Details { cosines_first: true, frequency_shift: 0, padding: 1, epsilon: 1e-5, ..ddpm }
-            }
+            Self::Improved => Details { cosines_first: true, frequency_shift: 0, padding: 1, epsilon: 1e-5, ..ddpm },
         }
     }
 }

@@ -11,7 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Headers, RequestInit, Response, UrlSearchParams};
 
 use super::error::words;
-use crate::protocol::images::{ImageCommand, ImageEvent, Refusal, WeightsSource};
+use crate::protocol::images::{ImageCommand, ImageEvent, NamedAddress, NamedBytes, Refusal, WeightsSource};
 use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, messages};
 use crate::protocol::{Bytes, Command, Event, Failure, FailureKind, RunId};
 use crate::session::Slot;
@@ -44,11 +44,10 @@ struct Shared {
 
 enum Letter {
     Message(Vec<u8>),
-    /// A file of the visitor's, which the other machine cannot read where it lies: it is sent.
-    File {
+    /// Files of the visitor's, which the other machine cannot read where they lie: they are sent.
+    Files {
         run: RunId,
-        name: String,
-        address: String,
+        files: Vec<NamedAddress>,
     },
 }
 
@@ -75,10 +74,10 @@ impl Connection {
     /// Posts a command, which has these bytes, after those before it.
     pub fn post(&self, command: &Command, bytes: Vec<u8>) {
         let letter = match command {
-            Command::Images(ImageCommand::Load { run, source: WeightsSource::Address { name, address } })
-                if address.starts_with("blob:") =>
+            Command::Images(ImageCommand::Load { run, source: WeightsSource::Addresses(files) })
+                if files.iter().all(|file| file.address.starts_with("blob:")) =>
             {
-                Letter::File { run: *run, name: name.clone(), address: address.clone() }
+                Letter::Files { run: *run, files: files.clone() }
             }
             _ => Letter::Message(bytes),
         };
@@ -166,7 +165,7 @@ impl Shared {
             let Some(letter) = self.waiting.borrow_mut().pop_front() else { return Ok(()) };
             let bytes = match letter {
                 Letter::Message(bytes) => bytes,
-                Letter::File { run, name, address } => match self.file(run, name, &address).await {
+                Letter::Files { run, files } => match self.files(run, files).await {
                     Some(bytes) => bytes,
                     None => continue,
                 },
@@ -175,24 +174,25 @@ impl Shared {
         }
     }
 
-    /// The command that brings a file of the visitor's; none of one that cannot be read.
-    async fn file(&self, run: RunId, name: String, address: &str) -> Option<Vec<u8>> {
-        let read = async {
-            let response: Response = JsFuture::from(window().fetch_with_str(address)).await?.dyn_into()?;
-            JsFuture::from(response.array_buffer()?).await
-        };
-        let read: Result<JsValue, JsValue> = read.await;
-        match read {
-            Ok(content) => {
-                let source = WeightsSource::File { name, file: Bytes(Uint8Array::new(&content).to_vec()) };
-                wire::encode(&Command::Images(ImageCommand::Load { run, source })).ok()
-            }
-            Err(error) => {
-                let refusal = Refusal { file: name, findings: vec![words(&error)], ..Refusal::default() };
-                (self.take)(self.page, Event::Images(ImageEvent::Refused { run, refusal }));
-                None
+    /// The command that brings files of the visitor's; none when one cannot be read.
+    async fn files(&self, run: RunId, files: Vec<NamedAddress>) -> Option<Vec<u8>> {
+        let mut found = Vec::new();
+        for NamedAddress { name, address } in files {
+            let read = async {
+                let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
+                JsFuture::from(response.array_buffer()?).await
+            };
+            let read: Result<JsValue, JsValue> = read.await;
+            match read {
+                Ok(content) => found.push(NamedBytes { name, file: Bytes(Uint8Array::new(&content).to_vec()) }),
+                Err(error) => {
+                    let refusal = Refusal { file: name, findings: vec![words(&error)], ..Refusal::default() };
+                    (self.take)(self.page, Event::Images(ImageEvent::Refused { run, refusal }));
+                    return None;
+                }
             }
         }
+        wire::encode(&Command::Images(ImageCommand::Load { run, source: WeightsSource::Files(found) })).ok()
     }
 }
 

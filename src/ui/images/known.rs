@@ -234,7 +234,9 @@ pub fn known() -> Element {
             note("images.known-empty").gone_when(move || !none.get()),
             element("div").gone_when(move || none.get()).holds(&[canvas, painting]),
         ])
-        .holds(&chooser("own-picture", "images.own-picture", "image/*", move |file| take(page, &file)))
+        .holds(&chooser("own-picture", "images.own-picture", "image/*", move |files| {
+            files.iter().for_each(|file| take(page, file))
+        }))
 }
 
 /// The image that is looked at, or the first one of the run on show.

@@ -91,17 +91,16 @@ fn rows_after_the_first(images: &Images) -> bool {
     images.count.get_untracked() > 1
 }
 
-/// Takes a file that was dropped or chosen while images are shown: a picture or weights. Says whether it did; settings
-/// are for others.
-pub fn take(page: Page, file: &File) -> bool {
-    let name = file.name();
-    if page.config.with_untracked(|config| config.experiment != ExperimentId::Images) || name.ends_with(".json") {
+/// Takes files that were dropped or chosen while images are shown: a picture, or weights with the settings beside them.
+/// Says whether it did; settings of a run are for others.
+pub fn take(page: Page, files: &[File]) -> bool {
+    let settings = files.iter().all(|file| file.name().ends_with(".json"));
+    if page.config.with_untracked(|config| config.experiment != ExperimentId::Images) || settings {
         return false;
     }
-    if file.type_().starts_with("image/") {
-        known::take(page, file);
-    } else {
-        weights::take(page, file);
+    match files.iter().find(|file| file.type_().starts_with("image/")) {
+        Some(picture) => known::take(page, picture),
+        None => weights::take(page, files),
     }
     true
 }

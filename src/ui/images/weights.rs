@@ -9,7 +9,7 @@ use crate::lab::Word;
 use crate::lab::images::OWN_WEIGHTS;
 use crate::lab::texts::fill;
 use crate::plot::label::number;
-use crate::protocol::images::{Refusal, WeightsSource, WeightsSummary};
+use crate::protocol::images::{NamedAddress, Refusal, WeightsSource, WeightsSummary};
 use crate::session::Session;
 use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
@@ -106,11 +106,15 @@ pub fn megabytes(bytes: f64) -> String {
     number(bytes / 1e6, 3)
 }
 
-/// Takes a file of the visitor's: the worker reads it where it lies, and the page holds no copy.
-pub fn take(page: Page, file: &File) {
-    let Ok(address) = Url::create_object_url_with_blob(file) else { return };
+/// Takes files of the visitor's, which are one checkpoint: the worker reads them where they lie, and the page holds no
+/// copy.
+pub fn take(page: Page, files: &[File]) {
+    let named = |file: &File| {
+        let address = Url::create_object_url_with_blob(file).ok()?;
+        Some(NamedAddress { name: file.name(), address })
+    };
     page.file_notice.set("");
-    page.tell(|session| session.own_images(WeightsSource::Address { name: file.name(), address }));
+    page.tell(|session| session.own_images(WeightsSource::Addresses(files.iter().filter_map(named).collect())));
 }
 
 /// Fetches a file from an address that the visitor named, and only then. Says what is wrong with the address, if
@@ -130,7 +134,7 @@ fn take_address(page: Page, text: &str) -> Option<&'static str> {
         return Some("images.address-bad");
     }
     let name = url.pathname().rsplit('/').next().unwrap_or_default().to_owned();
-    page.tell(|session| session.own_images(WeightsSource::Address { name, address: url.href() }));
+    page.tell(|session| session.own_images(WeightsSource::Addresses(vec![NamedAddress { name, address: url.href() }])));
     None
 }
 
@@ -286,12 +290,12 @@ fn own_weights() -> Element {
     let typed = address.input();
     let fetch = move || wrong.set(take_address(page, &typed.value()).unwrap_or_default());
     let words = move || if wrong.get().is_empty() { String::new() } else { page.text(wrong.get()) };
+    let accept = ".safetensors,.bin,.pt,.pth,.ckpt,.json";
+    let [label, input] = chooser("own-weights", "images.own-file", accept, move |files| take(page, &files));
     element("details")
         .class("own")
         .holds(&[element("summary").says("images.own"), note("images.own-note")])
-        .holds(&chooser("own-weights", "images.own-file", ".safetensors,.bin,.pt,.pth,.ckpt", move |file| {
-            take(page, &file);
-        }))
+        .holds(&[label, input.attribute("multiple", "")])
         .holds(&[
             element("label").attribute("for", "address").says("images.address"),
             element("div").class("row").holds(&[address, quiet("fetch-address", "images.fetch", fetch)]),

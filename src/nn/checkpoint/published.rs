@@ -1,0 +1,175 @@
+//! Weights as others publish them: which files are one checkpoint, and what the settings beside them say. One reading for
+//! folders of the program and for files that are given to the page.
+
+use super::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE};
+use super::{Architecture, CheckpointError, Names, Recognised};
+use crate::diffusion::Convention;
+use crate::nn::unet::UNetConfig;
+
+/// Formats of weights by their extensions, the preferred first: safetensors can hold nothing but tensors.
+const FORMATS: [&str; 5] = ["safetensors", "bin", "ckpt", "pth", "pt"];
+
+/// Files by name, in two heaps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Places of the files of one checkpoint: one, or the shards of one.
+    pub weights: Vec<usize>,
+    /// Places of other files of weights.
+    pub left: Vec<usize>,
+}
+
+/// Whether the training kit names averaged weights so.
+#[must_use]
+pub fn is_of_kit(name: &str) -> bool {
+    name.starts_with("ema.")
+}
+
+/// The files of one checkpoint among files of these names. Averaged weights of the training kit come first, then
+/// safetensors before what torch saves, then full precision before a variant (`.fp16.`, `.non_ema.`).
+#[must_use]
+pub fn one_checkpoint(names: &[&str]) -> Chosen {
+    let rank = |name: &str| {
+        let lower = name.to_lowercase();
+        let (stem, extension) = lower.rsplit_once('.')?;
+        let format = FORMATS.iter().position(|known| *known == extension)?;
+        // `name-00001-of-00003` is a shard, and so is a part that is a number.
+        let stem = stem.split_once("-of-").map_or(stem, |(stem, _)| stem);
+        let variants = stem.split('.').skip(1).filter(|part| part.chars().any(|c| !c.is_ascii_digit() && c != '-'));
+        Some((!is_of_kit(&lower), format, variants.count()))
+    };
+    let ranks: Vec<_> = names.iter().map(|name| rank(name)).collect();
+    let best = ranks.iter().flatten().min().copied();
+    let (mut weights, mut left) = (Vec::new(), Vec::new());
+    for (place, rank) in ranks.into_iter().enumerate().filter(|(_, rank)| rank.is_some()) {
+        if rank == best { &mut weights } else { &mut left }.push(place);
+    }
+    Chosen { weights, left }
+}
+
+/// Settings of diffusers beside weights, as the texts of their files.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `config.json`.
+    pub network: Option<String>,
+    /// `scheduler_config.json`.
+    pub scheduler: Option<String>,
+}
+
+/// What is known of a published network beside its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// What it has to be told, and what its output means.
+    pub convention: Convention,
+    /// Height and width of its images, if that is said.
+    pub image_size: Option<u32>,
+    /// What was assumed or not obeyed, a line each.
+    pub notes: Vec<String>,
+}
+
+impl Settings {
+    /// Gives a network the shape and the details that are said, or that those had who published such networks; and its
+    /// convention, unless one is `wanted`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Settings`] when what is said does not run here, [`CheckpointError::OtherNetwork`] for weights of
+    /// another network.
+    pub fn describe(
+        &self,
+        recognised: &mut Recognised,
+        wanted: Option<Convention>,
+    ) -> Result<Description, CheckpointError> {
+        let Architecture::UNet { names, config } = &mut recognised.architecture else {
+            return Err(CheckpointError::OtherNetwork { found: recognised.architecture.title() });
+        };
+        let mut notes = Vec::new();
+        let mut image_size = None;
+        match &self.network {
+            Some(json) if diffusers::is_network(json) => {
+                let described = diffusers::network(json)?;
+                *config = described.of.config;
+                image_size = described.of.image_size;
+                notes.extend(unread(NETWORK_FILE, &described.unread));
+            }
+            found => {
+                if found.is_some() {
+                    notes.push(format!("{NETWORK_FILE} is not diffusers': it was not obeyed"));
+                }
+                notes.push(assumed(*names, config));
+            }
+        }
+        let convention = match (wanted, &self.scheduler) {
+            (Some(wanted), _) => wanted,
+            (None, Some(json)) => {
+                let described = diffusers::convention(json)?;
+                notes.extend(unread(SCHEDULER_FILE, &described.unread));
+                described.of
+            }
+            (None, None) => {
+                let (convention, told) = match names {
+                    Names::Improved => (Convention::improved(), "4000 steps of the cosine schedule"),
+                    Names::Diffusers | Names::Ddim => (Convention::ddpm(), "1000 steps of betas from 1e-4 to 0.02"),
+                };
+                notes.push(format!("no {SCHEDULER_FILE} beside the weights: the noise of {told} is assumed"));
+                convention
+            }
+        };
+        Ok(Description { convention, image_size, notes })
+    }
+}
+
+fn unread(file: &str, fields: &[String]) -> Option<String> {
+    (!fields.is_empty()).then(|| format!("{file}: {} not known here and not obeyed", fields.join(", ")))
+}
+
+/// What leaves no trace in weights and is taken to be as those have it who published such networks.
+fn assumed(names: Names, config: &UNetConfig) -> String {
+    let whose = match names {
+        Names::Improved => "improved-diffusion's for CIFAR-10",
+        Names::Diffusers | Names::Ddim => "Ho et al.'s",
+    };
+    let classes = match (config.class_rows(), config.details().without_class) {
+        (0, _) => String::new(),
+        (rows, true) => format!(", and the last of the {rows} rows of its table of classes for no class"),
+        (rows, false) => format!(", and all {rows} rows of its table of classes for classes"),
+    };
+    let (groups, heads) = (config.groups, config.heads);
+    format!(
+        "no {NETWORK_FILE} of diffusers beside the weights: {groups} groups of normalisation, heads of attention ({heads}), \
+         padding and features of times are taken as {whose}{classes}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(names: &[&str]) -> [Vec<String>; 2] {
+        let Chosen { weights, left } = one_checkpoint(names);
+        [weights, left].map(|places| places.into_iter().map(|place| names[place].to_owned()).collect())
+    }
+
+    #[test]
+    fn safetensors_come_before_torch_and_full_precision_before_variants() {
+        let model = "diffusion_pytorch_model";
+        for (weights, left) in [
+            (vec!["m.safetensors"], vec!["m.bin"]),
+            (vec!["m.safetensors"], vec!["m.fp16.safetensors", "m.non_ema.safetensors", "m.fp16.bin"]),
+            (vec!["m.bin"], vec!["m.fp16.bin", "m.ckpt"]),
+            (vec!["m.ckpt"], vec!["m.pt"]),
+            (vec!["ema.00.safetensors", "ema.01.safetensors"], vec!["m.safetensors"]),
+            (vec!["weights.00.safetensors", "weights.01.safetensors"], vec![]),
+            (vec!["M.SAFETENSORS"], vec!["m.bin"]),
+        ] {
+            let names: Vec<&str> =
+                left.iter().chain(&weights).chain(&["config.json", "README.md", "m"]).copied().collect();
+            assert_eq!(
+                chosen(&names),
+                [weights, left].map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>())
+            );
+        }
+        let shards = [1, 2, 3].map(|shard| format!("{model}-0000{shard}-of-00003.safetensors"));
+        let half = [1, 2].map(|shard| format!("{model}.fp16-0000{shard}-of-00002.safetensors"));
+        let names: Vec<&str> = half.iter().chain(&shards).map(String::as_str).collect();
+        assert_eq!(chosen(&names), [shards.to_vec(), half.to_vec()]);
+    }
+}
