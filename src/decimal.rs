@@ -1,7 +1,8 @@
-//! Numbers from their decimal text, correctly rounded.
+//! Numbers from their decimal text, correctly rounded, and back.
 //!
-//! The standard library finds the same numbers faster, with tables that are a twentieth of what a visitor downloads. Few
-//! numbers are read here, so they are found by long division.
+//! The standard library reads the same numbers faster, with tables that are a twentieth of what a visitor downloads. Few
+//! numbers are read here, so they are found by long division; and in the page the browser writes them, which knows how
+//! without another download.
 
 /// Parts of a whole number of 32 bits that are kept exactly, 240 digits. Of longer ones it is only known whether the rest
 /// is zero.
@@ -50,6 +51,76 @@ impl Natural {
             self.0.pop();
         }
         true
+    }
+}
+
+/// The shortest text that [`real`] reads as this number.
+#[must_use]
+pub fn shortest(value: f64) -> String {
+    write::shortest(value)
+}
+
+/// The shortest text that reads as this number of single precision.
+#[must_use]
+pub fn shortest_single(value: f32) -> String {
+    // Nine digits tell any two of them apart.
+    let text = |digits: usize| write::scientific(f64::from(value), digits - 1);
+    let same = |text: &String| real(text).is_some_and(|read| read as f32 == value);
+    (1..9).map(text).find(same).and_then(|text| real(&text)).map_or_else(|| shortest(f64::from(value)), shortest)
+}
+
+/// A number with so many decimals.
+#[must_use]
+pub fn fixed(value: f64, decimals: usize) -> String {
+    write::fixed(value, decimals)
+}
+
+/// A number as `1.25e-3`, with so many decimals before the `e`.
+#[must_use]
+pub fn scientific(value: f64, decimals: usize) -> String {
+    write::scientific(value, decimals)
+}
+
+#[cfg(not(all(target_arch = "wasm32", feature = "ui")))]
+mod write {
+    pub fn shortest(value: f64) -> String {
+        value.to_string()
+    }
+
+    pub fn fixed(value: f64, decimals: usize) -> String {
+        format!("{value:.decimals$}")
+    }
+
+    pub fn scientific(value: f64, decimals: usize) -> String {
+        format!("{value:.decimals$e}")
+    }
+}
+
+/// The same by the browser, which writes very small and very large numbers as `1e-7`.
+#[cfg(all(target_arch = "wasm32", feature = "ui"))]
+mod write {
+    use js_sys::{JsString, Number};
+    use wasm_bindgen::JsValue;
+
+    /// Most digits that the browser writes.
+    const MOST: usize = 100;
+
+    /// As the standard library has it: `1e7` for `1e+7`, `inf` for `Infinity`.
+    fn ours(text: Result<JsString, JsValue>) -> String {
+        let text: String = text.map(String::from).unwrap_or_default();
+        text.replace("e+", "e").replace("Infinity", "inf")
+    }
+
+    pub fn shortest(value: f64) -> String {
+        ours(Number::from(value).to_string_with_radix(10))
+    }
+
+    pub fn fixed(value: f64, decimals: usize) -> String {
+        ours(Number::from(value).to_fixed(decimals.min(MOST) as u8))
+    }
+
+    pub fn scientific(value: f64, decimals: usize) -> String {
+        ours(Number::from(value).to_exponential(decimals.min(MOST) as u8))
     }
 }
 

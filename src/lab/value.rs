@@ -9,7 +9,7 @@ use super::picture::Picture;
 use super::word::Word;
 use crate::choice::Choice;
 use crate::data::Drawing;
-use crate::decimal::real;
+use crate::decimal::{real, shortest};
 use crate::lasting::Reader;
 
 /// What values a setting takes.
@@ -138,7 +138,8 @@ impl Kind {
                 (Some(Value::Whole(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
             }
             (Self::Real { min, max, .. }, Value::Real(v)) if !v.is_nan() => {
-                (Some(Value::Real(v.clamp(min, max))), (v < min || v > max).then_some(Correction::Clamped))
+                // `clamp` would bring what writes numbers into the page, for the message of its panic.
+                (Some(Value::Real(v.max(min).min(max))), (v < min || v > max).then_some(Correction::Clamped))
             }
             (Self::Drawing, value @ Value::Drawing(_))
             | (Self::Word, value @ Value::Word(_))
@@ -152,13 +153,27 @@ impl Kind {
         match self {
             Self::Choice(ids) => ids.iter().find(|&&id| id == text).map(|id| Value::Choice(id)),
             // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
-            Self::Whole { .. } => real(text).filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
-            Self::Real { .. } => real(text).map(Value::Real),
+            Self::Whole { .. } => typed(text).filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
+            Self::Real { .. } => typed(text).map(Value::Real),
             Self::Word => Some(Value::Word(Word::new(text))),
             Self::Picture => Picture::from_text(text).map(Value::Picture),
             Self::Drawing => None,
         }
     }
+}
+
+/// A number as people type it: with the digits of Persian or Arabic, and a comma or their mark before the decimals.
+fn typed(text: &str) -> Option<f64> {
+    let plain = |c: char| match c {
+        '۰'..='۹' => char::from_digit(c as u32 - '۰' as u32, 10),
+        '٠'..='٩' => char::from_digit(c as u32 - '٠' as u32, 10),
+        ',' | '٫' => Some('.'),
+        '−' => Some('-'),
+        // What parts thousands, and marks of direction.
+        '٬' | ' ' | '\u{a0}' | '\u{202f}' | '\u{200e}' | '\u{200f}' => None,
+        other => Some(other),
+    };
+    real(&text.chars().filter_map(plain).collect::<String>())
 }
 
 impl Value {
@@ -168,7 +183,7 @@ impl Value {
         match self {
             Self::Choice(id) => (*id).to_owned(),
             Self::Whole(v) => v.to_string(),
-            Self::Real(v) => v.to_string(),
+            Self::Real(v) => shortest(*v),
             Self::Drawing(drawing) => drawing.to_text(),
             Self::Word(word) => word.as_str().to_owned(),
             Self::Picture(picture) => picture.to_text(),

@@ -1,5 +1,7 @@
 //! Numbers as short labels, in ASCII digits: the page is shown in several scripts, its charts in one.
 
+use crate::decimal::{fixed, scientific};
+
 /// A number with at most `digits` significant digits: plain between 0.001 and 100000, like `1.5e-4` outside, without
 /// trailing zeros. `digits` is taken between 1 and 15.
 #[must_use]
@@ -14,12 +16,12 @@ pub fn number(value: f64, digits: usize) -> String {
         return "0".into();
     }
     // Rounding can raise the exponent (0.9996 to 1.00), so read it off the rounded number.
-    let scientific = format!("{value:.*e}", digits.clamp(1, 15) - 1);
+    let scientific = scientific(value, digits.clamp(1, 15) - 1);
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-3..5).contains(&exponent) {
         let decimals = usize::try_from(digits.clamp(1, 15) as i32 - 1 - exponent).unwrap_or(0);
-        return trimmed(&format!("{value:.decimals$}")).into();
+        return trimmed(&fixed(value, decimals)).into();
     }
     format!("{}e{exponent}", trimmed(mantissa))
 }

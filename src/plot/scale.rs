@@ -1,7 +1,7 @@
 //! Linear and logarithmic scales and their ticks.
 
 use super::label::{number, trimmed};
-use crate::decimal::real;
+use crate::decimal::{fixed, real};
 
 /// How values become positions between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,7 +149,7 @@ fn linear_ticks(from: f64, to: f64, count: usize) -> Vec<(f64, String)> {
     ticks
         .map(|value| {
             let value = if value.abs() < 1e-9 * step { 0.0 } else { value };
-            let label = if plain { trimmed(&format!("{value:.decimals$}")).into() } else { number(value, 6) };
+            let label = if plain { trimmed(&fixed(value, decimals)).into() } else { number(value, 6) };
             (value, label)
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use super::figure::{Axis, Chart, Layer, Mark};
 use super::label::number;
+use crate::decimal::shortest;
 
 /// Most rows of a table of anything but results.
 pub const MOST_ROWS: usize = 25;
@@ -184,7 +185,7 @@ pub fn csv(figure: &str, chart: &Chart<'_>) -> String {
                 match axis.and_then(|axis| name(axis, item[place])) {
                     Some(name) => text.push_str(name),
                     None if item[place].is_nan() => {}
-                    None => text.push_str(&item[place].to_string()),
+                    None => text.push_str(&shortest(item[place])),
                 }
             }
             text.push('\n');

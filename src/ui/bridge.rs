@@ -4,6 +4,7 @@ mod error;
 pub mod remote;
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -25,6 +26,8 @@ use error::words;
 
 /// Numbers of the clouds that are kept of one sampling run, 32 MB; longer runs keep every second frame.
 const MOST_KEPT: usize = 8_000_000;
+/// How long the browser may take to say whether there is a GPU.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What commands go to.
 enum Line {
@@ -85,10 +88,19 @@ fn next_turn(slot: Slot) -> u32 {
 
 fn act(page: Page, action: Action) {
     match action {
-        Action::Probe => start(async move {
-            let present = has_adapter().await;
-            page.tell(|session| session.adapter(present));
-        }),
+        Action::Probe => {
+            start(async move {
+                let present = has_adapter().await;
+                page.tell(|session| session.adapter(present));
+            });
+            // A browser that does not answer has none, until it does.
+            let silent = move || {
+                if page.session.with_untracked(|session| session.has_adapter().is_none()) {
+                    page.tell(|session| session.adapter(false));
+                }
+            };
+            set_timeout(silent, PATIENCE);
+        }
         Action::Launch(Slot::Remote) => {
             next_turn(Slot::Remote);
             keep(

@@ -11,6 +11,7 @@ use super::painter::{Look, paint};
 use super::parts::{key, paint_when};
 use super::signal::Signal;
 use super::state::{Page, effect, page};
+use crate::decimal::shortest;
 use crate::plot::figure::{Axis, Chart, Layer, Layout, Mark};
 use crate::plot::label::number;
 use crate::plot::values::{Table, Words, tables};
@@ -76,7 +77,7 @@ pub fn canvas(
 
 /// An entry of a legend, with the latest value of its layer if that is news.
 pub fn entry(layer: &Layer, name: impl Fn() -> String + 'static, last: Option<f64>) -> Element {
-    let dashes = layer.pattern().iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
+    let dashes = layer.pattern().iter().map(|&length| shortest(length)).collect::<Vec<_>>().join(" ");
     let curve = match layer.mark {
         Mark::Dots => key("M10 3h0", &layer.rgb().css(), "").class("key dot"),
         _ => key("M0 3H20", &layer.rgb().css(), &dashes),

@@ -6,6 +6,7 @@ use super::chart::{Shown, canvas, entry, values};
 use super::element::{Element, element};
 use super::signal::{Memo, memo};
 use super::state::page;
+use crate::decimal::shortest;
 use crate::diffusion::{Level, Schedule};
 use crate::plot::curve::smoothed;
 use crate::plot::figure::{Axis, Chart, Layer, Mark};
@@ -143,7 +144,7 @@ pub fn losses() -> Element {
     });
     element("div")
         .test_id("loss")
-        .attribute_of("data-value", move || latest.get().map(|v| v.to_string()).unwrap_or_default())
+        .attribute_of("data-value", move || latest.get().map(|v| shortest(v.into())).unwrap_or_default())
         .child(chart("chart.loss", "chart.loss-empty", curves))
 }
 
@@ -167,7 +168,7 @@ pub fn quality() -> Element {
         })
     });
     let put = move |value: fn(&crate::data::metrics::Quality) -> f64| {
-        move || last.with(|q| q.as_ref().map(|q| value(q).to_string()).unwrap_or_default())
+        move || last.with(|q| q.as_ref().map(|q| shortest(value(q))).unwrap_or_default())
     };
     let sentence = move || {
         let Some(q) = last.get() else { return String::new() };

@@ -10,7 +10,7 @@ use super::likelihood::likelihood;
 use super::pad::pad;
 use super::parts::choice;
 use super::state::{memo, page};
-use crate::decimal::real;
+use crate::decimal::{fixed, real, shortest};
 use crate::experiments::Experiment;
 use crate::experiments::{Group, matters};
 use crate::lab::{DeviceChoice, ExperimentId, Field, Kind, SpacingId, field};
@@ -108,7 +108,9 @@ fn menu(field: &'static Field, ids: &'static [&'static str]) -> Element {
         .attribute("id", key)
         .test_id(test_id(key))
         .attribute("aria-describedby", &format!("{key}-help"))
-        .change(move |id| page.write(key, &id))
+        .change(move |id| {
+            let _ = page.write(key, &id);
+        })
         .holds(&options)
 }
 
@@ -120,14 +122,18 @@ fn amount(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
     let input = typed.input();
     // What is not taken as typed is shown as it was taken.
     let write = move |text: String| {
-        page.write(key, &text);
-        input.set_value(&page.config.with_untracked(|config| field.text(config)));
+        let corrected = page.write(key, &text).is_some();
+        let taken = page.config.with_untracked(|config| field.text(config));
+        input.set_value(&taken);
+        let words = || page.filled("control.corrected", &[("typed", &text), ("taken", &taken)]);
+        input.set_custom_validity(&if corrected { words() } else { String::new() });
+        input.report_validity();
     };
     let again = write.clone();
     let typed = typed
         .attribute("inputmode", if whole { "numeric" } else { "decimal" })
-        .attribute("min", &min.to_string())
-        .attribute("max", &max.to_string())
+        .attribute("min", &shortest(min))
+        .attribute("max", &shortest(max))
         .attribute("step", if whole { "1" } else { "any" })
         .attribute("aria-describedby", &format!("{key}-help"))
         .property_of("value", move || page.value(field))
@@ -140,10 +146,10 @@ fn amount(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
     let slider = element("input")
         .attribute("type", "range")
         .attribute("min", "0")
-        .attribute("max", &NOTCHES.to_string())
+        .attribute("max", &shortest(NOTCHES))
         .attribute_of("aria-label", move || page.text(&format!("field.{key}.label")))
         .attribute_of("aria-valuetext", move || page.value(field))
-        .property_of("value", move || scale.notch(real(&page.value(field)).unwrap_or(min)).to_string())
+        .property_of("value", move || shortest(scale.notch(real(&page.value(field)).unwrap_or(min))))
         .on("input", move |event: Event| {
             if let Some(notch) = real(&event_target_value(&event)) {
                 again(scale.value(notch));
@@ -185,10 +191,10 @@ impl Scale {
         };
         let unit = libm::pow(10f64, libm::log10(value.abs().max(1e-12)).floor() - 2.0);
         let unit = if self.whole { unit.max(1.0) } else { unit };
-        let rounded = ((value / unit).round() * unit).clamp(self.min, self.max);
+        let rounded = ((value / unit).round() * unit).max(self.min).min(self.max);
         // A decimal exponent of the unit bounds the digits that mean something.
         let digits = (-libm::log10(unit).floor()).max(0.0) as usize;
-        let text = format!("{rounded:.digits$}");
+        let text = fixed(rounded, digits);
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be taken away from the page and brought back: the link, pictures, numbers, settings, weights.
 
 use leptos::prelude::*;
+use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
@@ -8,6 +9,7 @@ use super::download::save;
 use super::element::{Element, element};
 use super::parts::{chooser, quiet};
 use super::state::{Page, effect, page, start};
+use crate::decimal::{shortest, shortest_single};
 use crate::experiments;
 use crate::experiments::settings::{from_values, to_json};
 use crate::lab::ExperimentId;
@@ -26,7 +28,7 @@ fn samples(page: Page) {
     let (_, index) = page.frames.get_untracked();
     page.scene.with_value(|scene| {
         for [x, y] in scene.samples(index, false).into_iter().flat_map(crate::protocol::Floats::points) {
-            csv += &format!("{x},{y}\n");
+            csv += &format!("{},{}\n", shortest_single(x), shortest_single(y));
         }
     });
     save("scorefield-samples.csv", "text/csv", csv.as_bytes());
@@ -36,7 +38,7 @@ fn losses(page: Page) {
     let mut csv = String::from("step,loss\n");
     page.losses.with_untracked(|losses| {
         for (i, loss) in losses.iter().enumerate() {
-            csv += &format!("{},{loss}\n", i + 1);
+            csv += &format!("{},{}\n", i + 1, shortest_single(*loss));
         }
     });
     save("scorefield-losses.csv", "text/csv", csv.as_bytes());
@@ -92,7 +94,7 @@ fn take_settings(page: Page, bytes: &[u8]) {
     let Ok(object) = js_sys::JSON::parse(&text) else { return page.file_notice.set("file.foreign") };
     let value = |name: &str| {
         let value = js_sys::Reflect::get(&object, &name.into()).ok()?;
-        value.as_string().or_else(|| value.as_f64().map(|number| number.to_string()))
+        value.as_string().or_else(|| value.as_f64().map(shortest))
     };
     let of_study = |id: &String| matches!(ExperimentId::named(id), Some(ExperimentId::Study(_)));
     if value("experiment").as_ref().is_some_and(of_study) && studies().is_empty() {
@@ -106,20 +108,20 @@ fn take_settings(page: Page, bytes: &[u8]) {
     page.file_notice.set(if corrected { "file.settings-corrected" } else { "file.settings-taken" });
 }
 
+/// Puts a text into the clipboard; nothing where the browser refuses, or has none for pages that came without encryption.
+async fn copy(text: &str) -> Option<()> {
+    let clipboard = js_sys::Reflect::get(window().navigator().as_ref(), &"clipboard".into()).ok()?;
+    let clipboard: web_sys::Clipboard = Some(clipboard).filter(JsValue::is_object)?.unchecked_into();
+    JsFuture::from(clipboard.write_text(text)).await.ok().map(drop)
+}
+
 /// The link, the files, and the way back in.
 pub fn share() -> Element {
     let page = page();
-    let copied = RwSignal::new(false);
-    let copy = move || {
-        let text = page.link.get_untracked();
-        start(async move {
-            let done = JsFuture::from(window().navigator().clipboard().write_text(&text)).await;
-            copied.set(done.is_ok());
-        });
-    };
+    let copied = RwSignal::new("action.copy");
     effect(move || {
         page.link.track();
-        copied.set(false);
+        copied.set("action.copy");
     });
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
     // Only networks in the plane are trained here and take their samples along as numbers.
@@ -130,7 +132,19 @@ pub fn share() -> Element {
         move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
     let link = element("input").attribute("id", "share-link").test_id("share").attribute("readonly", "");
     let link = link.attribute("dir", "ltr").property_of("value", move || page.link.get()).on("focus", select);
-    let copied_or_not = move || page.text(if copied.get() { "action.copied" } else { "action.copy" });
+    let field = link.input();
+    let copy = move || {
+        let (text, field) = (page.link.get_untracked(), field.clone());
+        start(async move {
+            let done = copy(&text).await.is_some();
+            if !done {
+                // The visitor copies what is selected.
+                let _ = field.focus();
+            }
+            copied.set(if done { "action.copied" } else { "action.copy-yourself" });
+        });
+    };
+    let copied_or_not = move || page.text(copied.get());
     let copy = element("button").attribute("type", "button").test_id("copy").press(copy).words(copied_or_not);
     let files = element("div").class("row wrap").holds(&[
         quiet("export-samples", "action.export-samples", move || samples(page))

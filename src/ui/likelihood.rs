@@ -5,6 +5,7 @@ use super::element::{Element, drawing, element};
 use super::measures::numbers;
 use super::parts::button;
 use super::state::{memo, page};
+use crate::decimal::shortest;
 use crate::plot::figure::{Axis, Layer, Mark};
 use crate::plot::label::number;
 use crate::protocol::{Report, Subject};
@@ -53,7 +54,7 @@ pub fn likelihood() -> [Element; 4] {
         .attribute("role", "img")
         .label("chart.codes")
         .test_id("codes")
-        .attribute("viewBox", &format!("{} {} {} {}", -WINDOW, -WINDOW, 2.0 * WINDOW, 2.0 * WINDOW))
+        .attribute("viewBox", &format!("{0} {0} {1} {1}", shortest(-WINDOW), shortest(2.0 * WINDOW)))
         .html(codes);
     let title = element("figcaption").child(element("strong").says("chart.codes"));
     [

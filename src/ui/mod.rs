@@ -74,6 +74,9 @@ async fn open() {
         if opened.run {
             runs::start(page);
         }
+        if let Some(starting) = document().get_element_by_id("starting") {
+            starting.remove();
+        }
         app().into_iter().for_each(Element::mount);
     });
 }

@@ -6,6 +6,7 @@ use super::element::{Element, element};
 use super::parts::{button, quiet};
 use super::state::{memo, page};
 use super::{images, runs};
+use crate::decimal::shortest;
 use crate::experiments;
 use crate::lab::{Correction, DeviceChoice, planned_evaluations};
 use crate::plot::label::number;
@@ -105,7 +106,7 @@ pub fn play() -> Element {
             ),
             Status::Running if work == Some(Work::Study) => {
                 let share = f64::from(progress.step) / f64::from(progress.of.max(1));
-                page.filled("status.studying", &[("percent", &(100.0 * share).floor().to_string())])
+                page.filled("status.studying", &[("percent", &((100.0 * share) as u32).to_string())])
             }
             Status::Running if work != Some(Work::Sampling) => page
                 .filled("status.measuring", &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())]),
@@ -171,13 +172,13 @@ pub fn play() -> Element {
             .class("evaluations")
             .gone_when(study)
             .test_id("evaluations")
-            .attribute_of("data-value", move || evaluations().map(|n| n.to_string()).unwrap_or_default())
+            .attribute_of("data-value", move || evaluations().map(|n| shortest(n.into())).unwrap_or_default())
             .words(evaluation_words),
     ]);
     let progress = element("progress")
         .attribute("max", "1")
         .class_when("unseen", move || share_done().is_none())
-        .property_of("value", move || share_done().unwrap_or(0.0).to_string())
+        .property_of("value", move || shortest(share_done().unwrap_or(0.0)))
         .label("run.progress");
     element("section").class("play").label("run.label").holds(&[buttons, state, progress, failed()])
 }

@@ -7,17 +7,21 @@ use super::state::Page;
 use super::state::images::Row;
 use crate::experiments;
 use crate::lab::comparison::with_solver;
-use crate::lab::{ExperimentId, RunConfig, planned_evaluations};
+use crate::lab::{DenoiserId, ExperimentId, RunConfig, planned_evaluations};
 use crate::protocol::Event;
 use crate::protocol::images::ImageProgress;
 use crate::session::film::Film;
 use crate::session::{Session, Status};
 
-/// Begins what the link asks for: the study, or training and sampling.
+/// Begins what the link asks for: the study, or training and sampling. The entry of the history is then that of the run:
+/// who comes back to it does not begin it once more.
 pub fn start(page: Page) {
+    address::replace(page);
     match page.config.with_untracked(|c| experiments::study(c.experiment)) {
         Some(study) if study.live => {}
         Some(_) => study(page),
+        // The closed form has nothing to learn.
+        None if page.config.with_untracked(|c| c.denoiser == DenoiserId::Exact) => run(page),
         None => train(page, true),
     }
 }

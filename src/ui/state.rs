@@ -16,7 +16,7 @@ use crate::data::metrics::Quality;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
 use crate::experiments::{self, defaults, field_of};
-use crate::lab::{ExperimentId, Field, Language, RunConfig, Texts, texts};
+use crate::lab::{Correction, ExperimentId, Field, Language, RunConfig, Texts, texts};
 use crate::protocol::Report;
 use crate::session::Action;
 use crate::session::Session;
@@ -193,11 +193,11 @@ impl Page {
         self.config.with(|config| field.text(config))
     }
 
-    /// Writes a field as the visitor typed or chose it.
-    pub fn write(self, key: &'static str, text: &str) {
+    /// Writes a field as the visitor typed or chose it, and says what of that could not be taken.
+    pub fn write(self, key: &'static str, text: &str) -> Option<Correction> {
         let mut config = self.config.get_untracked();
-        let Some(field) = field_of(config.experiment, key) else { return };
-        field.set_text(&mut config, text);
+        let field = field_of(config.experiment, key)?;
+        let corrected = field.set_text(&mut config, text);
         // Images are compared across solvers: they keep the spacing that the network's noise levels ask for.
         if key == "solver" && config.experiment == ExperimentId::Plane {
             config.spacing = experiments::usual_spacing(config.solver);
@@ -216,6 +216,7 @@ impl Page {
                 self.tell(|session| session.choose_device(device));
             }
         }
+        corrected
     }
 
     /// Whether a study is on the page whose table is not there, followed.

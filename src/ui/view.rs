@@ -11,6 +11,7 @@ use super::scene::{FIELD_SIDE, Layers, Observed, View};
 use super::state::{Page, effect, memo, page};
 use super::{download, player};
 use crate::data::Dataset;
+use crate::decimal::fixed;
 use crate::lab::{DenoiserId, ExperimentId, RunConfig};
 use crate::session::Status;
 
@@ -150,7 +151,7 @@ pub fn time() -> Element {
     };
     let words = move || {
         let level = page.level();
-        page.filled("view.level", &[("t", &format!("{:.2}", level.t)), ("sigma", &format!("{:.2}", level.sigma))])
+        page.filled("view.level", &[("t", &fixed(level.t, 2)), ("sigma", &fixed(level.sigma, 2))])
     };
     let replay = move || {
         page.frames.update(|f| f.1 = 0);

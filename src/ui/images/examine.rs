@@ -1,6 +1,7 @@
 //! The self-test and the timings, by button or by link.
 
 use super::status::are_shown;
+use crate::decimal::shortest;
 use crate::lab::DeviceChoice;
 use crate::plot::label::number;
 use crate::protocol::images::{ImageBenchmark, SelfTest as Report, SelfTestCase};
@@ -92,8 +93,8 @@ fn timings(slot: Slot, benchmark: &ImageBenchmark) -> String {
         benchmark.parameters,
         benchmark.side,
         number(benchmark.gflop, 4),
-        benchmark.weight_bytes,
-        benchmark.held_bytes,
+        shortest(benchmark.weight_bytes),
+        shortest(benchmark.held_bytes),
         rows.join(",\n")
     )
 }

@@ -5,6 +5,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Response, Url};
 
+use crate::decimal::shortest;
 use crate::lab::Word;
 use crate::lab::images::OWN_WEIGHTS;
 use crate::lab::texts::fill;
@@ -205,7 +206,12 @@ fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> Elemen
     let licence = page.filled("images.licence", &[("licence", &set.licence)]);
     let provenance = element("p").class("note").attribute("dir", "ltr").attribute("lang", "en");
     element("div").class("set-of-weights").holds(&[
-        element("label").class("set").holds(&[radio.change(move |_| page.write("weights", &id)), name]),
+        element("label").class("set").holds(&[
+            radio.change(move |_| {
+                let _ = page.write("weights", &id);
+            }),
+            name,
+        ]),
         element("p").class("note").plain(&quality),
         element("details").class(if set.licence.is_empty() { "gone" } else { "" }).holds(&[
             element("summary").says("images.about"),
@@ -235,7 +241,7 @@ fn shown(page: Page, state: &ImageWeights) -> Element {
                 element("p").class("note").plain(&words),
                 element("progress")
                     .attribute("max", "1")
-                    .attribute("value", &share.to_string())
+                    .attribute("value", &shortest(share))
                     .label("images.fetching-label"),
                 quiet("cancel-weights", "images.cancel", move || page.tell(Session::cancel_images)),
             ])

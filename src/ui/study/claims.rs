@@ -1,5 +1,6 @@
 //! What the sources say, what this run measured of it, and whether it holds.
 
+use crate::decimal::shortest;
 use crate::plot::label::number;
 use crate::protocol::{Measured, Verdict};
 use crate::study::{Claim, Source, Study};
@@ -29,7 +30,7 @@ fn claim(study: &'static Study, index: usize, claim: &'static Claim) -> Element 
         memo(move || page.told.measured.with(|all| all.iter().find(|m| usize::from(m.claim) == index).copied()));
     let verdict = move || measured.get().map_or(Verdict::Open, |m| m.verdict()).id();
     let put =
-        move |value: fn(&Measured) -> f64| move || measured.get().map(|m| value(&m).to_string()).unwrap_or_default();
+        move |value: fn(&Measured) -> f64| move || measured.get().map(|m| shortest(value(&m))).unwrap_or_default();
     let (source, place) = claim.source.id();
     // Names of papers keep their own digits.
     let source = move || match claim.source {

@@ -76,7 +76,9 @@ pub fn menu() -> Element {
         .attribute("id", "experiment")
         .test_id("experiment")
         .attribute("aria-describedby", "experiment-help")
-        .change(move |id| page.write("experiment", &id))
+        .change(move |id| {
+            let _ = page.write("experiment", &id);
+        })
         .holds(&staged)
         .changing(chapters)
 }
