@@ -120,6 +120,11 @@ async fn reported_step(
     sampler.step(&mut AnyDenoiser(model), &mut noise).await
 }
 
+/// RePaint with every step made this many times.
+pub fn repaint(passes: usize) -> Method {
+    Method::Repaint { jump: 1, resamples: passes }
+}
+
 /// Walks a sampler under a constraint, or under none, to its end and gives the samples. `look` is called after every step,
 /// RePaint's steps up included, between others' turns.
 ///

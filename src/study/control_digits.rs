@@ -4,9 +4,6 @@ use super::settings::settings;
 use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 use crate::choice::named_variants;
 
-#[cfg(feature = "engine")]
-mod colour;
-
 named_variants! {
     /// Which part of a digit is missing.
     Hole {
@@ -103,35 +100,28 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::colour::coloured;
-    use super::{FILLINGS, Hole, KEPT, SCALE_ROWS, SCALES, Settings};
+    use super::{COLOURINGS, FILLINGS, Hole, KEPT, SCALE_ROWS, SCALES, Settings};
     use crate::data::digits::PIXELS;
     use crate::data::metrics::gaussian::{GaussianFit, precision_recall};
     use crate::diffusion::constraint::{Masked, Method};
     use crate::diffusion::linear::solve;
-    use crate::diffusion::solver::Variance;
-    use crate::diffusion::{Sampler, Schedule, Solver, Spacing, State as _};
     use crate::nn::classifier::Classifier;
     use crate::rng::Stream;
-    use crate::study::chain::{start, walk_under};
+    use crate::study::chain::repaint;
     use crate::study::classes::{ClassPlan, Guided, named};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::learners::{CLASSES, HELD_OUT, Labelled, gain};
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::pictures::{DATA, SIDE, digit_grid, fit};
-    use crate::study::rows::{RowDenoiser, Rows};
+    use crate::study::rows::Rows;
+    use crate::study::tints::{TintPlan, coloured};
     use crate::study::tools::{difference, share_error};
+    use crate::study::walks::{MOST, SIGMAS, STEPS, Walks};
 
-    /// Noise of the walks, and of the training of all but the judge.
-    pub const SIGMAS: [f64; 2] = [0.05, 40.0];
-    /// Steps of a walk down.
-    pub const STEPS: usize = 60;
     /// The judge learned from digits with this much noise.
     const JUDGED: f64 = 0.15;
     const JUDGE: ClassPlan = ClassPlan { index: 2, steps: 800, batch: 64, rate: 2e-3, sigmas: [JUDGED; 2] };
-    /// How far data estimates reach: a little beyond black and white.
-    pub const MOST: f64 = 1.2;
     /// Added to the variances of pixels, a hundredth of a grey value squared.
     const RIDGE: f64 = 1e-4;
     /// Neighbours of recall, and pictures along a side.
@@ -177,34 +167,6 @@ mod work {
         filled
     }
 
-    /// What all walks share.
-    pub struct Walks<'a> {
-        pub context: &'a StudyContext,
-        pub done: usize,
-        pub all: usize,
-    }
-
-    impl Walks<'_> {
-        /// A walk down the noise, from the same noise every time, under a constraint or none.
-        pub async fn walk(
-            &mut self,
-            [dimension, count]: [usize; 2],
-            constraint: Option<(Masked<Rows>, Method)>,
-            model: &mut dyn RowDenoiser,
-        ) -> Result<Rows, StudyError> {
-            let schedule = Schedule::Exploding { sigma_min: SIGMAS[0], sigma_max: SIGMAS[1] };
-            let from = start(self.context, dimension, count, 0).scale(schedule.prior_std());
-            let grid = schedule.grid(Spacing::Uniform, STEPS);
-            let sampler = Sampler::new(Solver::Ddpm(Variance::Small), schedule, grid, from);
-            let Self { context, done, all } = self;
-            let mut look = |_: &Sampler<Rows>| {
-                *done += 1;
-                context.progress((*done).min(*all), *all);
-            };
-            walk_under(context, sampler, constraint, model, &mut look).await
-        }
-    }
-
     /// The digits that networks do not see, as many as there are to be samples.
     struct Asked<'a> {
         context: &'a StudyContext,
@@ -212,10 +174,6 @@ mod work {
         digits: &'a Labelled,
         judge: &'a Classifier,
         count: usize,
-    }
-
-    pub fn repaint(passes: usize) -> Method {
-        Method::Repaint { jump: 1, resamples: passes }
     }
 
     pub async fn run(context: StudyContext, settings: Settings) -> Result<(), StudyError> {
@@ -248,7 +206,9 @@ mod work {
         let guide = guiding.train(&context, &digits, |step| context.progress(before + step, all)).await?;
         walks.done += guiding.steps;
         asked.order(&mut walks, &net, &guide).await?;
-        coloured(&settings, &digits, count, &mut walks).await
+        let width = settings.fit_width;
+        let plan = TintPlan { steps: colour_steps, batch, rate, width, passes, kinds: COLOURINGS.len() };
+        coloured(plan, &digits, count, &mut walks).await
     }
 
     impl Asked<'_> {

@@ -109,7 +109,7 @@ mod work {
     use crate::diffusion::solver::Variance;
     use crate::diffusion::{Sampler, Solver, Spacing, State as _};
     use crate::rng::{Rng, Stream};
-    use crate::study::chain::{start, walk_under};
+    use crate::study::chain::{repaint, start, walk_under};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{Fit, Learned, LevelNet, Size};
@@ -141,10 +141,6 @@ mod work {
                 Self::Class => Condition::Class((1..=modes).map(|of| of == mode).collect()),
             }
         }
-    }
-
-    fn repaint(passes: usize) -> Method {
-        Method::Repaint { jump: 1, resamples: passes }
     }
 
     /// The method of each of [`METHODS`]; the first is none.

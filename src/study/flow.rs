@@ -85,7 +85,7 @@ pub const STUDY: Study = Study {
         Claim { key: "bound", source: Source::Report("4-2") },
     ],
     notes: &["level", "order", "fair"],
-    brief: "chains=2000",
+    brief: "chains=4000",
 };
 
 /// The work of the study.

@@ -34,7 +34,11 @@ mod table;
 #[cfg(feature = "engine")]
 mod terms;
 #[cfg(feature = "engine")]
+mod tints;
+#[cfg(feature = "engine")]
 mod tools;
+#[cfg(feature = "engine")]
+mod walks;
 
 mod ancestral;
 mod bound;

@@ -1,7 +1,7 @@
 //! Tinted digits: a network learns them in a basis whose first coordinate is the grey, and so the grey can be given to it.
 
-use super::work::{MOST, SIGMAS, Walks, repaint};
-use super::{COLOURINGS, Settings};
+use super::chain::repaint;
+use super::walks::{MOST, SIGMAS, Walks};
 use crate::data::digits::PIXELS;
 use crate::diffusion::constraint::{Masked, Method};
 use crate::rng::{Rng, Stream};
@@ -25,7 +25,23 @@ const SHARES: [[f64; 3]; 2] = [[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]];
 const NEAR: f64 = 0.1;
 /// Root mean square of a tinted digit's numbers.
 const DATA: f64 = 0.86;
-const ACROSS: usize = 2 * COLOURINGS.len();
+
+/// How tinted digits are learned and grey ones coloured.
+#[derive(Clone, Copy)]
+pub struct TintPlan {
+    /// Training steps.
+    pub steps: usize,
+    /// Digits of a step.
+    pub batch: usize,
+    /// Learning rate, from which half a cosine falls.
+    pub rate: f64,
+    /// Units of a hidden layer.
+    pub width: usize,
+    /// Passes of RePaint.
+    pub passes: usize,
+    /// Kinds of rows of the picture, two rows each.
+    pub kinds: usize,
+}
 
 /// The orthonormal basis of colours: grey, and two across it.
 fn basis() -> [[f64; CHANNELS]; CHANNELS] {
@@ -77,28 +93,28 @@ fn packed(colour: [f64; CHANNELS]) -> f64 {
     colour.iter().fold(0.0, |sum, c| 256.0 * sum + (127.5 * (c + 1.0)).round().clamp(0.0, 255.0))
 }
 
-fn draw_coloured(context: &StudyContext, kinds: &[Vec<f32>]) {
-    let missing = COLOURINGS.len() - kinds.len();
+fn draw_coloured(context: &StudyContext, kinds: &[Vec<f32>], of: usize) {
+    let (missing, across) = (of.saturating_sub(kinds.len()), 2 * of);
     let pictures: Vec<Vec<Vec<f64>>> = kinds
         .iter()
         .map(|kind| {
             kind.chunks_exact(NUMBERS)
-                .take(2 * ACROSS)
+                .take(2 * across)
                 .map(|row| colours(row).into_iter().map(packed).collect())
                 .collect()
         })
         .collect();
-    let window = [0.5, ACROSS as f64 + 0.5, -0.5, COLOURINGS.len() as f64 - 0.5];
+    let window = [0.5, across as f64 + 0.5, -0.5, of as f64 - 0.5];
     let pixel = |column: usize, row: usize, pixel: usize| {
         let kind = pictures.get((row / 2).checked_sub(missing)?)?;
-        Some(kind.get(column + ACROSS * (1 - row % 2))?[pixel])
+        Some(kind.get(column + across * (1 - row % 2))?[pixel])
     };
-    context.draw("coloured", "tinted", colour_grid([ACROSS; 2], window, pixel));
+    context.draw("coloured", "tinted", colour_grid([across; 2], window, pixel));
 }
 
 /// Learns tinted digits and colours grey ones.
 pub async fn coloured(
-    settings: &Settings,
+    plan: TintPlan,
     digits: &Labelled,
     count: usize,
     walks: &mut Walks<'_>,
@@ -113,11 +129,11 @@ pub async fn coloured(
     }
     grey.extend(originals.iter().enumerate().map(|(i, v)| if i % CHANNELS == 0 { *v } else { 0.0 }));
     let mut kinds = vec![grey, originals];
-    draw_coloured(context, &kinds);
+    draw_coloured(context, &kinds, plan.kinds);
     let exact = SHARES.iter().flatten().enumerate();
     context.draw("hues", "true-hues", exact.flat_map(|(place, share)| [place as f64, *share, 0.0]));
 
-    let Settings { colour_steps: steps, fit_batch: batch, fit_rate: rate, fit_width: width, .. } = *settings;
+    let TintPlan { steps, batch, rate, width, .. } = plan;
     let mut net = LevelNet::new(context, Size { dimension: NUMBERS, width, data: DATA }, 3);
     let draw = |rng: &mut Rng, count: usize| {
         let (pixels, classes) = digits.draw(rng, count);
@@ -132,7 +148,7 @@ pub async fn coloured(
     let known = Rows::from_f32(NUMBERS, &kinds[0]);
     let mask: Vec<f64> = (0..NUMBERS * count).map(|i| f64::from(u8::from(i % CHANNELS == 0))).collect();
     let masked = Masked { known, mask: Rows { dimension: NUMBERS, values: mask }, noise: 0.0 };
-    for (key, method) in [("replace", Method::Replace), ("repaint", repaint(settings.passes))] {
+    for (key, method) in [("replace", Method::Replace), ("repaint", repaint(plan.passes))] {
         let mut model = Learned::new(context, &net).clipped(MOST * f64::from(CHANNELS as u8).sqrt());
         let samples = walks.walk([NUMBERS, count], Some((masked.clone(), method)), &mut model).await?.to_f32();
         let hues: Vec<Option<usize>> = samples.chunks_exact(NUMBERS).map(nearest).collect();
@@ -143,7 +159,7 @@ pub async fn coloured(
         let dots = (0..2).flat_map(|parity| (0..TINTS.len()).map(move |hue| (parity, hue)));
         context.draw("hues", key, dots.enumerate().flat_map(|(i, (parity, hue))| [i as f64, share(parity, hue)]));
         kinds.insert(0, samples);
-        draw_coloured(context, &kinds);
+        draw_coloured(context, &kinds, plan.kinds);
         let true_hues = hues.iter().filter(|hue| hue.is_some()).count() as f64 / count.max(1) as f64;
         if key == "repaint" {
             context.conclude("colour", true_hues, share_error(true_hues, count), [0.25, f64::INFINITY]);
