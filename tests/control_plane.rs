@@ -2,7 +2,7 @@
 
 mod support;
 
-use scorefield::data::metrics::{Floor, Slices};
+use scorefield::data::metrics::{Floor, Slices, modes};
 use scorefield::data::{Condition, Dataset, Exact, Mixture};
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::constraint::ConstrainedSampler;
@@ -104,6 +104,33 @@ fn draws_under_an_observation_are_those_that_weighting_plain_draws_gives() {
     // An exact observation is met exactly.
     for x in slanted(0.0).draw(&mixture, &mut Rng::new(3, Stream::Test, 0), 100) {
         assert!((0.6 * x[0] + 0.8 * x[1] - 0.7).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn shares_of_modes_under_conditions_are_those_of_quadrature() {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/conditional.json")).expect("it is JSON");
+    let number = |of: &serde_json::Value| of.as_f64().expect("a number");
+    let list = |of: &serde_json::Value| of.as_array().expect("a list").iter().map(number).collect::<Vec<f64>>();
+    let pair = |of: &serde_json::Value| [number(&of[0]), number(&of[1])];
+    let components = golden["mixture"].as_array().expect("a list");
+    let mixture = Mixture::from_components(components.iter().map(|c| (number(&c[0]), pair(&c[1]), number(&c[2]))));
+    let drawn = |condition: &Condition, shares: &[f64]| {
+        let found = modes(&condition.draw(&mixture, &mut Rng::new(4, Stream::Test, 0), 100_000), &mixture);
+        for ((found, error), exact) in found.weights.iter().zip(&found.errors).zip(shares) {
+            assert!((found - exact).abs() < 5.0 * error + 1e-6, "{condition:?}: {found} instead of {exact}");
+        }
+    };
+    for case in golden["observations"].as_array().expect("a list") {
+        let (direction, value, noise) = (pair(&case["direction"]), number(&case["value"]), number(&case["noise"]));
+        let (condition, shares) = (Condition::Observation { direction, value, noise }, list(&case["shares"]));
+        for (found, exact) in condition.kept(&mixture).weights.iter().zip(&shares) {
+            assert!((found - exact).abs() < 1e-7, "{condition:?}: {found} instead of {exact}");
+        }
+        drawn(&condition, &shares);
+    }
+    for (class, shares) in golden["classes"].as_array().expect("a list").iter().enumerate() {
+        drawn(&Condition::Class((0..3).map(|of| of == class).collect()), &list(shares));
     }
 }
 

@@ -3,8 +3,9 @@
 mod support;
 
 use scorefield::diffusion::prediction::{Prediction, canonical, learned_log_variance};
+use scorefield::diffusion::schedule::ncsn::normal_cdf;
 use scorefield::diffusion::schedule::{Betas, ncsn, spacing};
-use scorefield::diffusion::solver::{Churn, Posterior, Strides, Variance};
+use scorefield::diffusion::solver::{Churn, Posterior, Strides, Tolerance, Variance, follow};
 use scorefield::diffusion::{Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
 use scorefield::lab::{RunConfig, ScheduleId};
 use scorefield::rng::{Rng, Stream};
@@ -396,6 +397,44 @@ fn steps_of_the_forward_equation_approach_its_marginals_at_first_order() {
                 coarse.abs() < 0.03 && (coarse - 2.0 * fine).abs() < 0.1 * coarse.abs() + 1e-12,
                 "{schedule:?} {gaps:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn the_flow_on_a_line_keeps_the_order_of_points_and_their_quantiles() {
+    let mut rng = Rng::new(11, Stream::Test, 0);
+    let tolerance = Tolerance { relative: 1e-9, absolute: 1e-9 };
+    let [beta_min, beta_max, sigma_min, sigma_max] = [0.1, 20.0, 0.01, 50.0];
+    for schedule in [
+        Schedule::Exploding { sigma_min, sigma_max },
+        Schedule::Linear { beta_min, beta_max },
+        Schedule::SubVp { beta_min, beta_max },
+    ] {
+        let (first, last) = schedule.time_range();
+        let (above, below) = (schedule.level(first), schedule.level(last));
+        for _ in 0..8 {
+            let count = 1 + rng.below(4) as usize;
+            let parts = (0..count).map(|_| (0.1 + rng.uniform(), 1.5 * rng.normal(), 0.02 + rng.uniform()));
+            let parts: Vec<(f64, f64, f64)> = parts.collect();
+            let total: f64 = parts.iter().map(|part| part.0).sum();
+            let mut mixture = Mixture(parts.into_iter().map(|(w, m, v)| (w / total, m, v)).collect());
+            let below_of = |mixture: &Mixture, x: f64, level: Level| -> f64 {
+                let part = |(w, m, v): &(f64, f64, f64)| {
+                    w * normal_cdf((x - level.alpha * m) / (level.alpha.powi(2) * v + level.sigma.powi(2)).sqrt())
+                };
+                mixture.0.iter().map(part).sum()
+            };
+            let mut before = f64::NEG_INFINITY;
+            for z in -12..=12 {
+                let start = 0.25 * f64::from(z) * above.sigma;
+                let (end, _) = infallible(now(follow(&schedule, tolerance, (above, below), &mut mixture, start)));
+                assert!(end > before, "{schedule:?} {:?}: {end} after {before}", mixture.0);
+                before = end;
+                // The flow carries all that is below a point with it.
+                let [from, to] = [below_of(&mixture, start, above), below_of(&mixture, end, below)];
+                assert!((from - to).abs() < 1e-5, "{schedule:?} {:?}: {from} becomes {to}", mixture.0);
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ fn whole(id: &str) -> StudyUpdate {
             } else if drawn.mark.stride() > 0 {
                 assert_eq!(data.len() % drawn.mark.stride(), 0, "{what}");
             } else {
-                assert!(matches!(drawn.mark, Mark::Heat | Mark::Picture));
+                assert!(matches!(drawn.mark, Mark::Heat | Mark::Picture | Mark::Colours));
                 assert_eq!(data.len(), 8 + (data[0] * data[1]) as usize, "{what}");
                 assert!(data[6] < data[7], "{what}");
             }
@@ -380,6 +380,59 @@ fn solvers_of_the_reverse_equation() {
     for key in ["euler-maruyama", "reverse-diffusion", "ancestral", "predictor-corrector"] {
         let near: Vec<&[f32]> = layer(study, &update, "near", key).chunks_exact(2).collect();
         assert_eq!(near.iter().map(|at| at[0]).collect::<Vec<_>>(), [10.0, 20.0, 50.0, 100.0, 200.0, 400.0], "{key}");
+    }
+}
+
+#[test]
+fn the_probability_flow_and_its_likelihood() {
+    let study = find("flow");
+    let update = whole(study.id);
+    // Paths of the SDE change places in about half of the pairs, those of the flow in none.
+    let crossed = layer(study, &update, "order", "pairs-crossed");
+    assert!((crossed[1] - 0.5).abs() < 0.05 && crossed[4] == 0.0, "{crossed:?}");
+    // A tighter tolerance takes more evaluations, and what it gives is nearer.
+    for key in ["rk45-ends", "rk45-density"] {
+        let costs: Vec<&[f32]> = layer(study, &update, "cost", key).chunks_exact(2).collect();
+        assert!(costs.windows(2).all(|pair| pair[1][0] >= pair[0][0]), "{key}: {costs:?}");
+        assert!(costs[costs.len() - 1][1] < 0.1 * costs[0][1], "{key}: {costs:?}");
+    }
+    let settings = "fit-steps=10&fit-width=8&points-judged=100&chains=100";
+    for more in ["sde=ve&plane-data=two", "sde=sub-vp&plane-data=three"] {
+        let update = run(study, &format!("{settings}&{more}&seed=1"));
+        assert_eq!(update.measured.len(), study.claims.len(), "{more}");
+    }
+}
+
+#[test]
+fn control_in_the_plane() {
+    let study = find("control-plane");
+    let update = whole(study.id);
+    // Guided samples have the exact shares, each to within what a draw of them varies.
+    let exact = layer(study, &update, "shares", "exact-share").chunks_exact(3).map(|bar| bar[1]);
+    let guided = layer(study, &update, "shares", "guided").chunks_exact(2).map(|dot| dot[1]);
+    assert!(exact.zip(guided).all(|(exact, guided)| (exact - guided).abs() < 0.04));
+    // A class is obeyed by guidance alone.
+    let class = run(study, "condition=class&wanted-mode=2&chains=1000&seed=1");
+    let obeyed: Vec<f32> = layer(study, &class, "obey", "obeyed").chunks_exact(3).map(|bar| bar[1]).collect();
+    assert!(obeyed[4] > 0.9 && obeyed[..4].iter().all(|share| *share < 0.45), "{obeyed:?}");
+    assert_eq!(class.measured.len(), study.claims.len());
+    let noisy =
+        run(study, "condition=grey&observed-noise=0.5&score-source=learned&fit-steps=10&fit-width=8&chains=100");
+    assert_eq!(noisy.measured.len(), study.claims.len());
+}
+
+#[test]
+fn digits_completed_made_to_order_and_coloured() {
+    let study = find("control-digits");
+    let update = whole(study.id);
+    // Stronger guidance is obeyed more; without it a digit is any of ten.
+    let right: Vec<&[f32]> = layer(study, &update, "right", "judged-right").chunks_exact(2).collect();
+    assert!((right[0][1] - 0.1).abs() < 0.06 && right.windows(2).all(|pair| pair[1][1] > pair[0][1]), "{right:?}");
+    for hole in ["upper", "left", "right", "random"] {
+        let settings =
+            format!("hole={hole}&scale=0.5&passes=2&fit-steps=10&fit-width=8&sample-count=100&colour-steps=10");
+        let update = run(study, &settings);
+        assert_eq!(update.measured.len(), study.claims.len(), "{hole}");
     }
 }
 

@@ -337,6 +337,22 @@ impl<S: State, C: Constraint<S>> ConstrainedSampler<S, C> {
         model: &mut M,
         noise: &mut N,
     ) -> Result<Option<StepReport>, M::Error> {
+        let down = async |sampler: &mut Sampler<S>, constraint: Option<&(C, Method)>, noise: &mut N| {
+            sampler.step(&mut Constrained { model, constraint }, noise).await
+        };
+        self.step_by(noise, down).await
+    }
+
+    /// The same with the sampler's step made by the caller, who has a denoiser for it in [`Constrained`] with the
+    /// constraint that is given: for callers whose samplers' steps are all made in one place.
+    ///
+    /// # Errors
+    /// Those of `down`.
+    pub async fn step_by<N: FnMut(&S, NoiseUse) -> S, E>(
+        &mut self,
+        noise: &mut N,
+        down: impl AsyncFnOnce(&mut Sampler<S>, Option<&(C, Method)>, &mut N) -> Result<Option<StepReport>, E>,
+    ) -> Result<Option<StepReport>, E> {
         if self.sampler.is_finished() {
             return Ok(None);
         }
@@ -347,8 +363,7 @@ impl<S: State, C: Constraint<S>> ConstrainedSampler<S, C> {
             self.sampler.raise(z);
             StepReport { step, level: self.sampler.level(), evaluations: 0, accepted: true }
         } else {
-            let mut constrained = Constrained { model, constraint: self.constraint.as_ref() };
-            let Some(report) = self.sampler.step(&mut constrained, noise).await? else { return Ok(None) };
+            let Some(report) = down(&mut self.sampler, self.constraint.as_ref(), noise).await? else { return Ok(None) };
             StepReport { step, ..report }
         };
         self.done = step;

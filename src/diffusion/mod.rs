@@ -7,6 +7,7 @@ pub mod grid_search;
 pub mod langevin;
 pub mod level;
 pub mod likelihood;
+pub mod linear;
 pub mod objective;
 pub mod prediction;
 pub mod schedule;

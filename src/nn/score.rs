@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use super::adam::Update;
 use super::architecture::{Activation, Initialisation, Shape};
 use super::array::Array;
-use super::device::ComputeDevice;
+use super::device::{ComputeDevice, DeviceError};
 use super::mlp::{Gradient, Jet, Mlp};
 pub use super::training::Answer;
 use super::training::Training;
@@ -272,6 +272,22 @@ impl ScoreNet {
             let down = self.constant(-1.0 / self.form.scale, jet.value.rows());
             net.input_gradient(trace, Jet::value(down)).first_columns(self.form.dimension).read().await
         })
+    }
+
+    /// The scores at points and how they change along directions, of a network whose outputs are scores, with the moving
+    /// average of the weights.
+    ///
+    /// # Errors
+    /// [`super::device::DeviceError::Lost`] when the device no longer answers.
+    pub async fn scores_with_tangents(
+        &self,
+        x: &[f32],
+        extra: &[f32],
+        directions: &[f32],
+    ) -> Result<[Vec<f32>; 2], DeviceError> {
+        let (scores, tangents) =
+            self.training.averaged().forward_with_tangent(self.inputs(x, extra), self.along(directions));
+        Ok([scores.read().await?, tangents.read().await?])
     }
 
     /// The raw outputs at points, with the moving average of the weights: scores or energies.

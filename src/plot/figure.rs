@@ -126,6 +126,8 @@ pub enum Mark {
     Heat,
     /// The same as a picture in greys, pixel by pixel, without a bar; where a value is below `low` there is no picture.
     Picture,
+    /// The same in colours, each value `65536 red + 256 green + blue` in whole numbers up to 255; below 0 there is no picture.
+    Colours,
     /// A table instead of a drawing, alone in its figure: `rows, columns`, and then `value, error` of every cell, row by
     /// row from the top; a cell whose value is NaN is blank, an error that is NaN or 0 is not said. The names of the rows
     /// are those of the vertical axis, the names of the columns those of the horizontal one.
@@ -134,7 +136,7 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark, in the order of the enumeration.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Line,
         Self::Dashed,
         Self::Band,
@@ -144,6 +146,7 @@ impl Mark {
         Self::Bars,
         Self::Heat,
         Self::Picture,
+        Self::Colours,
         Self::Table,
     ];
 
@@ -154,14 +157,14 @@ impl Mark {
             Self::Line | Self::Dashed | Self::Dots => 2,
             Self::Band | Self::Bars => 3,
             Self::Segments | Self::Arrows => 4,
-            Self::Heat | Self::Picture | Self::Table => 0,
+            Self::Heat | Self::Picture | Self::Colours | Self::Table => 0,
         }
     }
 
     /// Whether its numbers are values on a grid.
     #[must_use]
     pub const fn is_grid(self) -> bool {
-        matches!(self, Self::Heat | Self::Picture)
+        matches!(self, Self::Heat | Self::Picture | Self::Colours)
     }
 
     /// Places in an item of its numbers along an axis, 0 the horizontal one.

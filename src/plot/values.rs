@@ -62,7 +62,7 @@ fn columns(mark: Mark) -> &'static [usize] {
         Mark::Band => &[0, 4, 5],
         Mark::Segments | Mark::Arrows => &[0, 1, 6, 7],
         Mark::Bars => &[0, 2, 3],
-        Mark::Heat | Mark::Picture => &[0, 1, 2],
+        Mark::Heat | Mark::Picture | Mark::Colours => &[0, 1, 2],
         Mark::Table => &[0, 1, 2, 3],
     }
 }
@@ -72,7 +72,7 @@ fn items(chart: &Chart<'_>, layer: &Layer, data: &[f32]) -> Vec<f64> {
     let at = |i: usize| data.get(i).map_or(f64::NAN, |&v| f64::from(v));
     let mut items = Vec::new();
     match layer.mark {
-        Mark::Heat | Mark::Picture => {
+        Mark::Heat | Mark::Picture | Mark::Colours => {
             let (columns, rows) = (at(0) as usize, at(1) as usize);
             if data.len().checked_sub(8) != columns.checked_mul(rows) {
                 return items;
@@ -109,7 +109,7 @@ fn items(chart: &Chart<'_>, layer: &Layer, data: &[f32]) -> Vec<f64> {
 #[must_use]
 pub fn tables(chart: &Chart<'_>, words: &Words<'_>) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
-    for (layer, data) in chart.drawn().filter(|(layer, _)| layer.mark != Mark::Picture) {
+    for (layer, data) in chart.drawn().filter(|(layer, _)| !matches!(layer.mark, Mark::Picture | Mark::Colours)) {
         let items = items(chart, layer, data);
         let (name, columns) = ((words.of)(layer.key), columns(layer.mark));
         let [x, y] = [chart.x, chart.y].map(|axis| (words.of)(axis.key));

@@ -3,13 +3,15 @@
 
 use super::context::StudyContext;
 use super::error::StudyError;
-use super::rows::{AnyDenoiser, RowDenoiser, Rows};
+use super::rows::{AnyDenoiser, AnyProducts, RowDenoiser, RowProducts, Rows};
 use super::settings::{ChainTable, ChainVariance, PlaneData, Sde};
 use super::tools::{dataset, three_modes, two_modes};
 use crate::data::{DatasetId, Mixture};
+use crate::diffusion::constraint::{Constrained, ConstrainedSampler, Constraint, Method};
+use crate::diffusion::likelihood::{Bound, FlowLikelihood, Probes, decoder_std, flow_likelihood, variational_bound};
 use crate::diffusion::schedule::{Betas, clean};
-use crate::diffusion::solver::Variance;
-use crate::diffusion::{Level, NoiseUse, Sampler, Schedule};
+use crate::diffusion::solver::{Posterior, Tolerance, Variance};
+use crate::diffusion::{Denoiser, Estimate, Level, NoiseUse, Sampler, Schedule, State as _, StepReport};
 use crate::rng::{Rng, Stream};
 
 impl ChainTable {
@@ -96,8 +98,7 @@ pub fn fresh_noise(context: &StudyContext) -> impl FnMut(&Rows, NoiseUse) -> Row
     move |like, of| normal_rows(&mut context.rng(of.stream, of.index), like.dimension, like.count())
 }
 
-/// One step of a sampler; whether there was one to make. Every study's steps are made here, so that the solvers are
-/// compiled once for all of them.
+/// One step of a sampler; whether there was one to make.
 ///
 /// # Errors
 /// The model's.
@@ -106,8 +107,111 @@ pub async fn step(
     model: &mut dyn RowDenoiser,
     noise: &mut dyn FnMut(&Rows, NoiseUse) -> Rows,
 ) -> Result<bool, StudyError> {
+    Ok(reported_step(sampler, model, noise).await?.is_some())
+}
+
+/// Every study's steps are made here, so that the solvers are compiled once for all of them.
+async fn reported_step(
+    sampler: &mut Sampler<Rows>,
+    model: &mut dyn RowDenoiser,
+    noise: &mut dyn FnMut(&Rows, NoiseUse) -> Rows,
+) -> Result<Option<StepReport>, StudyError> {
     let mut noise = |like: &Rows, of: NoiseUse| noise(like, of);
-    Ok(sampler.step(&mut AnyDenoiser(model), &mut noise).await?.is_some())
+    sampler.step(&mut AnyDenoiser(model), &mut noise).await
+}
+
+/// RePaint with every step made this many times.
+pub fn repaint(passes: usize) -> Method {
+    Method::Repaint { jump: 1, resamples: passes }
+}
+
+/// Walks a sampler under a constraint, or under none, to its end and gives the samples. `look` is called after every step,
+/// RePaint's steps up included, between others' turns.
+///
+/// # Errors
+/// The model's.
+pub async fn walk_under<C: Constraint<Rows>>(
+    context: &StudyContext,
+    sampler: Sampler<Rows>,
+    constraint: Option<(C, Method)>,
+    model: &mut dyn RowDenoiser,
+    look: &mut dyn FnMut(&Sampler<Rows>),
+) -> Result<Rows, StudyError> {
+    let (mut run, mut noise) = (ConstrainedSampler::new(sampler, constraint), fresh_noise(context));
+    let mut model = AnyDenoiser(model);
+    loop {
+        let step = run.step_by(&mut noise, async |sampler, constraint, noise| {
+            reported_step(sampler, &mut Constrained { model: &mut model, constraint }, noise).await
+        });
+        if step.await?.is_none() {
+            return Ok(run.sampler().x().clone());
+        }
+        look(run.sampler());
+        context.yield_now().await;
+    }
+}
+
+/// A model with others' turns before every estimate.
+pub struct InTurns<'a> {
+    /// Where others have their turn.
+    pub context: &'a StudyContext,
+    /// The model.
+    pub model: &'a mut dyn RowDenoiser,
+}
+
+impl Denoiser<Rows> for InTurns<'_> {
+    type Error = StudyError;
+
+    async fn estimate(&mut self, x: &Rows, level: Level) -> Result<Estimate<Rows>, StudyError> {
+        self.context.yield_now().await;
+        self.model.believe(x, level).await
+    }
+}
+
+/// The logarithm of a normal density around a mean for every row of differences from it.
+pub fn log_normal(miss: &Rows, variance: f64) -> Vec<f64> {
+    let fixed = -0.5 * miss.dimension as f64 * (std::f64::consts::TAU * variance).ln();
+    let rows = miss.values.chunks_exact(miss.dimension);
+    rows.map(|row| fixed - 0.5 * row.iter().map(|v| v * v).sum::<f64>() / variance).collect()
+}
+
+/// The variational bound of a chain with the forward steps' variance, over continuous data.
+///
+/// # Errors
+/// The model's.
+pub async fn chain_bound(
+    levels: &[Level],
+    model: &mut dyn RowDenoiser,
+    data: &Rows,
+    noise: &mut dyn FnMut() -> Rows,
+) -> Result<Bound, StudyError> {
+    let variance = decoder_std(levels).powi(2);
+    let decode =
+        async |data: &Rows, mean: &Rows| Ok(log_normal(&data.clone().blend(1.0, mean.clone(), -1.0), variance));
+    let of_step = |posterior: Posterior, _: Level, _: Level| posterior.forward;
+    let mut noise = |_: usize| noise();
+    variational_bound(levels, &mut AnyDenoiser(model), data, &mut noise, 1.0, of_step, decode).await
+}
+
+/// Log-densities along the probability flow with the exact divergence, in nats.
+///
+/// # Errors
+/// The model's.
+pub async fn flow_densities(
+    context: &StudyContext,
+    schedule: &Schedule,
+    tolerance: f64,
+    model: &mut dyn RowProducts,
+    x: Rows,
+) -> Result<FlowLikelihood<Rows>, StudyError> {
+    let unit = |axis: usize| {
+        let values = (0..x.values.len()).map(|i| f64::from(u8::from(i % x.dimension == axis))).collect();
+        Rows { dimension: x.dimension, values }
+    };
+    let probes: Vec<Rows> = (0..x.dimension).map(unit).collect();
+    let tolerance = Tolerance { relative: tolerance, absolute: tolerance };
+    let mut model = AnyProducts { context, model };
+    flow_likelihood(schedule, tolerance, &mut Probes { model: &mut model, probes: &probes, weight: 1.0 }, x).await
 }
 
 /// Walks a sampler to its end and gives the samples. `look` sees it after every step, between others' turns.

@@ -64,13 +64,13 @@ mod work {
     use super::Settings;
     use crate::data::{Exact, Mixture};
     use crate::diffusion::level::renoise;
-    use crate::diffusion::likelihood::{Bound, decoder_std, prior_divergences, variational_bound};
+    use crate::diffusion::likelihood::{Bound, decoder_std, prior_divergences};
     use crate::diffusion::schedule::clean;
     use crate::diffusion::solver::{Posterior, Variance};
-    use crate::diffusion::{Denoiser, Estimate, Level, Sampler, Schedule, Solver, State as _};
+    use crate::diffusion::{Denoiser as _, Level, Sampler, Schedule, Solver, State as _};
     use crate::nn::autoencoder::AutoencoderForm;
     use crate::rng::{Rng, Stream};
-    use crate::study::chain::{fresh_noise, start, walk, whole_walk_back};
+    use crate::study::chain::{InTurns, chain_bound, fresh_noise, log_normal, start, walk, whole_walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::generative::{AutoencoderFit, AutoencoderPlan};
@@ -89,28 +89,6 @@ mod work {
     const POWERS: usize = 40;
     /// What a cloud is narrowed by to stand in its column.
     const NARROW: f64 = 0.18;
-
-    /// The logarithm of a normal density around a mean for every row of differences from it.
-    fn log_normal(miss: &Rows, variance: f64) -> Vec<f64> {
-        let fixed = -0.5 * miss.dimension as f64 * (std::f64::consts::TAU * variance).ln();
-        let rows = miss.values.chunks_exact(miss.dimension);
-        rows.map(|row| fixed - 0.5 * row.iter().map(|v| v * v).sum::<f64>() / variance).collect()
-    }
-
-    /// A model with others' turns before every estimate.
-    struct InTurns<'a> {
-        context: &'a StudyContext,
-        model: &'a mut dyn RowDenoiser,
-    }
-
-    impl Denoiser<Rows> for InTurns<'_> {
-        type Error = StudyError;
-
-        async fn estimate(&mut self, x: &Rows, level: Level) -> Result<Estimate<Rows>, StudyError> {
-            self.context.yield_now().await;
-            self.model.believe(x, level).await
-        }
-    }
 
     /// A chain as a hierarchical model: its encoder adds noise, and its decoder takes one level after the other off it.
     struct Ladder {
@@ -138,12 +116,7 @@ mod work {
             data: &Rows,
             noise: &mut dyn FnMut() -> Rows,
         ) -> Result<Bound, StudyError> {
-            let variance = decoder_std(&self.levels).powi(2);
-            let decode =
-                async |data: &Rows, mean: &Rows| Ok(log_normal(&data.clone().blend(1.0, mean.clone(), -1.0), variance));
-            let of_step = |posterior: Posterior, _: Level, _: Level| posterior.forward;
-            let mut noise = |_: usize| noise();
-            variational_bound(&self.levels, &mut AnyDenoiser(model), data, &mut noise, 1.0, of_step, decode).await
+            chain_bound(&self.levels, model, data, noise).await
         }
 
         /// The bound of a hierarchical autoencoder, from logarithms of densities along the encoder's way alone.

@@ -68,16 +68,38 @@ impl Labelled {
         Rows { images: Array::new(images, PIXELS, device), labels: Array::new(labels, CLASSES, device), classes }
     }
 
+    /// How many the networks learn from: the first in the order.
+    pub fn known(&self) -> usize {
+        self.order.len() - HELD_OUT
+    }
+
+    /// The pixels of the digit at a place in the order, and its class.
+    pub fn digit(&self, place: usize) -> (&[f32], usize) {
+        let digit = self.order[place];
+        (self.digits.digit(digit), usize::from(self.digits.labels[digit]))
+    }
+
+    /// The pixels of some digits to learn from, drawn evenly, and their classes.
+    pub fn draw(&self, rng: &mut Rng, count: usize) -> (Vec<f32>, Vec<usize>) {
+        let (mut pixels, mut classes) = (Vec::with_capacity(count * PIXELS), Vec::with_capacity(count));
+        for _ in 0..count {
+            let (digit, class) = self.digit(rng.below(self.known() as u32) as usize);
+            pixels.extend_from_slice(digit);
+            classes.push(class);
+        }
+        (pixels, classes)
+    }
+
     /// The digits of a training step.
     pub fn batch(&self, context: &StudyContext, step: usize, count: usize) -> Rows {
-        let known = (self.order.len() - HELD_OUT) as u32;
+        let known = self.known() as u32;
         let mut rng: Rng = context.rng(Stream::Batch, step as u32);
         self.rows(context, (0..count).map(move |_| rng.below(known) as usize))
     }
 
     /// The digits that the networks do not see.
     pub fn held_out(&self, context: &StudyContext) -> Rows {
-        self.rows(context, self.order.len() - HELD_OUT..self.order.len())
+        self.rows(context, self.known()..self.order.len())
     }
 }
 

@@ -10,6 +10,8 @@ mod catalogue;
 #[cfg(feature = "engine")]
 mod chain;
 #[cfg(feature = "engine")]
+mod classes;
+#[cfg(feature = "engine")]
 mod context;
 #[cfg(feature = "engine")]
 mod error;
@@ -32,19 +34,26 @@ mod table;
 #[cfg(feature = "engine")]
 mod terms;
 #[cfg(feature = "engine")]
+mod tints;
+#[cfg(feature = "engine")]
 mod tools;
+#[cfg(feature = "engine")]
+mod walks;
 
 mod ancestral;
 mod bound;
 mod coding;
 mod coding_depth;
 mod conditional;
+mod control_digits;
+mod control_plane;
 mod denoising_gan;
 mod density;
 mod digits;
 mod energy;
 mod few_steps;
 mod fid_table;
+mod flow;
 mod forward;
 mod gan;
 mod gaussian;
@@ -99,6 +108,9 @@ macro_rules! of_each {
             &sdes::$constant,
             &one_net::$constant,
             &reverse_sde::$constant,
+            &flow::$constant,
+            &control_plane::$constant,
+            &control_digits::$constant,
             &vae::$constant,
             &hierarchy::$constant,
             &gan::$constant,

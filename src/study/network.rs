@@ -8,6 +8,7 @@ use super::error::StudyError;
 use super::rows::Rows;
 use super::tools::cosine;
 use crate::diffusion::langevin::unadjusted;
+use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::objective::low_discrepancy_times;
 use crate::diffusion::prediction::Affine;
 use crate::diffusion::{Denoiser, Estimate, Level, Prediction, Schedule, Spacing, State as _};
@@ -19,12 +20,15 @@ use crate::rng::{Rng, Stream};
 /// Numbers at once: what lies between two turns stays short.
 const AT_ONCE: usize = 4096;
 
+/// Hidden layers of networks that have to be near the exact score of points in the plane.
+pub const PLANE_LAYERS: usize = 3;
+
 /// What a network for all levels is.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// Numbers in a point.
     pub dimension: usize,
-    /// Units of a hidden layer; there are two.
+    /// Units of a hidden layer.
     pub width: usize,
     /// Root mean square of the data, number by number.
     pub data: f64,
@@ -64,6 +68,24 @@ struct View {
     noise: Affine,
 }
 
+/// Rows of the perceptron's input, and what its outputs there mean.
+struct Seen {
+    inputs: Vec<f32>,
+    extra: Vec<f32>,
+    views: Vec<View>,
+}
+
+/// Data and noise of rows by the perceptron's outputs.
+fn believed(x: &Rows, outputs: &[f32], views: &[View]) -> Estimate<Rows> {
+    let dimension = x.dimension;
+    let [mut data, mut noise] = [(); 2].map(|()| Vec::with_capacity(x.values.len()));
+    for ((x, outputs), view) in x.values.chunks_exact(dimension).zip(outputs.chunks_exact(dimension)).zip(views) {
+        data.extend(x.iter().zip(outputs).map(|(x, output)| view.data.of(*x, f64::from(*output))));
+        noise.extend(x.iter().zip(outputs).map(|(x, output)| view.noise.of(*x, f64::from(*output))));
+    }
+    Estimate::new(Rows { dimension, values: data }, Rows { dimension, values: noise })
+}
+
 /// What the perceptron regresses on in a training step.
 struct Regression {
     inputs: Vec<f32>,
@@ -83,8 +105,13 @@ impl Regression {
 impl LevelNet {
     /// The `index`-th network of the run.
     pub fn new(context: &StudyContext, size: Size, index: u32) -> Self {
+        Self::of_depth(context, size, 2, index)
+    }
+
+    /// The same with so many hidden layers.
+    pub fn of_depth(context: &StudyContext, size: Size, depth: usize, index: u32) -> Self {
         let Size { dimension, width, .. } = size;
-        let form = Form { dimension, extra: Preconditioning::FEATURES, width, depth: 2, scale: 1.0, energy: false };
+        let form = Form { dimension, extra: Preconditioning::FEATURES, width, depth, scale: 1.0, energy: false };
         Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size, trained: [0.0, f64::INFINITY] }
     }
 
@@ -193,25 +220,36 @@ impl LevelNet {
         level: impl Fn(usize) -> Level,
         averaged: bool,
     ) -> Result<Estimate<Rows>, StudyError> {
-        let [mut inputs, mut extra] = [const { Vec::new() }; 2];
-        let mut views: Vec<View> = Vec::with_capacity(x.count());
-        for (i, row) in x.values.chunks_exact(x.dimension).enumerate() {
-            let level = level(i);
-            let view = views.last().copied().filter(|last| last.level == level).unwrap_or_else(|| self.view(level));
-            inputs.extend(row.iter().map(|v| (view.input * v) as f32));
-            extra.extend(view.features);
-            views.push(view);
-        }
+        let Seen { inputs, extra, views } = self.seen(x, level);
         let raw = if averaged { self.net.scores(&inputs, &extra) } else { self.net.raw_scores(&inputs, &extra) };
-        let outputs = raw.await?;
-        let rows = x.values.chunks_exact(x.dimension).zip(outputs.chunks_exact(x.dimension)).zip(&views);
-        let [mut data, mut noise] = [(); 2].map(|()| Vec::with_capacity(x.values.len()));
-        for ((x, outputs), view) in rows {
-            data.extend(x.iter().zip(outputs).map(|(x, output)| view.data.of(*x, f64::from(*output))));
-            noise.extend(x.iter().zip(outputs).map(|(x, output)| view.noise.of(*x, f64::from(*output))));
+        Ok(believed(x, &raw.await?, &views))
+    }
+
+    /// How the perceptron sees rows at levels of any schedule.
+    fn seen(&self, x: &Rows, level: impl Fn(usize) -> Level) -> Seen {
+        let mut seen = Seen { inputs: Vec::with_capacity(x.values.len()), extra: Vec::new(), views: Vec::new() };
+        for (i, row) in x.values.chunks_exact(x.dimension).enumerate() {
+            let (level, last) = (level(i), seen.views.last().copied());
+            let view = last.filter(|last: &View| last.level == level).unwrap_or_else(|| self.view(level));
+            seen.inputs.extend(row.iter().map(|v| (view.input * v) as f32));
+            seen.extra.extend(view.features);
+            seen.views.push(view);
         }
-        let dimension = x.dimension;
-        Ok(Estimate::new(Rows { dimension, values: data }, Rows { dimension, values: noise }))
+        seen
+    }
+
+    /// What the network with the moving average of its weights believes about rows at a level of any schedule, and the
+    /// products of the Jacobian of its noise with a direction for each.
+    ///
+    /// # Errors
+    /// The device's.
+    pub async fn multiply(&self, x: &Rows, level: Level, v: &Rows) -> Result<(Estimate<Rows>, Rows), StudyError> {
+        let Seen { inputs, extra, views } = self.seen(x, |_| level);
+        // What it sees of a direction is what it sees of a point.
+        let along = self.seen(v, |_| level).inputs;
+        let [outputs, tangents] = self.net.scores_with_tangents(&inputs, &extra, &along).await?;
+        // Its noise is linear in a point and the output, and so in their changes.
+        Ok((believed(x, &outputs, &views), believed(v, &tangents, &views).noise))
     }
 
     /// A step of Langevin dynamics of every chain.
@@ -348,8 +386,7 @@ impl Denoiser<Rows> for Learned<'_> {
             let x = Rows { dimension, values: chunk.to_vec() };
             let mut of = self.net.estimate(&x, |_| level, true).await?;
             if let Some(most) = self.clip {
-                of.data.values.iter_mut().for_each(|v| *v = v.clamp(-most, most));
-                of = Estimate::from_data(&x, of.data, level);
+                of = held_within(&x, of, most, level);
             }
             data.values.extend(of.data.values);
             noise.values.extend(of.noise.values);
@@ -359,6 +396,37 @@ impl Denoiser<Rows> for Learned<'_> {
         }
         Ok(Estimate { variance: self.variance.map(|_| learned), ..Estimate::new(data, noise) })
     }
+}
+
+impl JacobianProduct<Rows> for Learned<'_> {
+    type Error = StudyError;
+
+    async fn estimate_with_product(
+        &mut self,
+        x: &Rows,
+        level: Level,
+        v: &Rows,
+    ) -> Result<(Estimate<Rows>, Rows), StudyError> {
+        let dimension = x.dimension;
+        let [mut data, mut noise, mut products] = [(); 3].map(|()| Rows { dimension, values: Vec::new() });
+        let at_once = self.net.at_once();
+        for (x, v) in x.values.chunks(at_once).zip(v.values.chunks(at_once)) {
+            self.context.yield_now().await;
+            let [x, v] = [x, v].map(|values| Rows { dimension, values: values.to_vec() });
+            let (of, product) = self.net.multiply(&x, level, &v).await?;
+            data.values.extend(of.data.values);
+            noise.values.extend(of.noise.values);
+            products.values.extend(product.values);
+        }
+        Ok((Estimate::new(data, noise), products))
+    }
+}
+
+/// An estimate with its data moved into the interval from minus to plus `most`.
+pub fn held_within(x: &Rows, of: Estimate<Rows>, most: f64, level: Level) -> Estimate<Rows> {
+    let mut data = of.data;
+    data.values.iter_mut().for_each(|v| *v = v.clamp(-most, most));
+    Estimate::from_data(x, data, level)
 }
 
 /// What a network says of the variance of a step from rows at a level of any schedule: [`Estimate::variance`].

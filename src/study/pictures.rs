@@ -88,20 +88,41 @@ pub fn digit_grid<'d>(
 /// The same of pictures with this many pixels along a side.
 pub fn picture_grid<'d>(
     side: usize,
-    [columns, rows]: [usize; 2],
+    counts: [usize; 2],
     window: [f64; 4],
     picture: impl Fn(usize, usize) -> Option<&'d [f32]>,
 ) -> Vec<f64> {
+    let value = |column: usize, row: usize, pixel: usize| {
+        picture(column, row).map(|picture| f64::from(picture[pixel]).max(-1.0))
+    };
+    pixel_grid(side, counts, window, [-1.0, 1.0], value)
+}
+
+/// The same of digits in colours, by the value of a pixel in the picture of a column and a row.
+pub fn colour_grid(
+    counts: [usize; 2],
+    window: [f64; 4],
+    value: impl Fn(usize, usize, usize) -> Option<f64>,
+) -> Vec<f64> {
+    pixel_grid(SIDE, counts, window, [0.0, f64::from(0x00ff_ffff)], value)
+}
+
+fn pixel_grid(
+    side: usize,
+    [columns, rows]: [usize; 2],
+    [left, right, bottom, top]: [f64; 4],
+    [low, high]: [f64; 2],
+    value: impl Fn(usize, usize, usize) -> Option<f64>,
+) -> Vec<f64> {
     let [width, height] = [columns, rows].map(|count| count * (side + 1) - 1);
-    let [left, right, bottom, top] = window;
-    let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, -1.0, 1.0];
+    let mut numbers = vec![width as f64, height as f64, left, right, bottom, top, low, high];
     for y in 0..height {
         numbers.extend((0..width).map(|x| {
             let ([column, left], [row, above]) = ([x / (side + 1), x % (side + 1)], [y / (side + 1), y % (side + 1)]);
             // Pictures count their rows from the top.
-            let pixel = |picture: &[f32]| f64::from(picture[(side - 1 - above) * side + left]).max(-1.0);
-            let found = if left.max(above) < side { picture(column, row) } else { None };
-            found.map_or(NOTHING, pixel)
+            let pixel = (side - 1 - above.min(side - 1)) * side + left;
+            let found = if left.max(above) < side { value(column, row, pixel) } else { None };
+            found.unwrap_or(NOTHING)
         }));
     }
     numbers

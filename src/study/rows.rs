@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::data::Exact;
-use crate::diffusion::constraint::Elementwise;
-use crate::diffusion::likelihood::Batched;
+use crate::data::{Exact, ExactConstraint};
+use crate::diffusion::constraint::{Constraint, Elementwise};
+use crate::diffusion::likelihood::{Batched, JacobianProduct};
 use crate::diffusion::{Denoiser, Estimate, Level, State, infallible};
+use crate::study::context::StudyContext;
 use crate::study::error::StudyError;
 
 /// Rows of `dimension` numbers, one row a sample.
@@ -98,6 +99,39 @@ impl Denoiser<Rows> for ExactRows<'_> {
     }
 }
 
+impl JacobianProduct<Rows> for ExactRows<'_> {
+    type Error = StudyError;
+
+    async fn estimate_with_product(
+        &mut self,
+        x: &Rows,
+        level: Level,
+        v: &Rows,
+    ) -> Result<(Estimate<Rows>, Rows), StudyError> {
+        let (of, product) = infallible(self.0.estimate_with_product(&x.points(), level, &v.points()).await);
+        Ok((Estimate::new(Rows::from_points(&of.data), Rows::from_points(&of.noise)), Rows::from_points(&product)))
+    }
+}
+
+/// The condition on points as one on rows of two numbers.
+impl Constraint<Rows> for ExactConstraint {
+    fn noise(&self) -> f64 {
+        Constraint::<Vec<[f64; 2]>>::noise(self)
+    }
+
+    fn toward(&self, x: Rows, scale: f64, fresh: Option<(Rows, f64)>, share: f64) -> Rows {
+        let fresh = fresh.map(|(z, std)| (z.points(), std));
+        Rows::from_points(&Constraint::toward(self, x.points(), scale, fresh, share))
+    }
+
+    fn guide(&self, x: &Rows, estimate: Estimate<Rows>, level: Level) -> Estimate<Rows> {
+        let Estimate { data, noise, variance } = estimate;
+        let points = Estimate::new(data.points(), noise.points());
+        let of = Constraint::guide(self, &x.points(), points, level);
+        Estimate { variance, ..Estimate::new(Rows::from_points(&of.data), Rows::from_points(&of.noise)) }
+    }
+}
+
 /// An estimate to wait for.
 type Believed<'a> = Pin<Box<dyn Future<Output = Result<Estimate<Rows>, StudyError>> + 'a>>;
 
@@ -121,5 +155,42 @@ impl Denoiser<Rows> for AnyDenoiser<'_> {
 
     async fn estimate(&mut self, x: &Rows, level: Level) -> Result<Estimate<Rows>, StudyError> {
         self.0.believe(x, level).await
+    }
+}
+
+/// An estimate with a product to wait for.
+type Multiplied<'a> = Pin<Box<dyn Future<Output = Result<(Estimate<Rows>, Rows), StudyError>> + 'a>>;
+
+/// A denoiser of rows with products of its Jacobian that can stand behind a pointer.
+pub trait RowProducts {
+    /// [`JacobianProduct::estimate_with_product`].
+    fn multiply<'a>(&'a mut self, x: &'a Rows, level: Level, v: &'a Rows) -> Multiplied<'a>;
+}
+
+impl<M: JacobianProduct<Rows, Error = StudyError>> RowProducts for M {
+    fn multiply<'a>(&'a mut self, x: &'a Rows, level: Level, v: &'a Rows) -> Multiplied<'a> {
+        Box::pin(self.estimate_with_product(x, level, v))
+    }
+}
+
+/// Any of them as one type, for the same reason as [`AnyDenoiser`], with others' turns before every estimate.
+pub struct AnyProducts<'a> {
+    /// Where others have their turn.
+    pub context: &'a StudyContext,
+    /// The model.
+    pub model: &'a mut dyn RowProducts,
+}
+
+impl JacobianProduct<Rows> for AnyProducts<'_> {
+    type Error = StudyError;
+
+    async fn estimate_with_product(
+        &mut self,
+        x: &Rows,
+        level: Level,
+        v: &Rows,
+    ) -> Result<(Estimate<Rows>, Rows), StudyError> {
+        self.context.yield_now().await;
+        self.model.multiply(x, level, v).await
     }
 }

@@ -143,6 +143,10 @@ fn layer(c: &Context, layout: &Layout, layer: &Layer, data: &[f32], dark: bool) 
             c.set_image_smoothing_enabled(false);
             heat(c, layout, data, &|value| (grey(data, value, dark), if value < data[6] { 0.0 } else { 1.0 }));
         }
+        Mark::Colours => {
+            c.set_image_smoothing_enabled(false);
+            heat(c, layout, data, &|value| (unpacked(value), if value < 0.0 { 0.0 } else { 1.0 }));
+        }
         Mark::Line | Mark::Dashed => {
             dash(c, layer.pattern());
             c.set_line_join("round");
@@ -250,6 +254,12 @@ fn grey(data: &[f32], value: f32, dark: bool) -> Rgb {
     let share = share(data, value).clamp(0.0, 1.0);
     let level = if dark { 40.0 + 200.0 * share } else { 240.0 - 220.0 * share };
     Rgb([level as u8; 3])
+}
+
+/// The colour that a value of [`Mark::Colours`] is.
+fn unpacked(value: f32) -> Rgb {
+    let [_, red, green, blue] = (value.max(0.0) as u32).to_be_bytes();
+    Rgb([red, green, blue])
 }
 
 fn heat(c: &Context, layout: &Layout, data: &[f32], colour: &dyn Fn(f32) -> (Rgb, f64)) {
