@@ -118,7 +118,7 @@ mod work {
 
     /// Points drawn of a cloud, samples that are judged, and fewer of them on the way.
     const SHOWN: usize = 700;
-    const JUDGED: usize = 2000;
+    const JUDGED: usize = 8000;
     const COUNTED: usize = 1000;
     /// Places of the critic's map along a side.
     const CELLS: usize = 40;

@@ -14,7 +14,11 @@ mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
+mod families;
+#[cfg(feature = "engine")]
 mod generative;
+#[cfg(feature = "engine")]
+mod large_steps;
 #[cfg(feature = "engine")]
 mod learners;
 #[cfg(feature = "engine")]
@@ -23,6 +27,8 @@ mod line;
 mod network;
 #[cfg(feature = "engine")]
 mod pictures;
+#[cfg(feature = "engine")]
+mod procrustes;
 #[cfg(feature = "engine")]
 mod rows;
 mod settings;
@@ -36,6 +42,7 @@ mod tools;
 
 mod ancestral;
 mod bound;
+mod codes;
 mod coding;
 mod coding_depth;
 mod conditional;
@@ -58,6 +65,7 @@ mod regions;
 mod reverse_sde;
 mod sdes;
 mod skip;
+mod trilemma;
 mod vae;
 mod variance;
 
@@ -99,10 +107,12 @@ macro_rules! of_each {
             &sdes::$constant,
             &one_net::$constant,
             &reverse_sde::$constant,
+            &codes::$constant,
             &vae::$constant,
             &hierarchy::$constant,
             &gan::$constant,
             &denoising_gan::$constant,
+            &trilemma::$constant,
             &fid_table::$constant,
             &coding::$constant,
             &coding_depth::$constant,

@@ -151,7 +151,7 @@ mod work {
         // Levels even in the time of either equation.
         let mut nets = Vec::new();
         for (index, sde) in [Sde::Ve, Sde::Vp].into_iter().enumerate() {
-            let size = Size { dimension: 2, width: settings.fit_width, data: 1.0 };
+            let size = Size { dimension: 2, width: settings.fit_width, depth: 2, data: 1.0 };
             let mut net = LevelNet::new(&context, size, index as u32);
             let schedule = sde.schedule();
             let sigma = |u: f64| schedule.training_level(u).ratio();

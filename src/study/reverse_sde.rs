@@ -163,7 +163,7 @@ mod work {
         let walks = 4 * (COUNTS.iter().sum::<usize>() + evaluations) + MANY;
         let mut study = Study { context: &context, schedule, chains: settings.chains, done: 0, all: steps + walks };
 
-        let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, data: 1.0 }, 0);
+        let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, depth: 2, data: 1.0 }, 0);
         let plan = Fit { steps, batch, rate, sigmas: [0.01, 160.0] };
         if settings.score_source == ScoreSource::Learned {
             fit(&study, &mut net, &mixture, plan).await?;
