@@ -133,9 +133,7 @@ impl Chain {
             if of_critic {
                 let rows = pairs.before.chunks_exact(2).zip(pairs.noisy.chunks_exact(2)).zip(&pairs.steps);
                 let real: Vec<f32> = rows
-                    .flat_map(|((before, noisy), step)| {
-                        [before[0], before[1], noisy[0], noisy[1], self.feature(*step)]
-                    })
+                    .flat_map(|((before, noisy), step)| [before[0], before[1], noisy[0], noisy[1], self.feature(*step)])
                     .collect();
                 self.net.train_critic(&real, &inputs, view, self.plan.rate);
             } else {

@@ -4,9 +4,8 @@
 /// The points turned, or mirrored and turned, and moved, so that they are as near to their partners as they can be.
 pub fn turned(points: &[[f64; 2]], partners: &[[f64; 2]]) -> Vec<[f64; 2]> {
     let count = points.len().min(partners.len()).max(1) as f64;
-    let mean = |of: &[[f64; 2]]| -> [f64; 2] {
-        core::array::from_fn(|axis| of.iter().map(|x| x[axis]).sum::<f64>() / count)
-    };
+    let mean =
+        |of: &[[f64; 2]]| -> [f64; 2] { core::array::from_fn(|axis| of.iter().map(|x| x[axis]).sum::<f64>() / count) };
     let (from, to) = (mean(points), mean(partners));
     // The products of the centred coordinates of points and partners.
     let mut of = [[0.0; 2]; 2];
@@ -50,7 +49,8 @@ mod tests {
         for mirrored in [1.0, -1.0] {
             for angle in [0.0_f64, 1.0, 2.5, -2.0] {
                 let (sin, cos) = angle.sin_cos();
-                let turn = |x: &[f64; 2]| [3.0 + cos * x[0] - sin * mirrored * x[1], sin * x[0] + cos * mirrored * x[1]];
+                let turn =
+                    |x: &[f64; 2]| [3.0 + cos * x[0] - sin * mirrored * x[1], sin * x[0] + cos * mirrored * x[1]];
                 let other: Vec<[f64; 2]> = cloud.iter().map(turn).collect();
                 assert!(square_distance(&turned(&cloud, &other), &other) < 1e-24, "{mirrored} {angle}");
             }
