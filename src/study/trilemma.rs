@@ -118,7 +118,7 @@ mod work {
     use crate::study::families::{CHAIN, Family, LARGE_STEPS, Model, since_turn};
     use crate::study::generative::total_variation;
     use crate::study::rows::Rows;
-    use crate::study::tools::{difference, flat, median_error, near};
+    use crate::study::tools::{difference, flat, median_error, middle_mean, near};
 
     /// Points drawn of a cloud, and samples that are judged while a model is trained, so many times.
     const SHOWN: usize = 500;
@@ -128,11 +128,10 @@ mod work {
     const QUICK: usize = 20;
     /// Sets of fresh data that stand for perfect samples.
     const FLOORS: u32 = 4;
-    /// Rounds of timing; in each so many steps of training and evaluations for so many samples. The device is waited for
-    /// once in so many steps.
+    /// Rounds of timing; in each so many steps of training and evaluations for so many samples.
     const TIMINGS: usize = 15;
     const STEPS_TIMED: usize = 16;
-    const EVALUATIONS_TIMED: usize = 4;
+    const EVALUATIONS_TIMED: usize = 8;
     const SAMPLES_TIMED: usize = 1000;
 
     /// A way to sample: its place in the tables, its family and evaluations, and where its cloud is, figure and layer.
@@ -224,7 +223,7 @@ mod work {
             evaluation: [f64::NAN; 4],
             glanced: [1.0; 2],
             done: 0,
-            all: settings.rounds * (steps + walks),
+            all: settings.rounds * (steps + walks) + TIMINGS * STEPS_TIMED,
         };
         draw_triangle(&context, "all-three", [1.0; 3]);
         for round in 0..settings.rounds {
@@ -454,19 +453,20 @@ mod work {
             let draw = |rng: &mut Rng, count: usize| flat(&mixture.draw(rng, count));
             let [mut training, mut sampling] = [const { Vec::<[f64; 4]>::new() }; 2];
             for round in 0..TIMINGS {
-                let [mut train, mut sample] = [[0.0; 4]; 2];
+                let [mut train, mut sample] = [(); 2].map(|()| [const { Vec::new() }; 4]);
                 for step in round * STEPS_TIMED..(round + 1) * STEPS_TIMED {
                     for (place, model) in models.iter_mut().enumerate() {
                         model.step(context, step, &draw).await?;
-                        train[place] += since_turn(context).await;
+                        train[place].push(since_turn(context).await);
                         if step.is_multiple_of(STEPS_TIMED / EVALUATIONS_TIMED) {
-                            let lasted = model.evaluation_time(context, SAMPLES_TIMED).await?;
-                            sample[place] += lasted / EVALUATIONS_TIMED as f64;
+                            sample[place].push(model.evaluation_time(context, SAMPLES_TIMED).await?);
                         }
                     }
+                    self.tick(context);
                 }
-                training.push(train);
-                sampling.push(sample);
+                // Where the machine was busy elsewhere in some few, that is nothing of the models'.
+                training.push(train.map(|times| middle_mean(&times).0));
+                sampling.push(sample.map(|times| middle_mean(&times).0));
             }
             for (place, evaluation) in self.evaluation.iter_mut().enumerate() {
                 *evaluation = median_error(&sampling.iter().map(|times| times[place]).collect::<Vec<_>>()).0;
