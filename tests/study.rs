@@ -12,7 +12,7 @@ use scorefield::lab::{DeviceChoice, ExperimentId, FIELDS};
 use scorefield::nn::device::open;
 use scorefield::protocol::{Measured, StudyUpdate, Verdict};
 use scorefield::share::from_fragment;
-use scorefield::study::{Mark, STUDIES, Study, complete, neighbours};
+use scorefield::study::{Mark, STUDIES, Study, StudyError, begin, complete, neighbours};
 use verdicts::{EXPECTED, unexpected};
 
 /// Runs a study with these settings.
@@ -437,6 +437,26 @@ fn digits_completed_made_to_order_and_coloured() {
 }
 
 #[test]
+fn two_networks_agree_on_the_code_of_a_point() {
+    let study = find("codes");
+    let update = whole(study.id);
+    // Heun's method: half the step, a quarter of the error at most.
+    for key in ["first-network", "other-network"] {
+        let back: Vec<&[f32]> = layer(study, &update, "back", key).chunks_exact(2).collect();
+        assert_eq!(back.iter().map(|at| at[0]).collect::<Vec<_>>(), [8.0, 15.0, 30.0, 60.0]);
+        assert!(back.windows(2).all(|pair| pair[1][1] < 0.25 * pair[0][1]), "{key}: {back:?}");
+    }
+    // Turned as well as can be they agree no less.
+    let bars = layer(study, &update, "agreement", "r-squared");
+    assert!(bars[10] > bars[7] && bars[10] <= 1.0, "{bars:?}");
+    // A network agrees with itself.
+    let same = run(study, "fit-steps=20&fit-width=8&other-width=8&other-seed=0&points-judged=100");
+    assert_eq!(same.measured.len(), study.claims.len());
+    let bars = layer(study, &same, "agreement", "r-squared");
+    assert!(bars[7] > 0.9999 && bars[13] > 0.9999, "{bars:?}");
+}
+
+#[test]
 fn a_variational_autoencoder_and_its_price() {
     let study = find("vae");
     let update = whole(study.id);
@@ -493,6 +513,27 @@ fn a_few_large_steps_by_adversarial_networks() {
 }
 
 #[test]
+fn every_family_gives_up_one_of_three() {
+    let study = find("trilemma");
+    let update = whole(study.id);
+    // All networks are as large as one another, to 12 %.
+    let price = layer(study, &update, "price", "results");
+    let parameters: Vec<f32> = (1..8).map(|row| price[2 + 2 * (5 * row + 3)]).collect();
+    let [least, most] = [f32::min, f32::max].map(|of| parameters.iter().copied().reduce(of).expect("seven models"));
+    assert!(least > 15_000.0 && most < 1.12 * least, "{parameters:?}");
+    // More evaluations take as many times as long.
+    let speeds: Vec<f32> = (3..7).map(|row| price[2 + 2 * (5 * row + 1)]).collect();
+    assert!((speeds[1] / speeds[0] / 20.0 - 1.0).abs() < 1e-4 && speeds[3] > speeds[2], "{speeds:?}");
+    // Every further round keeps the points of those before.
+    let settings = "rounds=2&budget=0.1&fit-batch=16&sample-count=100&gan-data=grid&latent-size=16";
+    let update = run(study, settings);
+    assert_eq!(update.measured.len(), study.claims.len());
+    for (key, count) in [("data", 2), ("vae-model", 2), ("ddpm-1000", 2), ("ddim-fewer", 6), ("denoising-gan", 2)] {
+        assert_eq!(layer(study, &update, "quality", key).len(), 2 * count, "{key}");
+    }
+}
+
+#[test]
 fn the_table_of_distances() {
     let study = find("fid-table");
     let update = whole(study.id);
@@ -521,6 +562,29 @@ fn the_table_of_distances() {
     assert_eq!(blocks("blocks-printed", 3), [6.0, 8.0, 16.0, 16.0]);
     assert_eq!(blocks("blocks-encoder", 2), [8.0, 8.0, 16.0, 32.0]);
     assert_eq!(blocks("blocks-decoder", 2), [20.0, 12.0, 20.0, 36.0]);
+}
+
+#[test]
+fn the_table_of_distances_says_that_its_own_row_is_missing() {
+    let study = find("fid-table");
+    let (link, _) = from_fragment(&format!("#experiment={}", study.id));
+    let compute = now(open(DeviceChoice::Cpu)).expect("this build has the CPU device");
+    for file in [Err("it is not there".to_owned()), Ok(b"{}".to_vec())] {
+        let mut running = begin(&link.config, &compute).expect("it is a study");
+        let ended = loop {
+            match now(running.advance(true, || 0.0)) {
+                Ok(false) if running.wanted().is_some() => running.give(file.clone()),
+                Ok(false) => {}
+                ended => break ended,
+            }
+        };
+        assert!(matches!(ended, Err(StudyError::Unreachable(_) | StudyError::File(_))), "{file:?}: {ended:?}");
+        // All that is published is there.
+        let update = running.take();
+        assert_eq!(update.measured.len(), study.claims.len());
+        let table = layer(study, &update, "table", "results");
+        assert!(table[2] == 25.32 && table[2 + 2 * 7 * 6].is_nan());
+    }
 }
 
 #[test]

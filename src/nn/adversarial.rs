@@ -38,6 +38,12 @@ impl AdversarialForm {
         let shape = |inputs, outputs| Shape { inputs, width, depth, outputs, activation };
         Self { generator: shape(inputs, dimension), critic: shape(dimension + beside, 1) }
     }
+
+    /// Number of parameters of both players.
+    #[must_use]
+    pub fn parameters(self) -> usize {
+        self.generator.parameters() + self.critic.parameters()
+    }
 }
 
 /// What the critic sees of the generator's outputs, row by row.

@@ -43,6 +43,12 @@ impl AutoencoderForm {
         let shape = |inputs, outputs| Shape { inputs, width, depth, outputs, activation: Activation::Silu };
         [shape(dimension, 2 * latent), shape(latent, dimension)]
     }
+
+    /// Number of parameters of both networks.
+    #[must_use]
+    pub fn parameters(self) -> usize {
+        self.shapes().map(Shape::parameters).iter().sum()
+    }
 }
 
 /// An autoencoder in training. Points and latents are flat, row by row.

@@ -38,6 +38,12 @@ impl Axis {
         Self { key, range: Some([from, to]), log: false, names: &[] }
     }
 
+    /// A logarithmic axis between two ends.
+    #[must_use]
+    pub const fn log_fixed(key: &'static str, from: f64, to: f64) -> Self {
+        Self { key, range: Some([from, to]), log: true, names: &[] }
+    }
+
     /// An axis of names.
     #[must_use]
     pub const fn of(key: &'static str, names: &'static [&'static str]) -> Self {

@@ -275,7 +275,7 @@ mod work {
             done: before,
             all: before + 3 * steps,
         };
-        let size = Size { dimension: 2, width: settings.fit_width, data: 1.0 };
+        let size = Size { dimension: 2, width: settings.fit_width, depth: 2, data: 1.0 };
         let mut net = LevelNet::new(&context, size, 0);
         if learned {
             let draw = |rng: &mut Rng, count: usize| flat(&mixture.draw(rng, count));

@@ -218,7 +218,7 @@ mod work {
         /// the bound's weights at steps drawn by the size of their losses (Nichol and Dhariwal 2021, section 3.3).
         async fn train(&self) -> Result<[LevelNet; 2], StudyError> {
             let Settings { fit_steps: steps, fit_batch: batch, fit_rate, fit_width: width, .. } = self.settings;
-            let size = Size { dimension: PIXELS, width, data: DATA };
+            let size = Size { dimension: PIXELS, width, depth: 2, data: DATA };
             let mut nets = [(); 2].map(|()| LevelNet::new(&self.context, size, 0));
             let mut memory = LossMemory::new(GROUPS);
             let (mut terms, mut frame) = ([(); 2].map(|()| self.unknown()), 0);

@@ -101,7 +101,7 @@ pub const STUDY: Study = Study {
         Claim { key: "lalr", source: Source::Blog("§ 7") },
     ],
     notes: &["reconstruction", "steps", "adaptive", "skips", "numbers"],
-    brief: "fit-steps=250&fit-batch=16",
+    brief: "fit-steps=300&fit-batch=16",
 };
 
 /// The work of the study.
@@ -123,8 +123,9 @@ mod work {
     /// Weights of the predictions backwards, in the figure of the first batch, and layers of its network.
     const BACKWARD: [(&str, f64); 3] = [("back-none", 0.0), ("back-hundredth", 0.01), ("back-tenth", 0.1)];
     const EXPLODING: usize = 8;
-    /// Networks whose errors are followed in training; together they make the steps of one of the others.
-    const NETWORKS: usize = 5;
+    /// Networks whose errors are followed in training, each for this share of the steps of one of the others.
+    const NETWORKS: usize = 10;
+    const SHARE: usize = 5;
     /// Gains of the weights there; claims compare the largest with 1.
     const GAINS: [f64; 7] = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0];
 
@@ -184,7 +185,7 @@ mod work {
         plans.extend([(20, How::Plain), (20, How::Scaled), (5, How::BothWays)]);
         plans.extend(FEW.into_iter().flat_map(|layers| [(layers, How::OneRate), (layers, How::RateByLayer)]));
         let layers = plans.iter().map(|plan| plan.0).sum::<usize>();
-        let growing = 2 * EXPLODING * NETWORKS * settings.fit_steps.div_ceil(NETWORKS);
+        let growing = 2 * EXPLODING * NETWORKS * settings.fit_steps.div_ceil(SHARE);
         let progress = [0, layers * settings.fit_steps + growing];
         let mut study =
             Comparison { context: &context, settings: &settings, digits, held_out, done: Vec::new(), progress };
@@ -268,7 +269,7 @@ mod work {
         /// The largest errors in training with weights of twice the size, without and with predictions backwards: of
         /// several networks, because they differ much.
         async fn explosion(&mut self) -> Result<(), StudyError> {
-            let (steps, mut ratios) = (self.settings.fit_steps.div_ceil(NETWORKS), Vec::new());
+            let (steps, mut ratios) = (self.settings.fit_steps.div_ceil(SHARE), Vec::new());
             for index in 0..NETWORKS {
                 let mut logs = [0.0; 2];
                 for (place, (key, backward)) in [BACKWARD[0], BACKWARD[2]].into_iter().enumerate() {

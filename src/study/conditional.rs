@@ -136,7 +136,7 @@ mod work {
         sigmas: &[f64],
     ) -> Result<LevelNet, StudyError> {
         let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
-        let size = Size { dimension: 2, width: settings.fit_width, data: DATA };
+        let size = Size { dimension: 2, width: settings.fit_width, depth: 2, data: DATA };
         let mut nets = WEIGHTS.map(|_| LevelNet::new(context, size, 0));
         let judged: Vec<Judged> = sigmas
             .iter()

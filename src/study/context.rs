@@ -49,6 +49,12 @@ impl StudyContext {
         self.seed
     }
 
+    /// The same place of work for a run with another seed: what is repeated draws other random numbers.
+    #[must_use]
+    pub fn with_seed(&self, seed: u32) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// A stream of the run's random numbers.
     #[must_use]
     pub fn rng(&self, stream: Stream, index: u32) -> Rng {

@@ -185,7 +185,8 @@ mod work {
         let all = JUDGE.steps + guiding.steps + steps + colour_steps + rounds * STEPS;
         let judge = JUDGE.train(&context, &digits, |step| context.progress(step, all)).await?;
         let mut before = JUDGE.steps;
-        let mut net = LevelNet::new(&context, Size { dimension: PIXELS, width: settings.fit_width, data: DATA }, 0);
+        let mut net =
+            LevelNet::new(&context, Size { dimension: PIXELS, width: settings.fit_width, depth: 2, data: DATA }, 0);
         let learning = Fit { steps, batch, rate, sigmas: SIGMAS };
         learning
             .train(

@@ -262,7 +262,7 @@ mod work {
         let before = if learned { fit_steps } else { 0 };
         let walks = 7 * STEPS + steps(settings.passes) + PASSES.map(steps).iter().sum::<usize>();
         let all = before + walks;
-        let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, data: 1.0 }, 0);
+        let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, depth: 2, data: 1.0 }, 0);
         if learned {
             let draw = |rng: &mut Rng, count: usize| flat(&mixture.draw(rng, count));
             let fit = Fit { steps: fit_steps, batch, rate, sigmas: Sde::SIGMAS };

@@ -77,30 +77,25 @@ mod work {
     use super::Settings;
     use crate::data::Mixture;
     use crate::data::metrics::{modes, precision_recall};
-    use crate::diffusion::level::renoise;
-    use crate::diffusion::schedule::clean;
     use crate::diffusion::schedule::spacing::even_subset;
-    use crate::diffusion::solver::Posterior;
-    use crate::diffusion::{Level, Sampler, Schedule, Solver};
-    use crate::nn::adversarial::{AdversarialForm, Adversaries, Aim, View};
+    use crate::diffusion::{Sampler, Schedule, Solver};
+    use crate::nn::adversarial::Aim;
     use crate::rng::{Rng, Stream};
     use crate::study::chain::{fresh_noise, start, walk, walk_back};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::generative::{Game, GamePlan};
+    use crate::study::large_steps::{Chain, ChainPlan};
     use crate::study::line::{Line, normal};
     use crate::study::network::{Fit, Learned, LevelNet, Size};
     use crate::study::settings::{ChainTable, PlaneModes};
     use crate::study::step_back::StepBack;
-    use crate::study::tools::{curve, difference, flat, histogram, near, points, span};
+    use crate::study::tools::{curve, difference, flat, histogram, near, span};
 
-    /// Earliest time of the variance-preserving process that the levels are taken from.
-    const EARLIEST: f64 = 1e-3;
-    const PROCESS: Schedule = Schedule::Linear { beta_min: 0.1, beta_max: 20.0 };
     /// Numbers of large steps that are compared; one of them is the whole training's when it is chosen.
     const COMPARED: [usize; 4] = [1, 2, 4, 8];
     /// Samples that are judged, and fewer on the way; points of a stage's cloud.
-    const JUDGED: usize = 2000;
+    const JUDGED: usize = 4000;
     const SHOWN: usize = 300;
     /// First coordinate of the noisy points from which a step is looked at.
     const CUT: f64 = 0.2;
@@ -110,152 +105,11 @@ mod work {
     /// Half the window of standardised data; what a stage's cloud is narrowed by.
     const HALF: f64 = 2.2;
     const NARROW: f64 = 0.18;
-    /// Rows of a network at once.
-    const AT_ONCE: usize = 1000;
 
-    /// The levels of a chain of so many large steps, the clean one first.
-    fn levels(steps: usize) -> Vec<Level> {
-        let time = |step: usize| EARLIEST + (1.0 - EARLIEST) * step as f64 / steps as f64;
-        std::iter::once(clean()).chain((1..=steps).map(|step| PROCESS.level(time(step)))).collect()
-    }
-
-    /// The two players of all steps of a chain: the generator guesses the clean point from a noisy one and a latent, and the
-    /// critic sees the point that the posterior makes of that beside the noisy one.
-    struct Chain {
-        levels: Vec<Level>,
-        latent: usize,
-        batch: usize,
-        rate: f64,
-        net: Adversaries,
-    }
-
-    /// Noisy points of a batch with the numbers of their steps, and the points one step before.
-    struct Pairs {
-        steps: Vec<usize>,
-        before: Vec<f32>,
-        noisy: Vec<f32>,
-    }
-
-    impl Chain {
-        fn new(context: &StudyContext, settings: &Settings, steps: usize, index: u32) -> Self {
-            let Settings { latent_size: latent, fit_width, hidden_layers, fit_rate, fit_batch, .. } = *settings;
-            let form = AdversarialForm::even(2 + latent + 1, 2, 3, fit_width, hidden_layers);
-            let net = Adversaries::new(form, &context.compute, context.seed(), index);
-            Self { levels: levels(steps), latent, batch: fit_batch, rate: fit_rate, net }
-        }
-
-        fn steps(&self) -> usize {
-            self.levels.len() - 1
-        }
-
-        /// How the players are told a step, counted from 0 at the data.
-        fn feature(&self, step: usize) -> f32 {
-            (2.0 * step as f64 / (self.steps().max(2) - 1) as f64 - 1.0) as f32
-        }
-
-        fn pairs(&self, mixture: &Mixture, data: &mut Rng, rng: &mut Rng) -> Pairs {
-            let mut pairs = Pairs { steps: Vec::new(), before: Vec::new(), noisy: Vec::new() };
-            for x in mixture.draw(data, self.batch) {
-                let step = rng.below(self.steps() as u32) as usize;
-                let (to, from) = (self.levels[step], self.levels[step + 1]);
-                let before = to.mix(x, [rng.normal(), rng.normal()]);
-                let noisy = renoise(before, to, from, [rng.normal(), rng.normal()]);
-                pairs.steps.push(step);
-                pairs.before.extend(before.map(|v| v as f32));
-                pairs.noisy.extend(noisy.map(|v| v as f32));
-            }
-            pairs
-        }
-
-        /// Rows of the generator's inputs.
-        fn inputs(&self, noisy: &[f32], step: impl Fn(usize) -> usize, rng: &mut Rng) -> Vec<f32> {
-            let mut rows = Vec::with_capacity(noisy.len() / 2 * (self.latent + 3));
-            for (row, x) in noisy.chunks_exact(2).enumerate() {
-                rows.extend(x);
-                rows.extend(rng.normals(self.latent));
-                rows.push(self.feature(step(row)));
-            }
-            rows
-        }
-
-        /// What the posterior makes of the generator's guesses, with fresh noise, and what the critic sees beside.
-        fn places(&self, pairs: &Pairs, rng: &mut Rng) -> [Vec<f32>; 2] {
-            let [mut scale, mut added] = [const { Vec::new() }; 2];
-            for (step, x) in pairs.steps.iter().zip(pairs.noisy.chunks_exact(2)) {
-                let posterior = Posterior::between(self.levels[step + 1], self.levels[*step]);
-                let std = posterior.variance.sqrt();
-                scale.push(posterior.data as f32);
-                added.extend(x.iter().map(|v| (posterior.x * f64::from(*v) + std * rng.normal()) as f32));
-                added.extend(x);
-                added.push(self.feature(*step));
-            }
-            [scale, added]
-        }
-
-        /// One step of both players, in a turn of its own.
-        async fn train(&mut self, context: &StudyContext, mixture: &Mixture, step: usize) -> Result<(), StudyError> {
-            context.yield_now().await;
-            let mut data = context.rng(Stream::Batch, step as u32);
-            let mut rng = context.rng(Stream::Noise, step as u32);
-            for of_critic in [true, false] {
-                let pairs = self.pairs(mixture, &mut data, &mut rng);
-                let inputs = self.inputs(&pairs.noisy, |row| pairs.steps[row], &mut rng);
-                let [scale, added] = self.places(&pairs, &mut rng);
-                let view = View { scale: &scale, added: &added };
-                if of_critic {
-                    let rows = pairs.before.chunks_exact(2).zip(pairs.noisy.chunks_exact(2)).zip(&pairs.steps);
-                    let real: Vec<f32> = rows
-                        .flat_map(|((before, noisy), step)| {
-                            [before[0], before[1], noisy[0], noisy[1], self.feature(*step)]
-                        })
-                        .collect();
-                    self.net.train_critic(&real, &inputs, view, self.rate);
-                } else {
-                    self.net.train_generator(&inputs, view, Aim::NonSaturating, self.rate);
-                }
-            }
-            if step % 16 == 15 {
-                self.net.take_losses().await?;
-            }
-            Ok(())
-        }
-
-        /// Points one step before noisy ones of one level.
-        async fn back(
-            &self,
-            context: &StudyContext,
-            x: &[[f64; 2]],
-            step: usize,
-            rng: &mut Rng,
-        ) -> Result<Vec<[f64; 2]>, StudyError> {
-            let posterior = Posterior::between(self.levels[step + 1], self.levels[step]);
-            let (mut before, std) = (Vec::with_capacity(x.len()), posterior.variance.sqrt());
-            for x in x.chunks(AT_ONCE) {
-                context.yield_now().await;
-                let guesses = self.net.outputs(&self.inputs(&flat(x), |_| step, rng)).await?;
-                let guesses: Vec<[f64; 2]> = points(&guesses);
-                before.extend(x.iter().zip(guesses).map(|(x, guess)| -> [f64; 2] {
-                    core::array::from_fn(|i| posterior.data * guess[i] + posterior.x * x[i] + std * rng.normal())
-                }));
-            }
-            Ok(before)
-        }
-
-        /// The whole way back: where the samples are before it and after each of its steps.
-        async fn stages(&self, context: &StudyContext, count: usize) -> Result<Vec<Vec<[f64; 2]>>, StudyError> {
-            let mut rng = context.rng(Stream::Prior, 0);
-            let mut stages = vec![rng.normal_points(count)];
-            let mut rng = context.rng(Stream::Solver, 0);
-            for step in (0..self.steps()).rev() {
-                let next = self.back(context, &stages[stages.len() - 1], step, &mut rng).await?;
-                stages.push(next);
-            }
-            Ok(stages)
-        }
-
-        async fn samples(&self, context: &StudyContext) -> Result<Vec<[f64; 2]>, StudyError> {
-            Ok(self.stages(context, JUDGED).await?.pop().unwrap_or_default())
-        }
+    /// The training of a chain of so many large steps.
+    fn plan(settings: &Settings, steps: usize) -> ChainPlan {
+        let Settings { latent_size: latent, fit_width: width, hidden_layers: depth, .. } = *settings;
+        ChainPlan { steps, latent, width, depth, batch: settings.fit_batch, rate: settings.fit_rate }
     }
 
     /// What is told of samples.
@@ -314,7 +168,7 @@ mod work {
         /// Trains the chain of the chosen number of steps and tells how far its steps are from Gaussian.
         async fn denoising(&mut self) -> Result<Judged, StudyError> {
             let (context, settings) = (self.context, self.settings);
-            let mut chain = Chain::new(context, settings, settings.big_steps, 0);
+            let mut chain = Chain::new(context, plan(settings, settings.big_steps), 0);
             let divergences = (0..chain.steps()).map(|step| self.mean_divergence(&chain, step));
             let most = divergences.fold(0.0, f64::max);
             context.conclude("multimodal", most, 0.0, [0.05, f64::INFINITY]);
@@ -327,15 +181,15 @@ mod work {
                 if let (true, Some(place)) =
                     (step == settings.fit_steps / 3, COMPARED.iter().position(|count| *count == settings.big_steps))
                 {
-                    let judged = self.judge(&chain.samples(context).await?).await;
+                    let judged = self.judge(&chain.samples(context, JUDGED).await?).await;
                     self.compare(place, judged);
                 }
                 if !last {
-                    chain.train(context, &self.mixture, step).await?;
+                    chain.train(context, step, &|rng, count| flat(&self.mixture.draw(rng, count))).await?;
                     self.tick();
                 }
             }
-            Ok(self.judge(&chain.samples(context).await?).await)
+            Ok(self.judge(&chain.samples(context, JUDGED).await?).await)
         }
 
         /// The divergence, in nats, of a true step back from the Gaussian of its mean and variance, on the first axis, averaged
@@ -413,7 +267,7 @@ mod work {
         /// DDIM with as many evaluations, and the claims on the three.
         async fn diffusion(&mut self, few: Judged, game: Judged) -> Result<(), StudyError> {
             let (context, settings) = (self.context, self.settings);
-            let size = Size { dimension: 2, width: settings.fit_width, data: 1.0 };
+            let size = Size { dimension: 2, width: settings.fit_width, depth: 2, data: 1.0 };
             let mut net = LevelNet::new(context, size, 20);
             let fit = Fit { steps: settings.fit_steps, batch: 256, rate: 4e-3, sigmas: [0.01, 160.0] };
             let draw = |rng: &mut Rng, count: usize| flat(&self.mixture.draw(rng, count));
@@ -444,12 +298,12 @@ mod work {
                 if count == self.settings.big_steps {
                     continue;
                 }
-                let mut chain = Chain::new(self.context, self.settings, count, 1 + place as u32);
+                let mut chain = Chain::new(self.context, plan(self.settings, count), 1 + place as u32);
                 for step in 0..self.settings.fit_steps / 3 {
-                    chain.train(self.context, &self.mixture, step).await?;
+                    chain.train(self.context, step, &|rng, count| flat(&self.mixture.draw(rng, count))).await?;
                     self.tick();
                 }
-                let judged = self.judge(&chain.samples(self.context).await?).await;
+                let judged = self.judge(&chain.samples(self.context, JUDGED).await?).await;
                 self.compare(place, judged);
             }
             let of = |place: usize| self.compared.iter().find(|(at, _)| *at == place).map(|(_, judged)| judged.near);

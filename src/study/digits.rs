@@ -112,7 +112,7 @@ mod work {
         sigmas: &[f64],
     ) -> Result<LevelNet, StudyError> {
         let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
-        let size = Size { dimension: PIXELS, width: settings.fit_width, data: DATA };
+        let size = Size { dimension: PIXELS, width: settings.fit_width, depth: 2, data: DATA };
         let mut net = LevelNet::new(context, size, 0);
         let mut rng = context.rng(Stream::Data, 0);
         let (digits, known) = (&split.digits, split.known());

@@ -21,8 +21,8 @@ pub const STUDY: Study = Study {
         ),
         Figure::curves(
             "cost",
-            Axis::log("evaluations"),
-            Axis::log("fid"),
+            Axis::log_fixed("evaluations", 20.0, 3000.0),
+            Axis::log_fixed("fid", 1.0, 200.0),
             &[Layer::new("published-elsewhere", Mark::Dots, 0), Layer::new("measured-here", Mark::Dots, 1)],
         ),
         Figure::curves(
@@ -52,7 +52,7 @@ pub const WORK: super::context::Work = |context, _| Box::pin(work::run(context))
 #[cfg(feature = "engine")]
 mod work {
     use super::{COLUMNS, ROWS};
-    use crate::nn::checkpoint::Manifest;
+    use crate::nn::checkpoint::{Manifest, MeasuredFid};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
 
@@ -95,9 +95,9 @@ mod work {
     const COUNTED: usize = 3;
 
     pub async fn run(context: StudyContext) -> Result<(), StudyError> {
-        // Without the file its row stays blank.
-        let ours = context.file(OURS).await.ok().and_then(|file| String::from_utf8(file).ok());
-        let ours = ours.and_then(|json| Manifest::from_json(&json).ok()).and_then(|manifest| manifest.fid);
+        // Without the file its row stays blank, and in the end the run says why.
+        let ours = ours(&context).await;
+        let fid = ours.as_ref().ok();
         let mut numbers = vec![ROWS.len() as f64, COLUMNS.len() as f64];
         for row in &PUBLISHED {
             let Published { fid, evaluations, parameters, averaged, printed } = *row;
@@ -105,7 +105,7 @@ mod work {
             numbers.extend(cells.into_iter().flat_map(|cell| [cell, 0.0]));
         }
         let mut cells = [BLANK; 7];
-        if let Some(fid) = &ours {
+        if let Some(fid) = fid {
             // Images of the reference, where its description begins with their number.
             let digits = fid.reference.split(' ').next().unwrap_or_default().replace(',', "");
             let references = digits.parse().unwrap_or(BLANK);
@@ -114,7 +114,7 @@ mod work {
         numbers.extend(cells.into_iter().flat_map(|cell| [cell, 0.0]));
         context.draw("table", "results", numbers);
         context.draw("cost", "published-elsewhere", PUBLISHED.iter().flat_map(|row| [row.evaluations, row.fid]));
-        context.draw("cost", "measured-here", ours.iter().flat_map(|fid| [f64::from(fid.evaluations), fid.value]));
+        context.draw("cost", "measured-here", fid.iter().flat_map(|fid| [f64::from(fid.evaluations), fid.value]));
         let bars = |which: usize| BLOCKS.iter().enumerate().map(move |(place, row)| [place as f64, row[which]]);
         context.draw("counts", "blocks-printed", bars(0).flat_map(|[place, count]| [place, count, 0.0]));
         context.draw("counts", "blocks-encoder", bars(1).flatten());
@@ -127,6 +127,13 @@ mod work {
         let right =
             BLOCKS[..COUNTED].iter().filter(|[printed, encoder, decoder]| printed == encoder && printed == decoder);
         context.conclude("encoder", right.count() as f64, 0.0, [COUNTED as f64, f64::INFINITY]);
-        Ok(())
+        ours.map(|_| ())
+    }
+
+    /// What was measured of the weights beside the page.
+    async fn ours(context: &StudyContext) -> Result<MeasuredFid, StudyError> {
+        let file = String::from_utf8(context.file(OURS).await?).map_err(|_| StudyError::File(OURS))?;
+        let manifest = Manifest::from_json(&file).map_err(|_| StudyError::File(OURS))?;
+        manifest.fid.ok_or(StudyError::File(OURS))
     }
 }

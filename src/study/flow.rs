@@ -184,8 +184,11 @@ mod work {
         study.cost(judged).await?;
         let points = study.exact(judged, settings.error_allowed).await?;
 
-        let mut net =
-            LevelNet::of_depth(&context, Size { dimension: 2, width: settings.fit_width, data: 1.0 }, PLANE_LAYERS, 0);
+        let mut net = LevelNet::new(
+            &context,
+            Size { dimension: 2, width: settings.fit_width, depth: PLANE_LAYERS, data: 1.0 },
+            0,
+        );
         let draw = |rng: &mut Rng, count: usize| flat(&study.mixture.draw(rng, count));
         let fit = Fit { steps, batch, rate, sigmas: [0.01, 160.0] };
         let before = study.done;

@@ -96,7 +96,7 @@ pub const STUDY: Study = Study {
         Claim { key: "cure", source: Source::Report("5-1-2, [18]") },
         Claim { key: "saddle", source: Source::Report("5-1-2") },
     ],
-    notes: &["printed", "latent", "adaptive", "network"],
+    notes: &["printed", "latent", "length", "adaptive", "network"],
     brief: "fit-steps=3500&fit-batch=64&fit-rate=0.002",
 };
 
@@ -118,7 +118,7 @@ mod work {
 
     /// Points drawn of a cloud, samples that are judged, and fewer of them on the way.
     const SHOWN: usize = 700;
-    const JUDGED: usize = 2000;
+    const JUDGED: usize = 8000;
     const COUNTED: usize = 1000;
     /// Places of the critic's map along a side.
     const CELLS: usize = 40;
@@ -230,7 +230,7 @@ mod work {
         context.conclude("quality", share, error, [0.75, f64::INFINITY]);
         context.yield_now().await;
         let (less, error) = difference(moved, total_variation(&noisy, mixture, context.seed()));
-        context.conclude("cure", less, error, [0.1, f64::INFINITY]);
+        context.conclude("cure", less, error, [0.05, f64::INFINITY]);
         let late = games[0].seen.iter().filter(|seen| seen[0] >= steps as f64 - LAST);
         let right: Vec<f64> = late.map(|seen| 0.5 * (seen[1] + seen[2])).collect();
         let (right, error) = mean_error(&right);

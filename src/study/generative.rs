@@ -101,6 +101,14 @@ impl AutoencoderFit {
         Ok([means, noise])
     }
 
+    /// Samples: points in the plane, with the decoder's noise.
+    pub async fn samples(&self, context: &StudyContext, count: usize) -> Result<Vec<[f64; 2]>, StudyError> {
+        let [mut samples, noise] = self.decoded(context, count).await?;
+        let std = self.net.noise().await? as f32;
+        samples.iter_mut().zip(noise).for_each(|(mean, z)| *mean += std * z);
+        Ok(points(&samples))
+    }
+
     /// The two terms of the negative bound of every point, in nats.
     pub async fn terms(&self, context: &StudyContext, x: &[f32]) -> Result<Vec<[f64; 2]>, StudyError> {
         let AutoencoderForm { dimension, latent, .. } = self.plan.form;
@@ -157,6 +165,13 @@ pub struct GamePlan {
     pub noise: Option<CriticNoise>,
 }
 
+impl GamePlan {
+    /// The players: the critic sees where on its chain a point is, if there is one.
+    pub fn form(self) -> AdversarialForm {
+        AdversarialForm::even(self.latent, 2, usize::from(self.noise.is_some()), self.width, self.depth)
+    }
+}
+
 /// The two players of a game in the plane.
 pub struct Game {
     plan: GamePlan,
@@ -183,9 +198,7 @@ impl Places {
 impl Game {
     /// The `index`-th players of the run.
     pub fn new(context: &StudyContext, plan: GamePlan, index: u32) -> Self {
-        let beside = usize::from(plan.noise.is_some());
-        let form = AdversarialForm::even(plan.latent, 2, beside, plan.width, plan.depth);
-        let net = Adversaries::new(form, &context.compute, context.seed(), index);
+        let net = Adversaries::new(plan.form(), &context.compute, context.seed(), index);
         Self { plan, net, share: 0.0, seen: Vec::new() }
     }
 
@@ -256,9 +269,14 @@ impl Game {
         let mut samples = Vec::with_capacity(count);
         for chunk in latents.chunks(AT_ONCE * latent) {
             context.yield_now().await;
-            samples.extend(points::<2>(&self.net.outputs(chunk).await?));
+            samples.extend(self.outputs(chunk).await?);
         }
         Ok(samples)
+    }
+
+    /// What the generator makes of these latents, row by row.
+    pub async fn outputs(&self, latents: &[f32]) -> Result<Vec<[f64; 2]>, StudyError> {
+        Ok(points(&self.net.outputs(latents).await?))
     }
 
     /// The critic's probabilities that points are data, where there is no noise.

@@ -207,7 +207,7 @@ mod work {
         let draw = |rng: &mut Rng, count: usize| flat(&mixture.draw(rng, count));
         let learned = settings.score_source == ScoreSource::Learned;
         let all = settings.fit_steps * (1 + usize::from(learned)) + LEVELS.len();
-        let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, data: 1.0 }, 4);
+        let mut net = LevelNet::new(&context, Size { dimension: 2, width: settings.fit_width, depth: 2, data: 1.0 }, 4);
         if learned {
             let fit = Fit { steps: settings.fit_steps, batch: 256, rate: 4e-3, sigmas: [0.01, 160.0] };
             fit.train(&context, &mut net, draw, |step| context.progress(step, all)).await?;

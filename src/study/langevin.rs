@@ -188,7 +188,7 @@ mod work {
         all: usize,
     ) -> Result<Source, StudyError> {
         let (steps, batch, rate) = (settings.fit_steps, settings.fit_batch, settings.fit_rate);
-        let size = Size { dimension: 2, width: settings.fit_width, data: MODE[0] };
+        let size = Size { dimension: 2, width: settings.fit_width, depth: 2, data: MODE[0] };
         let mut net = LevelNet::new(context, size, 0);
         for step in 0..steps {
             context.progress(step, all);

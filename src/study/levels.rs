@@ -409,7 +409,7 @@ mod work {
         let data = mixture.draw(&mut context.rng(Stream::Data, 1), 8 * SAMPLED);
         context.draw("averaged", "data", data.iter().take(SAMPLED).flatten().copied());
         let slices = Slices::new(&data, 32, context.seed());
-        let mut net = LevelNet::new(context, Size { dimension: 2, width: 32, data: 1.5 }, 0);
+        let mut net = LevelNet::new(context, Size { dimension: 2, width: 32, depth: 2, data: 1.5 }, 0);
         let [mut last, mut averaged] = [const { Vec::new() }; 2];
         let shown = settings.averaging == Switch::On;
         for round in 1..=AVERAGED {

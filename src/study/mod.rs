@@ -16,7 +16,11 @@ mod context;
 #[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
+mod families;
+#[cfg(feature = "engine")]
 mod generative;
+#[cfg(feature = "engine")]
+mod large_steps;
 #[cfg(feature = "engine")]
 mod learners;
 #[cfg(feature = "engine")]
@@ -25,6 +29,8 @@ mod line;
 mod network;
 #[cfg(feature = "engine")]
 mod pictures;
+#[cfg(feature = "engine")]
+mod procrustes;
 #[cfg(feature = "engine")]
 mod rows;
 mod settings;
@@ -42,6 +48,7 @@ mod walks;
 
 mod ancestral;
 mod bound;
+mod codes;
 mod coding;
 mod coding_depth;
 mod conditional;
@@ -67,6 +74,7 @@ mod regions;
 mod reverse_sde;
 mod sdes;
 mod skip;
+mod trilemma;
 mod vae;
 mod variance;
 
@@ -111,10 +119,12 @@ macro_rules! of_each {
             &flow::$constant,
             &control_plane::$constant,
             &control_digits::$constant,
+            &codes::$constant,
             &vae::$constant,
             &hierarchy::$constant,
             &gan::$constant,
             &denoising_gan::$constant,
+            &trilemma::$constant,
             &fid_table::$constant,
             &coding::$constant,
             &coding_depth::$constant,

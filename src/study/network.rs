@@ -30,6 +30,8 @@ pub struct Size {
     pub dimension: usize,
     /// Units of a hidden layer.
     pub width: usize,
+    /// Hidden layers.
+    pub depth: usize,
     /// Root mean square of the data, number by number.
     pub data: f64,
 }
@@ -43,6 +45,16 @@ pub struct LevelNet {
 }
 
 impl Size {
+    fn form(self) -> Form {
+        let Self { dimension, width, depth, .. } = self;
+        Form { dimension, extra: Preconditioning::FEATURES, width, depth, scale: 1.0, energy: false }
+    }
+
+    /// Number of parameters.
+    pub fn parameters(self) -> usize {
+        self.form().shape().parameters()
+    }
+
     fn prediction(self) -> Prediction {
         Prediction::Karras { data_std: self.data }
     }
@@ -105,14 +117,8 @@ impl Regression {
 impl LevelNet {
     /// The `index`-th network of the run.
     pub fn new(context: &StudyContext, size: Size, index: u32) -> Self {
-        Self::of_depth(context, size, 2, index)
-    }
-
-    /// The same with so many hidden layers.
-    pub fn of_depth(context: &StudyContext, size: Size, depth: usize, index: u32) -> Self {
-        let Size { dimension, width, .. } = size;
-        let form = Form { dimension, extra: Preconditioning::FEATURES, width, depth, scale: 1.0, energy: false };
-        Self { net: ScoreNet::new(form, &context.compute, context.seed(), index), size, trained: [0.0, f64::INFINITY] }
+        let net = ScoreNet::new(size.form(), &context.compute, context.seed(), index);
+        Self { net, size, trained: [0.0, f64::INFINITY] }
     }
 
     /// One step of denoising score matching: `noise` is what is added to each point of `data`, in units of its `sigma`;
@@ -314,8 +320,13 @@ impl Fit {
         draw: impl FnMut(&mut Rng, usize) -> Vec<f32>,
         after: impl FnMut(usize),
     ) -> Result<(), StudyError> {
+        self.train_at(context, net, &self.even(), draw, after).await
+    }
+
+    /// Noise even in its logarithm between the bounds, for `u` in `[0, 1)`.
+    fn even(self) -> impl Fn(f64) -> f64 {
         let [least, most] = self.sigmas.map(f64::ln);
-        self.train_at(context, net, &|u| (least + (most - least) * u).exp(), draw, after).await
+        move |u| (least + (most - least) * u).exp()
     }
 
     /// The same with noise `sigma(u)`, of data of scale 1 and within the bounds, for `u` even in `[0, 1)`: the levels of
@@ -331,22 +342,48 @@ impl Fit {
         mut draw: impl FnMut(&mut Rng, usize) -> Vec<f32>,
         mut after: impl FnMut(usize),
     ) -> Result<(), StudyError> {
-        net.trained = self.sigmas;
         for step in 0..self.steps {
-            context.yield_now().await;
-            let mut rng = context.rng(Stream::Batch, step as u32);
-            let data = draw(&mut rng, self.batch);
-            let noise = rng.normals(data.len());
-            let (sigmas, size): (Vec<f64>, _) =
-                (low_discrepancy_times(self.batch, rng.uniform()).map(sigma).collect(), net.size);
-            let rate = self.rate * cosine(step, self.steps);
-            net.train(&data, &noise, |i| sigmas[i], |i| size.even_weight(sigmas[i]), rate);
-            if step % 16 == 15 {
-                net.wait().await?;
-            }
+            self.step_at(context, net, sigma, &mut draw, step).await?;
             after(step + 1);
         }
         net.wait().await
+    }
+
+    /// The step of [`Fit::train`] with this number, from 0, in a turn of its own.
+    ///
+    /// # Errors
+    /// The device's.
+    pub async fn step(
+        self,
+        context: &StudyContext,
+        net: &mut LevelNet,
+        mut draw: impl FnMut(&mut Rng, usize) -> Vec<f32>,
+        step: usize,
+    ) -> Result<(), StudyError> {
+        self.step_at(context, net, &self.even(), &mut draw, step).await
+    }
+
+    async fn step_at(
+        self,
+        context: &StudyContext,
+        net: &mut LevelNet,
+        sigma: &dyn Fn(f64) -> f64,
+        draw: &mut dyn FnMut(&mut Rng, usize) -> Vec<f32>,
+        step: usize,
+    ) -> Result<(), StudyError> {
+        context.yield_now().await;
+        net.trained = self.sigmas;
+        let mut rng = context.rng(Stream::Batch, step as u32);
+        let data = draw(&mut rng, self.batch);
+        let noise = rng.normals(data.len());
+        let (sigmas, size): (Vec<f64>, _) =
+            (low_discrepancy_times(self.batch, rng.uniform()).map(sigma).collect(), net.size);
+        let rate = self.rate * cosine(step, self.steps);
+        net.train(&data, &noise, |i| sigmas[i], |i| size.even_weight(sigmas[i]), rate);
+        if step % 16 == 15 {
+            net.wait().await?;
+        }
+        Ok(())
     }
 }
 

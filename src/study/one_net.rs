@@ -154,8 +154,8 @@ mod work {
         let mut nets = Vec::new();
         for (index, sde) in [Sde::Ve, Sde::Vp].into_iter().enumerate() {
             // Alike at the start, and from the same batches.
-            let size = Size { dimension: 2, width: settings.fit_width, data: 1.0 };
-            let mut net = LevelNet::of_depth(&context, size, PLANE_LAYERS, 0);
+            let size = Size { dimension: 2, width: settings.fit_width, depth: PLANE_LAYERS, data: 1.0 };
+            let mut net = LevelNet::new(&context, size, 0);
             let schedule = sde.schedule();
             let sigma = |u: f64| schedule.training_level(u).ratio();
             let fit = Fit { steps, batch, rate, sigmas: [sigma(0.0), sigma(1.0)] };

@@ -69,7 +69,7 @@ impl Split {
         fit: Fit,
         after: impl FnMut(usize),
     ) -> Result<LevelNet, StudyError> {
-        let mut net = LevelNet::new(context, Size { dimension: PIXELS, width, data: DATA }, 0);
+        let mut net = LevelNet::new(context, Size { dimension: PIXELS, width, depth: 2, data: DATA }, 0);
         fit.train(context, &mut net, |rng, count| self.batch(rng, count), after).await?;
         Ok(net)
     }

@@ -170,8 +170,8 @@ mod work {
         let walks = 4 * (counts().sum::<usize>() + evaluations) + MANY;
         let mut study = Study { context: &context, schedule, chains: settings.chains, done: 0, all: steps + walks };
 
-        let mut net =
-            LevelNet::of_depth(&context, Size { dimension: 2, width: settings.fit_width, data: 1.0 }, PLANE_LAYERS, 0);
+        let size = Size { dimension: 2, width: settings.fit_width, depth: PLANE_LAYERS, data: 1.0 };
+        let mut net = LevelNet::new(&context, size, 0);
         let plan = Fit { steps, batch, rate, sigmas: [0.01, 160.0] };
         if learned {
             fit(&study, &mut net, &mixture, plan).await?;

@@ -134,7 +134,7 @@ pub async fn coloured(
     context.draw("hues", "true-hues", exact.flat_map(|(place, share)| [place as f64, *share, 0.0]));
 
     let TintPlan { steps, batch, rate, width, .. } = plan;
-    let mut net = LevelNet::new(context, Size { dimension: NUMBERS, width, data: DATA }, 3);
+    let mut net = LevelNet::new(context, Size { dimension: NUMBERS, width, depth: 2, data: DATA }, 3);
     let draw = |rng: &mut Rng, count: usize| {
         let (pixels, classes) = digits.draw(rng, count);
         let of = pixels.chunks_exact(PIXELS).zip(classes);

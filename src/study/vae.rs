@@ -200,10 +200,7 @@ mod work {
         mixture: &Mixture,
         count: usize,
     ) -> Result<(), StudyError> {
-        let [mut samples, noise] = fit.decoded(context, count).await?;
-        let std = fit.net.noise().await? as f32;
-        samples.iter_mut().zip(noise).for_each(|(mean, z)| *mean += std * z);
-        let samples: Vec<[f64; 2]> = points(&samples);
+        let samples = fit.samples(context, count).await?;
         let all = mixture.weights.len() as f64;
         context.conclude("covers", modes(&samples, mixture).covered as f64, 0.0, [all, f64::INFINITY]);
         let (share, error) = near(&samples, mixture);

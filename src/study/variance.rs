@@ -184,7 +184,7 @@ mod work {
         /// The network of the mean, on `L_simple`.
         async fn train_mean(&mut self) -> Result<LevelNet, StudyError> {
             let Settings { fit_steps: steps, fit_rate, fit_width: width, .. } = self.settings;
-            let mut net = LevelNet::new(&self.context, Size { dimension: PIXELS, width, data: DATA }, 0);
+            let mut net = LevelNet::new(&self.context, Size { dimension: PIXELS, width, depth: 2, data: DATA }, 0);
             let chain = Chain::new(&self.betas);
             for step in 0..steps {
                 self.step_done();

@@ -14,6 +14,7 @@ pub const EXPECTED: &[(&str, &str, Verdict)] = &[
     ("hierarchy", "learned", Verdict::Fails),
     ("gan", "saddle", Verdict::Fails),
     ("denoising-gan", "better-with-steps", Verdict::Fails),
+    ("trilemma", "train-vae", Verdict::Fails),
     ("fid-table", "ncsn", Verdict::Fails),
     ("fid-table", "encoder", Verdict::Fails),
     ("coding-depth", "bidirectional-learns", Verdict::Fails),
