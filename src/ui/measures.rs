@@ -6,6 +6,7 @@ use super::element::{Element, element};
 use super::parts::{button, note};
 use super::state::{Page, page};
 use crate::data::metrics::Measure;
+use crate::decimal::shortest;
 use crate::plot::label::number;
 use crate::protocol::{Floats, Subject};
 use crate::session::Status;
@@ -38,6 +39,7 @@ fn row(page: Page, subject: Subject, row: &Measure) -> String {
         _ => (page.filled(&format!("measure.{id}"), &[("number", &of)]), format!("-{of}")),
     };
     let (now, then) = (with_error(page, *value, *error), with_error(page, *reference, *spread));
+    let [value, error, reference, spread] = [value, error, reference, spread].map(|number| shortest(*number));
     format!(
         "<tr data-testid='{}-{id}{end}' data-value='{value}' data-error='{error}' data-reference='{reference}' \
          data-spread='{spread}'><th scope='row'>{label}</th><td>{now}</td><td>{then}</td></tr>",

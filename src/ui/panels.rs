@@ -94,7 +94,7 @@ pub fn play() -> Element {
         match status.get() {
             Status::Loading => {
                 let percent = share.get().unwrap_or(0.0);
-                page.filled("status.loading", &[("percent", &percent.to_string())])
+                page.filled("status.loading", &[("percent", &shortest(percent))])
             }
             Status::Running if work == Some(Work::Training) => page.filled(
                 "status.training",
