@@ -183,7 +183,7 @@ fn hidden_folders_are_no_classes() {
     }
     let out = folder.path("net");
     let network =
-        ["--channels", "8", "--multipliers", "1", "--layers", "1", "--groups", "4", "--batch", "2", "--piece", "2"];
+        ["--channels", "8", "--multipliers", "1,2", "--layers", "1", "--groups", "4", "--batch", "2", "--piece", "2"];
     let train = ["train", "--data", &folder.path("data"), "--out", &out, "--steps", "1"];
     success(&scorefield(train.iter().chain(&network)));
     assert_eq!(manifest(&out).classes, ["cat", "dog"]);
@@ -198,7 +198,7 @@ fn counts_that_cannot_be_are_refused_before_anything_is_done() {
         failure(&scorefield(["evaluate", "--images", "a", "--reference", "b", "--count", count]), 2, "--count");
     }
     assert!(!std::path::Path::new(&out).exists());
-    success(&scorefield(["sample", "--count", "1", "--set", "denoiser=exact&steps=2", "--out", &out]));
+    success(&scorefield(["sample", "--count", "1", "--set", "denoiser=exact", "--set", "steps=2", "--out", &out]));
 }
 
 /// A batch of CIFAR-10 as Python 2 pickled it.

@@ -21,6 +21,7 @@ pub mod progress;
 pub mod remote;
 pub mod sample;
 pub mod serve;
+pub mod set;
 pub mod source;
 pub mod train;
 

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::convert::SetArgs;
 use super::failure::{Failure, Outcome};
 use super::files;
 use super::folder::Folder;
 use super::images::CIFAR10;
+use super::set::SetArgs;
 use crate::diffusion::{Convention, now};
 use crate::lab::DeviceChoice;
 use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, pack};

@@ -125,7 +125,7 @@ fn amount(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
         let corrected = page.write(key, &text).is_some();
         let taken = page.config.with_untracked(|config| field.text(config));
         input.set_value(&taken);
-        let words = || page.filled("control.corrected", &[("typed", &text), ("taken", &taken)]);
+        let words = || page.filled("controls.corrected", &[("typed", &text), ("taken", &taken)]);
         input.set_custom_validity(&if corrected { words() } else { String::new() });
         input.report_validity();
     };

@@ -1,5 +1,6 @@
 //! Image sets: CIFAR-10 in its official form and as pictures, and any folder or archive of PNG files of one size.
 
+pub mod cifar10;
 pub mod png_file;
 pub mod python;
 pub mod store;
@@ -9,18 +10,13 @@ use std::path::Path;
 use super::failure::{Failure, Outcome};
 use crate::data::ImageSet;
 use crate::nn::checkpoint::sha256;
+pub use cifar10::CIFAR10;
+use cifar10::{CHANNELS, SIDE, finish};
 use png_file::Picture;
 use store::Store;
 
 /// Where CIFAR-10 is published.
 pub const CIFAR10_ADDRESS: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
-/// Names of CIFAR-10's classes, in the order of its labels.
-pub const CIFAR10: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-/// Height and width of CIFAR-10's images.
-const SIDE: usize = 32;
-/// Their channels: red, green, blue.
-const CHANNELS: usize = 3;
 /// A record of the official files: the label, then the red, green and blue planes.
 const RECORD: usize = 1 + CHANNELS * SIDE * SIDE;
 /// Batches of the training half.
@@ -195,15 +191,4 @@ fn pictures(source: &str, store: &Store, names: &[&str]) -> Outcome<ImageSet> {
     }
     let (size, _, channels) = first.unwrap_or_default();
     finish(source, size, channels, pixels, labels, if labelled { classes } else { Vec::new() })
-}
-
-fn finish(
-    source: &str,
-    size: usize,
-    channels: usize,
-    pixels: Vec<u8>,
-    labels: Vec<u32>,
-    classes: Vec<String>,
-) -> Outcome<ImageSet> {
-    ImageSet::new(size, channels, pixels, labels, classes).map_err(|error| Failure::input(source, error))
 }

@@ -1,8 +1,8 @@
 //! CIFAR-10 as pickled for Python: `cifar-10-batches-py/data_batch_1` and so on, a dictionary of an array of pixels and a
 //! list of labels each. Nothing of a pickle is executed.
 
+use super::cifar10::{CHANNELS, CIFAR10, SIDE, finish};
 use super::store::Store;
-use super::{CHANNELS, CIFAR10, SIDE, finish};
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
 use crate::nn::checkpoint::pickle::{self, Id, Node, Tree};

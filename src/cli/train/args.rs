@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::recipe::RecipeArgs;
 use crate::cli::configuration::ConfigArgs;
-use crate::cli::convert::SetArgs;
 use crate::cli::count::{MOST_SAMPLES, count};
 use crate::cli::device::DeviceArgs;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::set::SetArgs;
 
 /// The state of a run, in its folder.
 pub const STATE: &str = "resume.safetensors";
