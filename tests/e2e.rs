@@ -34,6 +34,8 @@ mod tables;
 mod trained;
 #[path = "support/verdicts.rs"]
 mod verdicts;
+#[path = "e2e/visitors.rs"]
+mod visitors;
 // The benchmark in a browser uses the rest of it.
 #[allow(dead_code)]
 #[path = "e2e/webdriver.rs"]

@@ -256,6 +256,8 @@ impl<'a> Chart<'a> {
 const MARGINS: [f64; 4] = [46.0, 18.0, 24.0, 36.0];
 /// The same where the plot is small and its numbers are short.
 const SMALL_MARGINS: [f64; 4] = [28.0, 4.0, 24.0, 34.0];
+/// Room for names on the vertical axis of a square.
+const NAMES: f64 = 72.0;
 /// Width of a canvas below which a square is small.
 const SMALL: f64 = 320.0;
 /// Width of the bar of colours, with its labels.
@@ -289,6 +291,7 @@ impl Layout {
             _ if chart.square && width < SMALL => SMALL_MARGINS,
             _ => MARGINS,
         };
+        let left = if chart.square && !chart.y.names.is_empty() { NAMES } else { left };
         let coloured = chart.layers.iter().any(|layer| layer.mark == Mark::Heat);
         let inner = width - left - right - if coloured { BAR } else { 0.0 };
         let canvas = if chart.square { inner + top + bottom } else { (0.6 * width).clamp(200.0, 330.0) };

@@ -52,19 +52,7 @@ pub const STUDY: Study = Study {
     controls: Settings::CONTROLS,
     figures: &[
         Figure::pictures("inpaint", Axis::free("digit"), Axis::of("filling", FILLINGS)),
-        Figure::curves(
-            "kept",
-            Axis::of("filling", KEPT),
-            Axis::fixed("class-kept", 0.0, 1.0),
-            &[Layer::new("class-kept", Mark::Bars, 2)],
-        ),
         Figure::pictures("class", Axis::free("wanted-class"), Axis::of("scale", SCALE_ROWS)),
-        Figure::curves(
-            "right",
-            Axis::free("scale"),
-            Axis::fixed("share", 0.0, 1.0),
-            &[Layer::new("judged-right", Mark::Line, 1), Layer::new("recall", Mark::Line, 2).dashed(1)],
-        ),
         Figure {
             key: "coloured",
             square: true,
@@ -73,6 +61,18 @@ pub const STUDY: Study = Study {
             layers: &[Layer::new("tinted", Mark::Colours, 0)],
             handles: &[],
         },
+        Figure::curves(
+            "kept",
+            Axis::of("filling", KEPT),
+            Axis::fixed("class-kept", 0.0, 1.0),
+            &[Layer::new("class-kept", Mark::Bars, 2)],
+        ),
+        Figure::curves(
+            "right",
+            Axis::free("scale"),
+            Axis::fixed("share", 0.0, 1.0),
+            &[Layer::new("judged-right", Mark::Line, 1), Layer::new("recall", Mark::Line, 2).dashed(1)],
+        ),
         Figure::curves(
             "hues",
             Axis::of("hue", &["even-red", "even-green", "even-blue", "odd-red", "odd-green", "odd-blue"]),

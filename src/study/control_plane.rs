@@ -42,7 +42,7 @@ settings! {
     }
 }
 
-const CLOUD: &[Layer] = &[Layer::new("conditional-density", Mark::Heat, 0), Layer::new("samples-here", Mark::Dots, 2)];
+const CLOUD: &[Layer] = &[Layer::new("conditional-density", Mark::Heat, 0), Layer::new("samples-here", Mark::Dots, 1)];
 /// The methods, whose names are those of their figures, bars and dots.
 const METHODS: [&str; 5] = ["free", "replace", "repaint", "project", "guided"];
 

@@ -37,7 +37,6 @@ pub enum Family {
 }
 
 /// A model in training.
-#[expect(clippy::large_enum_variant, reason = "there are four of them")]
 pub enum Model {
     /// A variational autoencoder.
     Autoencoder(AutoencoderFit),

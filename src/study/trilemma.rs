@@ -46,7 +46,7 @@ pub const STUDY: Study = Study {
     figures: &[
         Figure {
             key: "triangle",
-            square: true,
+            square: false,
             x: Axis::of("trilemma-corner", CORNERS),
             y: Axis::fixed("", -0.3, 2.0),
             layers: &[

@@ -150,13 +150,19 @@ impl Page {
 
     /// Lets go of a file over the page.
     pub fn drop_file(&self, name: &str, content: &[u8]) {
+        self.drop_files(&[(name, content)]);
+    }
+
+    /// Lets go of files over the page, all at once.
+    pub fn drop_files(&self, files: &[(&str, &[u8])]) {
         self.browser.script(
             "const carried = new DataTransfer();
-             carried.items.add(new File([Uint8Array.from(arguments[1])], arguments[0]));
+             for (const [name, content] of arguments[0])
+               carried.items.add(new File([Uint8Array.from(content)], name));
              const main = document.querySelector('main');
              for (const kind of ['dragenter', 'dragover', 'drop'])
                main.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));",
-            &[json!(name), json!(content)],
+            &[json!(files)],
         );
     }
 

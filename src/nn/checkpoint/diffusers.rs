@@ -91,7 +91,7 @@ pub fn network(json: &str) -> Result<Described<Network>, SettingsError> {
     let widths = read.list("block_out_channels", vec![224, 448, 672, 896], whole)?;
     let levels = widths.len();
     let channels = widths.first().copied().unwrap_or(0);
-    let unequal = |width: &usize| channels == 0 || width % channels != 0;
+    let unequal = |width: &usize| !width.is_multiple_of(channels);
     if widths.is_empty() || widths.iter().any(unequal) {
         return Err(read.refuse("block_out_channels", "multiples of the first"));
     }

@@ -1,0 +1,146 @@
+//! What visitors do and browsers are that nobody plans for: going back, typing as they write, pages without encryption,
+//! without WebAssembly, without an answer about a GPU, several files at once.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::images::{SHORT, golden};
+use super::page::{LATE, Page, SOON};
+
+const SMALL: &str = "#dataset=moons&device=cpu&width=16&depth=1&batch=32&training-steps=20&samples=100&steps=3&seed=3";
+
+fn script(page: &Page, body: &str) -> Value {
+    page.browser.script(body, &[])
+}
+
+#[test]
+fn a_link_that_runs_leaves_one_entry_in_the_history() {
+    let page = Page::open("visitor-back", SMALL);
+    page.wait_for(&["idle"], SOON);
+    let before = script(&page, "return history.length;").as_u64().expect("a length");
+    script(&page, &format!("location.hash = '{SMALL}&seed=4&run=1';"));
+    page.wait_for(&["done"], LATE);
+    // The link is one entry, and the run it began is the same one.
+    assert_eq!(script(&page, "return history.length;").as_u64(), Some(before + 1));
+    assert!(!page.fragment().contains("run=1"), "{}", page.fragment());
+    script(&page, "history.back();");
+    page.until("the page before is back", SOON, || (page.value("seed") == "3").then_some(()));
+    script(&page, "history.forward();");
+    page.until("the run is back", SOON, || (page.value("seed") == "4").then_some(()));
+    assert_eq!(script(&page, "return history.length;").as_u64(), Some(before + 1));
+    page.wait_for(&["idle"], SOON);
+    page.close();
+}
+
+#[test]
+fn a_link_to_the_closed_form_samples_without_training() {
+    let page = Page::open("visitor-exact", &format!("{SMALL}&training-steps=1000000&denoiser=exact&run=1"));
+    page.wait_for(&["done"], SOON);
+    assert_eq!(page.number("loss", "data-value"), None);
+    assert_eq!(page.samples().len(), 100);
+    page.close();
+}
+
+#[test]
+fn numbers_are_taken_as_people_type_them_or_refused_aloud() {
+    let page = Page::open("visitor-numbers", SMALL);
+    page.wait_for(&["idle"], SOON);
+    let complaint = || {
+        let words = script(&page, "return document.querySelector(\"input[data-testid='rate']\").validationMessage;");
+        words.as_str().unwrap_or_default().to_owned()
+    };
+    for (typed, taken) in
+        [("0,003", "0.003"), ("۰٫۰۰۴", "0.004"), ("٠٫٠٠٥", "0.005"), ("6e-3", "0.006"), (" 0.007 ", "0.007")]
+    {
+        page.set("rate", typed);
+        assert_eq!(page.value("rate"), taken, "{typed}");
+        assert_eq!(complaint(), "", "{typed}");
+    }
+    for typed in ["many", "0.0.1", ""] {
+        page.set("rate", typed);
+        assert_eq!(page.value("rate"), "0.007", "{typed}");
+        assert!(complaint().contains("0.007"), "{typed}: {:?}", complaint());
+    }
+    page.set("rate", "1000");
+    assert!(complaint().contains("1000") && complaint().contains(&page.value("rate")), "{:?}", complaint());
+    page.close();
+}
+
+#[test]
+fn a_link_can_be_copied_where_the_browser_has_no_clipboard() {
+    let page = Page::open("visitor-clipboard", SMALL);
+    page.browser
+        .before_every_page("Object.defineProperty(Navigator.prototype, 'clipboard', { get: () => undefined });");
+    page.browser.reload();
+    page.wait_for(&["idle"], SOON);
+    let before = page.text("copy");
+    page.press("copy");
+    page.until("the button says what to do", SOON, || (page.text("copy") != before).then_some(()));
+    let marked =
+        script(&page, "const e = document.activeElement; return e.value.slice(e.selectionStart, e.selectionEnd);");
+    assert_eq!(marked.as_str(), Some(page.value("share").as_str()));
+    assert!(marked.as_str().is_some_and(|link| link.contains("#experiment=")));
+    page.close();
+}
+
+#[test]
+fn a_browser_that_does_not_answer_about_a_gpu_has_none() {
+    let page = Page::open("visitor-adapter", SMALL);
+    page.browser.before_every_page("navigator.gpu.requestAdapter = () => new Promise(() => {});");
+    page.browser.goto("about:blank");
+    page.go(&SMALL.replace("device=cpu", "device=gpu"));
+    let failed = Duration::from_secs(40);
+    page.wait_for(&["failed"], failed);
+    assert!(page.text("error").contains("WebGPU"), "{}", page.text("error"));
+    page.close_after_trouble();
+}
+
+#[test]
+fn a_browser_without_webassembly_is_told_what_is_missing() {
+    let page = Page::open("visitor-start", SMALL);
+    page.wait_for(&["idle"], SOON);
+    assert_eq!(script(&page, "return document.getElementById('starting');"), Value::Null);
+    page.browser.before_every_page("delete globalThis.WebAssembly;");
+    page.browser.reload();
+    let shown = "const e = document.getElementById('starting');
+                 return e && getComputedStyle(e).visibility == 'visible' ? e.innerText : '';";
+    let words = page.until("the page says what it needs", SOON, || {
+        Some(script(&page, shown).as_str()?.to_owned()).filter(|words| !words.is_empty())
+    });
+    assert!(words.matches("WebAssembly").count() >= 3, "{words}");
+    page.close_after_trouble();
+}
+
+#[test]
+fn files_that_are_dropped_together_are_one_checkpoint_with_its_settings() {
+    let settings = |more: Value| {
+        let mut all = json!({
+            "_class_name": "UNet2DModel", "block_out_channels": [32], "down_block_types": ["DownBlock2D"],
+            "up_block_types": ["UpBlock2D"], "layers_per_block": 1, "attention_head_dim": null, "norm_eps": 1e-6,
+            "downsample_padding": 0, "flip_sin_to_cos": false, "freq_shift": 1, "sample_size": 32,
+        });
+        for (field, value) in more.as_object().expect("changes") {
+            all[field] = value.clone();
+        }
+        all.to_string().into_bytes()
+    };
+    let page = Page::open("visitor-files", SHORT);
+    page.wait_for(&["idle"], SOON);
+    let weights = golden("small_ddim.ckpt");
+    page.drop_files(&[("config.json", &settings(json!({ "act_fn": "relu" }))), ("model.ckpt", &weights)]);
+    let refused =
+        page.until("the settings are refused", LATE, || Some(page.text("refused")).filter(|text| !text.is_empty()));
+    assert!(refused.contains("act_fn") && refused.contains("config.json, model.ckpt"), "{refused}");
+    page.drop_files(&[("config.json", &settings(json!({ "sample_size": 16 }))), ("model.ckpt", &weights)]);
+    page.until("the weights are held", LATE, || (page.attribute("held", "data-title")? == "model.ckpt").then_some(()));
+    page.press("sample");
+    let side = page.until("images are there", LATE, || {
+        page.wait_for(&["done"], LATE);
+        script(&page, "return document.querySelector(\"[data-testid='samples']\").width;")
+            .as_u64()
+            .filter(|side| *side > 0)
+    });
+    assert!(side > 0);
+    page.close();
+}
