@@ -39,13 +39,13 @@ pub enum Family {
 /// A model in training.
 pub enum Model {
     /// A variational autoencoder.
-    Autoencoder(AutoencoderFit),
+    Autoencoder(Box<AutoencoderFit>),
     /// An adversarial network.
-    Game(Game),
+    Game(Box<Game>),
     /// A diffusion model.
     Diffusion(LevelNet, Fit),
     /// A denoising adversarial network.
-    Chain(Chain),
+    Chain(Box<Chain>),
 }
 
 /// The width of layers, in whole lanes of a processor, with which networks are nearest to the size of all.
@@ -74,13 +74,13 @@ impl Family {
                 let form = form(width(|width| form(width).parameters()));
                 let (rate, divergence_weight, noise_learned) = (2e-3, 1.0, true);
                 let plan = AutoencoderPlan { form, steps, batch, rate, divergence_weight, noise_learned };
-                (Model::Autoencoder(AutoencoderFit::new(context, plan, 0)), form.parameters())
+                (Model::Autoencoder(Box::new(AutoencoderFit::new(context, plan, 0))), form.parameters())
             }
             Self::Game => {
                 let (rate, aim, noise) = (1e-3, Aim::NonSaturating, None);
                 let plan = |width| GamePlan { latent, width, depth: DEPTH, batch, rate, aim, noise };
                 let plan = plan(width(|width| plan(width).form().parameters()));
-                (Model::Game(Game::new(context, plan, 1)), plan.form().parameters())
+                (Model::Game(Box::new(Game::new(context, plan, 1))), plan.form().parameters())
             }
             Self::Diffusion => {
                 let size = |width| Size { dimension: 2, width, depth: DEPTH + 1, data: 1.0 };
@@ -92,7 +92,7 @@ impl Family {
                 let (steps, rate) = (LARGE_STEPS, 2e-3);
                 let plan = |width| ChainPlan { steps, latent, width, depth: DEPTH, batch, rate };
                 let plan = plan(width(|width| plan(width).form().parameters()));
-                (Model::Chain(Chain::new(context, plan, 3)), plan.form().parameters())
+                (Model::Chain(Box::new(Chain::new(context, plan, 3))), plan.form().parameters())
             }
         }
     }
