@@ -43,7 +43,7 @@ pub enum Model {
     /// An adversarial network.
     Game(Box<Game>),
     /// A diffusion model.
-    Diffusion(LevelNet, Fit),
+    Diffusion(Box<LevelNet>, Fit),
     /// A denoising adversarial network.
     Chain(Box<Chain>),
 }
@@ -86,7 +86,7 @@ impl Family {
                 let size = |width| Size { dimension: 2, width, depth: DEPTH + 1, data: 1.0 };
                 let size = size(width(|width| size(width).parameters()));
                 let fit = Fit { steps, batch, rate: 4e-3, sigmas: [0.01, 160.0] };
-                (Model::Diffusion(LevelNet::new(context, size, 4), fit), size.parameters())
+                (Model::Diffusion(Box::new(LevelNet::new(context, size, 4)), fit), size.parameters())
             }
             Self::Chain => {
                 let (steps, rate) = (LARGE_STEPS, 2e-3);
