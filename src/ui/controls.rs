@@ -114,11 +114,13 @@ fn menu(field: &'static Field, ids: &'static [&'static str]) -> Element {
         .holds(&options)
 }
 
-/// A number: typed, and by a slider. A seed has a button for another one in its place.
+/// A number: typed, and by a slider. A seed has a button for another one in its place. What is typed is a text, because a
+/// browser's own field of numbers hides what it does not understand, such as a comma before the decimals.
 fn amount(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: bool) -> [Element; 2] {
     let page = page();
     let key = field.key;
-    let typed = element("input").attribute("id", key).test_id(test_id(key)).attribute("type", "number");
+    let typed = element("input").attribute("id", key).test_id(test_id(key)).attribute("dir", "ltr");
+    let typed = typed.attribute("autocomplete", "off");
     let input = typed.input();
     // What is not taken as typed is shown as it was taken.
     let write = move |text: String| {
@@ -132,9 +134,6 @@ fn amount(field: &'static Field, min: f64, max: f64, whole: bool, logarithmic: b
     let again = write.clone();
     let typed = typed
         .attribute("inputmode", if whole { "numeric" } else { "decimal" })
-        .attribute("min", &shortest(min))
-        .attribute("max", &shortest(max))
-        .attribute("step", if whole { "1" } else { "any" })
         .attribute("aria-describedby", &format!("{key}-help"))
         .property_of("value", move || page.value(field))
         .change(write);
