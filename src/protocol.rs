@@ -342,6 +342,8 @@ pub enum FailureKind {
     Unreachable,
     /// The configuration cannot be run, such as an empty drawing.
     BadConfig,
+    /// The weights do not have the class that was asked for, or none without one.
+    NoClass,
     /// Not enough memory.
     OutOfMemory,
     /// Page and worker are of different builds: the page has to be loaded again.

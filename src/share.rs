@@ -64,7 +64,7 @@ pub fn to_fragment(link: &Link) -> String {
     let mut parts = vec![format!("experiment={}", link.config.experiment.id())];
     for field in fields_of(link.config.experiment).filter(|f| f.key != "experiment") {
         if field.get(&link.config) != field.get(&defaults) {
-            parts.push(format!("{}={}", field.key, field.text(&link.config)));
+            parts.push(format!("{}={}", field.key, percent_encode(&field.text(&link.config))));
         }
     }
     if !link.compare.is_empty() {
@@ -160,6 +160,21 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
 fn short(text: &str) -> String {
     let clean: String = text.chars().filter(|c| !c.is_control()).collect();
     if clean.chars().count() > 40 { clean.chars().take(39).chain(['…']).collect() } else { clean }
+}
+
+/// Escapes what has a meaning in a link, or none: of a class's name. Nothing else has such signs.
+fn percent_encode(text: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~,:;/@!*'()+".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push('%');
+            out.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)] as char));
+        }
+    }
+    out
 }
 
 /// Decodes `%xx` and leaves alone what is not a valid escape. Invalid UTF-8 becomes the replacement character.

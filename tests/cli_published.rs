@@ -172,7 +172,9 @@ fn a_table_of_classes_has_a_row_for_none_only_where_somebody_says_so() {
         assert_eq!(found, (classes, without), "{source} {names}");
         assert_eq!(written.classes.len(), classes);
     }
-    failure(&convert("ten", "a,b"), 1, "2 names for 10 classes");
+    failure(&convert("ten", "a,b"), 2, "2 names for 10 classes");
+    failure(&convert("ten", "a,b,c,d,e,f,g,h,i,i"), 2, "twice");
+    failure(&convert("ten", "a,b,c,d,e,f,g,h,i,any"), 2, "\"any\"");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use scorefield::engine::Port as _;
 use scorefield::engine::images::pool::room;
 use scorefield::engine::images::{EvaluationBatch, ImageModel, ProgressListener, WorkerPool, sample};
 use scorefield::engine::inbox::Inbox;
-use scorefield::lab::{ClassId, DeviceChoice, MethodId, RunConfig, SolverId, SpacingId, TaskId};
+use scorefield::lab::{ClassChoice, DeviceChoice, MethodId, RunConfig, SolverId, SpacingId, TaskId};
 use scorefield::lab::{PIXELS, Picture, SIDE};
 use scorefield::nn::checkpoint::Precision;
 use scorefield::nn::device::{ComputeDevice, open};
@@ -123,17 +123,27 @@ fn several_workers_make_the_same_bits_as_one() {
 }
 
 #[test]
+fn a_network_that_always_wants_a_class_is_asked_of_one_by_everybody() {
+    let compute = cpu();
+    let mut network = set::tiny();
+    network.set_without_class(false);
+    let model = model(&network, 8, &compute);
+    let config = RunConfig { image_class: ClassChoice::Each, ..config() };
+    let (found, workers, _) = together(&config, &model, 5, &[]);
+    assert_eq!((found, workers), (alone(&config, &model, &compute), 5));
+}
+
+#[test]
 fn with_guidance_each_half_of_a_pair_goes_to_whoever_is_free_and_the_bits_stay() {
     let compute = cpu();
     let model = model(&set::tiny(), 8, &compute);
-    for (image_class, guidance) in
-        [(ClassId::Each, 1.5), (ClassId::Cat, 1.0), (ClassId::Cat, 0.0), (ClassId::Any, 3.0), (ClassId::Dog, 4.0)]
-    {
+    for (image_class, guidance) in [("each", 1.5), ("cat", 1.0), ("cat", 0.0), ("any", 3.0), ("dog", 4.0)] {
         for images in [1, 3] {
-            let config = RunConfig { images, image_class, guidance, ..config() };
+            let class = ClassChoice::from_text(image_class);
+            let config = RunConfig { images, image_class: class, guidance, ..config() };
             let (found, workers, _) = together(&config, &model, 8, &[]);
             assert_eq!(found, alone(&config, &model, &compute), "{image_class:?} {guidance} {images}");
-            let pairs = image_class != ClassId::Any && guidance != 0.0 && guidance != 1.0;
+            let pairs = image_class != "any" && guidance != 0.0 && guidance != 1.0;
             let evaluations = images as usize * if pairs { 2 } else { 1 };
             assert_eq!(workers, if evaluations == 1 { 0 } else { evaluations });
         }
@@ -212,7 +222,11 @@ fn memory_bounds_how_many_there_are() {
 // --- The worker, as the page knows it --------------------------------------------------------------------------------
 
 fn page(cores: usize, habits: &[Habit]) -> Page {
-    let mut page = set::page_with(&set::tiny(), Precision::Half);
+    page_of(&set::tiny(), cores, habits)
+}
+
+fn page_of(network: &UNetConfig, cores: usize, habits: &[Habit]) -> Page {
+    let mut page = set::page_with(network, Precision::Half);
     page.staff().cores.set(cores);
     page.staff().habits.borrow_mut().extend(habits);
     page.settle();
@@ -396,6 +410,10 @@ fn a_benchmark_times_batches_by_those_who_are_there_too() {
     }
     assert!(found.to_json().contains("\"together_ms\""));
     assert_eq!(workers(&timed(&mut page(1, &[]))), [0, 0, 0]);
+    // A network that always wants a class is timed with one.
+    let mut required = set::tiny();
+    required.set_without_class(false);
+    assert_eq!(workers(&timed(&mut page_of(&required, 6, &[]))), [0, 4, 6]);
     // Those who do not come are waited for only so long.
     let mut sleepy = page(4, &[Habit::Asleep, Habit::Good, Habit::Asleep]);
     sleepy.staff().late.set(true);

@@ -13,7 +13,7 @@ use scorefield::engine::images::self_test;
 use scorefield::engine::images::{BatchPolicy, ProgressListener, sample};
 use scorefield::engine::images::{ImageDenoiser, ImageError, ImageModel, ImageRun, Outcome, Pictures};
 use scorefield::lab::{
-    ArrangementId, ClassId, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, SpacingId, TaskId,
+    ArrangementId, ClassChoice, ClipId, DeviceChoice, RunConfig, ScheduleId, SolverId, SpacingId, TaskId,
 };
 use scorefield::lab::{PIXELS, Picture, SIDE};
 use scorefield::nn::checkpoint::SearchedGrid;
@@ -82,7 +82,14 @@ fn an_image_does_not_depend_on_what_else_is_made_and_comes_again_alone() {
     // The two whose steps follow a norm averaged over the batch are left out: their papers define them so.
     let alone = |solver: &&SolverId| !matches!(solver, SolverId::PredictorCorrector | SolverId::Rk45);
     for &solver in SolverId::ALL.iter().filter(alone) {
-        let config = RunConfig { solver, eta: 0.7, churn: 4.0, image_class: ClassId::Dog, guidance: 2.0, ..config() };
+        let config = RunConfig {
+            solver,
+            eta: 0.7,
+            churn: 4.0,
+            image_class: ClassChoice::Named("dog".into()),
+            guidance: 2.0,
+            ..config()
+        };
         let all = images(&config, &model, &compute);
         for image in 0..3 {
             let one = RunConfig { images: 1, seed: config.seed + image as u32, ..config.clone() };
@@ -96,7 +103,7 @@ fn an_image_does_not_depend_on_what_else_is_made_and_comes_again_alone() {
 fn however_many_images_are_evaluated_at_a_time_the_result_is_the_same() {
     let compute = cpu();
     let model = with_classes(&compute, 8);
-    let config = RunConfig { images: 5, image_class: ClassId::Each, guidance: 1.5, ..config() };
+    let config = RunConfig { images: 5, image_class: ClassChoice::Each, guidance: 1.5, ..config() };
     let with_batch = |batch| {
         let mut run = ImageRun::new(config.clone(), &model, &compute).unwrap().with_batch(batch);
         while now(run.step(&mut ())).unwrap() == Outcome::Stepped {}

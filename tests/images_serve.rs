@@ -9,7 +9,7 @@ mod set;
 
 use common::Page;
 use scorefield::engine::images::self_test::parameter;
-use scorefield::lab::{ClassId, PrecisionId, RunConfig, SolverId, SpacingId, Word};
+use scorefield::lab::{ClassChoice, PrecisionId, RunConfig, SolverId, SpacingId, Word};
 use scorefield::nn::checkpoint::{Manifest, Precision, encode};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{
@@ -133,7 +133,7 @@ fn without_room_to_keep_them_weights_are_used_all_the_same() {
 fn a_run_shows_every_step_and_repeats_exactly() {
     let mut page = page();
     load(&mut page, shipped("tiny"));
-    let config = RunConfig { image_class: ClassId::Each, guidance: 2.0, ..config() };
+    let config = RunConfig { image_class: ClassChoice::Each, guidance: 2.0, ..config() };
     let events = sample(&mut page, &config);
     assert!(matches!(events.last(), Some(Event::Done { run: RUN, stopped: false, .. })), "{events:?}");
     let shown = frames(&events);
@@ -230,7 +230,7 @@ fn a_dropped_checkpoint_is_recognised_and_becomes_the_visitors_own() {
     assert_eq!((summary.id.as_str(), summary.title.as_str()), ("own", "model.safetensors"));
     assert!(summary.recognised.contains("diffusers") && summary.recognised.contains("safetensors"), "{summary:?}");
     assert_eq!((summary.side, summary.prediction.as_str(), summary.precision.as_str()), (32, "noise", "f32"));
-    let own = RunConfig { weights: Word::new("own"), images: 1, image_class: ClassId::Cat, ..config() };
+    let own = RunConfig { weights: Word::new("own"), images: 1, image_class: ClassChoice::Each, ..config() };
     let events = sample(&mut page, &own);
     assert!(events.contains(&Event::Images(ImageEvent::Notice { run: RUN, notice: Notice::NoClasses })));
     assert!(matches!(events.last(), Some(Event::Done { stopped: false, .. })), "{events:?}");

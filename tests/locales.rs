@@ -6,14 +6,14 @@ use std::path::Path;
 use scorefield::data::metrics::MEASURES;
 use scorefield::experiments::{EXPERIMENTS, all};
 use scorefield::lab::texts::{Language, entries};
-use scorefield::lab::{FIELDS, Kind};
+use scorefield::lab::{CIFAR10, FIELDS, Kind};
 use scorefield::protocol::FailureKind;
 use scorefield::protocol::Verdict;
 use scorefield::session::Status;
 use scorefield::study::{STUDIES, Source};
 
 /// Every kind; the match makes a new one an error here.
-const FAILURES: [FailureKind; 11] = [
+const FAILURES: [FailureKind; 12] = [
     FailureKind::NoDevice,
     FailureKind::DeviceLost,
     FailureKind::Disconnected,
@@ -22,6 +22,7 @@ const FAILURES: [FailureKind; 11] = [
     FailureKind::BadFile,
     FailureKind::Unreachable,
     FailureKind::BadConfig,
+    FailureKind::NoClass,
     FailureKind::OutOfMemory,
     FailureKind::Outdated,
     FailureKind::Internal,
@@ -98,6 +99,8 @@ fn keys_from_tables() -> BTreeSet<String> {
             keys.extend(ids.iter().map(|id| format!("choice.{}.{id}", field.key)));
         }
     }
+    // What CIFAR-10's classes are called; those of other weights have the names that these say.
+    keys.extend(CIFAR10.iter().chain(&["any", "each"]).map(|class| format!("choice.image-class.{class}")));
     keys.extend(all().map(|experiment| format!("choice.experiment.{}", experiment.id())));
     for experiment in EXPERIMENTS {
         keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));
@@ -187,6 +190,7 @@ fn the_list_of_failures_is_complete() {
             | FailureKind::BadFile
             | FailureKind::Unreachable
             | FailureKind::BadConfig
+            | FailureKind::NoClass
             | FailureKind::OutOfMemory
             | FailureKind::Outdated
             | FailureKind::Internal => {}

@@ -2,7 +2,7 @@
 
 use scorefield::data::DatasetId;
 use scorefield::experiments::{all, defaults, fields_of};
-use scorefield::lab::{Correction, FIELDS, Kind, RunConfig, SolverId};
+use scorefield::lab::{ClassChoice, Correction, FIELDS, Kind, RunConfig, SolverId};
 use scorefield::lab::{PIXELS, Picture};
 use scorefield::rng::{Rng, Stream};
 use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
@@ -28,6 +28,9 @@ fn random_config(rng: &mut Rng) -> RunConfig {
                 config.drawing.to_text()
             }
             Kind::Word => ["", "own", "preview-32", "a.b_c"][rng.below(4) as usize].to_owned(),
+            Kind::Class => {
+                ["any", "each", "cat", "class 3", "a&b=c#d%20\"e\\", "گربهٔ سیاه"][rng.below(6) as usize].to_owned()
+            }
             Kind::Picture if rng.below(2) == 0 => String::new(),
             Kind::Picture => {
                 let colours = (0..3 * PIXELS).map(|_| rng.below(256) as u8).collect();
@@ -136,6 +139,21 @@ fn ten_thousand_hostile_fragments_give_valid_configurations() {
         let (read, _) = from_fragment(&fragment);
         assert_valid(&read.config);
         assert_eq!(from_fragment(&to_fragment(&read)), (read, vec![]), "{fragment}");
+    }
+}
+
+#[test]
+fn a_class_stands_in_a_link_by_its_name_and_what_has_a_meaning_there_is_escaped() {
+    for (name, part) in [
+        ("cat", "cat"),
+        ("class 3", "class%203"),
+        ("a&b=c#d%", "a%26b%3Dc%23d%25"),
+        ("گربه", "%DA%AF%D8%B1%D8%A8%D9%87"),
+    ] {
+        let config = RunConfig { image_class: ClassChoice::Named(name.into()), ..RunConfig::of_images() };
+        let fragment = to_fragment(&link(config.clone()));
+        assert_eq!(fragment, format!("#experiment=images&image-class={part}"));
+        assert_eq!(from_fragment(&fragment), (link(config), vec![]));
     }
 }
 

@@ -13,18 +13,17 @@ use super::count::count;
 use super::device::{DeviceArgs, wait};
 use super::failure::{Failure, Kind, Outcome};
 use super::progress::{Progress, clock};
-use super::sample::{Guard, load};
+use super::sample::{Guard, check_class, load};
 use super::{files, interrupt};
 use crate::diffusion::grid_search::{COEFFICIENT, GridSearch, Metric, TEACHER_STEPS, TRAJECTORIES};
 use crate::diffusion::{Schedule, State as _};
 use crate::engine::error::Stopped;
-use crate::engine::images::{BatchPolicy, ImageDenoiser, ImageModel, Pictures, sample, starting_noise};
-use crate::lab::{ClassId, ClipId, RunConfig, SolverId, SpacingId};
+use crate::engine::images::{BatchPolicy, ImageDenoiser, ImageModel, Pictures, sample_part, starting_noise};
+use crate::lab::{ClassChoice, ClipId, RunConfig, SolverId, SpacingId};
 use crate::nn::checkpoint::{Manifest, SearchedGrid};
 use crate::nn::device::ComputeDevice;
 
-/// Images that are drawn together, by one thread on the CPU and on a GPU: multiples of ten, so that ten classes in turn
-/// go on from one part to the next.
+/// Images that are drawn together, by one thread on the CPU and on a GPU.
 const ON_CPU: usize = 10;
 const ON_GPU: usize = 60;
 
@@ -135,6 +134,10 @@ pub fn run(args: &GridArgs) -> Outcome {
     interrupt::listen();
     let mut worker =
         Worker { model: load(&args.weights, None, &compute, false)?, config, compute, threads: args.device.threads() };
+    if worker.model.config().classes == 0 && worker.config.image_class == ClassChoice::Each {
+        worker.config.image_class = ClassChoice::Any;
+    }
+    check_class(&worker.model, &worker.config)?;
 
     let search = worker.search(args)?;
     let found = steps.iter().map(|steps| Ok((*steps, search.ratios(*steps, coefficient).map_err(Failure::usage)?)));
@@ -145,7 +148,7 @@ pub fn run(args: &GridArgs) -> Outcome {
         search.trajectories(),
         args.teacher_steps,
         worker.config.schedule.id(),
-        worker.config.image_class.id(),
+        worker.config.image_class.text(),
         worker.config.seed
     );
     let grids = found.iter().map(|(_, ratios)| SearchedGrid { ratios: ratios.clone(), search: words.clone() });
@@ -197,9 +200,9 @@ impl Worker {
     fn search(&self, args: &GridArgs) -> Outcome<GridSearch> {
         let schedule = Schedule::from_config(&self.config);
         let empty = GridSearch::new(schedule, args.metric.metric(), args.teacher_steps);
-        let parts = self.parts(0, args.trajectories, "trajectories", |config| {
+        let parts = self.parts(0, args.trajectories, "trajectories", |config, first| {
             let mut part = empty.clone();
-            self.follow(&config, &mut part)?;
+            self.follow(&config, first, &mut part)?;
             Ok(part)
         })?;
         let mut search = empty;
@@ -207,14 +210,12 @@ impl Worker {
         Ok(search)
     }
 
-    /// Adds the trajectories of these images.
-    fn follow(&self, config: &RunConfig, search: &mut GridSearch) -> Outcome {
+    /// Adds the trajectories of these images, the first of which is number `first`.
+    fn follow(&self, config: &RunConfig, first: usize, search: &mut GridSearch) -> Outcome {
         let model = &self.model;
-        let (images, classes) = (config.images as usize, model.config().classes);
-        let labels: Vec<Option<usize>> = match config.image_class {
-            ClassId::Any => Vec::new(),
-            class => (0..images).map(|image| class.label(image, classes)).collect(),
-        };
+        let images = config.images as usize;
+        let labels = model.classes().labels(&config.image_class, config.guidance, first, images);
+        let labels = labels.map_err(Failure::usage)?;
         let shape = [images, model.config().image_channels, model.side, model.side];
         let mut policy = BatchPolicy::new(model, &self.compute);
         if !self.compute.info.gpu {
@@ -237,10 +238,11 @@ impl Worker {
     fn errors(&self, args: &GridArgs, steps: usize) -> Outcome<Errors> {
         let whole = |count: usize| u32::try_from(count).map_err(Failure::usage);
         let (steps, teacher_steps) = (whole(steps)?, whole(args.teacher_steps)?);
-        let parts = self.parts(args.trajectories, args.check, "images checked", |config| {
+        let parts = self.parts(args.trajectories, args.check, "images checked", |config, first| {
             let draw = |solver, spacing, steps| {
                 let config = RunConfig { solver, spacing, steps, ..config.clone() };
-                let images = wait(sample(&config, &self.model, &self.compute, &mut Guard)).map_err(Failure::other)?;
+                let images = wait(sample_part(&config, first, &self.model, &self.compute, &mut Guard))
+                    .map_err(Failure::other)?;
                 images.ok_or_else(interrupted)
             };
             let teacher = draw(SolverId::Ipndm4, SpacingId::Karras, teacher_steps)?;
@@ -256,13 +258,14 @@ impl Worker {
         Ok(Errors { searched: mean(|e| e.searched), karras: mean(|e| e.karras), log_snr: mean(|e| e.log_snr) })
     }
 
-    /// Work on so many images from the seed of the run and `first` on, a few at a time by every thread, in their order.
+    /// Work on so many images from the seed of the run and `first` on, a few at a time by every thread, in their order. It
+    /// gets the number of its first image.
     fn parts<T: Send>(
         &self,
         first: usize,
         count: usize,
         what: &str,
-        work: impl Fn(RunConfig) -> Outcome<T> + Sync,
+        work: impl Fn(RunConfig, usize) -> Outcome<T> + Sync,
     ) -> Outcome<Vec<T>> {
         let together = if self.compute.info.gpu { ON_GPU } else { ON_CPU };
         let starts: Vec<usize> = (0..count).step_by(together).collect();
@@ -275,7 +278,7 @@ impl Worker {
             } {
                 let images = together.min(count - start);
                 let seed = self.config.seed.wrapping_add((first + start) as u32);
-                let result = work(RunConfig { images: images as u32, seed, ..self.config.clone() });
+                let result = work(RunConfig { images: images as u32, seed, ..self.config.clone() }, first + start);
                 if result.is_err() {
                     next.store(usize::MAX / 2, Ordering::Relaxed);
                 }

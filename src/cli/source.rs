@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use super::failure::{Failure, Outcome};
 use super::files;
 use super::folder::Folder;
-use super::images::CIFAR10;
 use super::set::SetArgs;
 use crate::diffusion::{Convention, now};
-use crate::lab::DeviceChoice;
+use crate::lab::{DeviceChoice, check_names, usual_names};
 use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, pack};
 use crate::nn::objective::Objective;
 use crate::nn::unet::{Parameter, UNetConfig};
@@ -100,21 +99,34 @@ impl Source {
         })
     }
 
+    /// The names of the classes, where nobody gives others: those of the manifest, or the usual ones.
+    #[must_use]
+    pub fn class_names(&self) -> Vec<String> {
+        let said = self.manifest.as_ref().map(|manifest| manifest.classes.clone());
+        said.unwrap_or_else(|| usual_names(self.config.classes))
+    }
+
     /// The files of a set of these weights.
     ///
     /// # Errors
-    /// When a number cannot be written with this precision, or a name is missing.
+    /// When a number cannot be written with this precision, or a name is missing or cannot be one.
     pub fn pack(&self, set: &SetArgs, fid: Option<MeasuredFid>) -> Outcome<Vec<(String, Vec<u8>)>> {
         let Convention { prediction, input, time } = self.convention;
         let known = self.manifest.as_ref();
         let channels = self.config.channels;
         let architecture = self.named(set.class_names.len());
-        let classes = match (&set.class_names[..], known) {
-            (names @ [_, ..], _) => names.to_vec(),
-            ([], Some(manifest)) => manifest.classes.clone(),
-            ([], None) if architecture.classes == CIFAR10.len() => CIFAR10.map(str::to_owned).to_vec(),
-            ([], None) => (0..architecture.classes).map(|class| format!("class {class}")).collect(),
-        };
+        let classes = if set.class_names.is_empty() { self.class_names() } else { set.class_names.clone() };
+        check_names(&classes).map_err(|wrong| Failure::usage(format!("--class-names: {wrong}")))?;
+        let (named, rows) = (classes.len(), architecture.class_rows());
+        if named != architecture.classes {
+            let classes = architecture.classes;
+            let open = if self.ours || rows == 0 {
+                String::new()
+            } else {
+                format!("; with {} names the last of the {rows} rows of its table means no class", rows - 1)
+            };
+            return Err(Failure::usage(format!("--class-names: {named} names for {classes} classes{open}")));
+        }
         let licence = set.licence.clone().or_else(|| known.map(|manifest| manifest.licence.clone()));
         let licence = licence.or_else(|| self.ours.then(|| "MIT OR Apache-2.0".to_owned()));
         let licence =
@@ -145,7 +157,7 @@ impl Source {
     fn named(&self, names: usize) -> UNetConfig {
         let mut config = self.config.clone();
         let rows = config.class_rows();
-        if self.manifest.is_none() && names > 0 && (names == rows || names + 1 == rows) {
+        if !self.ours && names > 0 && (names == rows || names + 1 == rows) {
             config.classes = names;
             config.set_without_class(names < rows);
         }

@@ -22,6 +22,8 @@ pub struct Asked<'a> {
     pub pixels: &'a [u8],
     /// How many images.
     pub images: usize,
+    /// The class that the network is told of each; none where it is told nothing.
+    pub labels: &'a [Option<usize>],
     /// Seed of dequantisation, probes and noise.
     pub seed: u32,
 }
@@ -82,7 +84,7 @@ impl Asked<'_> {
         };
         let mut policy = BatchPolicy::new(model, compute);
         let mut denoiser =
-            ImageDenoiser { model, labels: &[], guidance: 1.0, clip: true, policy: &mut policy, progress };
+            ImageDenoiser { model, labels: self.labels, guidance: 1.0, clip: true, policy: &mut policy, progress };
         let std = decoder_std(&levels);
         let decode = async |_: &Pictures, mean: &Pictures| {
             let means = mean.values().await?;
@@ -126,8 +128,9 @@ impl Asked<'_> {
         }
         let x = Pictures::new(values, shape, &compute.device);
         let mut policy = BatchPolicy::new(model, compute).with_batch(self.images);
+        let labels = self.labels;
         let mut tracked =
-            Tracked(ImageDenoiser { model, labels: &[], guidance: 1.0, clip: false, policy: &mut policy, progress });
+            Tracked(ImageDenoiser { model, labels, guidance: 1.0, clip: false, policy: &mut policy, progress });
         let probes = [Pictures::new(signs, shape, &compute.device)];
         let mut traced = Probes { model: &mut tracked, probes: &probes, weight: 1.0 };
         let tolerance = Tolerance { relative: tolerance, absolute: tolerance };

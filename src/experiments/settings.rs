@@ -14,9 +14,14 @@ fn name(key: &str) -> String {
 pub fn to_json(config: &RunConfig) -> String {
     let lines: Vec<String> = fields_of(config.experiment)
         .map(|field| {
-            // Ids, names, drawings and images are letters, digits and signs that JSON leaves alone.
-            let quote = if matches!(field.get(config), Value::Whole(_) | Value::Real(_)) { "" } else { "\"" };
-            format!("  \"{}\": {quote}{}{quote}", name(field.key), field.text(config))
+            let (value, text) = (field.get(config), field.text(config));
+            // Ids, words, drawings and images are letters, digits and signs that JSON leaves alone.
+            let text = match value {
+                Value::Class(_) => text.replace('\\', "\\\\").replace('"', "\\\""),
+                _ => text,
+            };
+            let quote = if matches!(value, Value::Whole(_) | Value::Real(_)) { "" } else { "\"" };
+            format!("  \"{}\": {quote}{text}{quote}", name(field.key))
         })
         .collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))
@@ -41,7 +46,7 @@ pub fn from_values(value: impl Fn(&str) -> Option<String>) -> Option<(RunConfig,
 mod tests {
     use super::*;
     use crate::data::DatasetId;
-    use crate::lab::{FIELDS, SolverId};
+    use crate::lab::{ClassChoice, FIELDS, SolverId};
 
     fn example() -> RunConfig {
         let mut config = RunConfig {
@@ -49,6 +54,7 @@ mod tests {
             solver: SolverId::Ddim,
             tolerance: 1e-8,
             seed: u32::MAX,
+            image_class: ClassChoice::from_text("a \\ \"cat\" of گربه"),
             ..RunConfig::default()
         };
         config.drawing.push(0.3, -0.7);

@@ -152,51 +152,6 @@ choices! {
 }
 
 choices! {
-    /// The class of the images.
-    ClassId {
-        /// None: any.
-        Any = "any",
-        /// One after the other.
-        Each = "each",
-        /// CIFAR-10's class 0.
-        Airplane = "airplane",
-        /// Class 1.
-        Automobile = "automobile",
-        /// Class 2.
-        Bird = "bird",
-        /// Class 3.
-        Cat = "cat",
-        /// Class 4.
-        Deer = "deer",
-        /// Class 5.
-        Dog = "dog",
-        /// Class 6.
-        Frog = "frog",
-        /// Class 7.
-        Horse = "horse",
-        /// Class 8.
-        Ship = "ship",
-        /// Class 9.
-        Truck = "truck",
-    }
-}
-
-impl ClassId {
-    /// The number of the class for image `index` in a network of so many classes; `None` for no class.
-    #[must_use]
-    pub fn label(self, index: usize, classes: usize) -> Option<usize> {
-        match self {
-            Self::Any => None,
-            Self::Each => (classes > 0).then(|| index % classes),
-            _ => {
-                let number = Self::ALL.iter().position(|class| *class == self)?.checked_sub(2)?;
-                (number < classes).then_some(number)
-            }
-        }
-    }
-}
-
-choices! {
     /// How the starting noise of one image is related to that of the next.
     ArrangementId {
         /// Not at all: image `k` has the seed of the run plus `k`.

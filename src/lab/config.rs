@@ -7,9 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
-    PrecisionId, PredictionId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId, PrecisionId,
+    PredictionId, SpacingId, TaskId, WeightingId,
 };
+use super::classes::ClassChoice;
 use super::experiment::ExperimentId;
 use super::overrides::Overrides;
 use super::picture::Picture;
@@ -227,8 +228,8 @@ run_config! {
         method: MethodId = MethodId::Project;
         /// Images to make.
         images: u32 = 16, 1..=64;
-        /// Their class.
-        image_class: ClassId = ClassId::Any;
+        /// Their class, by the name that the weights have for it.
+        image_class: ClassChoice = ClassChoice::Any;
         /// Whether estimates are held within the range of pixels.
         clip: ClipId = ClipId::Never;
         /// How the noise of the images is related.
@@ -301,7 +302,7 @@ impl RunConfig {
     }
 
     fn is_guided(&self) -> bool {
-        if self.experiment == ExperimentId::Images { self.image_class != ClassId::Any } else { self.guides() }
+        if self.experiment == ExperimentId::Images { self.image_class != ClassChoice::Any } else { self.guides() }
     }
 
     /// What an empty link to the images starts from: EDM's noise levels for images in `[-1, 1]`, and a solver that needs
@@ -412,8 +413,14 @@ impl Field {
             return damaged.then_some(Correction::Trimmed);
         }
         let Some(value) = self.kind.read(text) else { return Some(Correction::Unreadable) };
-        if let Value::Word(word) = &value {
-            let damaged = word.as_str() != text;
+        // A name of what may be: whether it is there, the weights know.
+        let name = match &value {
+            Value::Word(word) => Some(word.as_str()),
+            Value::Class(class) => Some(class.text()),
+            _ => None,
+        };
+        if let Some(name) = name {
+            let damaged = name != text;
             self.set(config, value);
             return damaged.then_some(Correction::Trimmed);
         }

@@ -1,6 +1,7 @@
 //! What a run is: its configuration and the ranges of its fields.
 
 pub mod choices;
+mod classes;
 pub mod comparison;
 pub mod config;
 pub mod device;
@@ -17,9 +18,10 @@ pub mod value;
 mod word;
 
 pub use choices::{
-    Activation, ArrangementId, ClassId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId,
-    PrecisionId, PredictionId, SpacingId, TaskId, WeightingId,
+    Activation, ArrangementId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId, PrecisionId,
+    PredictionId, SpacingId, TaskId, WeightingId,
 };
+pub use classes::{CIFAR10, ClassChoice, ClassError, Classes, check_names, usual_names};
 pub use config::{FIELDS, Field, RunConfig, field};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};

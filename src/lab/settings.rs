@@ -52,6 +52,9 @@ macro_rules! kind {
     (Picture) => {
         $crate::lab::value::Kind::Picture
     };
+    (ClassChoice) => {
+        $crate::lab::value::Kind::Class
+    };
     (Word) => {
         $crate::lab::value::Kind::Word
     };

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
+use super::classes::ClassChoice;
 use super::experiment::ExperimentId;
 use super::picture::Picture;
 use super::word::Word;
@@ -39,6 +40,8 @@ pub enum Kind {
     Word,
     /// A known image.
     Picture,
+    /// A class of images, by its name.
+    Class,
 }
 
 /// The value of a setting.
@@ -56,6 +59,8 @@ pub enum Value {
     Word(Word),
     /// An image.
     Picture(Picture),
+    /// A class of images.
+    Class(ClassChoice),
 }
 
 /// What a setting of a study is when nobody has changed it.
@@ -143,7 +148,8 @@ impl Kind {
             }
             (Self::Drawing, value @ Value::Drawing(_))
             | (Self::Word, value @ Value::Word(_))
-            | (Self::Picture, value @ Value::Picture(_)) => (Some(value), None),
+            | (Self::Picture, value @ Value::Picture(_))
+            | (Self::Class, value @ Value::Class(_)) => (Some(value), None),
             _ => (None, Some(Correction::Unreadable)),
         }
     }
@@ -157,6 +163,7 @@ impl Kind {
             Self::Real { .. } => typed(text).map(Value::Real),
             Self::Word => Some(Value::Word(Word::new(text))),
             Self::Picture => Picture::from_text(text).map(Value::Picture),
+            Self::Class => Some(Value::Class(ClassChoice::from_text(text))),
             Self::Drawing => None,
         }
     }
@@ -187,6 +194,7 @@ impl Value {
             Self::Drawing(drawing) => drawing.to_text(),
             Self::Word(word) => word.as_str().to_owned(),
             Self::Picture(picture) => picture.to_text(),
+            Self::Class(class) => class.text().to_owned(),
         }
     }
 }
@@ -221,6 +229,7 @@ held! {
     Drawing: Drawing,
     Word: Word,
     Picture: Picture,
+    ClassChoice: Class,
 }
 
 impl Setting for usize {

@@ -217,7 +217,7 @@ pub enum Notice {
     },
     /// The weights could not be kept for the next visit: the browser gives no room.
     NotKept,
-    /// The network knows no classes: the class and the guidance do nothing.
+    /// The network knows no classes that there could be one each of: the class and the guidance do nothing.
     NoClasses,
     /// The device computes in single precision only, and so goes the run.
     NoHalf,
@@ -256,6 +256,8 @@ pub struct WeightsSummary {
     pub side: u32,
     /// Names of the classes; empty without.
     pub classes: Vec<String>,
+    /// Whether the network always wants a class, so that there is no guidance either.
+    pub class_required: bool,
     /// What the output means: `noise`, `data`, `velocity`, `score`, `karras`.
     pub prediction: String,
     /// Whether the variance of a step was learned too.

@@ -5,7 +5,7 @@ use web_sys::Event;
 
 use super::bridge::remote::is_offered;
 use super::element::{Element, element};
-use super::images::{known, solvers, weights};
+use super::images::{are_required, classes, known, solvers, weights};
 use super::likelihood::likelihood;
 use super::pad::pad;
 use super::parts::choice;
@@ -50,7 +50,12 @@ fn fields(group: &'static Group) -> Element {
 pub fn control(field: &'static Field) -> Element {
     let page = page();
     let key = field.key;
-    let shown = memo(move || page.config.with(|config| matters(key, config)));
+    // Networks that always want a class cannot be guided; what was set all the same can be set back.
+    let unguided = move || {
+        let images = page.config.with(|c| c.experiment == ExperimentId::Images && c.guidance == 1.0);
+        key == "guidance" && images && are_required(page)
+    };
+    let shown = memo(move || page.config.with(|config| matters(key, config)) && !unguided());
     let made = move || {
         let label = move || page.text(&format!("field.{key}.label"));
         let label = match field.kind {
@@ -69,6 +74,7 @@ pub fn control(field: &'static Field) -> Element {
             Kind::Drawing => place.holds(&pad()),
             Kind::Word => weights(place),
             Kind::Picture => place.child(known()),
+            Kind::Class => place.holds(&classes(field)),
         };
         let help = move || page.text(&format!("field.{key}.help"));
         vec![place.child(element("p").class("help").attribute("id", &format!("{key}-help")).words(help))]

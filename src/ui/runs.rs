@@ -81,7 +81,9 @@ fn next(page: Page) {
     let mut config = None;
     page.images.queue.update_value(|queue| config = queue.pop_front());
     let Some(config) = config else { return };
-    page.images.rows.update_value(|rows| rows.push(Row { config: config.clone(), film: Film::default() }));
+    page.images
+        .rows
+        .update_value(|rows| rows.push(Row { config: config.clone(), classes: Vec::new(), film: Film::default() }));
     page.images.count.update(|count| *count += 1);
     page.images.progress.set(ImageProgress::default());
     page.tell(|session| session.sample(&config));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::page::{LATE, Page, SOON};
+use super::page::{LATE, Page, SOON, replace};
 
 /// A short run of the shipped weights.
 pub const SHORT: &str = "#experiment=images&device=cpu&images=2&steps=3&seed=5";
@@ -324,5 +324,85 @@ fn a_small_network_samples_on_webgpu() {
     let made = images(&page);
     assert!(made.iter().any(|&v| v != made[0]));
     assert_eq!(page.attribute("device", "data-device").as_deref(), Some("gpu"));
+    page.close();
+}
+
+/// The page with the shipped weights under other names of their classes, or, with ten or eleven names, under another
+/// reading of the eleven rows of their table.
+fn with_classes(name: &'static str, fragment: &str, names: &[&str]) -> Page {
+    Page::open_changed(name, fragment, |served| {
+        let path = "weights/preview-32/manifest.json";
+        let text = fs::read_to_string(served.join(path)).expect("the manifest");
+        let mut manifest: Value = serde_json::from_str(&text).expect("JSON");
+        manifest["classes"] = json!(names);
+        manifest["architecture"]["classes"] = json!(names.len());
+        if names.len() == 11 {
+            manifest["architecture"]["details"] = json!({
+                "cosines_first": false, "frequency_shift": 1, "padding": 0, "epsilon": 1e-6,
+                "head_channels": null, "without_class": false
+            });
+        }
+        replace(served, path, &manifest.to_string());
+    })
+}
+
+/// The values of the menu of classes, and their words.
+fn menu_of_classes(page: &Page) -> Vec<[String; 2]> {
+    let read = page.browser.script(
+        "return [...document.querySelectorAll(\"[data-testid='image-class'] option\")].map(o => [o.value, o.textContent]);",
+        &[],
+    );
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let options = read.as_array().cloned().unwrap_or_default();
+    options.iter().map(|option| [text(&option[0]), text(&option[1])]).collect()
+}
+
+#[test]
+fn classes_have_the_names_of_the_weights_and_one_they_lack_is_named_with_those_there_are() {
+    let own = ["moth", "fern", "cat", "a & b", "گل", "f", "g", "h", "i", "j"];
+    let page = with_classes("images-classes", &format!("{SHORT}&image-class=a%20%26%20b"), &own);
+    page.wait_for(&["idle"], SOON);
+    let menu = page.until("the manifest is read", SOON, || Some(menu_of_classes(&page)).filter(|all| all.len() == 12));
+    let values: Vec<&str> = menu.iter().map(|option| option[0].as_str()).collect();
+    assert_eq!(values, [&["any", "each"][..], &own[..]].concat());
+    assert_eq!((menu[2][1].as_str(), menu[4][1].as_str()), ("moth", "Cat"), "what CIFAR-10 has too is translated");
+    assert_eq!(page.value("image-class"), "a & b");
+    page.press("sample");
+    let fourth = images(&page);
+    assert!(page.value("share").contains("image-class=a%20%26%20b"), "{}", page.value("share"));
+    page.set("image-class", "moth");
+    page.press("sample");
+    page.until("another run begins", SOON, || (page.state()? != "idle").then_some(()));
+    assert!(images(&page) != fourth, "another class, the same picture");
+    assert_eq!(page.text("class-note"), "");
+
+    // A link to a class of other weights is no other class.
+    page.go(&format!("{SHORT}&image-class=airplane"));
+    let note = page.until("it is said", SOON, || Some(page.text("class-note")).filter(|note| !note.is_empty()));
+    assert!(note.contains("Airplane"), "{note}");
+    assert_eq!(page.value("image-class"), "airplane");
+    page.press("sample");
+    page.wait_for(&["failed"], LATE);
+    let said = page.text("error");
+    assert!(said.contains("airplane") && said.contains("moth, fern, cat"), "{said}");
+    page.set("image-class", "fern");
+    page.press("sample");
+    images(&page);
+    page.close();
+
+    // A network whose table has no row for none: no class is not offered, and there is no guidance.
+    let eleven = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+    let page = with_classes("images-required", SHORT, &eleven);
+    page.wait_for(&["idle"], SOON);
+    let note = page.until("it is said", SOON, || Some(page.text("class-note")).filter(|note| !note.is_empty()));
+    assert!(note.contains("never trained without a class"), "{note}");
+    page.press("sample");
+    page.wait_for(&["failed"], LATE);
+    assert!(page.text("error").contains("a, b, c"), "{}", page.text("error"));
+    page.set("image-class", "k");
+    assert!(menu_of_classes(&page).iter().all(|option| option[0] != "any"), "no class is offered");
+    assert_eq!(page.value("guidance"), "", "guidance is offered");
+    page.press("sample");
+    images(&page);
     page.close();
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use scorefield::diffusion::{Denoiser, Estimate, Level, State};
-use scorefield::lab::{FIELDS, Kind, RunConfig, Value};
+use scorefield::lab::{ClassChoice, FIELDS, Kind, RunConfig, Value};
 use scorefield::rng::Rng;
 
 /// Data `N(mean, variance)` in one dimension.
@@ -156,6 +156,7 @@ pub fn anything(rng: &mut Rng) -> RunConfig {
                 1 => max,
                 _ => min + (max - min) * rng.uniform(),
             }),
+            Kind::Class => Value::Class(ClassChoice::from_text(["any", "each", "cat"][rng.below(3) as usize])),
             Kind::Drawing | Kind::Word | Kind::Picture => continue,
         };
         assert_eq!(field.set(&mut config, value), None, "{}", field.key);

@@ -54,7 +54,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value = "inception")]
     pub features: FeaturesArg,
     /// Measures how likely --weights find the first --count images of the reference [default: 16] instead, in bits per
-    /// dimension
+    /// dimension; with image-class=each each image is told its own class
     #[arg(long, value_enum, requires = "weights", conflicts_with = "images")]
     pub bits: Option<BitsArg>,
     /// The Inception weights, default_1.pt

@@ -11,10 +11,12 @@ use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, digest};
 use crate::cli::interrupt;
 use crate::cli::progress::clock;
-use crate::cli::sample::{Guard, load};
+use crate::cli::sample::{Guard, check_class, load};
+use crate::data::ImageSet;
 use crate::diffusion::Schedule;
 use crate::engine::image_likelihood::{Asked, Bits};
-use crate::lab::RunConfig;
+use crate::engine::images::ImageModel;
+use crate::lab::{ClassChoice, RunConfig};
 
 /// Images evaluated at once in a thread.
 const TOGETHER: usize = 4;
@@ -30,6 +32,8 @@ struct Report {
     steps: Option<u32>,
     tolerance: Option<f64>,
     seed: u32,
+    /// What the network was told of each image's class.
+    class: String,
     ema: &'static str,
     seconds: f64,
     device: String,
@@ -50,12 +54,15 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
     if (model.side, model.config().image_channels) != (set.size(), set.channels()) {
         return Err(Failure::usage("the network is of images of another size than the reference has"));
     }
+    let labels = labels(&model, &config, &set)?;
     let schedule = Schedule::from_config(&config);
     let RunConfig { steps, tolerance, seed, .. } = config;
     let ask = |(index, pixels): (usize, &[u8])| -> Outcome<(f64, usize, u32)> {
         let images = pixels.len() / set.numbers();
         let seed = seed.wrapping_add(u32::try_from(index * TOGETHER).unwrap_or_default());
-        let asked = Asked { pixels, images, seed };
+        let first = index * TOGETHER;
+        let labels = labels.get(first..first + images).unwrap_or_default();
+        let asked = Asked { pixels, images, labels, seed };
         let Bits { mean, evaluations } = match method {
             BitsArg::Bound => wait(asked.bound(&model, &schedule, steps as usize, &compute, &mut Guard)),
             BitsArg::Flow => wait(asked.flow(&model, &schedule, tolerance, &compute, &mut Guard)),
@@ -97,6 +104,7 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
         steps: (!flow).then_some(steps),
         tolerance: flow.then_some(tolerance),
         seed,
+        class: config.image_class.text().to_owned(),
         ema: "the weights of the file (sets of this program hold moving averages)",
         seconds: start.elapsed().as_secs_f64(),
         device: compute.info.name.clone(),
@@ -104,11 +112,34 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
     } else {
-        let Report { method, schedule, evaluations, seed, seconds, ema, device, .. } = &report;
+        let Report { method, schedule, evaluations, seed, seconds, ema, device, class, .. } = &report;
         let how = if flow { format!("tolerance {tolerance}") } else { format!("{steps} steps") };
         say!("{bits:.4} bits per dimension by the {method}, {images} images of {}", report.reference.source)?;
-        say!("schedule {schedule}, {how}, {evaluations} evaluations an image, seed {seed}, {ema}")?;
+        say!("schedule {schedule}, {how}, {evaluations} evaluations an image, class {class}, seed {seed}, {ema}")?;
         say!("{} on {device}", clock(*seconds))?;
     }
     Ok(())
+}
+
+/// The classes that the network is told of the images: none, one, or with `each` every image's own.
+fn labels(model: &ImageModel, config: &RunConfig, set: &ImageSet) -> Outcome<Vec<Option<usize>>> {
+    check_class(model, config)?;
+    if config.guidance != 1.0 && config.image_class != ClassChoice::Any {
+        return Err(Failure::usage("guided images have no likelihood that could be measured: leave guidance at 1"));
+    }
+    let own = |image: usize| {
+        let name = set.label(image).and_then(|label| set.classes().get(label)).cloned().unwrap_or_default();
+        let label = model.classes().labels(&ClassChoice::from_text(&name), 1.0, 0, 1);
+        label.ok().and_then(|found| found.first().copied().flatten()).map(Some).ok_or_else(|| {
+            let known = model.classes().names.join(", ");
+            Failure::usage(format!("image {image} of the reference is of the class {name:?}, the weights know {known}"))
+        })
+    };
+    match &config.image_class {
+        ClassChoice::Each if model.config().classes > 0 && set.classes().is_empty() => {
+            Err(Failure::usage("the reference says no classes: image-class is any, or the name of one"))
+        }
+        ClassChoice::Each if model.config().classes > 0 => (0..set.len()).map(own).collect(),
+        choice => model.classes().labels(choice, 1.0, 0, set.len()).map_err(Failure::usage),
+    }
 }

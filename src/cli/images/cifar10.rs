@@ -1,11 +1,8 @@
-//! CIFAR-10's shape and the names of its classes (Krizhevsky 2009).
+//! CIFAR-10's shape (Krizhevsky 2009).
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
 
-/// Names of CIFAR-10's classes, in the order of its labels.
-pub const CIFAR10: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 /// Height and width of CIFAR-10's images.
 pub const SIDE: usize = 32;
 /// Their channels: red, green, blue.

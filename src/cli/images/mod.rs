@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::failure::{Failure, Outcome};
 use crate::data::ImageSet;
+use crate::lab::CIFAR10;
 use crate::nn::checkpoint::sha256;
-pub use cifar10::CIFAR10;
 use cifar10::{CHANNELS, SIDE, finish};
 use png_file::Picture;
 use store::Store;

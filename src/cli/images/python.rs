@@ -1,10 +1,11 @@
 //! CIFAR-10 as pickled for Python: `cifar-10-batches-py/data_batch_1` and so on, a dictionary of an array of pixels and a
 //! list of labels each. Nothing of a pickle is executed.
 
-use super::cifar10::{CHANNELS, CIFAR10, SIDE, finish};
+use super::cifar10::{CHANNELS, SIDE, finish};
 use super::store::Store;
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
+use crate::lab::CIFAR10;
 use crate::nn::checkpoint::pickle::{self, Id, Node, Tree};
 
 /// Whether a file has the name of one of the batches.

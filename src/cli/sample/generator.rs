@@ -16,12 +16,12 @@ use crate::data::ImageSet;
 use crate::data::image_set::to_grey;
 use crate::diffusion::Schedule;
 use crate::engine::images::{ImageModel, ImageRun, Outcome as Stepped, ProgressListener};
-use crate::lab::{ArrangementId, ExperimentId, PrecisionId, RunConfig, SpacingId};
+use crate::lab::{ArrangementId, ClassChoice, ExperimentId, PrecisionId, RunConfig, SpacingId};
 use crate::nn::device::ComputeDevice;
 use crate::nn::objective::Objective;
 use crate::protocol::images::Notice;
 
-/// Images of a run on the CPU and on a GPU: multiples of ten, so that ten classes in turn go on from run to run.
+/// Images of a run on the CPU and on a GPU.
 const CPU_RUN: usize = 10;
 const GPU_RUN: usize = 60;
 
@@ -86,6 +86,7 @@ impl<'a> Generator<'a> {
             return Err(Failure::usage("these are weights of images, but the link is of a run in the plane"));
         }
         let mut model = load(weights, objective, compute, false)?;
+        check_class(&model, &config)?;
         match wait(model.prepare(config.precision, compute)).map_err(Failure::other)? {
             None => {}
             Some(Notice::HalfRefused) => {
@@ -163,8 +164,11 @@ impl<'a> Generator<'a> {
         let set = ImageSet::new(self.model.side, channels, pixels, Vec::new(), Vec::new()).map_err(Failure::other)?;
         let RunConfig { solver, schedule, steps, spacing, seed, guidance, .. } = &self.config;
         let mut words = format!("{} on {}, {steps} steps, spacing {}", solver.id(), schedule.id(), spacing.id());
-        if *guidance != 1.0 {
-            words.push_str(&format!(", guidance {guidance}"));
+        if is_told(&self.model, &self.config) {
+            words.push_str(&format!(", class {}", self.config.image_class.text()));
+            if *guidance != 1.0 {
+                words.push_str(&format!(", guidance {guidance}"));
+            }
         }
         let ema = "the weights of the file (sets of this program hold moving averages)".to_owned();
         Ok(Drawn { set, facts: Facts { evaluations, solver: words, seed: *seed, ema } })
@@ -177,7 +181,7 @@ impl<'a> Generator<'a> {
             seed: self.config.seed.wrapping_add(whole(start)?),
             ..self.config.clone()
         };
-        let mut run = ImageRun::new(config, &self.model, self.compute).map_err(Failure::usage)?;
+        let mut run = ImageRun::part(config, start, &self.model, self.compute).map_err(Failure::usage)?;
         if !self.compute.info.gpu {
             run = run.with_batch(count);
         }
@@ -196,6 +200,34 @@ impl<'a> Generator<'a> {
     }
 }
 
+/// Whether the network is told a class in this run.
+fn is_told(model: &ImageModel, config: &RunConfig) -> bool {
+    config.image_class != ClassChoice::Any && model.config().classes > 0
+}
+
+/// Refuses a class that the weights do not have, and says which settings of classes do nothing.
+///
+/// # Errors
+/// When the weights cannot draw what is asked for.
+pub fn check_class(model: &ImageModel, config: &RunConfig) -> Outcome {
+    let RunConfig { image_class, guidance, guidance_from, guidance_to, .. } = config;
+    model.classes().labels(image_class, *guidance, 0, 1).map_err(Failure::usage)?;
+    let told = is_told(model, config);
+    if *image_class != ClassChoice::Any && !told {
+        eprintln!("scorefield: these weights have no classes: image-class does nothing");
+    }
+    if *guidance != 1.0 && !told {
+        eprintln!("scorefield: the images have no class: guidance does nothing");
+    }
+    let usual = RunConfig::default();
+    if (*guidance_from, *guidance_to) != (usual.guidance_from, usual.guidance_to) {
+        eprintln!(
+            "scorefield: guidance-from and guidance-to are of points in the plane: images are guided at every noise"
+        );
+    }
+    Ok(())
+}
+
 /// The network of these weights, on the device with automatic differentiation where it is to be `differentiable`.
 ///
 /// # Errors
@@ -207,13 +239,14 @@ pub fn load(
     differentiable: bool,
 ) -> Outcome<ImageModel> {
     let source = Source::read(&[weights.to_owned()], objective, None)?;
+    let names = source.class_names();
     let bad = |error: &dyn std::fmt::Display| Failure::input(weights.display(), error);
     let mut values = source.values.into_iter();
     let device = if differentiable { compute.device.clone().autodiff() } else { compute.device.clone() };
     let network = source.config.init(0, &device).map_err(|error| bad(&error))?;
     let network = network.load(|name, _| values.next().ok_or_else(|| name.to_owned()));
     let network = network.map_err(|name| bad(&format!("{name} is missing")))?;
-    let mut model = ImageModel::new(network, source.convention, source.image_size as usize);
+    let mut model = ImageModel::new(network, source.convention, source.image_size as usize).with_class_names(names);
     model.set_grids(source.manifest.map(|manifest| manifest.grids).unwrap_or_default());
     Ok(model)
 }

@@ -17,7 +17,7 @@ use crate::data::ImageSet;
 use crate::nn::WeightsFile;
 
 pub use args::SampleArgs;
-pub use generator::{Drawn, Facts, Generator, Guard, load};
+pub use generator::{Drawn, Facts, Generator, Guard, check_class, load};
 
 #[derive(Clone, Debug, Serialize)]
 struct Summary {

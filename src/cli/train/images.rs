@@ -16,6 +16,7 @@ use crate::cli::source::Source;
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe};
+use crate::lab::check_names;
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::Parameter;
 
@@ -76,6 +77,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
             .map_err(|error| Failure::input(path.display(), error))?;
         let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
         supports(trainer.recipe().precision, compute)?;
+        class_names(args, set, trainer.recipe())?;
         if trainer.finishing().is_some() && (args.recipe.changes.steps.is_some() || args.minutes.is_some()) {
             return Err(Failure::usage("the run is finishing: neither --steps nor --minutes changes its end"));
         }
@@ -89,6 +91,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
     supports(recipe.precision, compute)?;
+    class_names(args, set, &recipe)?;
     if args.minutes.is_some() && args.recipe.changes.steps.is_none() {
         recipe.steps = FOREVER;
     }
@@ -104,6 +107,21 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     trainer.share(others).map_err(Failure::usage)?;
     files::make_folder(&args.out)?;
     Ok(trainer)
+}
+
+/// The names of the classes that the network is told: those that were given, or those of the images.
+///
+/// # Errors
+/// When they are not as many, or no run could ask for one of them.
+fn class_names(args: &TrainArgs, set: &ImageSet, recipe: &Recipe) -> Outcome<Vec<String>> {
+    let (given, classes) = (&args.set.class_names, recipe.network.classes);
+    if !given.is_empty() && given.len() != classes {
+        return Err(Failure::usage(format!("--class-names: {} names for {classes} classes", given.len())));
+    }
+    let names = if given.is_empty() && classes > 0 { set.classes() } else { &given[..] };
+    let remedy = "name the classes by --class-names";
+    check_names(names).map_err(|wrong| Failure::usage(format!("{wrong}: {remedy}")))?;
+    Ok(names.to_vec())
 }
 
 /// Begins the end of a run, as long as its speed so far makes of these minutes.
@@ -245,9 +263,7 @@ impl Run<'_> {
             ours: true,
         };
         let mut set = self.args.set.clone();
-        if set.class_names.is_empty() && recipe.network.classes > 0 {
-            set.class_names = self.set.classes().to_vec();
-        }
+        set.class_names = class_names(self.args, self.set, recipe)?;
         write_set(folder, &source.pack(&set, None)?, index)
     }
 

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::lab::ClassError;
 use crate::nn::checkpoint::{CheckpointError, ManifestError};
 use crate::protocol::FailureKind;
 
@@ -33,6 +34,9 @@ pub enum ImageError {
         /// About how much.
         megabytes: u64,
     },
+    /// The weights cannot draw the class.
+    #[error(transparent)]
+    Class(#[from] ClassError),
     /// A file of weights.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -51,6 +55,7 @@ impl ImageError {
         match self {
             Self::NoWeights { .. } => FailureKind::Untrained,
             Self::NoPicture | Self::Side { .. } => FailureKind::BadConfig,
+            Self::Class(_) => FailureKind::NoClass,
             Self::OutOfMemory { .. } => FailureKind::OutOfMemory,
             Self::Checkpoint(_) | Self::Manifest(_) => FailureKind::BadFile,
             Self::Internal(_) => FailureKind::Internal,

@@ -99,7 +99,7 @@ async fn row<P: Port>(
             return Ok(None);
         }
         let begin = inbox.port.now_ms();
-        let condition = network.condition(&[TIME], &[]);
+        let condition = network.condition(&[TIME], &[network.some_label()]);
         let condition = condition.map_err(|error| ImageError::Internal(error.to_string()))?;
         let output = network.forward(x.clone(), &condition);
         finish(&output).await?;
@@ -127,7 +127,7 @@ async fn together<P: Port>(
         return Some(());
     }
     asks.images = noise(count * model.config().image_channels * model.side * model.side);
-    asks.each = (0..count).map(|image| (image, None)).collect();
+    asks.each = (0..count).map(|image| (image, model.network.some_label())).collect();
     let mut times = Timings::new(budget, inbox.port.now_ms());
     while times.wants_more(inbox.port.now_ms()) {
         let begin = inbox.port.now_ms();

@@ -86,7 +86,7 @@ impl ImageModel {
         let noise = Pictures::new(Rng::new(1, Stream::Test, 0).normals(shape.iter().product()), shape, &compute.device);
         let ask = |network: &UNet| -> Result<Pictures, EngineError> {
             // The network in its own units, as for timings.
-            let condition = network.condition(&[400.0], &[]);
+            let condition = network.condition(&[400.0], &[network.some_label()]);
             let condition = condition.map_err(|error| ImageError::Internal(error.to_string()))?;
             Ok(Pictures(network.forward(noise.0.clone(), &condition)))
         };

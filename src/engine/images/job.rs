@@ -8,7 +8,7 @@ use crate::data::metrics::Measure;
 use crate::engine::error::EngineError;
 use crate::engine::inbox::{Inbox, Port};
 use crate::engine::sample::{Outcome, SamplingRun};
-use crate::lab::{ClassId, RunConfig};
+use crate::lab::{ClassChoice, RunConfig};
 use crate::nn::device::ComputeDevice;
 use crate::protocol::images::{ImageEvent, ImageProgress, Notice};
 use crate::protocol::{Event, Report, RunId};
@@ -48,7 +48,7 @@ impl<'m> ImageSampling<'m> {
         most: Option<u32>,
         pool: &'m mut WorkerPool,
     ) -> Result<Self, EngineError> {
-        let no_classes = config.image_class != ClassId::Any && model.config().classes == 0;
+        let no_classes = config.image_class == ClassChoice::Each && model.config().classes == 0;
         let steps = config.steps;
         let mut run = ImageRun::new(config, model, compute)?;
         let usual = run.policy().batch();

@@ -32,4 +32,4 @@ pub use model::ImageModel;
 pub use noise::{starting_noise, step_noise};
 pub use pictures::Pictures;
 pub use pool::{EvaluationBatch, WorkerPool};
-pub use run::{ImageRun, sample};
+pub use run::{ImageRun, sample, sample_part};

@@ -4,6 +4,7 @@ use burn::tensor::Device;
 
 use crate::diffusion::{Convention, Level, Schedule};
 use crate::engine::error::ImageError;
+use crate::lab::{Classes, usual_names};
 use crate::nn::checkpoint::diffusers::{NETWORK_FILE, SCHEDULER_FILE};
 use crate::nn::checkpoint::published::{Description, Settings, one_checkpoint};
 use crate::nn::checkpoint::{Architecture, Checkpoint, Container, Manifest, Names, Number, Recognised, SearchedGrid};
@@ -51,7 +52,8 @@ impl ImageModel {
             held_bytes: 4.0 * parameters as f64,
             channels: config.channels as u32,
             side: side as u32,
-            classes: (0..config.classes).map(|class| class.to_string()).collect(),
+            classes: usual_names(config.classes),
+            class_required: config.requires_class(),
             prediction: convention.prediction.id().to_owned(),
             learned_variance: config.learned_variance,
             ..WeightsSummary::default()
@@ -106,6 +108,19 @@ impl ImageModel {
     pub fn set_grids(&mut self, grids: Vec<SearchedGrid>) {
         self.summary.grids = grids.iter().map(|grid| grid.ratios.len() as u32).collect();
         self.grids = grids;
+    }
+
+    /// Gives the classes these names, in the order of the network's table.
+    #[must_use]
+    pub fn with_class_names(mut self, names: Vec<String>) -> Self {
+        self.summary.classes = names;
+        self
+    }
+
+    /// The classes that a run can ask for.
+    #[must_use]
+    pub fn classes(&self) -> Classes<'_> {
+        Classes { names: &self.summary.classes, required: self.summary.class_required }
     }
 
     /// The grid that was searched for the network and this number of steps, on a schedule: that many falling levels and

@@ -11,7 +11,7 @@ use crate::diffusion::solver::Variance;
 use crate::diffusion::{NoiseUse, Sampler, Schedule, Solver, State as _};
 use crate::engine::error::{EngineError, ImageError, Stopped};
 use crate::engine::sample::Outcome;
-use crate::lab::{ClassId, ClipId, RunConfig, SolverId, SpacingId};
+use crate::lab::{ClipId, RunConfig, SolverId, SpacingId};
 use crate::nn::device::ComputeDevice;
 use crate::protocol::Bytes;
 use crate::protocol::images::ImageFrame;
@@ -31,9 +31,24 @@ impl<'m> ImageRun<'m> {
     /// The run that the configuration asks for.
     ///
     /// # Errors
-    /// An [`ImageError`] when the task needs an image that is not there, or one of another size.
+    /// An [`ImageError`] when the task needs an image that is not there, or one of another size, or the weights do not have
+    /// the class.
     pub fn new(config: RunConfig, model: &'m ImageModel, compute: &ComputeDevice) -> Result<Self, ImageError> {
+        Self::part(config, 0, model, compute)
+    }
+
+    /// The same as part of a larger run: its first image is number `first`, from which classes in turn go on.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn part(
+        config: RunConfig,
+        first: usize,
+        model: &'m ImageModel,
+        compute: &ComputeDevice,
+    ) -> Result<Self, ImageError> {
         let images = config.images.max(1) as usize;
+        let labels = model.classes().labels(&config.image_class, config.guidance, first, images)?;
         let schedule = Schedule::from_config(&config);
         let solver = match config.solver {
             // The posterior's variance where none was learned.
@@ -48,11 +63,6 @@ impl<'m> ImageRun<'m> {
         let levels = searched.unwrap_or_else(|| solver.grid(&schedule, config.spacing.into(), steps));
         let shape = [images, model.config().image_channels, model.side, model.side];
         let start = starting_noise(&config, shape, &compute.device).scale(schedule.prior_std());
-        let classes = model.config().classes;
-        let labels = match config.image_class {
-            ClassId::Any => Vec::new(),
-            class => (0..images).map(|image| class.label(image, classes)).collect(),
-        };
         let known = Known::from_config(&config, model, compute)?;
         let constraint = known.zip(Method::from_config(&config));
         Ok(Self {
@@ -223,7 +233,21 @@ pub async fn sample<W: ProgressListener>(
     compute: &ComputeDevice,
     progress: &mut W,
 ) -> Result<Option<Pictures>, EngineError> {
-    let mut run = ImageRun::new(config.clone(), model, compute)?;
+    sample_part(config, 0, model, compute, progress).await
+}
+
+/// The same of a part of a larger run, whose first image is number `first`.
+///
+/// # Errors
+/// As [`sample`].
+pub async fn sample_part<W: ProgressListener>(
+    config: &RunConfig,
+    first: usize,
+    model: &ImageModel,
+    compute: &ComputeDevice,
+    progress: &mut W,
+) -> Result<Option<Pictures>, EngineError> {
+    let mut run = ImageRun::part(config.clone(), first, model, compute)?;
     loop {
         match run.step(progress).await? {
             Outcome::Stepped => {}

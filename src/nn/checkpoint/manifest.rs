@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::diffusion::Prediction;
 use crate::diffusion::convention::{InputScale, TimeConvention};
+use crate::lab::check_names;
 use crate::nn::unet::{ConfigError, UNetConfig};
 
 /// The version of the format that is read.
@@ -175,6 +176,7 @@ impl Manifest {
             let (named, known) = (manifest.classes.len(), manifest.architecture.classes);
             return value(format!("{named} names for {known} classes"));
         }
+        check_names(&manifest.classes).map_err(|what| ManifestError::Value { what })?;
         if !manifest.time.is_possible() {
             return value(format!("times that cannot be: {:?}", manifest.time));
         }

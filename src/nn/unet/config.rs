@@ -179,6 +179,12 @@ impl UNetConfig {
         self.details = (details != self.style.details()).then_some(details);
     }
 
+    /// Whether the network always wants a class: its table has none for no class.
+    #[must_use]
+    pub fn requires_class(&self) -> bool {
+        self.classes > 0 && !self.details().without_class
+    }
+
     /// Rows of the table of classes.
     #[must_use]
     pub fn class_rows(&self) -> usize {

@@ -79,6 +79,12 @@ impl UNet {
         Ok(Condition(interpret!(Interpreter::of([&device]), layers => graph::embed(layers, self, features, &rows))))
     }
 
+    /// A label that the network can be told, for timings and trials: no class, or the first where there always is one.
+    #[must_use]
+    pub fn some_label(&self) -> Option<usize> {
+        self.config.requires_class().then_some(0)
+    }
+
     /// Which rows of the table of classes these labels are.
     fn class_rows(&self, labels: &[Option<usize>]) -> Vec<usize> {
         labels.iter().map(|label| label.unwrap_or(self.config.classes)).collect()
@@ -91,7 +97,7 @@ impl UNet {
         }
         let classes = self.config.classes;
         let none = labels.is_empty() || labels.contains(&None);
-        if none && classes > 0 && !self.config.details().without_class {
+        if none && self.config.requires_class() {
             return Err(ConditionError::WithoutClass);
         }
         match labels.iter().flatten().find(|label| **label >= classes) {

@@ -1,10 +1,11 @@
 //! One image looked at closely, and what can be made of it.
 
 use super::canvas::lay;
+use super::classes::name;
 use super::pixels::pixels;
 use super::{known, save};
 use crate::lab::images::seed_of;
-use crate::lab::{ArrangementId, ClassId, RunConfig, TaskId};
+use crate::lab::{ArrangementId, ClassChoice, RunConfig, TaskId};
 use crate::plot::mosaic::Mosaic;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{note, paint_when, quiet};
@@ -14,11 +15,12 @@ use crate::ui::state::{Page, page};
 /// Pixels of the screen for a pixel of the enlarged image.
 const ZOOM: usize = 7;
 
-/// The configuration and the number of the image looked at.
-fn looked_at(page: Page) -> Option<(RunConfig, usize)> {
+/// The configuration, the number and the class of the image looked at.
+fn looked_at(page: Page) -> Option<(RunConfig, usize, ClassChoice)> {
     let (row, image) = page.images.chosen.get()?;
     let config = page.images.rows.with_value(|rows| rows.get(row).map(|row| row.config.clone()))?;
-    Some((config, image))
+    let class = class(page, row, &config, image);
+    Some((config, image, class))
 }
 
 /// Whether a seed alone makes this image again.
@@ -38,10 +40,13 @@ fn seed(config: &RunConfig, image: usize) -> u32 {
     }
 }
 
-/// The class of one image, for a run of this image alone.
-fn class(config: &RunConfig, image: usize) -> ClassId {
-    let number = config.image_class.label(image, ClassId::ALL.len() - 2);
-    number.and_then(|number| ClassId::ALL.get(number + 2)).copied().unwrap_or(ClassId::Any)
+/// The class of one image of a row, for a run of this image alone.
+fn class(page: Page, row: usize, config: &RunConfig, image: usize) -> ClassChoice {
+    if config.image_class != ClassChoice::Each {
+        return config.image_class.clone();
+    }
+    let name = page.images.rows.with_value(|rows| rows.get(row)?.classes.iter().cycle().nth(image).cloned());
+    name.map_or(ClassChoice::Any, ClassChoice::Named)
 }
 
 /// An image was clicked: it is looked at, or it is the other end of an interpolation.
@@ -55,7 +60,8 @@ pub fn choose(page: Page, row: usize, image: usize) {
     let config = images.rows.with_value(|rows| rows.get(row).map(|row| row.config.clone()));
     let Some(config) = config else { return };
     if has_seed(&config, image) && has_seed(&config, first) && image != first {
-        again(page, &config, first, |new| {
+        let class = class(page, row, &config, first);
+        again(page, &config, first, class, |new| {
             new.arrangement = ArrangementId::Interpolation;
             new.seed_to = seed(&config, image);
             new.images = new.images.max(3);
@@ -64,9 +70,9 @@ pub fn choose(page: Page, row: usize, image: usize) {
 }
 
 /// A run that starts from this image.
-fn again(page: Page, config: &RunConfig, image: usize, change: impl FnOnce(&mut RunConfig)) {
+fn again(page: Page, config: &RunConfig, image: usize, class: ClassChoice, change: impl FnOnce(&mut RunConfig)) {
     let mut new = page.config.get_untracked();
-    (new.seed, new.image_class) = (seed(config, image), class(config, image));
+    (new.seed, new.image_class) = (seed(config, image), class);
     change(&mut new);
     page.images.compared.set(Vec::new());
     page.config.set(new);
@@ -93,21 +99,16 @@ pub fn detail() -> Element {
         },
     );
     let words = move || {
-        let Some((config, image)) = looked_at(page) else { return String::new() };
-        let class = class(&config, image);
-        let class = if class == ClassId::Any {
-            String::new()
-        } else {
-            format!(" · {}", page.text(&format!("choice.image-class.{}", class.id())))
-        };
+        let Some((config, image, class)) = looked_at(page) else { return String::new() };
+        let class = if class == ClassChoice::Any { String::new() } else { format!(" · {}", name(page, class.text())) };
         let key = if has_seed(&config, image) { "images.seed" } else { "images.seedless" };
         let values = [("number", (image + 1).to_string()), ("seed", seed(&config, image).to_string())];
         page.filled(key, &[(values[0].0, &values[0].1), (values[1].0, &values[1].1)]) + &class
     };
-    let bound = move || looked_at(page).is_none_or(|(config, image)| !has_seed(&config, image));
+    let bound = move || looked_at(page).is_none_or(|(config, image, _)| !has_seed(&config, image));
     let vary = move || {
-        if let Some((config, image)) = looked_at(page) {
-            again(page, &config, image, |new| new.arrangement = ArrangementId::Variations);
+        if let Some((config, image, class)) = looked_at(page) {
+            again(page, &config, image, class, |new| new.arrangement = ArrangementId::Variations);
         }
     };
     let as_known = move |task: TaskId| {

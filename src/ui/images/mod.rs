@@ -1,6 +1,7 @@
 //! The experiment on images: its own picture in place of the plane's, its weights, and what can be done with one image.
 
 mod canvas;
+mod classes;
 mod detail;
 mod examine;
 mod gallery;
@@ -15,6 +16,7 @@ mod weights;
 use leptos::prelude::*;
 use web_sys::File;
 
+pub use classes::{are_required, classes};
 pub use examine::{benchmarks, cores, measure, self_test};
 pub use gallery::gallery;
 pub use known::known;
@@ -61,8 +63,12 @@ pub fn show(page: Page, event: ImageEvent) {
             page.evaluations.set(Some(frame.evaluations));
             let runs = images.compared.with_untracked(Vec::len).max(1);
             let mut longest = 0;
+            let names = classes::held(page);
             images.rows.update_value(|rows| {
                 if let Some(row) = rows.last_mut() {
+                    if row.film.len() == 0 {
+                        row.classes = names;
+                    }
                     row.film.push(frame, MOST_KEPT / runs);
                 }
                 longest = rows.iter().map(|row| row.film.len()).max().unwrap_or(0);

@@ -16,6 +16,7 @@ use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{chooser, note, quiet};
 use crate::ui::signal::{Memo, memo};
+use crate::ui::state::images::ShippedClasses;
 use crate::ui::state::{Page, page, start};
 
 /// The folder of the sets, beside the page.
@@ -65,7 +66,7 @@ async fn json(address: String) -> JsValue {
 }
 
 /// Reads the list and the manifests. What the list says is shown before the manifests are there.
-async fn read_sets(sets: RwSignal<Option<Vec<Shipped>>>) {
+async fn read_sets(page: Page, sets: RwSignal<Option<Vec<Shipped>>>) {
     let index = json(format!("{FOLDER}/index.json")).await;
     let entries = js_sys::Array::from(&get(&index, "sets"));
     let listed = entries.iter().filter_map(|entry| {
@@ -83,6 +84,7 @@ async fn read_sets(sets: RwSignal<Option<Vec<Shipped>>>) {
     });
     let listed: Vec<Shipped> = listed.collect();
     sets.set(Some(listed.clone()));
+    page.images.shipped.set(Vec::new());
     for (place, set) in listed.into_iter().enumerate() {
         let manifest = json(format!("{FOLDER}/{}/manifest.json", set.id)).await;
         let fid = get(&manifest, "fid");
@@ -92,6 +94,12 @@ async fn read_sets(sets: RwSignal<Option<Vec<Shipped>>>) {
             evaluations: amount(&fid, "evaluations"),
             how: format!("{}; {}", words(&fid, "solver"), words(&fid, "reference")),
         });
+        let names: Vec<String> =
+            js_sys::Array::from(&get(&manifest, "classes")).iter().filter_map(|name| name.as_string()).collect();
+        let details = get(&get(&manifest, "architecture"), "details");
+        let required = !names.is_empty() && get(&details, "without_class") == JsValue::FALSE;
+        let id = set.id.clone();
+        page.images.shipped.update(|all| all.push(ShippedClasses { id, names, required }));
         let (licence, provenance) = (words(&manifest, "licence"), words(&manifest, "provenance"));
         let whole = Shipped { licence, provenance, measured, ..set };
         sets.try_update(|sets| {
@@ -150,7 +158,7 @@ pub fn arrived(page: Page, weights: &WeightsSummary) {
 pub fn weights(field: Element) -> Element {
     let page = page();
     let sets = RwSignal::new(None::<Vec<Shipped>>);
-    start(read_sets(sets));
+    start(read_sets(page, sets));
     let named = memo(move || page.config.with(|config| config.weights.as_str().to_owned()));
     let state = memo(move || page.session.with(|session| session.image_weights().clone()));
     let list = move || match sets.get() {

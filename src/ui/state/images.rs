@@ -8,10 +8,22 @@ use crate::session::film::Film;
 use crate::share::Examination;
 use crate::ui::signal::{Kept, Signal};
 
+/// The classes of a set that the page ships.
+pub struct ShippedClasses {
+    /// Id of the set.
+    pub id: String,
+    /// Names of the classes.
+    pub names: Vec<String>,
+    /// Whether it always wants one.
+    pub required: bool,
+}
+
 /// A run of images on the page: alone, or one row of a comparison.
 pub struct Row {
     /// What was asked for.
     pub config: RunConfig,
+    /// Names of the classes of the weights; none before the first images.
+    pub classes: Vec<String>,
     /// What came.
     pub film: Film,
 }
@@ -36,6 +48,8 @@ pub struct Images {
     pub progress: Signal<ImageProgress>,
     /// How many workers evaluate them, if there are several.
     pub workers: Signal<u32>,
+    /// The classes of the sets that the page ships, in their order, as far as their manifests are there.
+    pub shipped: Signal<Vec<ShippedClasses>>,
     /// What should be known.
     pub notices: Signal<Vec<Notice>>,
     /// What the link asks to be examined when everything is there.
@@ -56,6 +70,7 @@ impl Images {
             pairing: Signal::new(None),
             progress: Signal::new(ImageProgress::default()),
             workers: Signal::new(0),
+            shipped: Signal::new(Vec::new()),
             notices: Signal::new(Vec::new()),
             wanted: Signal::new(Examination::default()),
         }
