@@ -15,6 +15,24 @@ pub enum Names {
     Ddim,
     /// OpenAI's improved-diffusion and guided-diffusion, which number all blocks in a row.
     Improved,
+    /// EDM's `SongUNet`, whose layers stand under the resolution that they work at.
+    Edm {
+        /// Height and width of its images.
+        side: usize,
+    },
+    /// score_sde's `NCSNpp` in PyTorch, which numbers all layers in a row.
+    ScoreSde,
+}
+
+impl Names {
+    /// Whether a tensor of this name is nothing that a network here needs: filters, tables of noise levels.
+    pub(super) fn is_idle(self, name: &str) -> bool {
+        match self {
+            Self::Edm { .. } => super::edm::is_idle(name),
+            Self::ScoreSde => super::score_sde::is_idle(name),
+            Self::Diffusers | Self::Ddim | Self::Improved => false,
+        }
+    }
 }
 
 /// Tensors of a file, without the beginning of their names.

@@ -1,10 +1,11 @@
 //! What `torch.save` writes, in both of its formats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::CheckpointError;
 use super::limits::{LONGEST_NAME, MOST_TENSORS};
-use super::pickle::{self, Id, Node, Tree};
+use super::pickle::View;
+use super::pickle::{self, Id, Node, Plain, Storage, Tree};
 use super::tensors::Stored;
 use super::zip;
 
@@ -21,6 +22,8 @@ pub struct Found<'a> {
     pub tensors: Vec<(String, Stored<'a>)>,
     /// Names of what else is in the file, at most a few.
     pub foreign: Vec<String>,
+    /// Plain settings beside them, each under the keys that lead to it.
+    pub settings: BTreeMap<String, Plain>,
 }
 
 type Outcome<'a> = Result<Found<'a>, CheckpointError>;
@@ -99,13 +102,8 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'
                     return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
                 }
                 let storage = view.storage;
-                let data = storages.get(storage.key).copied().unwrap_or_default();
-                let has = data.len() / storage.number.bytes();
-                if has < storage.count {
-                    return Err(CheckpointError::Extent { tensor: path, needs: storage.count, has });
-                }
-                let (shape, strides) = (view.shape.clone(), view.strides.clone());
-                let stored = Stored::view(&path, storage.number, shape, strides, view.offset, data)?;
+                let data = storage.bytes.or_else(|| storages.get(storage.key).copied()).unwrap_or_default();
+                let stored = stored(&path, view, data)?;
                 found.push((path, stored));
             }
             Some(Node::Dict(pairs)) if depth < DEEPEST && visit(&mut seen, id) => {
@@ -128,7 +126,49 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'
             _ => {}
         }
     }
-    Ok(Found { tensors: found, foreign: tree.foreign.clone() })
+    Ok(Found { tensors: found, foreign: tree.foreign.clone(), settings: BTreeMap::new() })
+}
+
+/// The tensor that a view of a storage is.
+pub(super) fn stored<'a>(path: &str, view: &View, data: &'a [u8]) -> Result<Stored<'a>, CheckpointError> {
+    let storage = view.storage;
+    let has = data.len() / storage.number.bytes();
+    if has < storage.count {
+        return Err(CheckpointError::Extent { tensor: path.to_owned(), needs: storage.count, has });
+    }
+    Stored::view(path, storage.number, view.shape.clone(), view.strides.clone(), view.offset, data)
+}
+
+/// The storage that a file of the older format is, within a pickle: nothing but its bytes.
+///
+/// # Errors
+/// [`CheckpointError::Container`] when it is something else, or cut short.
+pub fn storage(file: &[u8]) -> Result<Storage<'_>, CheckpointError> {
+    if !is_legacy(file) {
+        return broken("a storage within it is none");
+    }
+    let mut rest = file;
+    for _ in 0..3 {
+        let skipped = pickle::read(rest)?.length;
+        rest = rest.get(skipped..).unwrap_or_default();
+    }
+    let tree = pickle::read(rest)?;
+    let Some(&Node::Storage(storage)) = tree.node(tree.root) else {
+        return broken("a storage within it is none");
+    };
+    rest = rest.get(tree.length..).unwrap_or_default();
+    let keys = pickle::read(rest)?.length;
+    let length = storage.count.checked_mul(storage.number.bytes()).and_then(|length| length.checked_add(8));
+    match length.and_then(|length| rest.get(keys..)?.get(8..length)) {
+        Some(bytes) => Ok(Storage { bytes: Some(bytes), ..storage }),
+        None => broken("a storage within it is cut short"),
+    }
+}
+
+/// The tensors of modules of torch that were pickled as objects, as EDM's networks are, each under its name in the module; and
+/// the plain settings beside them. Code that is in the file stays what it is: text.
+pub fn open_pickle(file: &[u8]) -> Outcome<'_> {
+    super::modules::collect(&pickle::read(file)?)
 }
 
 fn visit(seen: &mut [bool], id: Id) -> bool {
