@@ -19,6 +19,7 @@ use unet_weights::{error, hashed, image, parameter};
 
 const REFERENCE: &[u8] = include_bytes!("golden/song_reference.safetensors");
 const PICKLE: &[u8] = include_bytes!("golden/edm_small.pkl");
+const CHECKPOINT: &[u8] = include_bytes!("golden/sde_small.pth");
 /// Single precision on both sides, with sums of up to 600 products in different orders.
 const TOLERANCE: f64 = 1e-5;
 
@@ -137,6 +138,23 @@ fn a_pickle_of_karras_et_al_is_read_without_executing_it() {
     let model = ImageModel::from_published(&[("edm-cifar10-32x32-uncond-ve.pkl", PICKLE)], &Device::flex()).unwrap();
     assert_eq!(model.config().style, Style::Song(Song::NCSN_PP));
     assert!(model.summary.recognised.contains("NCSN++"), "{}", model.summary.recognised);
+}
+
+#[test]
+fn a_checkpoint_of_score_sde_gives_its_averages() {
+    let checkpoint = Checkpoint::open(&[CHECKPOINT]).unwrap();
+    let recognised = checkpoint.recognise().unwrap();
+    assert_eq!(recognised.prefix, "model/module.");
+    let device = Device::flex();
+    let network = checkpoint.load(&recognised, &device).unwrap();
+    // Averages, not the model's own numbers, which are half as large; frequencies are in the model alone.
+    let (names, numbers) = (network.parameters(), network.numbers().unwrap());
+    let of = |name: &str| &numbers[names.iter().position(|parameter| parameter.name == name).unwrap()];
+    assert!(*of("conv_in.weight") == parameter("all_modules.3.weight", &[8, 3, 3, 3]));
+    assert!(*of("time_proj.weight") == parameter("all_modules.0.W", &[8]));
+    let model = ImageModel::from_published(&[("checkpoint_8.pth", CHECKPOINT)], &device).unwrap();
+    assert_eq!((model.convention, model.config().style), (Convention::ve(), Style::Song(Song::NCSN_PP)));
+    assert!(!model.summary.provenance.contains("averaged"), "{}", model.summary.provenance);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::diffusion::Convention;
 use crate::nn::unet::UNetConfig;
 
 /// Formats of weights by their extensions, the preferred first: safetensors can hold nothing but tensors.
-const FORMATS: [&str; 5] = ["safetensors", "bin", "ckpt", "pth", "pt"];
+const FORMATS: [&str; 6] = ["safetensors", "bin", "ckpt", "pth", "pt", "pkl"];
 
 /// Files by name, in two heaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
