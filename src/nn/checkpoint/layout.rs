@@ -105,6 +105,15 @@ fn marked(name: &str) -> Option<(&str, Kind)> {
 }
 
 impl Names {
+    /// Whether a tensor of this name is nothing that a network here needs: filters, tables of noise levels.
+    pub(super) fn is_idle(self, name: &str) -> bool {
+        match self {
+            Self::Edm { .. } => edm::is_idle(name),
+            Self::ScoreSde => score_sde::is_idle(name),
+            Self::Diffusers | Self::Ddim | Self::Improved => false,
+        }
+    }
+
     /// The name in the file of diffusers' parameter `name`, in a network of so many levels. Where there are two ways
     /// to write it, the one that is `there`.
     pub(super) fn find(self, name: &str, config: &UNetConfig, there: impl Fn(&str) -> bool) -> String {

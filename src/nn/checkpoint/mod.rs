@@ -104,7 +104,7 @@ impl<'a> Checkpoint<'a> {
                 }
                 Container::TorchZip => torch::open_zip(file)?,
                 Container::TorchLegacy => torch::open_legacy(file)?,
-                Container::Pickle => torch::open_pickle(file)?,
+                Container::Pickle => modules::open(file)?,
             };
             foreign.extend(found.foreign);
             settings.extend(found.settings);

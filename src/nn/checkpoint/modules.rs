@@ -4,11 +4,11 @@
 //! Of a module these are `_parameters`, `_buffers` and `_modules`; EDM's persistent classes (`torch_utils.persistence`) have
 //! the attributes in what their name would be called with, beside the source of the class. That is text here, and stays it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::CheckpointError;
 use super::limits::{LONGEST_NAME, MOST_TENSORS};
-use super::pickle::{Id, Node, Plain, Tree};
+use super::pickle::{self, Id, Node, Plain, Tree};
 use super::torch::{Found, stored};
 
 /// Deepest nesting that is looked into: modules within modules, and dictionaries around them.
@@ -26,11 +26,19 @@ struct Open {
     module: bool,
 }
 
+/// The tensors of modules that are in a file, each under its name in the module; and the plain settings beside them.
+///
+/// # Errors
+/// A [`CheckpointError`] when the pickle is damaged, or a tensor's numbers are not all there.
+pub fn open(file: &[u8]) -> Result<Found<'_>, CheckpointError> {
+    collect(&pickle::read(file)?)
+}
+
 /// All tensors of the modules of a pickle, and what is plain beside them. Every value is visited once.
 ///
 /// # Errors
 /// A [`CheckpointError`] when there are more than are looked at, or a tensor's numbers are not all there.
-pub fn collect<'a>(tree: &Tree<'a>) -> Result<Found<'a>, CheckpointError> {
+fn collect<'a>(tree: &Tree<'a>) -> Result<Found<'a>, CheckpointError> {
     let mut found = Found { tensors: Vec::new(), foreign: tree.foreign.clone(), settings: BTreeMap::new() };
     let mut seen = vec![false; tree.nodes.len()];
     let mut open = vec![Open { path: String::new(), id: tree.root, depth: 0, module: false }];
@@ -44,7 +52,7 @@ pub fn collect<'a>(tree: &Tree<'a>) -> Result<Found<'a>, CheckpointError> {
                 if found.tensors.len() >= MOST_TENSORS {
                     return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
                 }
-                let tensor = stored(&path, view, view.storage.bytes.unwrap_or_default())?;
+                let tensor = stored(&path, view, &HashMap::new())?;
                 found.tensors.push((path, tensor));
             }
             Some(&Node::Int(number)) => note(&mut found, path, Plain::Number(number as f64)),

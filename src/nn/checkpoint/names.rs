@@ -24,17 +24,6 @@ pub enum Names {
     ScoreSde,
 }
 
-impl Names {
-    /// Whether a tensor of this name is nothing that a network here needs: filters, tables of noise levels.
-    pub(super) fn is_idle(self, name: &str) -> bool {
-        match self {
-            Self::Edm { .. } => super::edm::is_idle(name),
-            Self::ScoreSde => super::score_sde::is_idle(name),
-            Self::Diffusers | Self::Ddim | Self::Improved => false,
-        }
-    }
-}
-
 /// Tensors of a file, without the beginning of their names.
 pub(super) struct File<'a> {
     pub tensors: &'a BTreeMap<String, Stored<'a>>,

@@ -39,7 +39,7 @@ pub enum Node<'a> {
     /// A name that may be called.
     Global(Global),
     /// The numbers behind tensors.
-    Storage(Storage<'a>),
+    Storage(Place<'a>),
     /// A view of them.
     Tensor(Box<View<'a>>),
 }
@@ -70,8 +70,15 @@ pub struct Storage<'a> {
     pub number: Number,
     /// How many there are.
     pub count: usize,
-    /// Its bytes, where they are in the pickle itself.
-    pub bytes: Option<&'a [u8]>,
+}
+
+/// Where the numbers behind tensors are.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Filed beside the pickle.
+    Beside(Storage<'a>),
+    /// In a file of torch's older format within the pickle.
+    Within(&'a [u8]),
 }
 
 /// A plain setting.
@@ -87,7 +94,7 @@ pub enum Plain {
 #[derive(Debug)]
 pub struct View<'a> {
     /// The storage.
-    pub storage: Storage<'a>,
+    pub storage: Place<'a>,
     /// Where it starts, in numbers.
     pub offset: usize,
     /// Lengths of the dimensions.
@@ -464,7 +471,7 @@ impl<'a> Machine<'a> {
         match (self.node(*kind), self.node(*class), self.node(*key)) {
             (Node::Str("storage"), &Node::Global(Global::Storage(number)), &Node::Str(key)) if plain => {
                 let count = self.int(*count)?;
-                self.push(Node::Storage(Storage { key, number, count, bytes: None }))
+                self.push(Node::Storage(Place::Beside(Storage { key, number, count })))
             }
             _ => self.broken("a storage was expected"),
         }
@@ -490,8 +497,7 @@ impl<'a> Machine<'a> {
                 let &Node::Bytes(bytes) = self.node(*bytes) else {
                     return self.broken("the bytes of a storage were expected");
                 };
-                let storage = super::torch::storage(bytes)?;
-                self.push(Node::Storage(storage))
+                self.push(Node::Storage(Place::Within(bytes)))
             }
             (Node::Global(Global::Tensor), [storage, offset, shape, strides, ..]) => {
                 let Node::Storage(storage) = self.node(*storage) else {

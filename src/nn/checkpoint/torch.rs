@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::CheckpointError;
 use super::limits::{LONGEST_NAME, MOST_TENSORS};
-use super::pickle::View;
-use super::pickle::{self, Id, Node, Plain, Storage, Tree};
+use super::pickle::{self, Id, Node, Place, Plain, Storage, Tree, View};
 use super::tensors::Stored;
 use super::zip;
 
@@ -68,7 +67,9 @@ pub fn open_legacy(file: &[u8]) -> Outcome<'_> {
     let widths: HashMap<&str, usize> = tree
         .nodes
         .iter()
-        .filter_map(|node| if let Node::Storage(s) = node { Some((s.key, s.number.bytes())) } else { None })
+        .filter_map(
+            |node| if let Node::Storage(Place::Beside(s)) = node { Some((s.key, s.number.bytes())) } else { None },
+        )
         .collect();
     let Some(Node::Items(list)) = keys.nodes.get(keys.root as usize) else {
         return broken("the keys of its storages are missing");
@@ -101,9 +102,7 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'
                 if found.len() >= MOST_TENSORS {
                     return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
                 }
-                let storage = view.storage;
-                let data = storage.bytes.or_else(|| storages.get(storage.key).copied()).unwrap_or_default();
-                let stored = stored(&path, view, data)?;
+                let stored = stored(&path, view, storages)?;
                 found.push((path, stored));
             }
             Some(Node::Dict(pairs)) if depth < DEEPEST && visit(&mut seen, id) => {
@@ -129,9 +128,19 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'
     Ok(Found { tensors: found, foreign: tree.foreign.clone(), settings: BTreeMap::new() })
 }
 
-/// The tensor that a view of a storage is.
-pub(super) fn stored<'a>(path: &str, view: &View, data: &'a [u8]) -> Result<Stored<'a>, CheckpointError> {
-    let storage = view.storage;
+/// The tensor that a view is: of a storage beside the pickle, or of one within it.
+///
+/// # Errors
+/// A [`CheckpointError`] when its numbers are not all there.
+pub fn stored<'a>(
+    path: &str,
+    view: &View<'a>,
+    beside: &HashMap<&str, &'a [u8]>,
+) -> Result<Stored<'a>, CheckpointError> {
+    let (storage, data) = match view.storage {
+        Place::Beside(storage) => (storage, beside.get(storage.key).copied().unwrap_or_default()),
+        Place::Within(file) => within(file)?,
+    };
     let has = data.len() / storage.number.bytes();
     if has < storage.count {
         return Err(CheckpointError::Extent { tensor: path.to_owned(), needs: storage.count, has });
@@ -139,11 +148,8 @@ pub(super) fn stored<'a>(path: &str, view: &View, data: &'a [u8]) -> Result<Stor
     Stored::view(path, storage.number, view.shape.clone(), view.strides.clone(), view.offset, data)
 }
 
-/// The storage that a file of the older format is, within a pickle: nothing but its bytes.
-///
-/// # Errors
-/// [`CheckpointError::Container`] when it is something else, or cut short.
-pub fn storage(file: &[u8]) -> Result<Storage<'_>, CheckpointError> {
+/// The storage that a file of the older format within a pickle holds, and its numbers.
+fn within(file: &[u8]) -> Result<(Storage<'_>, &[u8]), CheckpointError> {
     if !is_legacy(file) {
         return broken("a storage within it is none");
     }
@@ -153,22 +159,16 @@ pub fn storage(file: &[u8]) -> Result<Storage<'_>, CheckpointError> {
         rest = rest.get(skipped..).unwrap_or_default();
     }
     let tree = pickle::read(rest)?;
-    let Some(&Node::Storage(storage)) = tree.node(tree.root) else {
+    let Some(&Node::Storage(Place::Beside(storage))) = tree.node(tree.root) else {
         return broken("a storage within it is none");
     };
     rest = rest.get(tree.length..).unwrap_or_default();
     let keys = pickle::read(rest)?.length;
     let length = storage.count.checked_mul(storage.number.bytes()).and_then(|length| length.checked_add(8));
     match length.and_then(|length| rest.get(keys..)?.get(8..length)) {
-        Some(bytes) => Ok(Storage { bytes: Some(bytes), ..storage }),
+        Some(numbers) => Ok((storage, numbers)),
         None => broken("a storage within it is cut short"),
     }
-}
-
-/// The tensors of modules of torch that were pickled as objects, as EDM's networks are, each under its name in the module; and
-/// the plain settings beside them. Code that is in the file stays what it is: text.
-pub fn open_pickle(file: &[u8]) -> Outcome<'_> {
-    super::modules::collect(&pickle::read(file)?)
 }
 
 fn visit(seen: &mut [bool], id: Id) -> bool {

@@ -3,8 +3,8 @@
 use burn::nn::Dropout;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
-use super::resampling::Resampling;
 use super::{Fused, Layers, Source};
+use crate::nn::resampling::Resampling;
 
 /// What one evaluation of one image costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use burn::nn::Dropout;
 use burn::tensor::Tensor;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
-use super::resampling::{self, Resampling};
 use super::{Fused, Layers, Source};
 use crate::nn::cpu::{self, numbers};
 use crate::nn::elementwise;
+use crate::nn::resampling::{self, Resampling};
 
 /// The interpreter of the CPU.
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,6 @@ pub mod interpreter;
 pub mod modules;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod operations;
-pub mod resampling;
 #[cfg(feature = "cli")]
 mod tape;
 #[cfg(feature = "gpu")]
@@ -26,8 +25,8 @@ pub mod wgsl;
 
 use burn::nn::Dropout;
 
+use super::resampling::Resampling;
 use modules::{Conv, Embedding, GroupNorm, Linear};
-use resampling::Resampling;
 
 /// An interpreter of a convolutional network: one method for each kind of layer.
 pub trait Layers: Sized {

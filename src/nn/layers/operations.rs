@@ -9,8 +9,8 @@ use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
-use super::resampling::Resampling;
 use super::{Fused, Layers, Source};
+use crate::nn::resampling::Resampling;
 
 /// The tensor in single precision.
 pub fn full<const D: usize>(x: Tensor<D>) -> Tensor<D> {

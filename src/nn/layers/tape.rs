@@ -4,8 +4,8 @@
 use burn::nn::Dropout;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
-use super::resampling::Resampling;
 use super::{Fused, Layers, Source};
+use crate::nn::resampling::Resampling;
 use crate::nn::tape::{Affine, Epilogue, Tape, Value};
 
 fn product(tape: &mut Tape, layer: &Linear, x: &Value, residual: Option<&Value>) -> Value {

@@ -5,8 +5,8 @@ use burn::nn::Dropout;
 use burn::tensor::Tensor;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
-use super::resampling::Resampling;
 use super::{Fused, Layers, Source, operations};
+use crate::nn::resampling::Resampling;
 use crate::nn::shader::{self, Movement};
 
 /// The interpreter of WebGPU.

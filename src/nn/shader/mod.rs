@@ -21,7 +21,7 @@ use convolution::{Convolution, Tile};
 use program::{Attention, Linear, Normalisation, Program, Resample, Stack, step};
 use text::{Number, Rows};
 
-use crate::nn::layers::resampling::Resampling;
+use crate::nn::resampling::Resampling;
 
 /// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
 #[must_use]

@@ -7,7 +7,7 @@ use cubecl::{CubeKernel, PrecompiledSource};
 
 use super::convolution::Convolution;
 use super::text::{Number, Rows, Text};
-use crate::nn::layers::resampling::Resampling;
+use crate::nn::resampling::Resampling;
 
 /// Group normalisation's scales and shifts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
 // Maps of another height and width by a filter along rows and columns, zeros beyond the edges: a thread makes one number.
-// Which pixels it reads with which weights is `Resampling::reach` of src/nn/layers/resampling.rs.
+// Which pixels it reads with which weights is `Resampling::reach` of src/nn/resampling.rs.
 
 fn first_of(at: i32) -> i32 {
     #first

@@ -18,7 +18,7 @@ use burn::tensor::Tensor;
 use kernels::native::channels::{activate, activate_back, add};
 
 use super::cpu::{Borrowed, lend, numbers};
-use super::layers::resampling::{Resampling, resample, resample_back};
+use super::resampling::{Resampling, resample, resample_back};
 pub use convolution::Epilogue;
 pub use pool::{Buffer, Pool};
 

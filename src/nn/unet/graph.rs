@@ -5,8 +5,8 @@ use super::config::{Style, UNetConfig};
 use super::network::UNet;
 use super::song::Encoder;
 use crate::nn::layers::modules::Conv;
-use crate::nn::layers::resampling::{Filter, Resampling};
 use crate::nn::layers::{Fused, Layers, Source};
+use crate::nn::resampling::{Filter, Resampling};
 
 /// What sums are multiplied by in Song et al.'s networks, so that they keep their size.
 const SUM: f32 = core::f32::consts::FRAC_1_SQRT_2;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::nn::layers::resampling::Filter;
+pub use crate::nn::resampling::Filter;
 
 /// Details of a network of Song et al.: residual blocks that halve or double (Brock et al. 2019), sums divided by the root
 /// of 2, attention once a level on the way up.
