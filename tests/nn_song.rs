@@ -299,6 +299,51 @@ fn a_resampling_and_its_gradient_belong_together_and_keep_what_is_constant() {
     assert_eq!(y[1..7], [0.25, 0.75, 1.25, 1.75, 2.25, 2.75].map(|v| 0.75 * v));
 }
 
+#[cfg(feature = "cli")]
+#[test]
+fn gradients_are_torchs() {
+    use scorefield::nn::tape::{Pool, Tape};
+    let (_, metadata) = SafeTensors::read_metadata(REFERENCE).unwrap();
+    let all: BTreeMap<String, BTreeMap<String, [f64; 2]>> =
+        serde_json::from_str(&metadata.metadata().as_ref().unwrap()["gradients"]).unwrap();
+    for (case, song) in [("ddpm_pp", Song::DDPM_PP), ("ncsn_pp", Song::NCSN_PP)] {
+        let config = UNetConfig {
+            channels: 16,
+            multipliers: vec![1, 2],
+            layers: 1,
+            attention_levels: vec![1],
+            dropout: 0.0,
+            style: Style::Song(song),
+            ..UNetConfig::cifar10()
+        };
+        let network = unet_weights::network(&config, &Device::flex());
+        let of = |name: &str| hashed(name, 2 * 3 * 64).map(|u| u as f32).collect::<Vec<f32>>();
+        let mut tape = Tape::new(&Pool::default());
+        let times = [-0.9_f32, 1.1].map(f64::from);
+        let output = network.trace(&mut tape, &of("input"), 8, &times, &[None, None]).unwrap();
+        let gradients = network.traced_gradients(tape.backward(&output, of("weights")));
+        let largest = all[case].values().map(|[norm, _]| *norm).fold(0.0, f64::max);
+        let mut compared = 0;
+        for (parameter, gradient) in network.parameters().iter().zip(gradients) {
+            let Some(gradient) = gradient else {
+                assert_eq!(parameter.name, "time_proj.weight");
+                continue;
+            };
+            let [norm, along] = all[case][&parameter.name];
+            let found = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+            let name = format!("{} direction", parameter.name);
+            let direction = hashed(&name, gradient.len());
+            let product: f64 = gradient.iter().zip(direction).map(|(g, d)| f64::from(*g) * d).sum();
+            let scale = norm.max(1e-3 * largest);
+            assert!((found - norm).abs() < 1e-4 * scale, "{case}, {}: {found} for {norm}", parameter.name);
+            assert!((product - along).abs() < 1e-4 * scale, "{case}, {}: {product} for {along}", parameter.name);
+            compared += 1;
+        }
+        assert_eq!(compared, all[case].len());
+    }
+}
+
+#[cfg(feature = "cli")]
 #[test]
 fn written_out_gradients_are_those_of_automatic_derivatives() {
     use scorefield::nn::tape::{Pool, Tape};

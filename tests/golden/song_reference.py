@@ -262,6 +262,68 @@ class ScoreSde:
         return h if out is None else h + out
 
 
+class OurNames(Weights):
+    """Parameters that follow from the names that they have in src/nn/unet, for two levels of one block of images of 8 x 8."""
+
+    BLOCK = {"norm0": "norm1", "conv0": "conv1", "affine": "time_emb_proj", "norm1": "norm2", "conv1": "conv2",
+             "skip": "conv_shortcut", "norm2": "group_norm", "proj": "to_out.0"}
+    PLACES = {"enc.8x8_block0": "down_blocks.0.resnets.0", "enc.4x4_down": "down_blocks.0.resnet_down",
+              "enc.4x4_block0": "down_blocks.1.resnets.0", "dec.4x4_in0": "mid_block.resnets.0",
+              "dec.4x4_in1": "mid_block.resnets.1", "dec.4x4_block0": "up_blocks.0.resnets.0",
+              "dec.4x4_block1": "up_blocks.0.resnets.1", "dec.8x8_up": "up_blocks.0.resnet_up",
+              "dec.8x8_block0": "up_blocks.1.resnets.0", "dec.8x8_block1": "up_blocks.1.resnets.1"}
+    ATTENTIONS = {"enc.4x4_block0": "down_blocks.1.attentions.0", "dec.4x4_in0": "mid_block.attentions.0",
+                  "dec.4x4_block1": "up_blocks.0.attentions.0"}
+    WHOLE = {"map_noise.freqs": "time_proj.weight", "map_layer0": "time_embedding.linear_1",
+             "map_layer1": "time_embedding.linear_2", "enc.8x8_conv": "conv_in", "dec.8x8_aux_norm": "conv_norm_out",
+             "dec.8x8_aux_conv": "conv_out", "enc.4x4_aux_residual": "down_blocks.0.skip_conv"}
+
+    def make(self, name, shape):
+        return parameter(name, shape)
+
+    def __call__(self, name, *shape):
+        parameter = self.make
+        if name in self.WHOLE:
+            return parameter(self.WHOLE[name], shape)
+        layer, kind = name.rsplit(".", 1)
+        if layer in self.WHOLE:
+            return parameter(f"{self.WHOLE[layer]}.{kind}", shape)
+        place, layer = layer.rsplit(".", 1)
+        if layer == "qkv":
+            # One channel's query, key and value stand together; matrices are matrices here, not kernels of size 1.
+            third = (shape[0] // 3, *shape[1:2])
+            parts = [parameter(f"{self.ATTENTIONS[place]}.to_{which}.{kind}", third) for which in "qkv"]
+            return torch.stack(parts, 1).reshape(shape)
+        if layer == "proj":
+            return parameter(f"{self.ATTENTIONS[place]}.to_out.0.{kind}", shape[:2]).reshape(shape)
+        places = self.ATTENTIONS if layer == "norm2" else self.PLACES
+        return parameter(f"{places[place]}.{self.BLOCK[layer]}.{kind}", shape)
+
+
+class Leaves(OurNames):
+    """The same, with derivatives."""
+
+    def __init__(self):
+        super().__init__()
+        self.leaves = {}
+
+    def make(self, name, shape):
+        if name not in self.leaves:
+            self.leaves[name] = parameter(name, shape).clone().requires_grad_()
+        return self.leaves[name]
+
+
+def gradients(**config):
+    """Of every parameter, by name, the norm of the gradient and its product with numbers that follow from the name."""
+    w = Leaves()
+    output = Edm(w, channels=16, multipliers=(1, 2), layers=1, attended=(1,), outputs=3, **config)(
+        tensor("input", (2, 3, 8, 8)), torch.tensor(TIMES))
+    (output * tensor("weights", (2, 3, 8, 8))).sum().backward()
+    learned = {name: leaf.grad for name, leaf in w.leaves.items() if name != "time_proj.weight"}
+    direction = lambda name, grad: tensor(f"{name} direction", (grad.numel(),))
+    return {name: [float(grad.norm()), float(grad.flatten() @ direction(name, grad))] for name, grad in learned.items()}
+
+
 SMALL = dict(channels=16, multipliers=(1, 2, 2), layers=1, attended=(1,), outputs=3)
 DDPM_PP = dict(encoder="standard", decoder="standard", filter=(1, 1), noise="positional")
 NCSN_PP = dict(encoder="residual", decoder="standard", filter=(1, 3, 3, 1), noise="fourier")
@@ -296,7 +358,9 @@ def main():
             labels = [torch.tensor([3, 8])] if config.get("classes") else []
             output = network(w, **config)(tensor("input", (2, 3, 16, 16)), torch.tensor(TIMES), *labels)
         outputs[name], shapes[name] = output.contiguous(), w.shapes
-    save_file(outputs, f"{HERE}/song_reference.safetensors", metadata={"shapes": json.dumps(shapes)})
+    of = {"ddpm_pp": gradients(**DDPM_PP), "ncsn_pp": gradients(**NCSN_PP)}
+    metadata = {"shapes": json.dumps(shapes), "gradients": json.dumps(of)}
+    save_file(outputs, f"{HERE}/song_reference.safetensors", metadata=metadata)
     edm = dict(channels=128, multipliers=(2, 2, 2), layers=4, attended=(1,), outputs=3)
     sde = dict(channels=128, multipliers=(1, 2, 2, 2), layers=4, attended=(1,), outputs=3)
     deep = dict(sde, layers=8)

@@ -68,6 +68,23 @@ pub enum Style {
 }
 
 impl Style {
+    /// Styles by the names of the systems that have them.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("ddpm", Self::Ddpm),
+        ("improved", Self::Improved),
+        ("ddpm++", Self::Song(Song::DDPM_PP)),
+        ("ncsn++", Self::Song(Song::NCSN_PP)),
+    ];
+
+    /// The style of a system.
+    ///
+    /// # Errors
+    /// The names that there are.
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, style)| *style);
+        found.ok_or_else(|| format!("there are {}", Self::NAMES.map(|(known, _)| known).join(", ")))
+    }
+
     /// What only networks of Song et al. have.
     #[must_use]
     pub fn song(self) -> Option<Song> {
