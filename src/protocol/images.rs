@@ -307,7 +307,7 @@ impl SelfTest {
 /// A network of a self-test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfTestCase {
-    /// Its name: `network`, `network-classes`, `sample`.
+    /// Its name: `network`, `network-classes`, `network-song`, `sample`.
     pub name: String,
     /// What the reference computed, the first 16 numbers.
     pub expected: Floats,
