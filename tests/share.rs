@@ -27,7 +27,7 @@ fn random_config(rng: &mut Rng) -> RunConfig {
                 }
                 config.drawing.to_text()
             }
-            Kind::Word => ["", "own", "preview-32", "a.b_c"][rng.below(4) as usize].to_owned(),
+            Kind::Word => ["", "own", "preview-32", "a.b_c", "hub:a-1/b_2.c"][rng.below(5) as usize].to_owned(),
             Kind::Picture if rng.below(2) == 0 => String::new(),
             Kind::Picture => {
                 let colours = (0..3 * PIXELS).map(|_| rng.below(256) as u8).collect();

@@ -15,6 +15,7 @@
 pub mod diffusers;
 mod encode;
 mod error;
+pub mod hub;
 mod improved;
 mod layout;
 mod limits;
