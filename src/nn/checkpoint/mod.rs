@@ -17,6 +17,7 @@ mod edm;
 mod encode;
 mod error;
 mod form;
+pub mod hub;
 mod improved;
 mod layout;
 mod limits;
