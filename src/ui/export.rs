@@ -8,6 +8,7 @@ use web_sys::File;
 use super::download::save;
 use super::element::{Element, element};
 use super::parts::{chooser, quiet};
+use super::signal::Local;
 use super::state::{Page, effect, page, start};
 use crate::decimal::{shortest, shortest_single};
 use crate::experiments;
@@ -118,7 +119,7 @@ async fn copy(text: &str) -> Option<()> {
 /// The link, the files, and the way back in.
 pub fn share() -> Element {
     let page = page();
-    let copied = RwSignal::new("action.copy");
+    let copied = Local::new("action.copy");
     effect(move || {
         page.link.track();
         copied.set("action.copy");

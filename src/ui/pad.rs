@@ -8,6 +8,7 @@ use web_sys::{Event, HtmlElement, KeyboardEvent, PointerEvent};
 use super::element::{Element, element};
 use super::painter::context;
 use super::parts::{capture, paint_when, quiet};
+use super::signal::Local;
 use super::state::{memo, page};
 use crate::data::drawing::{GRID, MAX_POINTS};
 
@@ -20,11 +21,11 @@ pub fn pad() -> [Element; 2] {
     let side = SIDE.to_string();
     let pad = element("canvas").class("pad").test_id("drawing").attribute("width", &side).attribute("height", &side);
     let canvas = pad.canvas();
-    let drawing = RwSignal::new(false);
-    let cursor = RwSignal::new([0.0, 0.0]);
-    let focused = RwSignal::new(false);
+    let drawing = Local::new(false);
+    let cursor = Local::new([0.0, 0.0]);
+    let focused = Local::new(false);
     // Lengths of the drawing before each stroke.
-    let strokes = RwSignal::new(Vec::<usize>::new());
+    let strokes = Local::new(Vec::<usize>::new());
     let count = memo(move || page.config.with(|c| c.drawing.cells().len()));
 
     let push = move |x: f64, y: f64| {

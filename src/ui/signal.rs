@@ -7,7 +7,9 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::{PoisonError, RwLock};
 
-use leptos::prelude::{ArcTrigger, Get, GetUntracked, Notify, StoredValue, Track, UpdateValue, WithValue};
+use leptos::prelude::{
+    ArcTrigger, Get, GetUntracked, Notify, RwSignal, StoredValue, Track, Update, UpdateValue, WithValue,
+};
 
 /// A value that lasts as long as the page and that nobody follows.
 #[derive(Default)]
@@ -174,5 +176,80 @@ impl<T: Clone + 'static> Memo<T> {
     pub fn get_untracked(self) -> T {
         self.changes.get_untracked();
         self.look(T::clone)
+    }
+}
+
+/// A value that lasts as long as the owner of the moment; who reads it in an effect follows it.
+pub struct Local<T> {
+    /// How often it was changed.
+    changes: RwSignal<u32>,
+    value: StoredValue<Something>,
+    of: PhantomData<T>,
+}
+
+impl<T> Clone for Local<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Local<T> {}
+
+fn change(changes: RwSignal<u32>, value: StoredValue<Something>, change: &mut dyn FnMut(&mut Something)) {
+    value.update_value(|kept| change(kept));
+    changes.update(|count| *count = count.wrapping_add(1));
+}
+
+impl<T: Send + Sync + 'static> Local<T> {
+    /// At its start.
+    pub fn new(value: T) -> Self {
+        Self { changes: RwSignal::new(0), value: StoredValue::new(Box::new(value)), of: PhantomData }
+    }
+
+    /// Follows the value without looking at it.
+    pub fn track(self) {
+        self.changes.track();
+    }
+
+    /// Looks at the value and follows it.
+    pub fn with<R>(self, look: impl FnOnce(&T) -> R) -> R {
+        self.track();
+        self.with_untracked(look)
+    }
+
+    /// Looks at the value without following it.
+    pub fn with_untracked<R>(self, look: impl FnOnce(&T) -> R) -> R {
+        let (mut look, mut answer) = (Some(look), None);
+        look_at(self.value, &mut |kept| {
+            answer = kept.downcast_ref().and_then(|kept| look.take().map(|look| look(kept)));
+        });
+        answer.expect("a value of the type that it was made with")
+    }
+
+    /// Changes the value.
+    pub fn update(self, by: impl FnOnce(&mut T)) {
+        let mut by = Some(by);
+        change(self.changes, self.value, &mut |kept| {
+            if let (Some(kept), Some(by)) = (kept.downcast_mut(), by.take()) {
+                by(kept);
+            }
+        });
+    }
+
+    /// Another value.
+    pub fn set(self, value: T) {
+        self.update(|now| *now = value);
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Local<T> {
+    /// A copy of the value, followed.
+    pub fn get(self) -> T {
+        self.with(T::clone)
+    }
+
+    /// A copy of the value, not followed.
+    pub fn get_untracked(self) -> T {
+        self.with_untracked(T::clone)
     }
 }

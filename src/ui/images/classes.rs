@@ -9,7 +9,7 @@ use crate::ui::signal::memo;
 use crate::ui::state::{Page, page};
 
 /// The classes of weights, as the page knows them.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Default)]
 struct Known {
     names: Vec<String>,
     required: bool,
@@ -29,8 +29,8 @@ fn known(page: Page) -> Option<Known> {
     let shipped = |id: &str| {
         page.images.shipped.with(|all| {
             // Without a name it is the first.
-            let set = all.iter().find(|set| id.is_empty() || set.id == id)?;
-            Some((set.id.clone(), Known { names: set.names.clone(), required: set.required }))
+            let set = all.as_ref()?.iter().find(|set| id.is_empty() || set.id == id)?;
+            Some((set.id.clone(), Known { names: set.classes.clone()?, required: set.class_required }))
         })
     };
     let named = page.config.with(|config| config.weights.as_str().to_owned());
@@ -61,10 +61,10 @@ pub fn name(page: Page, class: &str) -> String {
 pub fn classes(field: &'static Field) -> [Element; 2] {
     let page = page();
     let key = field.key;
-    let known = memo(move || known(page));
+    // One text for all of them: names have no line breaks.
     let offered = memo(move || {
         let here = page.value(field);
-        let known = known.get();
+        let known = known(page);
         let required = known.as_ref().is_some_and(|known| known.required);
         // While nothing is known of the weights, they may have some.
         let some = known.as_ref().is_none_or(|known| !known.names.is_empty());
@@ -75,15 +75,14 @@ pub fn classes(field: &'static Field) -> [Element; 2] {
         if !all.iter().any(|class| class.trim() == here) {
             all.push(here);
         }
-        all
+        all.join("\n")
     });
-    let option = move |class: String| {
-        let shown = class.clone();
-        let selected = class.clone();
-        choice(&class, move || page.value(field) == selected.trim(), move || name(page, &shown))
+    let option = move |class: &str| {
+        let (shown, selected) = (class.to_owned(), class.to_owned());
+        choice(class, move || page.value(field) == selected.trim(), move || name(page, &shown))
     };
     let said = move || {
-        let Some(Known { names, required }) = known.get() else { return String::new() };
+        let Some(Known { names, required }) = known(page) else { return String::new() };
         let class = page.value(field);
         match ClassChoice::from_text(&class) {
             ClassChoice::Named(wanted) if !names.iter().any(|name| name.trim() == wanted) => {
@@ -101,7 +100,7 @@ pub fn classes(field: &'static Field) -> [Element; 2] {
         .change(move |id| {
             let _ = page.write(key, &id);
         })
-        .changing(move || offered.get().into_iter().map(option).collect());
+        .changing(move || offered.with(|offered| offered.split('\n').map(option).collect()));
     let note = element("p").class("note").attribute("id", &format!("{key}-note")).test_id("class-note");
     [menu, note.attribute("role", "status").words(said)]
 }

@@ -6,6 +6,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, CacheStorage, Response};
 
+use crate::decimal::shortest;
 use crate::lab::texts::fill;
 use crate::lab::{ClassChoice, HUB, RunConfig, planned_evaluations};
 use crate::plot::label::number;
@@ -21,7 +22,6 @@ use crate::ui::state::images::Published;
 use crate::ui::state::{Page, effect, memo, start};
 
 /// What the session knows that a question depends on: what the hub said, and whether it is being asked.
-#[derive(Clone, Default, PartialEq)]
 pub struct Asked {
     offer: Option<HubOffer>,
     looking: bool,
@@ -47,20 +47,29 @@ pub fn read(entry: &JsValue) -> Published {
     Published { model, title, licence, source, parameters, bytes, gflop, fid }
 }
 
-/// What the configuration's weights ask the visitor, followed; nothing where nobody has to be asked.
-pub fn asked(page: Page) -> Memo<Option<Asked>> {
-    memo(move || {
-        page.config.with(|config| {
-            let ask = |session: &Session| {
-                let pace = match session.image_weights() {
-                    ImageWeights::Held(weights) if weights.gflop > 0.0 => weights.evaluation_ms / weights.gflop,
-                    _ => 0.0,
-                };
-                let offer = config.weights.hub().and_then(|model| session.offer(model)).cloned();
-                session.asks_for_model(config).then(|| Asked { offer, looking: session.is_looking(), pace })
+/// What the configuration's weights ask the visitor; nothing where nobody has to be asked.
+pub fn asked(page: Page) -> Option<Asked> {
+    page.config.with_untracked(|config| {
+        let ask = |session: &Session| {
+            let pace = match session.image_weights() {
+                ImageWeights::Held(weights) if weights.gflop > 0.0 => weights.evaluation_ms / weights.gflop,
+                _ => 0.0,
             };
-            page.session.with(ask)
-        })
+            let offer = config.weights.hub().and_then(|model| session.offer(model)).cloned();
+            session.asks_for_model(config).then(|| Asked { offer, looking: session.is_looking(), pace })
+        };
+        page.session.with_untracked(ask)
+    })
+}
+
+/// The same followed, in a text that changes when it does.
+pub fn what_is_asked(page: Page) -> Memo<String> {
+    memo(move || {
+        page.config.track();
+        page.session.track();
+        let Some(Asked { offer, looking, pace }) = asked(page) else { return String::new() };
+        let (bytes, licence) = offer.map_or((-1.0, String::new()), |offer| (offer.bytes, offer.licence));
+        [shortest(bytes), shortest(pace), licence, looking.to_string()].join(" ")
     })
 }
 
@@ -132,7 +141,7 @@ pub fn question(page: Page, model: &str, asked: &Asked) -> Element {
     let model = model.to_owned();
     let look = move || page.tell(|session| session.look_up(&model, &origin()));
     let look = quiet("hub-look", "images.hub-look", look);
-    place.attribute("data-bytes", &crate::decimal::shortest(size)).holds(&[
+    place.attribute("data-bytes", &shortest(size)).holds(&[
         element("p").plain(&told).plain(" ").plain(&licensed),
         time(page, ms, false),
         element("div").class("row wrap").holds(&[fetch, look]),
@@ -227,9 +236,12 @@ async fn is_kept(model: &str) -> bool {
 
 /// Lets models that were kept be taken from there when they are named: nobody is asked for them.
 pub fn follow(page: Page) {
-    let named = memo(move || page.config.with(|config| config.weights.hub().map(str::to_owned)));
+    let named = memo(move || page.config.with(|config| config.weights.hub().unwrap_or_default().to_owned()));
     effect(move || {
-        let Some(model) = named.get() else { return };
+        let model = named.get();
+        if model.is_empty() {
+            return;
+        }
         if page.session.with_untracked(|session| session.allows_model(&model)) {
             return;
         }

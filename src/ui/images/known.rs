@@ -15,6 +15,7 @@ use crate::session::film::one;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{capture, check, choice, chooser, note, paint_when, quiet};
 use crate::ui::scene::context;
+use crate::ui::signal::Local;
 use crate::ui::state::{Page, memo, page};
 
 /// Radius of the brush in pixels of the image.
@@ -124,10 +125,10 @@ fn pictured(picture: &Picture, task: TaskId) -> Vec<u8> {
 /// The editor of the known image.
 pub fn known() -> Element {
     let page = page();
-    let restoring = RwSignal::new(false);
+    let restoring = Local::new(false);
     // Where the stroke was last, while there is one.
     let stroke = StoredValue::new(None::<[f64; 2]>);
-    let history = RwSignal::new(Vec::<Vec<bool>>::new());
+    let history = Local::new(Vec::<Vec<bool>>::new());
     let none = memo(move || page.config.with(|config| config.picture.is_empty()));
     let masked = memo(move || page.config.with(|config| config.task == TaskId::Inpaint));
     // Whoever wants to fill in or to colour after a run has an image at hand.

@@ -1,19 +1,18 @@
 //! Several solvers side by side, at the same number of network evaluations and from the same noise.
 
-use leptos::prelude::*;
-
 use crate::lab::comparison::USUAL;
 use crate::lab::{SolverId, planned_evaluations};
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{check, quiet};
 use crate::ui::runs;
+use crate::ui::signal::Local;
 use crate::ui::state::page;
 
 /// Which solvers, and the button.
 pub fn solvers() -> Element {
     let page = page();
     let linked = page.images.compared.get_untracked();
-    let picked = RwSignal::new(if linked.is_empty() { USUAL.to_vec() } else { linked });
+    let picked = Local::new(if linked.is_empty() { USUAL.to_vec() } else { linked });
     let tick = |&solver: &SolverId| {
         check(
             solver.id(),

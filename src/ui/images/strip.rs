@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use leptos::prelude::*;
 use web_sys::{Event, PointerEvent};
 
 use super::canvas::{lay, room};
@@ -12,6 +11,7 @@ use crate::session::film::one;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{capture, note, paint_when};
 use crate::ui::scene::context;
+use crate::ui::signal::Local;
 use crate::ui::state::page;
 
 /// Most pictures of a line of the strip.
@@ -62,7 +62,7 @@ pub fn strip() -> Element {
             });
         },
     );
-    let dragging = RwSignal::new(false);
+    let dragging = Local::new(false);
     let go = move |event: &PointerEvent| {
         let count = page.frames.get_untracked().0;
         if count == 0 {

@@ -17,33 +17,12 @@ use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{chooser, megabytes, note, quiet};
 use crate::ui::reflect::{amount, get, words};
-use crate::ui::signal::{Memo, memo};
-use crate::ui::state::images::ShippedClasses;
+use crate::ui::signal::{Local, Memo, memo};
+use crate::ui::state::images::{Measured, Shipped};
 use crate::ui::state::{Page, page, start};
 
 /// The folder of the sets, beside the page.
 const FOLDER: &str = "./weights";
-
-/// A measured Fréchet inception distance and what it takes to compare it.
-#[derive(Clone, PartialEq)]
-struct Measured {
-    value: f64,
-    images: f64,
-    evaluations: f64,
-    how: String,
-}
-
-/// A set, as its manifest describes it.
-#[derive(Clone, PartialEq)]
-struct Shipped {
-    id: String,
-    title: String,
-    preview: bool,
-    bytes: f64,
-    licence: String,
-    provenance: String,
-    measured: Option<Measured>,
-}
 
 /// A file of JSON beside the page; nothing when it is not there or not that.
 async fn json(address: String) -> JsValue {
@@ -56,7 +35,7 @@ async fn json(address: String) -> JsValue {
 }
 
 /// Reads the list and the manifests. What the list says is shown before the manifests are there.
-async fn read_sets(page: Page, sets: RwSignal<Option<Vec<Shipped>>>) {
+async fn read_sets(page: Page) {
     let index = json(format!("{FOLDER}/index.json")).await;
     // What is no list is an empty one.
     let entries = |name| get(&index, name).dyn_into::<js_sys::Array>().unwrap_or_default();
@@ -69,15 +48,12 @@ async fn read_sets(page: Page, sets: RwSignal<Option<Vec<Shipped>>>) {
             title: words(&entry, "title"),
             preview: get(&entry, "preview").is_truthy(),
             bytes: amount(&entry, "bytes"),
-            licence: String::new(),
-            provenance: String::new(),
-            measured: None,
             id,
+            ..Shipped::default()
         })
     });
     let listed: Vec<Shipped> = listed.collect();
-    sets.set(Some(listed.clone()));
-    page.images.shipped.set(Vec::new());
+    page.images.shipped.set(Some(listed.clone()));
     for (place, set) in listed.into_iter().enumerate() {
         let manifest = json(format!("{FOLDER}/{}/manifest.json", set.id)).await;
         let fid = get(&manifest, "fid");
@@ -90,12 +66,10 @@ async fn read_sets(page: Page, sets: RwSignal<Option<Vec<Shipped>>>) {
         let names: Vec<String> =
             js_sys::Array::from(&get(&manifest, "classes")).iter().filter_map(|name| name.as_string()).collect();
         let details = get(&get(&manifest, "architecture"), "details");
-        let required = !names.is_empty() && get(&details, "without_class") == JsValue::FALSE;
-        let id = set.id.clone();
-        page.images.shipped.update(|all| all.push(ShippedClasses { id, names, required }));
+        let class_required = !names.is_empty() && get(&details, "without_class") == JsValue::FALSE;
         let (licence, provenance) = (words(&manifest, "licence"), words(&manifest, "provenance"));
-        let whole = Shipped { licence, provenance, measured, ..set };
-        sets.try_update(|sets| {
+        let whole = Shipped { licence, provenance, measured, classes: Some(names), class_required, ..set };
+        page.images.shipped.update(|sets| {
             if let Some(known) = sets.as_mut().and_then(|sets| sets.get_mut(place)) {
                 *known = whole;
             }
@@ -149,11 +123,10 @@ pub fn arrived(page: Page, weights: &WeightsSummary) {
 /// The panel of the weights, inside its field.
 pub fn weights(field: Element) -> Element {
     let page = page();
-    let sets = RwSignal::new(None::<Vec<Shipped>>);
-    start(read_sets(page, sets));
+    start(read_sets(page));
     let named = memo(move || page.config.with(|config| config.weights.as_str().to_owned()));
     let state = memo(move || page.session.with(|session| session.image_weights().clone()));
-    let list = move || match sets.get() {
+    let list = move || match page.images.shipped.get() {
         None => vec![element("p").class("note").plain("…")],
         Some(sets) if sets.is_empty() => vec![note("images.sets-none")],
         Some(sets) => sets.into_iter().enumerate().map(|(place, set)| listed(page, named, place, set)).collect(),
@@ -171,10 +144,10 @@ pub fn weights(field: Element) -> Element {
         let title = element("span").attribute("dir", "auto").plain(&title);
         vec![element("label").class("set").holds(&[radio, title])]
     };
-    let asked = hub::asked(page);
+    let asked = hub::what_is_asked(page);
     let question = move || {
-        let asked = asked.get()?;
-        Some(hub::question(page, named.get().strip_prefix(HUB)?, &asked))
+        asked.track();
+        Some(hub::question(page, named.get().strip_prefix(HUB)?, &hub::asked(page)?))
     };
     let choices = element("div").class("weights").test_id("weights").attribute("role", "radiogroup");
     field
@@ -307,7 +280,7 @@ fn own_weights() -> Element {
     let page = page();
     let address = element("input").attribute("id", "address").test_id("address").attribute("type", "url");
     let address = address.attribute("dir", "ltr").attribute("placeholder", "https://");
-    let wrong = RwSignal::new("");
+    let wrong = Local::new("");
     let typed = address.input();
     let fetch = move || wrong.set(take_address(page, &typed.value()).unwrap_or_default());
     let words = move || if wrong.get().is_empty() { String::new() } else { page.text(wrong.get()) };

@@ -8,14 +8,40 @@ use crate::session::film::Film;
 use crate::share::Examination;
 use crate::ui::signal::{Kept, Signal};
 
-/// The classes of a set that the page ships.
-pub struct ShippedClasses {
-    /// Id of the set.
+/// A measured Fréchet inception distance and what it takes to compare it.
+#[derive(Clone)]
+pub struct Measured {
+    /// The distance.
+    pub value: f64,
+    /// Images that were drawn.
+    pub images: f64,
+    /// Evaluations for each.
+    pub evaluations: f64,
+    /// Solver and reference.
+    pub how: String,
+}
+
+/// A set that the page ships, as the list and then its manifest describe it.
+#[derive(Clone, Default)]
+pub struct Shipped {
+    /// Name of its folder.
     pub id: String,
-    /// Names of the classes.
-    pub names: Vec<String>,
+    /// What to call it.
+    pub title: String,
+    /// Whether it is only a preview.
+    pub preview: bool,
+    /// Its size.
+    pub bytes: f64,
+    /// Licence of the weights.
+    pub licence: String,
+    /// How they were trained.
+    pub provenance: String,
+    /// How good they are, if that was measured.
+    pub measured: Option<Measured>,
+    /// Names of the classes; nothing before the manifest is there.
+    pub classes: Option<Vec<String>>,
     /// Whether it always wants one.
-    pub required: bool,
+    pub class_required: bool,
 }
 
 /// A run of images on the page: alone, or one row of a comparison.
@@ -69,8 +95,8 @@ pub struct Images {
     pub progress: Signal<ImageProgress>,
     /// How many workers evaluate them, if there are several.
     pub workers: Signal<u32>,
-    /// The classes of the sets that the page ships, in their order, as far as their manifests are there.
-    pub shipped: Signal<Vec<ShippedClasses>>,
+    /// The sets that the page ships, in their order; nothing before the list is there.
+    pub shipped: Signal<Option<Vec<Shipped>>>,
     /// What should be known.
     pub notices: Signal<Vec<Notice>>,
     /// What others have published.
@@ -97,7 +123,7 @@ impl Images {
             pairing: Signal::new(None),
             progress: Signal::new(ImageProgress::default()),
             workers: Signal::new(0),
-            shipped: Signal::new(Vec::new()),
+            shipped: Signal::new(None),
             notices: Signal::new(Vec::new()),
             published: Signal::new(Vec::new()),
             awaited: Kept::new(String::new()),
