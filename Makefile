@@ -4,7 +4,7 @@
 PORT ?= 8080
 export PORT
 
-.PHONY: help serve test check dist bench ci setup
+.PHONY: help serve test check dist weights bench ci setup
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): *## /make \1\t/p' Makefile | expand -t 14
 
@@ -29,6 +29,10 @@ dist:            ## static files for any host and any path, in dist/
 	@tools/setup build
 	@tools/dist
 	@tools/sizes
+
+weights:         ## fetch published weights (google/ddpm-cifar10-32) and put them beside the preview
+	@tools/setup build
+	@tools/weights
 
 bench:           ## speed: Chromium against TensorFlow.js on the same network, and native
 	@tools/setup test

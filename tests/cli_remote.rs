@@ -2,6 +2,8 @@
 #![cfg(feature = "cli")]
 
 mod common;
+#[path = "support/hub.rs"]
+mod hub;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/serving.rs"]
@@ -12,6 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use hub::Hub;
 use program::{Folder, failure, scorefield};
 use scorefield::lab::RunConfig;
 use scorefield::nn::WeightsFile;
@@ -184,6 +187,30 @@ fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
         pictures.push(frames.next_back().expect("a frame"));
     }
     assert_eq!(pictures[0], pictures[1]);
+}
+
+#[test]
+fn a_model_of_the_hub_is_fetched_by_this_machine_goes_on_where_it_broke_off_and_is_kept() {
+    let (hub, served) = (Hub::start(), Served::start("remote-hub", &["--remote"]));
+    let engine = served.open();
+    let load = |model: &str, origin: String| {
+        let source = WeightsSource::Hub { origin, model: model.into() };
+        engine.send(&Command::Images(ImageCommand::Load { run: RunId(9), source }));
+        let over = |e: &Event| matches!(e, Event::Images(ImageEvent::Loaded { .. } | ImageEvent::Refused { .. }));
+        let events = engine.until(over);
+        let loaded =
+            |e: &Event| matches!(e, Event::Images(ImageEvent::Loaded { weights, .. }) if weights.title == model);
+        assert!(events.iter().any(loaded), "{events:?}");
+        let kept = |e: &Event| !matches!(e, Event::Images(ImageEvent::Notice { .. }));
+        assert!(events.iter().all(kept), "{events:?}");
+    };
+    load("lab/breaks", hub.origin());
+    let half = format!(" from {}", hub.bytes() / 2);
+    assert!(hub.asked().last().is_some_and(|path| path.ends_with(&half)), "{:?}", hub.asked());
+    hub.forget();
+    // Who asks nobody gets it from here.
+    load("lab/breaks", String::new());
+    assert_eq!(hub.asked(), Vec::<String>::new());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use program::{Folder, failure, images, records, scorefield, success};
 use safetensors::SafeTensors;
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
-use scorefield::nn::unet::UNetConfig;
+use scorefield::nn::unet::{Style, UNetConfig};
 use scorefield::rng::{Rng, Stream};
 use training::{advance, cpu, set, tensors, tiny};
 use unet_weights::{hashed, parameter};
@@ -145,12 +145,16 @@ fn a_run_in_two_parts_and_with_any_threads_is_the_run_in_one_bit_for_bit() {
 
 #[test]
 fn training_lowers_the_loss() {
-    let recipe = Recipe { steps: 60, batch: 8, piece: 8, rate: 4e-3, warm_up: 5, ..tiny() };
-    let mut trainer = ImageTrainer::new(recipe, &cpu(), 2).unwrap();
-    advance(&mut trainer, &set(8), 60);
-    let losses = trainer.take_losses().unwrap();
-    let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
-    assert!(mean(&losses[45..]) < 0.85 * mean(&losses[..15]), "{losses:?}");
+    for (name, style) in Style::NAMES {
+        let network = UNetConfig { style, ..tiny().network };
+        let recipe = Recipe { network, steps: 60, batch: 8, piece: 8, rate: 4e-3, warm_up: 5, ..tiny() };
+        let mut trainer = ImageTrainer::new(recipe, &cpu(), 2).unwrap();
+        advance(&mut trainer, &set(8), 60);
+        let losses = trainer.take_losses().unwrap();
+        let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
+        println!("{name}: {} to {}", mean(&losses[..15]), mean(&losses[45..]));
+        assert!(mean(&losses[45..]) < 0.85 * mean(&losses[..15]), "{name}: {losses:?}");
+    }
 }
 
 const NETWORK: [&str; 12] =

@@ -6,6 +6,8 @@ mod devices;
 mod drawing;
 #[path = "e2e/files.rs"]
 mod files;
+#[path = "e2e/hub.rs"]
+mod hub;
 #[path = "e2e/images.rs"]
 mod images;
 #[path = "e2e/languages.rs"]

@@ -18,7 +18,7 @@ use cubecl::launched::LaunchedKernels;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 use scorefield::engine::images::half::has_half;
 use scorefield::nn::device::{Adapter, open_adapter};
-use scorefield::nn::unet::{UNet, UNetConfig};
+use scorefield::nn::unet::{Decoder, Encoder, Song, Style, UNet, UNetConfig};
 use unet_weights::{error, image, improved, network, now_or_later, plain};
 
 /// A network, images at a time, and their side.
@@ -38,7 +38,12 @@ fn cases() -> Vec<Case> {
     let uneven = UNetConfig { channels: 18, groups: 6, multipliers: vec![1, 2, 1], ..plain() };
     let few = UNetConfig { channels: 4, groups: 2, multipliers: vec![1], attention_levels: vec![], ..plain() };
     let wide = UNetConfig { channels: 64, multipliers: vec![1, 1, 1, 1], attention_levels: vec![1, 2], ..plain() };
+    let song = |song: Song| UNetConfig { style: Style::Song(song), groups: 32, ..plain() };
+    let skips = Song { encoder: Encoder::Skip, decoder: Decoder::Skip, ..Song::NCSN_PP };
     vec![
+        ("DDPM++", song(Song::DDPM_PP), 2, 16),
+        ("NCSN++", song(Song::NCSN_PP), 2, 16),
+        ("NCSN++ with skips", song(skips), 2, 16),
         ("plain", plain(), 2, 8),
         ("the shipped one's kind", shipped, 3, 32),
         ("improved, several heads", improved(), 3, 16),

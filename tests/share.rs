@@ -27,7 +27,7 @@ fn random_config(rng: &mut Rng) -> RunConfig {
                 }
                 config.drawing.to_text()
             }
-            Kind::Word => ["", "own", "preview-32", "a.b_c"][rng.below(4) as usize].to_owned(),
+            Kind::Word => ["", "own", "preview-32", "a.b_c", "hub:a-1/b_2.c"][rng.below(5) as usize].to_owned(),
             Kind::Class => {
                 ["any", "each", "cat", "class 3", "a&b=c#d%20\"e\\", "گربهٔ سیاه"][rng.below(6) as usize].to_owned()
             }

@@ -74,7 +74,7 @@ async fn this_device_computes_what_diffusers_computed() {
     let compute = open(DeviceChoice::Cpu).await.expect("this worker has the CPU");
     let report = images::self_test::self_test(&compute, &mut Inbox::new(&mut port)).await.expect("it computes");
     let report = report.expect("nobody ends it");
-    assert_eq!(report.cases.len(), 3);
+    assert_eq!(report.cases.len(), 4);
     assert!(report.passed(), "{report:?}");
 }
 

@@ -1,10 +1,12 @@
 //! The run that a link and the changes on the command line describe.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
 use crate::experiments;
-use crate::lab::{FIELDS, RunConfig};
+use crate::lab::{FIELDS, RunConfig, Word};
 use crate::share::from_fragment;
 
 /// A run.
@@ -32,12 +34,24 @@ impl ConfigArgs {
     /// # Errors
     /// As [`Self::config`].
     pub fn config_of(&self, default: &str) -> Outcome<RunConfig> {
-        let fragment = self.link.as_deref().map(|link| link.split_once('#').map_or(link, |(_, fragment)| fragment));
-        let (link, rejected) = from_fragment(fragment.unwrap_or(default));
+        let (link, rejected) = from_fragment(self.fragment().unwrap_or(default));
         for rejection in rejected {
             eprintln!("scorefield: in the link: {rejection:?}");
         }
         self.changed(link.config)
+    }
+
+    fn fragment(&self) -> Option<&str> {
+        self.link.as_deref().map(|link| link.split_once('#').map_or(link, |(_, fragment)| fragment))
+    }
+
+    /// The weights that link and changes name, if they are a model of the hub, which everybody has under this name.
+    #[must_use]
+    pub fn model(&self) -> Option<PathBuf> {
+        let changed = self.changes.iter().rev().find_map(|change| change.strip_prefix("weights="));
+        let linked = || from_fragment(self.fragment().unwrap_or_default()).0.config.weights;
+        let word = changed.and_then(Word::read).unwrap_or_else(linked);
+        word.hub().map(|_| PathBuf::from(word.as_str()))
     }
 
     /// This run with the changes, the link left aside.

@@ -18,11 +18,11 @@ use crate::nn::unet::Parameter;
 /// 15 MB and a manifest with their checksums.
 ///
 /// SOURCE is a folder (a model or a pipeline of diffusers, config.json and ema.NN.safetensors of the training kit, or a
-/// set of this program), or the files of one checkpoint: diffusers' safetensors or bin, DDIM's ckpt. Settings of
-/// diffusers beside them are obeyed. Nothing in a checkpoint is executed.
+/// set of this program), the files of one checkpoint: diffusers' safetensors or bin, DDIM's ckpt, or hub:owner/name for a
+/// model of the Hugging Face hub. Settings of diffusers beside them are obeyed. Nothing in a checkpoint is executed.
 #[derive(Args, Clone, Debug)]
 pub struct ConvertArgs {
-    /// A folder, or the files of one checkpoint
+    /// A folder, the files of one checkpoint, or hub:owner/name
     #[arg(required = true)]
     pub source: Vec<PathBuf>,
     /// The folder to write

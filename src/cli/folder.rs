@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::download::{self, Fetched};
 use super::failure::{Failure, Outcome};
 use super::files;
 use crate::nn::checkpoint::Manifest;
 use crate::nn::checkpoint::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE};
+use crate::nn::checkpoint::hub::HubModel;
 use crate::nn::checkpoint::published::{Chosen, Settings, is_of_kit, one_checkpoint};
 use crate::nn::objective::Objective;
 use crate::nn::unet::UNetConfig;
@@ -100,15 +102,21 @@ pub struct Folder {
     pub settings: Settings,
     /// What was left aside, a line each.
     pub notes: Vec<String>,
+    /// What the hub says, where they are from there.
+    pub model: Option<HubModel>,
 }
 
 impl Folder {
-    /// Finds them: of a folder, or beside files that are named.
+    /// Finds them: of a folder, beside files that are named, or of a model of the hub, which is fetched first.
     ///
     /// # Errors
-    /// When something cannot be read, or there are no weights.
+    /// When something cannot be read or fetched, or there are no weights.
     pub fn read(paths: &[PathBuf]) -> Outcome<Self> {
         match paths {
+            [name] if download::is_of_hub(name) => {
+                let Fetched { folder, model } = download::fetch(name)?;
+                Ok(Self { model: Some(model), ..Self::contents(&folder)? })
+            }
             [folder] if folder.is_dir() => Self::contents(folder),
             [file] if files::name(file) == "manifest.json" => Self::contents(parent(file)),
             [first, ..] => {

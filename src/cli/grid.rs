@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::configuration::ConfigArgs;
 use super::count::count;
 use super::device::{DeviceArgs, wait};
+use super::download::is_of_hub;
 use super::failure::{Failure, Kind, Outcome};
 use super::progress::{Progress, clock};
 use super::sample::{Guard, check_class, load};
@@ -116,6 +117,11 @@ struct Errors {
 /// # Errors
 /// When there is no set in the folder, the search cannot be made, Ctrl-C ended it, or the manifest cannot be written.
 pub fn run(args: &GridArgs) -> Outcome {
+    if is_of_hub(&args.weights) {
+        return Err(Failure::usage(
+            "a grid is written into a set of this program: scorefield convert makes one of a model",
+        ));
+    }
     let path = args.weights.join("manifest.json");
     let manifest = Manifest::from_json(&files::read_text(&path)?);
     let mut manifest = manifest.map_err(|error| Failure::input(path.display(), error))?;

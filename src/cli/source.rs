@@ -32,18 +32,20 @@ pub struct Source {
     pub manifest: Option<Manifest>,
     /// Where it comes from, in words.
     pub provenance: String,
+    /// The licence that the hub names; empty when it names none, or the weights are from elsewhere.
+    pub licence: String,
     /// Whether it was trained by this project.
     pub ours: bool,
 }
 
 impl Source {
-    /// Reads weights: a folder or the files of one checkpoint. What was assumed, left aside or not obeyed is said on the
+    /// Reads weights: a folder, the files of one checkpoint, or `hub:owner/name`. What was assumed, left aside or not obeyed is said on the
     /// standard error output, a line each.
     ///
     /// # Errors
     /// When it cannot be read, or is not a network that runs here.
     pub fn read(paths: &[PathBuf], wanted: Option<Objective>, image_size: Option<u32>) -> Outcome<Self> {
-        let Folder { weights, kit, manifest, settings, mut notes } = Folder::read(paths)?;
+        let Folder { weights, kit, manifest, settings, mut notes, model } = Folder::read(paths)?;
         let bytes = weights.iter().map(|path| files::read(path)).collect::<Outcome<Vec<_>>>()?;
         let shown = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
         let bad = |why: &dyn std::fmt::Display| Failure::input(&shown, why);
@@ -59,8 +61,10 @@ impl Source {
         }
         let mut recognised = checkpoint.recognise().map_err(|error| bad(&error))?;
         let wanted = wanted.map(Objective::convention);
-        let mut provenance =
-            format!("Converted from {}, which does not say how it was trained.", files::name(&paths[0]));
+        let mut provenance = match &model {
+            Some(model) => format!("Published on the Hugging Face hub as {shown}, revision {}.", model.revision),
+            None => format!("Converted from {}, which does not say how it was trained.", files::name(&paths[0])),
+        };
         let convention;
         let mut said_size = None;
         match (&manifest, &kit, &mut recognised.architecture) {
@@ -96,6 +100,7 @@ impl Source {
             ours: kit.is_some() || manifest.is_some(),
             manifest,
             provenance,
+            licence: model.map(|model| model.licence).unwrap_or_default(),
         })
     }
 
@@ -128,6 +133,7 @@ impl Source {
             return Err(Failure::usage(format!("--class-names: {named} names for {classes} classes{open}")));
         }
         let licence = set.licence.clone().or_else(|| known.map(|manifest| manifest.licence.clone()));
+        let licence = licence.or_else(|| (!self.licence.is_empty()).then(|| self.licence.clone()));
         let licence = licence.or_else(|| self.ours.then(|| "MIT OR Apache-2.0".to_owned()));
         let licence =
             licence.ok_or_else(|| Failure::usage("say under which licence the weights are: --licence TEXT"))?;

@@ -34,6 +34,24 @@ impl Convention {
         Self { time: TimeConvention::CosineSteps { count: 4000 }, ..Self::ddpm() }
     }
 
+    /// Convention of Song et al. 2021 for variance-exploding networks, as for images between -1 and 1: the score times
+    /// sigma, told the logarithm of half of sigma, for theirs lay between 0 and 1.
+    #[must_use]
+    pub fn ve() -> Self {
+        Self {
+            prediction: Prediction::Score,
+            input: InputScale::Exploding,
+            time: TimeConvention::LogScaled { factor: 1.0, scale: 0.5 },
+        }
+    }
+
+    /// Convention of Song et al. 2021 for variance-preserving networks: the noise, told 999 times the time of betas from
+    /// 0.1 to 20.
+    #[must_use]
+    pub fn vp() -> Self {
+        Self { time: TimeConvention::Linear { beta_min: 0.1, beta_max: 20.0, scale: 999.0 }, ..Self::ddpm() }
+    }
+
     /// Time of a level in the network's units.
     #[must_use]
     pub fn time_of(&self, level: Level) -> f64 {
@@ -80,6 +98,13 @@ pub enum TimeConvention {
     LogSigma {
         /// The factor.
         factor: f64,
+    },
+    /// `factor * ln(scale * sigma / alpha)`.
+    LogScaled {
+        /// The factor.
+        factor: f64,
+        /// What sigma is multiplied by first.
+        scale: f64,
     },
     /// The step among `count`, from 0, of the betas that grow evenly from `first` to `last` (Ho et al. 2020); between
     /// two steps in proportion to the logarithm of `sigma / alpha`. Networks of chains of another length than 1000 are
@@ -182,6 +207,7 @@ impl TimeConvention {
         match self {
             Self::None => vec![0.0; levels.len()],
             Self::LogSigma { factor } => logs.map(|log| factor * log).collect(),
+            Self::LogScaled { factor, scale } => logs.map(|log| factor * (log + libm::log(scale))).collect(),
             Self::Steps { count, first, last } => {
                 let table = steps(ChainBetas::Linear { first, last }, count);
                 logs.map(|log| thousandth(count) * position(&table, log)).collect()
@@ -211,6 +237,7 @@ impl TimeConvention {
         match self {
             Self::None => true,
             Self::LogSigma { factor } => factor.is_finite(),
+            Self::LogScaled { factor, scale } => factor.is_finite() && (1e-6..=1e6).contains(&scale),
             Self::CosineSteps { count } => (2..=MOST_STEPS).contains(&count),
             Self::Steps { count, first, last } => {
                 (2..=MOST_STEPS).contains(&count) && ChainBetas::Linear { first, last }.is_possible()

@@ -13,8 +13,31 @@ pub const SLICE_MS: f64 = 12.0;
 
 /// A result that is waited for.
 pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-/// A file that is asked for, or why it cannot be had, in English.
-pub type Fetching = Waiting<'static, Result<Box<dyn Download>, String>>;
+/// A file that is asked for, or why it cannot be had.
+pub type Fetching = Waiting<'static, Result<Box<dyn Download>, Unreachable>>;
+
+/// Why a file cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// The status of the server's answer, if there was one.
+    pub status: Option<u16>,
+    /// Which file and why, in English.
+    pub words: String,
+}
+
+impl Unreachable {
+    /// The answer of a server that has this status.
+    #[must_use]
+    pub fn answered(address: &str, status: u16) -> Self {
+        Self { status: Some(status), words: format!("{address}: the server answered {status}") }
+    }
+}
+
+impl From<String> for Unreachable {
+    fn from(words: String) -> Self {
+        Self { status: None, words }
+    }
+}
 
 /// A file that arrives in pieces. Dropping it gives it up.
 pub trait Download {
@@ -22,6 +45,10 @@ pub trait Download {
     fn length(&self) -> Option<u64>;
     /// Whether it was kept from an earlier visit.
     fn is_kept(&self) -> bool;
+    /// The byte of the file with which it begins: what was asked for, or 0 from a server that sends only whole files.
+    fn start(&self) -> u64 {
+        0
+    }
     /// The next piece; `None` at the end.
     fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>>;
 }
@@ -47,10 +74,15 @@ pub trait Port {
     async fn yield_now(&self);
     /// Milliseconds since some moment; never falls.
     fn now_ms(&self) -> f64;
-    /// EvaluationBatch for a file. One that was kept under `key` is not fetched again.
-    fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
-        let (refusal, _) = (format!("{address}: there is nothing to fetch with here"), key);
-        Box::pin(async move { Err(refusal) })
+    /// Asks for a file, from this byte on. One that was kept under `key` is not fetched again.
+    fn fetch(&self, address: &str, key: Option<&str>, from: u64) -> Fetching {
+        let (refusal, _) = (format!("{address}: there is nothing to fetch with here"), (key, from));
+        Box::pin(async move { Err(refusal.into()) })
+    }
+    /// The bytes that were kept under a key.
+    fn kept(&self, key: &str) -> Waiting<'static, Option<Vec<u8>>> {
+        let _ = key;
+        Box::pin(async { None })
     }
     /// Keeps a file for later visits, and says whether there was room; without bytes, what was kept is forgotten.
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
@@ -208,5 +240,5 @@ pub fn calls_away(command: &Command, held: bool) -> bool {
 /// Whether this command ends a load of weights for images.
 #[must_use]
 pub fn ends_a_load(command: &Command) -> bool {
-    matches!(command, Command::Stop | Command::Images(ImageCommand::Load { .. }))
+    matches!(command, Command::Stop | Command::Images(ImageCommand::Load { .. } | ImageCommand::LookUp { .. }))
 }

@@ -34,6 +34,6 @@ pub mod trainer;
 
 pub use actor::serve;
 pub use error::{EngineError, last_words};
-pub use inbox::{Download, Fetching, Port};
+pub use inbox::{Download, Fetching, Port, Unreachable};
 pub use learned::Learned;
 pub use trainer::Trainer;

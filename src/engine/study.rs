@@ -15,7 +15,7 @@ const LONGEST_FILE: usize = 1 << 22;
 
 /// All the pieces of a file.
 async fn whole(asked: Fetching) -> Result<Vec<u8>, String> {
-    let (mut download, mut bytes) = (asked.await?, Vec::new());
+    let (mut download, mut bytes) = (asked.await.map_err(|error| error.words)?, Vec::new());
     while let Some(piece) = download.piece().await? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > LONGEST_FILE {
@@ -54,7 +54,7 @@ impl Job for Studying {
         let start = inbox.port.now_ms();
         let due = start >= self.next;
         if let Some(name) = self.running.wanted() {
-            let asked = inbox.port.fetch(name, None);
+            let asked = inbox.port.fetch(name, None, 0);
             // What ends the run ends the waiting too; the file is then asked for in vain.
             let Some(file) = inbox.unless(ends_a_run, whole(asked)).await else { return Ok(false) };
             self.running.give(file);

@@ -216,7 +216,8 @@ run_config! {
         flow_tolerance: f64 = 1e-5, 1e-6..=0.1, log;
 
         // Images
-        /// The weights of the network of images: the id of a set, `own` for the visitor's file, empty for the first set.
+        /// The weights of the network of images: the id of a set, `own` for the visitor's file, `hub:owner/name` for a
+        /// model of the Hugging Face hub, empty for the first set.
         weights: Word = Word::default();
         /// What a run of images makes.
         task: TaskId = TaskId::Generate;

@@ -20,7 +20,7 @@ impl StudyName {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let mut letters = [0; LONGEST];
-        if text.is_empty() || text.len() > LONGEST || Word::new(text).as_str() != text {
+        if text.len() > LONGEST || !Word::is_folder(text) {
             return None;
         }
         letters[..text.len()].copy_from_slice(text.as_bytes());

@@ -32,4 +32,4 @@ pub use schedule::ScheduleId;
 pub use solver::SolverId;
 pub use texts::{Language, Texts};
 pub use value::{Correction, Kind, Preset, Setting, Value};
-pub use word::Word;
+pub use word::{HUB, Word};

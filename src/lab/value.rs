@@ -36,7 +36,7 @@ pub enum Kind {
     },
     /// The visitor's drawing.
     Drawing,
-    /// A name of letters, digits, `.`, `-` and `_`.
+    /// A name of letters, digits, `.`, `-` and `_`, or a model of the hub.
     Word,
     /// A known image.
     Picture,
@@ -161,7 +161,7 @@ impl Kind {
             // Through f64, so that "1e3", "20.0" and numbers beyond u32 are understood rather than refused.
             Self::Whole { .. } => typed(text).filter(|v| !v.is_nan()).map(|v| Value::Whole(v.round() as u32)),
             Self::Real { .. } => typed(text).map(Value::Real),
-            Self::Word => Some(Value::Word(Word::new(text))),
+            Self::Word => Word::read(text).map(Value::Word),
             Self::Picture => Picture::from_text(text).map(Value::Picture),
             Self::Class => Some(Value::Class(ClassChoice::from_text(text))),
             Self::Drawing => None,

@@ -4,8 +4,13 @@ use serde::{Deserialize, Serialize};
 
 /// Longest name.
 const LONGEST: usize = 64;
+/// Longest part of a model's name: what the hub allows for all of it.
+const LONGEST_PART: usize = 96;
+/// What stands before the name of a model of the hub.
+pub const HUB: &str = "hub:";
 
-/// A name of letters, digits, `.`, `-` and `_` that does not begin with a point: fit for a link and for a folder.
+/// A name of letters, digits, `.`, `-` and `_` that does not begin with a point: fit for a link and for a folder. Or
+/// `hub:owner/name`, a model of the Hugging Face hub.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Word(String);
@@ -14,9 +19,33 @@ impl Word {
     /// The name in a text; what has no place in one is left out.
     #[must_use]
     pub fn new(text: &str) -> Self {
+        if text.strip_prefix(HUB).is_some_and(is_model) {
+            return Self(text.to_owned());
+        }
         let fit = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let kept: String = text.trim_start_matches('.').chars().filter(fit).take(LONGEST).collect();
         Self(kept.trim_start_matches('.').to_owned())
+    }
+
+    /// The name in a text; `None` for what stands in the place of a model's name and is none: cut to a name it would be
+    /// another's.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let word = Self::new(text);
+        (!text.starts_with(HUB) || word.hub().is_some()).then_some(word)
+    }
+
+    /// Whether a text is such a name as it stands, and fit for a folder.
+    #[must_use]
+    pub fn is_folder(text: &str) -> bool {
+        let word = Self::new(text);
+        !text.is_empty() && word.0 == text && word.hub().is_none()
+    }
+
+    /// The model of the hub that this names, `owner/name`.
+    #[must_use]
+    pub fn hub(&self) -> Option<&str> {
+        self.0.strip_prefix(HUB)
     }
 
     /// The name.
@@ -24,6 +53,23 @@ impl Word {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text names a model as the hub allows: `owner/name`, of letters, digits, `.`, `-` and `_`, neither part with
+/// `.` or `-` at an end or two of them in a row.
+fn is_model(text: &str) -> bool {
+    let part = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let edge = |c: char| matches!(c, '.' | '-');
+        !part.is_empty()
+            && part.len() <= LONGEST_PART
+            && part.chars().all(plain)
+            && !part.starts_with(edge)
+            && !part.ends_with(edge)
+            && !part.contains("..")
+            && !part.contains("--")
+    };
+    text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
 }
 
 impl From<String> for Word {
@@ -48,5 +94,25 @@ mod tests {
         assert_eq!(Word::new("../../etc/passwd").as_str(), "etcpasswd");
         assert_eq!(Word::new("/.hidden?x=1").as_str(), "hiddenx1");
         assert_eq!(Word::new(&"a".repeat(100)).as_str().len(), LONGEST);
+    }
+
+    #[test]
+    fn models_of_the_hub_are_named_as_the_hub_allows_and_are_no_folders() {
+        for model in ["google/ddpm-cifar10-32", "a/b", "A_1/x.y_z"] {
+            let text = format!("{HUB}{model}");
+            assert_eq!(Word::read(&text).as_ref().and_then(Word::hub), Some(model));
+            assert!(!Word::is_folder(&text));
+        }
+        let long = format!("{}/b", "a".repeat(LONGEST_PART + 1));
+        for model in [
+            "", "a", "a/", "/b", "a/b/c", "../b", "a/..", "a/.b", "a/b.", "-a/b", "a/b--c", "a/b?x", "a/b c", "ä/b",
+            &long,
+        ] {
+            let text = format!("{HUB}{model}");
+            assert_eq!(Word::read(&text), None, "{model}");
+            assert_eq!(Word::new(&text).hub(), None, "{model}");
+        }
+        assert!(Word::is_folder("preview-32") && !Word::is_folder("") && !Word::is_folder("a/b"));
+        assert_eq!(Word::new("own").hub(), None);
     }
 }

@@ -9,6 +9,21 @@ use serde::{Deserialize, Serialize};
 use super::units::{Bytes, Floats, RunId};
 use crate::lab::DeviceInfo;
 
+/// The browser's store for weights, and for what else a worker keeps.
+pub const WEIGHTS_CACHE: &str = "scorefield-weights";
+
+/// The address under which the browser keeps what has this key; nothing is ever asked of it.
+#[must_use]
+pub fn kept_address(key: &str) -> String {
+    ["./kept/", key].concat()
+}
+
+/// The key of a model's list of files, kept once all of them are.
+#[must_use]
+pub fn model_key(model: &str) -> String {
+    ["hub/", model].concat()
+}
+
 /// Most workers that evaluate images together: beyond that the memory they share is the limit.
 pub const MOST_WORKERS: u32 = 8;
 
@@ -22,6 +37,16 @@ pub enum ImageCommand {
         run: RunId,
         /// Where they are.
         source: WeightsSource,
+    },
+    /// Asks the hub about a model, and measures an evaluation of such a network on the CPU. Answers with
+    /// [`ImageEvent::Fetching`], then [`ImageEvent::Offer`], [`ImageEvent::Refused`], or `Done` as `Load` does.
+    LookUp {
+        /// Name of the answers.
+        run: RunId,
+        /// Where the hub is.
+        origin: String,
+        /// The model's name there, `owner/name`.
+        model: String,
     },
     /// Computes what the reference computed: [`ImageEvent::SelfTest`].
     SelfTest {
@@ -65,6 +90,13 @@ pub enum WeightsSource {
     Addresses(Vec<NamedAddress>),
     /// The bytes of files, which are one checkpoint.
     Files(Vec<NamedBytes>),
+    /// A model of the Hugging Face hub.
+    Hub {
+        /// Where the hub is, `https://huggingface.co`; empty for what was kept alone, so that nobody is asked.
+        origin: String,
+        /// Its name there, `owner/name`.
+        model: String,
+    },
 }
 
 /// A file to fetch.
@@ -107,6 +139,13 @@ pub enum ImageEvent {
         run: RunId,
         /// What they are.
         weights: WeightsSummary,
+    },
+    /// What the hub says of a model.
+    Offer {
+        /// The name given.
+        run: RunId,
+        /// What can be had.
+        offer: HubOffer,
     },
     /// Weights were not taken; those at hand stay.
     Refused {
@@ -166,6 +205,19 @@ pub enum ImageEvent {
         /// Whether these are all.
         complete: bool,
     },
+}
+
+/// What the hub says of a model whose weights can be fetched.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HubOffer {
+    /// Its name there, `owner/name`.
+    pub model: String,
+    /// Bytes of all files that would be fetched.
+    pub bytes: f64,
+    /// Licence that its card names; empty when it names none.
+    pub licence: String,
+    /// Milliseconds of one evaluation of one image here, measured; 0 where it was not.
+    pub evaluation_ms: f64,
 }
 
 /// Images at a level. Pixels are bytes, `red, green, blue` of every pixel, rows from the top, image after image; -1 is
@@ -270,6 +322,10 @@ pub struct WeightsSummary {
     pub fid: String,
     /// Numbers of steps for which a grid was searched, rising.
     pub grids: Vec<u32>,
+    /// Additions and multiplications of one evaluation of one image, in billions.
+    pub gflop: f64,
+    /// Milliseconds of one evaluation of one image on this CPU, measured; 0 where it was not.
+    pub evaluation_ms: f64,
 }
 
 /// Why weights were not taken.
@@ -307,7 +363,7 @@ impl SelfTest {
 /// A network of a self-test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfTestCase {
-    /// Its name: `network`, `network-classes`, `sample`.
+    /// Its name: `network`, `network-classes`, `network-song`, `sample`.
     pub name: String,
     /// What the reference computed, the first 16 numbers.
     pub expected: Floats,
@@ -411,7 +467,7 @@ impl WeightsIndex {
         if index.format != 1 {
             return Err(format!("format {} of a list of weights is not read, only 1", index.format));
         }
-        index.sets.retain(|set| !set.id.is_empty() && crate::lab::Word::new(&set.id).as_str() == set.id);
+        index.sets.retain(|set| crate::lab::Word::is_folder(&set.id));
         if index.sets.is_empty() { Err("the list names no weights".to_owned()) } else { Ok(index) }
     }
 

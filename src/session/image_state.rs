@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use crate::protocol::RunId;
-use crate::protocol::images::{ImageBenchmark, Refusal, SelfTest, WeightsSource, WeightsSummary};
+use crate::protocol::images::{HubOffer, ImageBenchmark, Refusal, SelfTest, WeightsSource, WeightsSummary};
 
 /// How far weights for images are, on the worker that was asked last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub enum ImageWeights {
         total: f64,
     },
     /// They are there.
-    Held(WeightsSummary),
+    Held(Box<WeightsSummary>),
     /// They were not taken.
     Refused(Refusal),
 }
@@ -30,6 +30,12 @@ pub enum ImageWeights {
 pub(super) struct Images {
     /// The visitor's own weights and which of them these are.
     pub own: Option<(u32, WeightsSource)>,
+    /// The model of the hub that may be taken, and where it may be fetched: nowhere when only what was kept may be.
+    pub allowed: Option<(String, String)>,
+    /// A question to the hub that is not answered, and which worker asks it.
+    pub looking: Option<(RunId, Slot)>,
+    /// The hub's last answer.
+    pub offer: Option<HubOffer>,
     /// The load in progress, on which worker, and the name of the weights.
     pub loading: Option<(RunId, Slot, String)>,
     pub state: ImageWeights,

@@ -2,9 +2,9 @@
 
 use super::image_state::{ImageWeights, Images};
 use super::{Action, Phase, Run, RunConfig, Session, Slot, Status, Work};
-use crate::lab::ExperimentId;
 use crate::lab::images::OWN_WEIGHTS;
-use crate::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, Notice, SelfTest, WeightsSource};
+use crate::lab::{ExperimentId, HUB};
+use crate::protocol::images::{HubOffer, ImageBenchmark, ImageCommand, ImageEvent, Notice, SelfTest, WeightsSource};
 use crate::protocol::{Command, RunId};
 
 impl Session {
@@ -52,6 +52,51 @@ impl Session {
         self.ask_for_images(self.active(), own_name(count), source);
     }
 
+    /// Lets a model of the hub be taken: from this origin, or from what was kept alone where that is empty.
+    pub fn allow_model(&mut self, model: &str, origin: &str) {
+        self.images.allowed = Some((model.to_owned(), origin.to_owned()));
+    }
+
+    /// Takes that back, as what was kept is not there any more.
+    pub fn forget_model(&mut self) {
+        self.images.allowed = None;
+    }
+
+    /// Whether a model of the hub may be taken.
+    #[must_use]
+    pub fn allows_model(&self, model: &str) -> bool {
+        self.images.allowed.as_ref().is_some_and(|(allowed, _)| allowed == model)
+    }
+
+    /// Whether the visitor has to be asked before the configuration's weights can come: they are a model of the hub that
+    /// the worker in use neither has nor waits for, and that nobody has allowed.
+    #[must_use]
+    pub fn asks_for_model(&self, config: &RunConfig) -> bool {
+        let held = self.device(self.active()).holds_images.as_deref() == Some(config.weights.as_str());
+        config.weights.hub().is_some_and(|model| !held && !self.allows_model(model))
+    }
+
+    /// Asks the hub about a model.
+    pub fn look_up(&mut self, model: &str, origin: &str) {
+        let (slot, run) = (self.active(), self.name());
+        self.failure = None;
+        self.images.looking = Some((run, slot));
+        let (origin, model) = (origin.to_owned(), model.to_owned());
+        self.post(slot, Command::Images(ImageCommand::LookUp { run, origin, model }));
+    }
+
+    /// Whether the hub is being asked.
+    #[must_use]
+    pub fn is_looking(&self) -> bool {
+        self.images.looking.is_some()
+    }
+
+    /// What the hub said of this model.
+    #[must_use]
+    pub fn offer(&self, model: &str) -> Option<&HubOffer> {
+        self.images.offer.as_ref().filter(|offer| offer.model == model)
+    }
+
     /// Has the CPU keep at most so many cores busy with images from the next run on.
     pub fn use_cores(&mut self, most: u32) {
         self.images.cores[0] = Some(most);
@@ -59,8 +104,8 @@ impl Session {
 
     /// Gives weights up that are on their way.
     pub fn cancel_images(&mut self) {
-        if let Some((_, slot, _)) = &self.images.loading {
-            let slot = *slot;
+        let loading = self.images.loading.as_ref().map(|(_, slot, _)| *slot);
+        if let Some(slot) = loading.or(self.images.looking.map(|(_, slot)| slot)) {
             self.post(slot, Command::Stop);
         }
     }
@@ -97,8 +142,13 @@ impl Session {
             self.post(slot, Command::Images(ImageCommand::Cores { most }));
         }
         let id = config.weights.as_str();
-        let (name, source) = match &self.images.own {
-            Some((count, source)) if id == OWN_WEIGHTS => (own_name(*count), source.clone()),
+        let (name, source) = match (&self.images.own, config.weights.hub(), &self.images.allowed) {
+            (Some((count, source)), ..) if id == OWN_WEIGHTS => (own_name(*count), source.clone()),
+            (_, Some(model), Some((allowed, origin))) if model == allowed => {
+                (id.to_owned(), WeightsSource::Hub { origin: origin.clone(), model: model.to_owned() })
+            }
+            // Nobody has said yet that the hub may be asked.
+            (_, Some(_), _) => return,
             _ => (id.to_owned(), WeightsSource::Set { id: id.to_owned() }),
         };
         // A worker that knows no own weights says so when it is asked to sample.
@@ -150,6 +200,13 @@ impl Session {
         true
     }
 
+    /// Weights of this name did not come: whether a model of the hub is asked for again is for the visitor to say.
+    fn lose_leave(&mut self, name: &str) {
+        if name.starts_with(HUB) {
+            self.images.allowed = None;
+        }
+    }
+
     /// What a worker held is gone with it.
     pub(super) fn lose_images(&mut self, slot: Slot) {
         self.device_mut(slot).holds_images = None;
@@ -160,15 +217,20 @@ impl Session {
             self.images.loading = None;
             self.images.state = ImageWeights::Absent;
         }
+        self.images.looking.take_if(|(_, at)| *at == slot);
         self.images.testing[slot as usize] = None;
         self.images.measuring[slot as usize] = None;
     }
 
     /// Whether this was the name of something beside a run, which is over now without a result.
     pub(super) fn ended_image_work(&mut self, run: RunId) -> bool {
-        if let Some((_, slot, _)) = self.images.loading.take_if(|(id, ..)| *id == run) {
+        if let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| *id == run) {
+            self.lose_leave(&name);
             self.device_mut(slot).holds_images = None;
             self.images.state = ImageWeights::Absent;
+            return true;
+        }
+        if self.images.looking.take_if(|(id, _)| *id == run).is_some() {
             return true;
         }
         let Images { testing, measuring, .. } = &mut self.images;
@@ -191,12 +253,22 @@ impl Session {
                     return false;
                 }
                 self.images.loading = None;
-                self.images.state = ImageWeights::Held(weights.clone());
+                self.images.state = ImageWeights::Held(Box::new(weights.clone()));
+            }
+            ImageEvent::Offer { run, offer } => {
+                if self.images.looking.take_if(|(id, _)| id == run).is_none() {
+                    return false;
+                }
+                self.images.offer = Some(offer.clone());
             }
             ImageEvent::Refused { run, refusal } => {
-                let Some((_, slot, _)) = self.images.loading.take_if(|(id, ..)| id == run) else { return false };
-                // What it holds now is what it held before, whatever that was.
-                self.device_mut(slot).holds_images = None;
+                if let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| id == run) {
+                    self.lose_leave(&name);
+                    // What it holds now is what it held before, whatever that was.
+                    self.device_mut(slot).holds_images = None;
+                } else if self.images.looking.take_if(|(id, _)| id == run).is_none() {
+                    return false;
+                }
                 self.images.state = ImageWeights::Refused(refusal.clone());
             }
             ImageEvent::SelfTest { run, report } => {
@@ -370,5 +442,65 @@ mod tests {
         session.receive(Slot::Cpu, &ready(false, false));
         let commands = posted(&mut session);
         assert_eq!(load_in(&commands).map(|(.., found)| found), Some(&source));
+    }
+
+    #[test]
+    fn a_model_of_the_hub_is_asked_for_only_after_the_visitor_allowed_it() {
+        let mut session = with_cpu();
+        let linked = RunConfig { weights: Word::new("hub:a/b"), ..config() };
+        assert!(session.asks_for_model(&linked) && !session.asks_for_model(&config()));
+        session.load_images(&linked);
+        session.measure_images(&linked, &[1], 1.0);
+        assert!(load_in(&posted(&mut session)).is_none(), "nobody was asked");
+        session.allow_model("a/c", "https://hub");
+        session.load_images(&linked);
+        assert!(load_in(&posted(&mut session)).is_none(), "another one was allowed");
+
+        session.look_up("a/b", "https://hub");
+        let commands = posted(&mut session);
+        let [(Slot::Cpu, Command::Images(ImageCommand::LookUp { run, .. }))] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        assert!(session.is_looking());
+        let offer = HubOffer { model: "a/b".into(), bytes: 7.0, ..HubOffer::default() };
+        let offered = Event::Images(ImageEvent::Offer { run: *run, offer: offer.clone() });
+        assert!(session.receive(Slot::Cpu, &offered) && !session.receive(Slot::Cpu, &offered));
+        assert_eq!((session.offer("a/b"), session.offer("a/c")), (Some(&offer), None));
+        assert!(session.asks_for_model(&linked), "an answer is no leave");
+
+        session.allow_model("a/b", "https://hub");
+        session.load_images(&linked);
+        assert!(!session.asks_for_model(&linked), "on its way");
+        let commands = posted(&mut session);
+        let (_, run, _) = load_in(&commands).expect("a load");
+        session.cancel_images();
+        assert_eq!(posted(&mut session), [(Slot::Cpu, Command::Stop)]);
+        session.receive(Slot::Cpu, &Event::Done { run, stopped: true, millis: 1.0 });
+        assert!(session.asks_for_model(&linked), "given up");
+        session.allow_model("a/b", "https://hub");
+        session.load_images(&linked);
+        let commands = posted(&mut session);
+        let (_, run, source) = load_in(&commands).expect("a load");
+        assert_eq!(*source, WeightsSource::Hub { origin: "https://hub".into(), model: "a/b".into() });
+        let weights = WeightsSummary { id: "hub:a/b".into(), ..Default::default() };
+        session.receive(Slot::Cpu, &Event::Images(ImageEvent::Loaded { run, weights }));
+        assert!(!session.asks_for_model(&linked));
+        session.sample(&linked);
+        assert!(load_in(&posted(&mut session)).is_none());
+    }
+
+    #[test]
+    fn what_was_kept_of_a_model_needs_no_leave_until_it_is_found_not_to_be_whole() {
+        let mut session = with_cpu();
+        let linked = RunConfig { weights: Word::new("hub:a/b"), ..config() };
+        session.allow_model("a/b", "");
+        assert!(!session.asks_for_model(&linked));
+        session.sample(&linked);
+        let commands = posted(&mut session);
+        let (_, run, source) = load_in(&commands).expect("a load");
+        assert_eq!(*source, WeightsSource::Hub { origin: String::new(), model: "a/b".into() });
+        let refusal = Refusal { unreachable: true, ..Refusal::default() };
+        session.receive(Slot::Cpu, &Event::Images(ImageEvent::Refused { run, refusal }));
+        assert!(session.asks_for_model(&linked) && !session.allows_model("a/b"));
     }
 }

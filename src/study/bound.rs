@@ -99,7 +99,7 @@ mod work {
     use crate::study::pictures::{DATA, Split, digit_grid, square};
     use crate::study::rows::Rows;
     use crate::study::terms::{Chain, Shown};
-    use crate::study::tools::{cosine, difference, mean_error, share_error};
+    use crate::study::tools::{cosine, difference, mean_error, share_error, waits};
 
     /// Steps of the chain.
     const STEPS: usize = 1000;
@@ -248,7 +248,7 @@ mod work {
                 let noted = (0..batch).skip(step % apart).step_by(apart);
                 self.note(&nets[1], &mut memory, [&data, &noise], noted.map(|i| (i, drawn[i].0)).collect()).await?;
                 nets[1].train(&data, &noise, |i| ratio(drawn[i].0), |i| drawn[i].1, rate);
-                if step % 16 == 15 {
+                if waits(step) {
                     nets[0].wait().await?;
                     nets[1].wait().await?;
                 }

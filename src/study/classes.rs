@@ -6,7 +6,7 @@ use super::learners::{CLASSES, Labelled};
 use super::network::held_within;
 use super::pictures::DATA;
 use super::rows::{RowDenoiser, Rows};
-use super::tools::cosine;
+use super::tools::{cosine, waits};
 use crate::data::digits::PIXELS;
 use crate::diffusion::{Denoiser, Estimate, Level, State as _};
 use crate::nn::architecture::Activation;
@@ -62,7 +62,7 @@ impl ClassPlan {
                 digit.iter_mut().for_each(|v| *v += (sigma * rng.normal()) as f32);
             }
             net.train(&x, &sigmas, &classes, self.rate * cosine(step, self.steps));
-            if step % 16 == 15 {
+            if waits(step) {
                 net.take_losses().await?;
             }
             after(step + 1);

@@ -80,7 +80,7 @@ mod work {
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
     use crate::study::tools::{
-        at_most, cosine, flat, mean_error, points, series, share_error, squares, truths, two_modes,
+        at_most, cosine, flat, mean_error, points, series, share_error, squares, truths, two_modes, waits,
     };
 
     const JUDGED: usize = 400;
@@ -179,7 +179,7 @@ mod work {
                 context.yield_now().await;
                 let weight = |i: usize| lambda.of_noise(sigma(i));
                 net.train(&data, &noise, sigma, weight, rate * cosine(step, steps));
-                if step % 16 == 15 {
+                if waits(step) {
                     net.wait().await?;
                 }
             }

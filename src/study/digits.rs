@@ -66,7 +66,7 @@ mod work {
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
     use crate::study::pictures::{DATA, Split, digit_grid, square};
-    use crate::study::tools::{cosine, share_error};
+    use crate::study::tools::{cosine, share_error, waits};
 
     /// Digits along a side of a picture of many, but that of the levels.
     const ACROSS: usize = 10;
@@ -157,7 +157,7 @@ mod work {
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
             let weight = |i: usize| settings.level_weighting.of_noise(sigma(i));
             net.train(&data, &noise, sigma, weight, rate * cosine(step, steps));
-            if step % 16 == 15 {
+            if waits(step) {
                 net.wait().await?;
             }
         }

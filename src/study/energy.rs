@@ -111,7 +111,7 @@ mod work {
     use crate::study::error::StudyError;
     use crate::study::tools::{
         arrows, at_most, cells, cosine, curve, denoising, flat, heat_of, mean_error, points, span, squares,
-        three_modes, truths,
+        three_modes, truths, waits,
     };
 
     /// Cells along a side of the grid of integrals.
@@ -200,7 +200,7 @@ mod work {
                 }
                 EnergyTraining::Implicit => net.train(&drawn, &[], Objective::Implicit, rate),
             }
-            if step % 16 == 15 {
+            if waits(step) {
                 net.take_losses().await?;
             }
         }

@@ -84,7 +84,7 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
     use crate::study::network::{LevelNet, Size, geometric};
-    use crate::study::tools::{cosine, flat, heat, points, series, share_error};
+    use crate::study::tools::{cosine, flat, heat, points, series, share_error, waits};
 
     /// Points drawn of a cloud.
     const SHOWN: usize = 700;
@@ -199,7 +199,7 @@ mod work {
             let noise = rng.normals(2 * batch);
             let sigma = |i: usize| sigmas[(i + step) % sigmas.len()];
             net.train(&data, &noise, sigma, |_| 1.0, rate * cosine(step, steps));
-            if step % 16 == 15 {
+            if waits(step) {
                 net.wait().await?;
             }
         }

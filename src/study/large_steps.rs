@@ -4,7 +4,7 @@
 use super::context::StudyContext;
 use super::error::StudyError;
 use super::generative::Draw;
-use super::tools::{flat, points};
+use super::tools::{flat, points, waits};
 use crate::diffusion::level::renoise;
 use crate::diffusion::schedule::clean;
 use crate::diffusion::solver::Posterior;
@@ -140,7 +140,7 @@ impl Chain {
                 self.net.train_generator(&inputs, view, Aim::NonSaturating, self.plan.rate);
             }
         }
-        if step % 16 == 15 {
+        if waits(step) {
             self.net.take_losses().await?;
         }
         Ok(())

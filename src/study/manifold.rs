@@ -93,7 +93,7 @@ mod work {
     use crate::rng::Stream;
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
-    use crate::study::tools::{arrows, cells, flat, mean_error, points, squares, truths};
+    use crate::study::tools::{arrows, cells, flat, mean_error, points, squares, truths, waits};
 
     /// Points of the curve that stand for it where its noisy density is needed.
     const FINE: usize = 600;
@@ -187,7 +187,7 @@ mod work {
                 };
                 net.train(&flat(&data), &[], objective, rate);
             }
-            if step % 16 == 15 {
+            if waits(step) {
                 for (net, losses) in nets.iter_mut().zip(&mut losses) {
                     losses.0.extend(net.take_losses().await?.into_iter().map(f64::from));
                 }

@@ -6,7 +6,7 @@
 use super::context::StudyContext;
 use super::error::StudyError;
 use super::rows::Rows;
-use super::tools::cosine;
+use super::tools::{cosine, waits};
 use crate::diffusion::langevin::unadjusted;
 use crate::diffusion::likelihood::JacobianProduct;
 use crate::diffusion::objective::low_discrepancy_times;
@@ -380,7 +380,7 @@ impl Fit {
             (low_discrepancy_times(self.batch, rng.uniform()).map(sigma).collect(), net.size);
         let rate = self.rate * cosine(step, self.steps);
         net.train(&data, &noise, |i| sigmas[i], |i| size.even_weight(sigmas[i]), rate);
-        if step % 16 == 15 {
+        if waits(step) {
             net.wait().await?;
         }
         Ok(())

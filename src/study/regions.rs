@@ -88,6 +88,7 @@ mod work {
     use crate::study::error::StudyError;
     use crate::study::tools::{
         arrows, at_most, cells, cosine, flat, heat, heat_of, mean_error, points, squares, truths, two_modes, units,
+        waits,
     };
 
     /// Sides of the grids of errors and of arrows.
@@ -171,7 +172,7 @@ mod work {
                     net.train(&x, &[], Objective::Sliced { directions: &directions }, rate);
                 }
             }
-            if step % 16 == 15 {
+            if waits(step) {
                 net.take_losses().await?;
             }
         }

@@ -198,6 +198,11 @@ pub fn squares<const D: usize>(a: &[[f64; D]], b: &[[f64; D]]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()).collect()
 }
 
+/// Whether training waits for its device after this step: every sixteenth, so that no queue of steps grows long.
+pub const fn waits(step: usize) -> bool {
+    step % 16 == 15
+}
+
 /// A learning rate's way from 1 down: a short rise, then half a cosine to a hundredth.
 pub fn cosine(step: usize, steps: usize) -> f64 {
     let share = step as f64 / steps.max(1) as f64;

@@ -92,7 +92,7 @@ mod work {
     use crate::study::rows::Rows;
     use crate::study::settings::ChainTable;
     use crate::study::terms::{Chain, Shown};
-    use crate::study::tools::{cosine, mean_error};
+    use crate::study::tools::{cosine, mean_error, waits};
 
     /// Steps of the whole chain, and of the others that are made of some of its steps.
     const STEPS: usize = 1000;
@@ -195,7 +195,7 @@ mod work {
                 let times = chain.even_steps(self.settings.fit_batch, &mut rng);
                 let rate = fit_rate * cosine(step, steps);
                 net.train(&data, &noise, |i| chain.level(times[i]).ratio(), |_| 1.0, rate);
-                if step % 16 == 15 {
+                if waits(step) {
                     net.wait().await?;
                 }
                 if self.context.due() {
@@ -227,7 +227,7 @@ mod work {
                 let batch = variance_batch(chain, &times, &data, &x, &believed);
                 let terms = Terms { moments: &batch.moments, widths: &batch.widths };
                 net.train(&batch.seen, &batch.sigmas, terms, RATE * cosine(step, steps));
-                if step % 16 == 15 {
+                if waits(step) {
                     net.take_losses().await?;
                 }
                 if self.context.due() && chain.len() == STEPS {

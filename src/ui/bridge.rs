@@ -13,6 +13,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, Worker, WorkerOptions, WorkerType};
 
+use super::reflect::{answer, get};
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
 use super::{download, images, runs};
@@ -63,15 +64,7 @@ pub fn connect(page: Page) {
 
 /// Asks the browser for a WebGPU adapter. By reflection: the typed interface is behind an unstable flag.
 async fn has_adapter() -> bool {
-    let ask = || -> Option<js_sys::Promise> {
-        let gpu = js_sys::Reflect::get(window().navigator().as_ref(), &"gpu".into()).ok()?;
-        let request: js_sys::Function = js_sys::Reflect::get(&gpu, &"requestAdapter".into()).ok()?.dyn_into().ok()?;
-        request.call0(&gpu).ok()?.dyn_into().ok()
-    };
-    match ask() {
-        Some(promise) => JsFuture::from(promise).await.is_ok_and(|adapter| adapter.is_object()),
-        None => false,
-    }
+    answer(&get(window().navigator().as_ref(), "gpu"), "requestAdapter", &JsValue::UNDEFINED).await.is_object()
 }
 
 fn generation(slot: Slot) -> u32 {

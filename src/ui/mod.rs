@@ -20,6 +20,7 @@ mod painter;
 mod panels;
 mod parts;
 mod player;
+mod reflect;
 mod runs;
 mod scene;
 mod signal;

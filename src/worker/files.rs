@@ -5,14 +5,12 @@ use serde::Deserialize;
 use serde_bytes::ByteBuf;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Cache, CacheStorage, ReadableStreamDefaultReader, RequestInit, Response};
+use web_sys::{AbortController, Cache, CacheStorage, Headers, ReadableStreamDefaultReader, RequestInit, Response};
 
 use super::scope::scope;
 use crate::engine::inbox::Waiting;
-use crate::engine::{Download, Fetching};
-
-/// The browser's store for weights.
-const STORE: &str = "scorefield-weights";
+use crate::engine::{Download, Fetching, Unreachable};
+use crate::protocol::images::{WEIGHTS_CACHE, kept_address};
 
 /// A response that is being read.
 struct Body {
@@ -20,6 +18,7 @@ struct Body {
     controller: Option<AbortController>,
     length: Option<u64>,
     kept: bool,
+    start: u64,
 }
 
 /// What the browser's reader answers: more bytes, or that there are none.
@@ -47,6 +46,10 @@ impl Download for Body {
         self.kept
     }
 
+    fn start(&self) -> u64 {
+        self.start
+    }
+
     fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>> {
         Box::pin(async move {
             let Some(reader) = &self.reader else { return Ok(None) };
@@ -57,23 +60,40 @@ impl Download for Body {
     }
 }
 
-/// Asks for a file, or for what was kept of it.
-pub fn fetch(address: &str, key: Option<&str>) -> Fetching {
+/// Asks for a file from this byte on, or for what was kept of it.
+pub fn fetch(address: &str, key: Option<&str>, from: u64) -> Fetching {
     let (address, key) = (address.to_owned(), key.map(str::to_owned));
     Box::pin(async move {
         if let Some(key) = &key
-            && let Some(body) = kept(key).await
+            && let Some(response) = found(key).await
+            && let Ok(body) = body(&response, None, 0)
         {
             return Ok(Box::new(body) as Box<dyn Download>);
         }
-        let body = fetched(&address).await.map_err(|error| format!("{address}: {}", words(error)))?;
+        let failed = |error| Unreachable::from(format!("{address}: {}", words(error)));
+        let (response, controller) = fetched(&address, from).await.map_err(failed)?;
+        if !response.ok() {
+            return Err(Unreachable::answered(&address, response.status()));
+        }
+        // The other way to answer who asks for a part is to send it all.
+        let start = if response.status() == 206 { from } else { 0 };
+        let body = body(&response, Some(controller), start).map_err(failed)?;
         Ok(Box::new(body) as Box<dyn Download>)
+    })
+}
+
+/// What was kept under a key.
+pub fn kept(key: &str) -> Waiting<'static, Option<Vec<u8>>> {
+    let key = key.to_owned();
+    Box::pin(async move {
+        let bytes = JsFuture::from(found(&key).await?.array_buffer().ok()?).await.ok()?;
+        Some(Uint8Array::new(&bytes).to_vec())
     })
 }
 
 /// Keeps a file, or forgets it; says whether there was room.
 pub fn keep(key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
-    let (key, file) = (place(key), file.map(Uint8Array::from));
+    let (key, file) = (kept_address(key), file.map(Uint8Array::from));
     Box::pin(async move {
         let done = async {
             let store = store().await?;
@@ -89,37 +109,34 @@ pub fn keep(key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
     })
 }
 
-/// The store needs addresses for keys; nothing is ever asked of this one.
-fn place(key: &str) -> String {
-    format!("./kept/{key}")
-}
-
 async fn store() -> Result<Cache, JsValue> {
     // Missing where the page is not served securely.
     let caches: CacheStorage = Reflect::get(&js_sys::global(), &"caches".into())?.dyn_into()?;
-    JsFuture::from(caches.open(STORE)).await?.dyn_into()
+    JsFuture::from(caches.open(WEIGHTS_CACHE)).await?.dyn_into()
 }
 
-async fn kept(key: &str) -> Option<Body> {
+async fn found(key: &str) -> Option<Response> {
     let store = store().await.ok()?;
-    let found = JsFuture::from(store.match_with_str(&place(key))).await.ok()?;
-    let response: Response = found.dyn_into().ok()?;
-    body(&response, None, true).ok()
+    JsFuture::from(store.match_with_str(&kept_address(key))).await.ok()?.dyn_into().ok()
 }
 
-async fn fetched(address: &str) -> Result<Body, JsValue> {
+async fn fetched(address: &str, from: u64) -> Result<(Response, AbortController), JsValue> {
     let scope = scope().ok_or_else(|| JsValue::from_str("this is not a worker"))?;
     let controller = AbortController::new()?;
     let request = RequestInit::new();
     request.set_signal(Some(&controller.signal()));
-    let response: Response = JsFuture::from(scope.fetch_with_str_and_init(address, &request)).await?.dyn_into()?;
-    if !response.ok() {
-        return Err(JsValue::from_str(&format!("the server answered {}", response.status())));
+    if from > 0 {
+        let headers = Headers::new()?;
+        // A range that begins somewhere and has no end may be asked of another origin without asking it first.
+        headers.set("range", &format!("bytes={from}-"))?;
+        request.set_headers(&headers);
     }
-    body(&response, Some(controller), false)
+    let response = JsFuture::from(scope.fetch_with_str_and_init(address, &request)).await?.dyn_into()?;
+    Ok((response, controller))
 }
 
-fn body(response: &Response, controller: Option<AbortController>, kept: bool) -> Result<Body, JsValue> {
+/// The body of an answer; of one that was kept there is nothing to give up.
+fn body(response: &Response, controller: Option<AbortController>, start: u64) -> Result<Body, JsValue> {
     // The length of a compressed answer is not that of the file.
     let headers = response.headers();
     let plain = headers.get("content-encoding")?.is_none();
@@ -128,7 +145,7 @@ fn body(response: &Response, controller: Option<AbortController>, kept: bool) ->
         Some(body) => Some(body.get_reader().dyn_into()?),
         None => None,
     };
-    Ok(Body { reader, controller, length, kept })
+    Ok(Body { reader, kept: controller.is_none(), controller, length, start })
 }
 
 fn words(error: JsValue) -> String {

@@ -87,8 +87,12 @@ impl Port for BrowserPort {
         self.clock.now()
     }
 
-    fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
-        files::fetch(address, key)
+    fn fetch(&self, address: &str, key: Option<&str>, from: u64) -> Fetching {
+        files::fetch(address, key, from)
+    }
+
+    fn kept(&self, key: &str) -> Waiting<'static, Option<Vec<u8>>> {
+        files::kept(key)
     }
 
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use scorefield::diffusion::now;
 use scorefield::engine::inbox::{Waiting, WorkerHandle};
-use scorefield::engine::{Download, Fetching, Port, serve};
+use scorefield::engine::{Download, Fetching, Port, Unreachable, serve};
 use scorefield::lab::{DeviceChoice, RunConfig};
 use scorefield::nn::device::{ComputeDevice, open};
 use scorefield::protocol::pool::PoolEvent;
@@ -130,13 +130,23 @@ pub struct Files {
     pub no_room: Rc<RefCell<bool>>,
     /// After so many pieces of a file nothing arrives any more.
     pub stalls_after: Rc<RefCell<Option<usize>>>,
+    /// After so many pieces of each file that is fetched, in order, it breaks off.
+    pub breaks_after: Rc<RefCell<VecDeque<usize>>>,
+    /// Whether servers send whole files only.
+    pub whole_only: Rc<RefCell<bool>>,
+    /// What is answered instead of a file.
+    pub statuses: Rc<RefCell<BTreeMap<String, u16>>>,
+    /// The byte from which each file was sent.
+    pub ranges: Rc<RefCell<Vec<u64>>>,
 }
 
 struct Pieces {
     left: VecDeque<Vec<u8>>,
     length: u64,
+    start: u64,
     kept: bool,
     stalls_after: Option<usize>,
+    breaks_after: Option<usize>,
 }
 
 impl Download for Pieces {
@@ -146,12 +156,21 @@ impl Download for Pieces {
     fn is_kept(&self) -> bool {
         self.kept
     }
+    fn start(&self) -> u64 {
+        self.start
+    }
     fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>> {
         Box::pin(async move {
             Once(false).await;
             if let Some(pieces) = &mut self.stalls_after {
                 if *pieces == 0 {
                     std::future::pending::<()>().await;
+                }
+                *pieces -= 1;
+            }
+            if let Some(pieces) = &mut self.breaks_after {
+                if *pieces == 0 {
+                    return Err("the connection broke off".to_owned());
                 }
                 *pieces -= 1;
             }
@@ -191,7 +210,7 @@ impl Port for Queues {
     fn now_ms(&self) -> f64 {
         self.start.elapsed().as_secs_f64() * 1000.0
     }
-    fn fetch(&self, address: &str, key: Option<&str>) -> Fetching {
+    fn fetch(&self, address: &str, key: Option<&str>, from: u64) -> Fetching {
         let files = self.files.clone();
         let (address, key) = (address.to_owned(), key.map(str::to_owned));
         Box::pin(async move {
@@ -201,15 +220,26 @@ impl Port for Queues {
                 Some(file) => file,
                 None => {
                     files.fetched.borrow_mut().push(address.clone());
+                    if let Some(status) = files.statuses.borrow().get(&address) {
+                        return Err(Unreachable::answered(&address, *status));
+                    }
                     let there = files.there.borrow();
-                    there.get(&address).cloned().ok_or_else(|| format!("{address}: the server answered 404"))?
+                    there.get(&address).cloned().ok_or_else(|| Unreachable::answered(&address, 404))?
                 }
             };
-            let left = file.chunks(1 << 16).map(<[u8]>::to_vec).collect();
+            let from = if *files.whole_only.borrow() { 0 } else { from };
+            files.ranges.borrow_mut().push(from);
+            let left = file[file.len().min(from as usize)..].chunks(1 << 16).map(<[u8]>::to_vec).collect();
             let stalls_after = *files.stalls_after.borrow();
-            let length = file.len() as u64;
-            Ok(Box::new(Pieces { left, length, kept: is_kept, stalls_after }) as Box<dyn Download>)
+            let breaks_after = files.breaks_after.borrow_mut().pop_front();
+            let length = file.len() as u64 - from;
+            let pieces = Pieces { left, length, start: from, kept: is_kept, stalls_after, breaks_after };
+            Ok(Box::new(pieces) as Box<dyn Download>)
         })
+    }
+    fn kept(&self, key: &str) -> Waiting<'static, Option<Vec<u8>>> {
+        let kept = self.files.kept.borrow().get(key).cloned();
+        Box::pin(async move { kept })
     }
     fn keep(&self, key: &str, file: Option<&[u8]>) -> Waiting<'static, bool> {
         let mut kept = self.files.kept.borrow_mut();

@@ -1,4 +1,5 @@
-"""The numbers of the page's self-test, src/engine/images/self_test.bin, by diffusers. Run as unet_reference.py:
+"""The numbers of the page's self-test, src/engine/images/self_test.bin, by diffusers, and for Song et al.'s network by
+song_reference.py. Run as unet_reference.py:
 
     python tests/golden/unet_self_test.py
 """
@@ -7,6 +8,7 @@ import os
 import numpy as np
 import torch
 
+import song_reference
 from numbers_of_names import tensor
 from unet_reference import HERE, network
 
@@ -34,8 +36,11 @@ def main():
         first = plain(tensor("input", (2, 3, SIDE, SIDE)), torch.tensor([3.0, 737.0])).sample
         second = classes(tensor("input", (3, 3, SIDE, SIDE)), torch.tensor([-120.5, 0.0, 250.25]),
                          class_labels=torch.tensor([7, 10, 0])).sample
-        third = ddim(plain, tensor("noise", (2, 3, SIDE, SIDE)).double(), 5)
-    numbers = np.concatenate([part.numpy().astype("<f4").ravel() for part in (first, second, third)])
+        song = song_reference.Edm(song_reference.OurNames(), channels=16, multipliers=(1, 2), layers=1, attended=(1,), outputs=3,
+                                  **song_reference.NCSN_PP)
+        third = song(tensor("input", (2, 3, SIDE, SIDE)), torch.tensor([-0.9, 1.1]))
+        fourth = ddim(plain, tensor("noise", (2, 3, SIDE, SIDE)).double(), 5)
+    numbers = np.concatenate([part.numpy().astype("<f4").ravel() for part in (first, second, third, fourth)])
     numbers.tofile(os.path.join(HERE, "../../src/engine/images/self_test.bin"))
 
 

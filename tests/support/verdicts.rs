@@ -21,6 +21,10 @@ pub const EXPECTED: &[(&str, &str, Verdict)] = &[
     ("coding-depth", "plain-skip", Verdict::Fails),
 ];
 
+/// Claims about ratios of measured times: on a machine that is busy elsewhere their error may be too large for a verdict, which
+/// is then open and no contradiction.
+const TIMED: &[(&str, &str)] = &[("trilemma", "slow"), ("trilemma", "train-vae"), ("trilemma", "train-gan")];
+
 /// What of these verdicts on the claims of a study, `claim, verdict`, is not as expected: a claim that is not listed and
 /// does not hold, or one that is listed with another verdict.
 pub fn unexpected(list: &[(&str, &str, Verdict)], study: &str, verdicts: &[(&str, Verdict)]) -> Vec<String> {
@@ -29,5 +33,7 @@ pub fn unexpected(list: &[(&str, &str, Verdict)], study: &str, verdicts: &[(&str
         listed.map_or(Verdict::Holds, |(_, _, verdict)| *verdict)
     };
     let told = |(claim, verdict): &(&str, Verdict)| format!("{study}: {claim}: {verdict:?}, not {:?}", expected(claim));
-    verdicts.iter().filter(|(claim, verdict)| expected(claim) != *verdict).map(told).collect()
+    let open = |claim: &str, verdict: Verdict| verdict == Verdict::Open && TIMED.contains(&(study, claim));
+    let other = |(claim, verdict): &&(&str, Verdict)| expected(claim) != *verdict && !open(claim, *verdict);
+    verdicts.iter().filter(other).map(told).collect()
 }

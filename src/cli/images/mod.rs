@@ -14,6 +14,7 @@ use crate::nn::checkpoint::sha256;
 use cifar10::{CHANNELS, SIDE, finish};
 use png_file::Picture;
 use store::Store;
+pub use store::cache_folder;
 
 /// Where CIFAR-10 is published.
 pub const CIFAR10_ADDRESS: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";

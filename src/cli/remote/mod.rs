@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tiny_http::{Method, Request, Response, StatusCode};
 
-use crate::engine::images::load::LONGEST_FILE;
+use crate::engine::images::fetch::LONGEST_FILE;
 use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, frame};
 use crate::wire;
 use line::Connection;

@@ -1,9 +1,9 @@
 //! The engine's end of a line, natively: the same engine that is a worker in the browser, on a thread.
 
 use std::any::Any;
-use std::fs;
+use std::fs::{self, File};
 use std::future::{pending, poll_fn};
-use std::io::Read as _;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use super::line::Connection;
 use crate::cli::device::wait_unless;
-use crate::engine::images::load::LONGEST_FILE;
+use crate::cli::files;
+use crate::cli::http::{Body, Client};
+use crate::cli::images::cache_folder;
 use crate::engine::inbox::{Waiting, WorkerHandle};
-use crate::engine::{self, Download, Fetching, Port};
+use crate::engine::{self, Download, Fetching, Port, Unreachable};
 use crate::nn::device::ComputeDevice;
 use crate::protocol::pool::PoolEvent;
 use crate::protocol::{Command, Event};
@@ -24,8 +26,10 @@ use crate::wire;
 
 /// Stack of an engine's thread: what the program's first thread has.
 const STACK: usize = 8 << 20;
-/// How long an address may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a file that are read at a time.
+const PIECE: u64 = 1 << 20;
+/// What is said when the system gives no thread to read with.
+const NO_THREAD: &str = "there is no thread to fetch it";
 
 /// What an engine needs to know of the program around it.
 #[derive(Clone)]
@@ -92,18 +96,30 @@ impl Port for NativePort {
         self.start.elapsed().as_secs_f64() * 1e3
     }
 
-    fn fetch(&self, address: &str, _: Option<&str>) -> Fetching {
+    fn fetch(&self, address: &str, _: Option<&str>, from: u64) -> Fetching {
         let (address, folder) = (address.to_owned(), self.place.folder.clone());
-        let loading = on_a_thread(move || load(&address, &folder));
+        let loading = on_a_thread(move || load(&address, from, &folder));
         Box::pin(async move {
-            let file = loading.await.unwrap_or_else(|| Err("there is no thread to fetch it".to_owned()))?;
-            Ok(Box::new(Loaded(Some(file))) as Box<dyn Download>)
+            let none = || Err(Unreachable::from(NO_THREAD.to_owned()));
+            Ok(Box::new(loading.await.unwrap_or_else(none)?) as Box<dyn Download>)
         })
     }
 
-    /// What is served lies here already, and needs not be kept once more; other files are fetched again.
-    fn keep(&self, _: &str, _: Option<&[u8]>) -> Waiting<'static, bool> {
-        Box::pin(async { true })
+    fn kept(&self, key: &str) -> Waiting<'static, Option<Vec<u8>>> {
+        let place = pieces(key);
+        Box::pin(async move { fs::read(place?).ok() })
+    }
+
+    /// What is served lies here already, and needs not be kept once more; what is of the hub is.
+    fn keep(&self, key: &str, bytes: Option<&[u8]>) -> Waiting<'static, bool> {
+        let kept = pieces(key).is_none_or(|place| match bytes {
+            Some(bytes) => {
+                place.parent().is_some_and(|folder| files::make_folder(folder).is_ok())
+                    && files::write(&place, bytes).is_ok()
+            }
+            None => fs::remove_file(place).is_ok(),
+        });
+        Box::pin(async move { kept })
     }
 
     fn cores(&self) -> usize {
@@ -141,12 +157,28 @@ impl Drop for SpawnedWorker {
     }
 }
 
-/// A file that is there as a whole.
-struct Loaded(Option<Vec<u8>>);
+/// Where something of the hub is kept; nowhere what is not of the hub.
+fn pieces(key: &str) -> Option<PathBuf> {
+    let name = key.starts_with("hub/").then(|| inside(key))?;
+    // The names of models are those of folders too.
+    Some(cache_folder().join("pieces").join(format!("{}.piece", name?.to_string_lossy())))
+}
 
-impl Download for Loaded {
+/// A file that is read piece by piece, from some byte on.
+struct Opened {
+    start: u64,
+    length: Option<u64>,
+    /// Nothing after the end, and while a piece is being read.
+    rest: Option<Box<dyn Read + Send>>,
+}
+
+impl Download for Opened {
     fn length(&self) -> Option<u64> {
-        self.0.as_ref().map(|file| file.len() as u64)
+        self.length
+    }
+
+    fn start(&self) -> u64 {
+        self.start
     }
 
     fn is_kept(&self) -> bool {
@@ -154,31 +186,40 @@ impl Download for Loaded {
     }
 
     fn piece(&mut self) -> Waiting<'_, Result<Option<Vec<u8>>, String>> {
-        let file = self.0.take();
-        Box::pin(async move { Ok(file) })
+        Box::pin(async move {
+            let Some(mut rest) = self.rest.take() else { return Ok(None) };
+            let reading = on_a_thread(move || {
+                let mut piece = Vec::new();
+                let read = rest.by_ref().take(PIECE).read_to_end(&mut piece);
+                (rest, piece, read)
+            });
+            let (rest, piece, read) = reading.await.ok_or(NO_THREAD)?;
+            // What came before it broke off is worth having.
+            if piece.is_empty() {
+                return read.map(|_| None).map_err(|error| error.to_string());
+            }
+            self.rest = Some(rest);
+            Ok(Some(piece))
+        })
     }
 }
 
-/// A file of the served folder, or what an address holds.
-fn load(address: &str, folder: &Path) -> Result<Vec<u8>, String> {
-    let fail = |error: &dyn std::fmt::Display| format!("{address}: {error}");
+/// A file of the served folder, or what an address holds from some byte on.
+fn load(address: &str, from: u64, folder: &Path) -> Result<Opened, Unreachable> {
+    let fail = |error: &dyn std::fmt::Display| Unreachable::from(format!("{address}: {error}"));
     if address.starts_with("https://") || address.starts_with("http://") {
-        let config = ureq::Agent::config_builder().timeout_connect(Some(PATIENCE)).build();
-        let mut answer = ureq::Agent::new_with_config(config).get(address).call().map_err(|error| fail(&error))?;
-        let mut bytes = Vec::new();
-        let mut reader = answer.body_mut().as_reader().take(LONGEST_FILE + 1);
-        reader.read_to_end(&mut bytes).map_err(|error| fail(&error))?;
-        return Ok(bytes);
+        let Body { start, length, reader } = Client::default().get(address, from)?;
+        return Ok(Opened { start, length, rest: Some(reader) });
     }
     let Some(name) = inside(address.strip_prefix("./").unwrap_or(address)) else {
         return Err(fail(&"only what is served, and addresses on the web, can be had here"));
     };
-    let path = folder.join(name);
-    let length = fs::metadata(&path).map_err(|error| fail(&error))?.len();
-    if length > LONGEST_FILE {
-        return Err(fail(&format!("{length} bytes are too many")));
+    let file = File::open(folder.join(name)).map_err(|error| fail(&error))?;
+    let about = file.metadata().map_err(|error| fail(&error))?;
+    if !about.is_file() {
+        return Err(fail(&"this is no file"));
     }
-    fs::read(&path).map_err(|error| fail(&error))
+    Ok(Opened { start: 0, length: Some(about.len()), rest: Some(Box::new(file)) })
 }
 
 /// What a thread of its own found; `None` when it died or there was none to be had.
@@ -238,10 +279,16 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("scorefield-remote-{}", std::process::id()));
         fs::create_dir_all(folder.join("weights")).expect("a folder");
         fs::write(folder.join("weights/a"), b"abc").expect("a file");
-        assert_eq!(load("weights/a", &folder), Ok(b"abc".to_vec()));
-        assert_eq!(load("./weights/a", &folder), Ok(b"abc".to_vec()));
+        for address in ["weights/a", "./weights/a"] {
+            let mut opened = load(address, 0, &folder).expect("a file");
+            assert_eq!(
+                (wait(opened.piece()), wait(opened.piece())),
+                (Ok(Some(b"abc".to_vec())), Ok(None)),
+                "{address}"
+            );
+        }
         for address in ["../a", "weights/../../a", "/etc/hostname", "weights/none", "blob:x/../y", ""] {
-            assert!(load(address, &folder).is_err(), "{address}");
+            assert!(load(address, 0, &folder).is_err(), "{address}");
         }
         fs::remove_dir_all(&folder).expect("a folder of ours");
     }

@@ -12,8 +12,9 @@ use crate::nn::objective::Objective;
 
 /// Draws images or points, as the page would for the same link.
 ///
-/// WEIGHTS is a folder with a manifest, a published checkpoint, a folder of the training kit, or for points in the plane
-/// the weights.safetensors that `train` or the page writes; without them, points are drawn by the closed form.
+/// WEIGHTS is a folder with a manifest, a published checkpoint, a folder of the training kit, hub:owner/name for a model
+/// of the Hugging Face hub (HF_ENDPOINT names another hub; what is fetched is kept in the cache folder), or for points in
+/// the plane the weights.safetensors that `train` or the page writes; without them, points are drawn by the closed form.
 #[derive(Args, Clone, Debug)]
 pub struct SampleArgs {
     /// Weights

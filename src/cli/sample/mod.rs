@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::download::is_of_hub;
 use super::failure::{Failure, Outcome};
 use super::images::png_file::Picture;
 use super::progress::clock;
@@ -37,14 +38,15 @@ pub fn run(args: &SampleArgs) -> Outcome {
     if args.out.is_none() && args.files.is_none() {
         return Err(Failure::usage("say what to write: --out FILE, or --files FOLDER for images one by one"));
     }
-    let of_plane = match &args.weights {
+    let weights = args.weights.clone().or_else(|| args.config.model());
+    let of_plane = match &weights {
         None => Some(None),
         Some(path) => of_plane(path)?.map(Some),
     };
     if let Some(weights) = of_plane {
         return plane::run(args, weights);
     }
-    let Some(weights) = &args.weights else { return Ok(()) };
+    let Some(weights) = &weights else { return Ok(()) };
     let start = Instant::now();
     let mut config = args.config.config_of("experiment=images")?;
     config.precision = args.precision.unwrap_or(config.precision);
@@ -71,7 +73,7 @@ pub fn run(args: &SampleArgs) -> Outcome {
 
 /// The weights of a run in the plane, if the file is one.
 fn of_plane(path: &Path) -> Outcome<Option<WeightsFile>> {
-    if path.is_dir() || path.extension().is_none_or(|extension| extension != "safetensors") {
+    if is_of_hub(path) || path.is_dir() || path.extension().is_none_or(|extension| extension != "safetensors") {
         return Ok(None);
     }
     // Networks of images are safetensors too: what is not ours may be one of those.

@@ -260,6 +260,7 @@ impl Run<'_> {
             image_size: u32::try_from(self.set.size()).map_err(Failure::other)?,
             manifest: None,
             provenance: self.provenance(recipe.averages[place]),
+            licence: String::new(),
             ours: true,
         };
         let mut set = self.args.set.clone();

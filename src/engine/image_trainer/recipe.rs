@@ -9,7 +9,7 @@ use super::mixed::TrainingPrecision;
 use super::optimiser::Optimiser;
 use crate::data::ImageSet;
 use crate::nn::objective::Objective;
-use crate::nn::unet::{ConfigError, UNetConfig};
+use crate::nn::unet::{ConfigError, Style, UNetConfig};
 
 /// Declares changes of a structure: each of its fields, if another value is asked for, as an option of the command line.
 macro_rules! changes {
@@ -160,6 +160,9 @@ recipe! {
 changes! {
     /// What is asked of a recipe's network to be otherwise.
     pub struct NetworkChanges of UNetConfig {
+        /// Whose network: ddpm, improved, ddpm++ or ncsn++ [default: ddpm]
+        #[arg(id = "network", long = "network", value_name = "NETWORK", value_parser = Style::by_name)]
+        style: Style,
         /// Channels at full resolution [default: 64]
         #[arg(long)]
         channels: usize,

@@ -1,8 +1,9 @@
 //! What the worker does with images: loads weights, samples, tests and times, and evaluates for other workers.
 
 use super::job::ImageSampling;
-use super::load::{LoadError, LoadedModel, load};
+use super::load::{LoadedModel, load, look_up};
 use super::pool::WorkerPool;
+use super::refusal::LoadError;
 use super::remote_model::{self, RemoteModel};
 use super::{ImageError, benchmark as image_benchmark, self_test};
 use crate::engine::drive::{Aside, drive, fail};
@@ -92,6 +93,10 @@ impl ImageDesk {
         let start = inbox.port.now_ms();
         let (run, result) = match command {
             ImageCommand::Load { run, source } => return self.load(inbox, run, source).await,
+            ImageCommand::LookUp { run, origin, model } => {
+                let offer = look_up(run, &origin, &model, &self.compute, inbox).await;
+                return self.answer(inbox, run, start, offer.map(|offer| ImageEvent::Offer { run, offer }));
+            }
             ImageCommand::Limit { images } => return self.most = Some(images),
             ImageCommand::Cores { most } => return self.pool.cores = Some(most),
             ImageCommand::SelfTest { run } => {
@@ -122,12 +127,18 @@ impl ImageDesk {
         let start = inbox.port.now_ms();
         // They know the weights that go.
         self.pool.dismiss();
-        match load(run, source, &self.compute, inbox).await {
-            Ok(held) => {
-                let weights = held.model.summary.clone();
-                self.model = Some(held);
-                inbox.port.send(Event::Images(ImageEvent::Loaded { run, weights }));
-            }
+        let loaded = load(run, source, &self.compute, inbox).await.map(|held| {
+            let weights = held.model.summary.clone();
+            self.model = Some(held);
+            ImageEvent::Loaded { run, weights }
+        });
+        self.answer(inbox, run, start, loaded);
+    }
+
+    /// Reports what became of a load, or of what was asked before one.
+    fn answer<P: Port>(&self, inbox: &mut Inbox<'_, P>, run: RunId, start: f64, result: Result<ImageEvent, LoadError>) {
+        match result {
+            Ok(event) => inbox.port.send(Event::Images(event)),
             Err(LoadError::Refused(mut refusal)) => {
                 refusal.kept = self.model.as_ref().map_or_else(String::new, |held| held.model.summary.title.clone());
                 inbox.port.send(Event::Images(ImageEvent::Refused { run, refusal }));

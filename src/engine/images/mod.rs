@@ -11,8 +11,11 @@ pub mod benchmark;
 mod denoiser;
 #[cfg(feature = "models")]
 pub mod desk;
+mod estimate;
+pub mod fetch;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod half;
+mod hub;
 pub mod job;
 mod known;
 pub mod load;
@@ -20,6 +23,7 @@ mod model;
 mod noise;
 mod pictures;
 pub mod pool;
+mod refusal;
 #[cfg(feature = "models")]
 pub(in crate::engine) mod remote_model;
 mod run;

@@ -7,7 +7,7 @@ use crate::engine::error::ImageError;
 use crate::lab::{Classes, usual_names};
 use crate::nn::checkpoint::diffusers::{NETWORK_FILE, SCHEDULER_FILE};
 use crate::nn::checkpoint::published::{Description, Settings, one_checkpoint};
-use crate::nn::checkpoint::{Architecture, Checkpoint, Container, Manifest, Names, Number, Recognised, SearchedGrid};
+use crate::nn::checkpoint::{Checkpoint, Container, Manifest, Number, Recognised, SearchedGrid};
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::images::WeightsSummary;
 
@@ -78,8 +78,7 @@ impl ImageModel {
             entry.check(file)?;
         }
         let checkpoint = Checkpoint::open(files)?;
-        let architecture = Architecture::UNet { names: Names::Diffusers, config: manifest.architecture.clone() };
-        let network = checkpoint.load(&Recognised { architecture, prefix: String::new() }, device)?;
+        let network = checkpoint.load(&Recognised::of_set(manifest.architecture.clone()), device)?;
         let Manifest { prediction, input, time, .. } = *manifest;
         let mut model = Self::new(network, Convention { prediction, input, time }, manifest.image_size as usize);
         let fid = manifest.fid.as_ref().map(|fid| {
@@ -169,6 +168,7 @@ impl ImageModel {
             Container::Safetensors => "safetensors",
             Container::TorchZip => "torch",
             Container::TorchLegacy => "torch before 1.6",
+            Container::Pickle => "pickle",
         };
         model.summary = WeightsSummary {
             title: chosen.weights.first().map_or_else(String::new, |place| names[*place].to_owned()),

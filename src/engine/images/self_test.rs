@@ -11,12 +11,14 @@ use crate::engine::inbox::{Inbox, Port};
 use crate::engine::sample::Outcome;
 use crate::lab::{ExperimentId, RunConfig, ScheduleId, SolverId, SpacingId};
 use crate::nn::device::ComputeDevice;
-use crate::nn::unet::{UNet, UNetConfig};
+use crate::nn::unet::{Song, Style, UNet, UNetConfig};
 use crate::protocol::Floats;
 use crate::protocol::images::{SelfTest, SelfTestCase};
 
-/// `network/output`, `classes/output` and `sample/output`, one after the other, little-endian.
+/// The outputs of the networks, in the order of [`CASES`], and the samples, one after the other, little-endian.
 const EXPECTED: &[u8] = include_bytes!("self_test.bin");
+/// What is computed.
+const CASES: [&str; 4] = ["network", "network-classes", "network-song", "sample"];
 /// Height and width of the test's images.
 const SIDE: usize = 8;
 /// Numbers shown of each case.
@@ -72,6 +74,10 @@ fn classes() -> UNetConfig {
     UNetConfig { classes: 10, learned_variance: true, attention_levels: vec![0], ..plain() }
 }
 
+fn song() -> UNetConfig {
+    UNetConfig { style: Style::Song(Song::NCSN_PP), groups: 32, ..plain() }
+}
+
 /// A network small enough for any device, with the convention of DDPM and images of 8 by 8 pixels: for this test, and for
 /// whoever needs a network without a file.
 ///
@@ -105,7 +111,7 @@ pub async fn self_test<P: Port>(
     let slack = if compute.info.gpu { GPU_SLACK } else { 1.0 };
     let mut report = SelfTest { device: compute.info.clone(), ..SelfTest::default() };
     let mut expected = EXPECTED.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    for name in ["network", "network-classes", "sample"] {
+    for name in CASES {
         inbox.port.yield_now().await;
         inbox.breathe().await;
         if inbox.interrupted() {
@@ -116,6 +122,7 @@ pub async fn self_test<P: Port>(
             "network-classes" => {
                 (ask(&classes(), &[-120.5, 0.0, 250.25], &[Some(7), None, Some(0)], compute).await?, TOLERANCE)
             }
+            "network-song" => (ask(&song(), &[-0.9_f32, 1.1].map(f64::from), &[], compute).await?, TOLERANCE),
             _ => (sample(compute).await?, SAMPLE_TOLERANCE),
         };
         let wanted: Vec<f32> = expected.by_ref().take(found.len()).collect();

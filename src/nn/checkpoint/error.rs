@@ -87,6 +87,12 @@ pub enum CheckpointError {
         /// Which.
         found: &'static str,
     },
+    /// A preconditioning around the network that is not known.
+    #[error("the network is in a {class}, which does not run here: EDMPrecond, VEPrecond and VPPrecond do")]
+    Preconditioning {
+        /// The name of its class.
+        class: String,
+    },
     /// A tensor that the network needs is not there.
     #[error("tensor {tensor} is missing")]
     Missing {

@@ -2,7 +2,7 @@
 //! matrices of an attention in one.
 
 use super::error::CheckpointError;
-use super::names::{File, Names};
+use super::names::File;
 use crate::nn::unet::{Style, UNetConfig};
 
 /// Heads of their networks for CIFAR-10.
@@ -74,37 +74,6 @@ fn attention(inner: &[&str]) -> Option<String> {
         ["to_q" | "to_k" | "to_v", kind] => Some(format!("qkv.{kind}")),
         ["to_out", "0", kind] => Some(format!("proj_out.{kind}")),
         _ => None,
-    }
-}
-
-/// Which rows of a common matrix a parameter is: for each head its queries, keys and values follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// 0 for queries, 1 for keys, 2 for values.
-    which: usize,
-    heads: usize,
-}
-
-/// The part that a parameter is, if it is one.
-pub fn part(names: Names, name: &str, heads: usize) -> Option<Part> {
-    let which = [".to_q.", ".to_k.", ".to_v."].iter().position(|matrix| name.contains(matrix))?;
-    (names == Names::Improved).then_some(Part { which, heads: heads.max(1) })
-}
-
-impl Part {
-    /// The shape of the common matrix, from that of the part.
-    pub fn whole(self, part: &[usize]) -> Vec<usize> {
-        let mut whole = part.to_vec();
-        if let Some(rows) = whole.first_mut() {
-            *rows = rows.saturating_mul(3);
-        }
-        whole
-    }
-
-    /// The numbers of the part, out of those of the common matrix.
-    pub fn of(self, whole: &[f32]) -> Vec<f32> {
-        let piece = (whole.len() / (3 * self.heads)).max(1);
-        whole.chunks_exact(piece).skip(self.which).step_by(3).flatten().copied().collect()
     }
 }
 

@@ -6,8 +6,11 @@ use super::error::CheckpointError;
 use super::improved;
 use super::limits::SCALE_SUFFIX;
 use super::names::{File, Names};
+use super::pickle::Plain;
 use super::tensors::Stored;
-use crate::nn::unet::{Style, UNetConfig};
+use super::{edm, score_sde};
+use crate::diffusion::convention::Convention;
+use crate::nn::unet::{NoiseEmbedding, Style, UNetConfig};
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +25,6 @@ pub enum Architecture {
     },
     /// NCSN or NCSNv2 (Song and Ermon 2019, 2020).
     Ncsn,
-    /// A network of score_sde (Song et al. 2021).
-    ScoreSde,
 }
 
 impl Architecture {
@@ -36,8 +37,15 @@ impl Architecture {
             Self::UNet { names: Names::Improved, .. } => {
                 "a U-Net of improved-diffusion (scale-shift normalisation, several heads, [cos, sin] times)"
             }
+            Self::UNet { names: Names::Edm { .. }, config } => match config.style.song().map(|song| song.noise) {
+                Some(NoiseEmbedding::Fourier) => "NCSN++ as Karras et al. have it (EDM's SongUNet)",
+                _ => "DDPM++ as Karras et al. have it (EDM's SongUNet)",
+            },
+            Self::UNet { names: Names::ScoreSde, config } => match config.style.song().map(|song| song.noise) {
+                Some(NoiseEmbedding::Fourier) => "NCSN++ of score_sde",
+                _ => "DDPM++ of score_sde",
+            },
             Self::Ncsn => "a network of NCSN or NCSNv2 (RefineNet)",
-            Self::ScoreSde => "a network of score_sde (DDPM++, NCSN++)",
         }
     }
 }
@@ -49,15 +57,34 @@ pub struct Recognised {
     pub architecture: Architecture,
     /// What its tensors' names begin with: `ema/`, `module.`, or nothing.
     pub prefix: String,
+    /// The convention that the file itself says, if it says one.
+    pub convention: Option<Convention>,
+    /// Where averages of the parameters are, by the names that those have.
+    pub averages: BTreeMap<String, String>,
+    /// What was assumed because the file does not say it, a line each.
+    pub notes: Vec<String>,
+}
+
+impl Recognised {
+    /// A network of a set of this project, which has nothing beside it.
+    #[must_use]
+    pub fn of_set(config: UNetConfig) -> Self {
+        Self::new(Architecture::UNet { names: Names::Diffusers, config }, String::new())
+    }
+
+    fn new(architecture: Architecture, prefix: String) -> Self {
+        Self { architecture, prefix, convention: None, averages: BTreeMap::new(), notes: Vec::new() }
+    }
 }
 
 /// Tensors that only one kind of network has.
-const MARKS: [(&str, Kind); 5] = [
+const MARKS: [(&str, Kind); 6] = [
     ("down_blocks.0.resnets.0.conv1.weight", Kind::UNet(Names::Diffusers)),
     ("down.0.block.0.conv1.weight", Kind::UNet(Names::Ddim)),
     ("input_blocks.1.0.in_layers.0.weight", Kind::UNet(Names::Improved)),
     ("begin_conv.weight", Kind::Ncsn),
-    ("all_modules.0.weight", Kind::ScoreSde),
+    ("all_modules.0.weight", Kind::UNet(Names::ScoreSde)),
+    ("all_modules.0.W", Kind::UNet(Names::ScoreSde)),
 ];
 
 /// Classes of the usual data sets: a table of so many rows has none for no class.
@@ -67,14 +94,33 @@ const ROUND_COUNTS: [usize; 3] = [10, 100, 1000];
 enum Kind {
     UNet(Names),
     Ncsn,
-    ScoreSde,
+}
+
+/// Where a network begins, and which it is, when this tensor is one that only one kind of network has.
+fn marked(name: &str) -> Option<(&str, Kind)> {
+    if let Some((prefix, side)) = edm::mark(name) {
+        return Some((prefix, Kind::UNet(Names::Edm { side })));
+    }
+    MARKS.iter().find_map(|(mark, kind)| Some((name.strip_suffix(mark)?, *kind)))
 }
 
 impl Names {
+    /// Whether a tensor of this name is nothing that a network here needs: filters, tables of noise levels.
+    pub(super) fn is_idle(self, name: &str) -> bool {
+        match self {
+            Self::Edm { .. } => edm::is_idle(name),
+            Self::ScoreSde => score_sde::is_idle(name),
+            Self::Diffusers | Self::Ddim | Self::Improved => false,
+        }
+    }
+
     /// The name in the file of diffusers' parameter `name`, in a network of so many levels. Where there are two ways
     /// to write it, the one that is `there`.
-    pub(super) fn find(self, name: &str, levels: usize, layers: usize, there: impl Fn(&str) -> bool) -> String {
+    pub(super) fn find(self, name: &str, config: &UNetConfig, there: impl Fn(&str) -> bool) -> String {
+        let (levels, layers) = (config.multipliers.len(), config.layers);
         match self {
+            Self::Edm { side } => edm::name(name, side, levels, layers, there).unwrap_or_else(|| name.to_owned()),
+            Self::ScoreSde => score_sde::name(name, config).unwrap_or_else(|| name.to_owned()),
             Self::Diffusers => {
                 let older = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value.")]
                     .into_iter()
@@ -137,18 +183,20 @@ fn ddim(name: &str, levels: usize) -> Option<String> {
 }
 
 /// Finds the network. Where a file holds several, averaged weights come first, then those least deep in dictionaries.
-pub fn recognise(tensors: &BTreeMap<String, Stored>, foreign: &[String]) -> Result<Recognised, CheckpointError> {
+pub fn recognise(
+    tensors: &BTreeMap<String, Stored>,
+    foreign: &[String],
+    settings: &BTreeMap<String, Plain>,
+) -> Result<Recognised, CheckpointError> {
     let mut best: Option<(bool, usize, String, Kind)> = None;
     for name in tensors.keys() {
-        for (mark, kind) in MARKS {
-            let Some(prefix) = name.strip_suffix(mark) else { continue };
-            if !(prefix.is_empty() || prefix.ends_with(['.', '/'])) {
-                continue;
-            }
-            let rank = (!prefix.to_lowercase().contains("ema"), prefix.len());
-            if best.as_ref().is_none_or(|(raw, length, ..)| rank < (*raw, *length)) {
-                best = Some((rank.0, rank.1, prefix.to_owned(), kind));
-            }
+        let Some((prefix, kind)) = marked(name) else { continue };
+        if !(prefix.is_empty() || prefix.ends_with(['.', '/'])) {
+            continue;
+        }
+        let rank = (!prefix.to_lowercase().contains("ema"), prefix.len());
+        if best.as_ref().is_none_or(|(raw, length, ..)| rank < (*raw, *length)) {
+            best = Some((rank.0, rank.1, prefix.to_owned(), kind));
         }
     }
     let Some((_, _, prefix, kind)) = best else {
@@ -159,16 +207,35 @@ pub fn recognise(tensors: &BTreeMap<String, Stored>, foreign: &[String]) -> Resu
     let file = File { tensors, prefix: &prefix };
     let architecture = match kind {
         Kind::UNet(Names::Improved) => Architecture::UNet { names: Names::Improved, config: improved::infer(&file)? },
+        Kind::UNet(names @ Names::Edm { side }) => Architecture::UNet { names, config: edm::infer(&file, side)? },
+        Kind::UNet(Names::ScoreSde) => Architecture::UNet { names: Names::ScoreSde, config: score_sde::infer(&file)? },
         Kind::UNet(names) => Architecture::UNet { names, config: infer(&file, names)? },
         Kind::Ncsn => Architecture::Ncsn,
-        Kind::ScoreSde => Architecture::ScoreSde,
     };
-    Ok(Recognised { architecture, prefix })
+    let mut recognised = Recognised::new(architecture, prefix);
+    match &recognised.architecture {
+        Architecture::UNet { names: Names::Edm { .. }, .. } => {
+            let convention = edm::convention(settings, &recognised.prefix);
+            recognised.convention = Some(convention.map_err(|class| CheckpointError::Preconditioning { class })?);
+        }
+        Architecture::UNet { names: Names::ScoreSde, config } => {
+            recognised.averages = score_sde::averages(tensors, &recognised.prefix).unwrap_or_default();
+            if recognised.averages.is_empty() {
+                recognised.notes.push("no averaged weights in the file: those of the last step are used".to_owned());
+            }
+            recognised.notes.push(score_sde::assumed(config));
+            recognised.convention = Some(score_sde::convention(config));
+        }
+        _ => {}
+    }
+    Ok(recognised)
 }
 
 /// The shape of the network, from the way down; whether the rest agrees is seen when it is loaded.
 fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
-    let there = |name: &str| file.shape(&names.find(name, 0, 0, |_| true)).is_ok();
+    let mut config = UNetConfig::default();
+    config.multipliers.clear();
+    let there = |name: &str| file.shape(&names.find(name, &config, |_| true)).is_ok();
     let count = |name: &dyn Fn(usize) -> String| (0..64).take_while(|i| there(&name(*i))).count();
     let channels = file.length("conv_in.weight", 0)?;
     let image_channels = file.length("conv_in.weight", 1)?;
@@ -176,7 +243,11 @@ fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
     let layers = count(&|layer| format!("down_blocks.0.resnets.{layer}.conv1.weight"));
     let mut multipliers = Vec::with_capacity(levels);
     for level in 0..levels {
-        let name = names.find(&format!("down_blocks.{level}.resnets.0.conv1.weight"), levels, 0, |_| true);
+        let name = names.find(
+            &format!("down_blocks.{level}.resnets.0.conv1.weight"),
+            &UNetConfig { multipliers: vec![1; levels], ..config.clone() },
+            |_| true,
+        );
         let width = file.length(&name, 0)?;
         if width % channels != 0 {
             let mut expected = file.shape(&name)?.to_vec();
@@ -229,7 +300,7 @@ mod tests {
             ("up_blocks.2.upsamplers.0.conv.weight", "up.1.upsample.conv.weight"),
             ("up_blocks.3.resnets.0.conv1.bias", "up.0.block.0.conv1.bias"),
         ] {
-            assert_eq!(Names::Ddim.find(ours, 4, 2, |_| true), theirs);
+            assert_eq!(Names::Ddim.find(ours, &UNetConfig::cifar10(), |_| true), theirs);
         }
     }
 }

@@ -13,17 +13,22 @@
 //! f32 files that is twice the weights at the peak, with f16 files 1.5 times, with int8 files 1.25 times.
 
 pub mod diffusers;
+mod edm;
 mod encode;
 mod error;
+mod form;
+pub mod hub;
 mod improved;
 mod layout;
 mod limits;
 mod manifest;
+mod modules;
 mod names;
 mod number;
 mod pack;
 pub mod pickle;
 pub mod published;
+mod score_sde;
 mod tensors;
 mod torch;
 mod zip;
@@ -35,6 +40,8 @@ use safetensors::SafeTensors;
 
 use super::cpu;
 use super::unet::UNet;
+use form::Form;
+use pickle::Plain;
 use tensors::Stored;
 
 pub use encode::{Precision, encode};
@@ -50,6 +57,13 @@ pub use pack::{LONGEST_SHARD, pack};
 /// Longest header of a safetensors file.
 const LONGEST_HEADER: usize = 8 << 20;
 
+/// What is added to every vector of a class in EDM's networks.
+const LABELS_BIAS: &str = "map_label.bias";
+
+fn is_bias_of_labels(names: Names, name: &str) -> bool {
+    matches!(names, Names::Edm { .. }) && name == LABELS_BIAS
+}
+
 /// What kind of file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
@@ -59,6 +73,8 @@ pub enum Container {
     TorchZip,
     /// What torch saved before: pickles, then raw numbers.
     TorchLegacy,
+    /// Modules of torch that Python's pickle saved, as EDM publishes them.
+    Pickle,
 }
 
 /// Named tensors in one file, or in the shards of one.
@@ -67,6 +83,7 @@ pub struct Checkpoint<'a> {
     container: Container,
     tensors: BTreeMap<String, Stored<'a>>,
     foreign: Vec<String>,
+    settings: BTreeMap<String, Plain>,
 }
 
 impl<'a> Checkpoint<'a> {
@@ -79,14 +96,19 @@ impl<'a> Checkpoint<'a> {
         let mut container = Container::Safetensors;
         let mut tensors = BTreeMap::new();
         let mut foreign = Vec::new();
+        let mut settings = BTreeMap::new();
         for &file in files {
             container = identify(file)?;
             let found = match container {
-                Container::Safetensors => torch::Found { tensors: open_safetensors(file)?, foreign: Vec::new() },
+                Container::Safetensors => {
+                    torch::Found { tensors: open_safetensors(file)?, foreign: vec![], settings: BTreeMap::new() }
+                }
                 Container::TorchZip => torch::open_zip(file)?,
                 Container::TorchLegacy => torch::open_legacy(file)?,
+                Container::Pickle => modules::open(file)?,
             };
             foreign.extend(found.foreign);
+            settings.extend(found.settings);
             for (name, tensor) in found.tensors {
                 if tensors.len() >= MOST_TENSORS {
                     return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
@@ -103,7 +125,7 @@ impl<'a> Checkpoint<'a> {
         if tensors.is_empty() {
             return Err(CheckpointError::Container { what: "file of weights", detail: "it holds no tensors".into() });
         }
-        Ok(Self { container, tensors, foreign })
+        Ok(Self { container, tensors, foreign, settings })
     }
 
     /// Names of what the files hold beside tensors, and what was not read: classes and functions of Python, at most a few.
@@ -156,7 +178,7 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// [`CheckpointError::Unknown`] when it is none that is known.
     pub fn recognise(&self) -> Result<Recognised, CheckpointError> {
-        layout::recognise(&self.tensors, &self.foreign)
+        layout::recognise(&self.tensors, &self.foreign, &self.settings)
     }
 
     /// The network. Names and shapes of all tensors are compared before any number is read.
@@ -169,19 +191,25 @@ impl<'a> Checkpoint<'a> {
         };
         let network = config.init(0, device)?;
         let parameters = network.parameters();
+        let form = |name: &str, shape: &[usize]| {
+            let rows = shape.first().copied().unwrap_or(0);
+            // Biases of queries, keys and values are as many as channels.
+            Form::of(*names, name, rows, config.heads)
+        };
         let mut places = BTreeMap::new();
         let mut differences: Vec<CheckpointError> = Vec::new();
         for parameter in &parameters {
-            let place = names.find(&parameter.name, config.multipliers.len(), config.layers, |name| {
+            let place = names.find(&parameter.name, config, |name| {
                 self.tensors.contains_key(&format!("{}{name}", recognised.prefix))
             });
             let place = format!("{}{place}", recognised.prefix);
+            let place = recognised.averages.get(&place).cloned().unwrap_or(place);
             let Some(tensor) = self.tensors.get(&place) else {
                 differences.push(CheckpointError::Missing { tensor: place });
                 continue;
             };
-            let part = improved::part(*names, &parameter.name, config.heads);
-            let expected = part.map_or_else(|| parameter.shape.clone(), |part| part.whole(&parameter.shape));
+            let form = form(&parameter.name, &parameter.shape);
+            let expected = form.stored(&parameter.shape);
             // A product at every pixel may be written as a convolution with a kernel of size 1.
             let same = match (&tensor.shape[..], &expected[..]) {
                 ([outputs, inputs, rest @ ..], [rows, columns]) if rest.iter().all(|length| *length == 1) => {
@@ -198,7 +226,11 @@ impl<'a> Checkpoint<'a> {
         let used: BTreeSet<&str> = places.values().map(String::as_str).collect();
         let unused = |name: &&String| {
             let scaled = name.strip_suffix(SCALE_SUFFIX).unwrap_or(name);
-            name.starts_with(&recognised.prefix) && !used.contains(name.as_str()) && !used.contains(scaled)
+            let inner = name.strip_prefix(&recognised.prefix);
+            inner.is_some_and(|inner| !names.is_idle(inner) && !is_bias_of_labels(*names, inner))
+                && !used.contains(name.as_str())
+                && !used.contains(scaled)
+                && !recognised.averages.contains_key(name.as_str())
         };
         let unexpected = |name: &String| CheckpointError::Unexpected { tensor: name.clone() };
         differences.extend(self.tensors.keys().filter(unused).map(unexpected));
@@ -214,13 +246,14 @@ impl<'a> Checkpoint<'a> {
         if cpu::is_cpu(device) && !cpu::has_room(bytes) {
             return Err(CheckpointError::NoRoom { megabytes: bytes >> 20 });
         }
-        network.load(|name, _| match places.get(name) {
+        network.load(|name, shape| match places.get(name) {
             Some(place) => {
-                let values = self.values(place)?;
-                Ok(match improved::part(*names, name, config.heads) {
-                    Some(part) => part.of(&values),
-                    None => values,
-                })
+                let (form, values) = (form(name, shape), self.values(place)?);
+                let bias = match form {
+                    Form::Labels => self.values(&format!("{}{LABELS_BIAS}", recognised.prefix))?,
+                    Form::Whole | Form::Part { .. } | Form::Turned => Vec::new(),
+                };
+                Ok(form.read(values, shape, &bias))
             }
             None => Err(CheckpointError::Missing { tensor: name.to_owned() }),
         })
@@ -251,6 +284,9 @@ fn identify(file: &[u8]) -> Result<Container, CheckpointError> {
     }
     if torch::is_legacy(file) {
         return Ok(Container::TorchLegacy);
+    }
+    if file.starts_with(&[0x80]) && (2..=5).contains(&file.get(1).copied().unwrap_or(0)) {
+        return Ok(Container::Pickle);
     }
     if file.get(8) == Some(&b'{') {
         return Ok(Container::Safetensors);

@@ -15,6 +15,13 @@ pub enum Names {
     Ddim,
     /// OpenAI's improved-diffusion and guided-diffusion, which number all blocks in a row.
     Improved,
+    /// EDM's `SongUNet`, whose layers stand under the resolution that they work at.
+    Edm {
+        /// Height and width of its images.
+        side: usize,
+    },
+    /// score_sde's `NCSNpp` in PyTorch, which numbers all layers in a row.
+    ScoreSde,
 }
 
 /// Tensors of a file, without the beginning of their names.

@@ -19,14 +19,17 @@ pub type Id = u32;
 /// A value.
 #[derive(Debug)]
 pub enum Node<'a> {
-    /// Something of no use here: none, a float, a long integer, a set.
+    /// Something of no use here: none, a long integer, a set.
     Other,
-    /// What a foreign name would make, with the state it would then be given, if any: an array of numpy has its numbers there.
+    /// What a foreign name would make, with the arguments it would be called with, or the state it would then be given: an
+    /// array of numpy has its numbers there, and a module of torch its tensors.
     Object(Option<Id>),
     /// Bytes, or a string that is no text.
     Bytes(&'a [u8]),
     /// An integer or a truth value.
     Int(i64),
+    /// A number with a point.
+    Float(f64),
     /// A string.
     Str(&'a str),
     /// A list or a tuple.
@@ -36,7 +39,7 @@ pub enum Node<'a> {
     /// A name that may be called.
     Global(Global),
     /// The numbers behind tensors.
-    Storage(Storage<'a>),
+    Storage(Place<'a>),
     /// A view of them.
     Tensor(Box<View<'a>>),
 }
@@ -50,6 +53,8 @@ pub enum Global {
     Tensor,
     /// `torch._utils._rebuild_parameter`
     Parameter,
+    /// `torch.storage._load_from_bytes`, which files of others have their storages in
+    StorageOfBytes,
     /// `torch.FloatStorage` and the like
     Storage(Number),
     /// Any other: see [`Tree::foreign`].
@@ -67,11 +72,29 @@ pub struct Storage<'a> {
     pub count: usize,
 }
 
+/// Where the numbers behind tensors are.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Filed beside the pickle.
+    Beside(Storage<'a>),
+    /// In a file of torch's older format within the pickle.
+    Within(&'a [u8]),
+}
+
+/// A plain setting.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plain {
+    /// A number or a truth value.
+    Number(f64),
+    /// A short text.
+    Text(String),
+}
+
 /// A view of a storage.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The storage.
-    pub storage: Storage<'a>,
+    pub storage: Place<'a>,
     /// Where it starts, in numbers.
     pub offset: usize,
     /// Lengths of the dimensions.
@@ -267,8 +290,8 @@ impl<'a> Machine<'a> {
                 self.push(if length <= 8 { Node::Int(value) } else { Node::Other })
             }
             b'G' => {
-                self.take(8)?;
-                self.push(Node::Other)
+                let bytes = self.take(8)?.first_chunk::<8>().copied().unwrap_or_default();
+                self.push(Node::Float(f64::from_be_bytes(bytes)))
             }
             b'X' | b'T' => self.string(4),
             0x8c | b'U' => self.string(1),
@@ -282,8 +305,8 @@ impl<'a> Machine<'a> {
                 self.push(value.map_or(Node::Other, Node::Int))
             }
             b'F' => {
-                self.line()?;
-                self.push(Node::Other)
+                let value = self.line()?.parse();
+                self.push(value.map_or(Node::Other, Node::Float))
             }
             // Sets hold no tensors.
             0x8f => self.push(Node::Other),
@@ -417,6 +440,7 @@ impl<'a> Machine<'a> {
             ("collections", "OrderedDict") => Some(Global::Dict),
             ("torch._utils", "_rebuild_tensor_v2") => Some(Global::Tensor),
             ("torch._utils", "_rebuild_parameter") => Some(Global::Parameter),
+            ("torch.storage", "_load_from_bytes") => Some(Global::StorageOfBytes),
             ("torch" | "torch.storage", storage) => Number::from_torch(storage).map(Global::Storage),
             _ => None,
         };
@@ -432,8 +456,8 @@ impl<'a> Machine<'a> {
 
     /// An object of a class that stands below its arguments.
     fn object(&mut self, arguments: usize) -> Outcome {
-        self.pop_many(arguments + 1)?;
-        self.push(Node::Object(None))
+        let parts = self.pop_many(arguments + 1)?;
+        self.push(Node::Object(parts.get(1).copied()))
     }
 
     /// `("storage", class, key, place, count)`, and none after it in the older format.
@@ -447,7 +471,7 @@ impl<'a> Machine<'a> {
         match (self.node(*kind), self.node(*class), self.node(*key)) {
             (Node::Str("storage"), &Node::Global(Global::Storage(number)), &Node::Str(key)) if plain => {
                 let count = self.int(*count)?;
-                self.push(Node::Storage(Storage { key, number, count }))
+                self.push(Node::Storage(Place::Beside(Storage { key, number, count })))
             }
             _ => self.broken("a storage was expected"),
         }
@@ -456,7 +480,7 @@ impl<'a> Machine<'a> {
     fn reduce(&mut self) -> Outcome {
         let (arguments, function) = (self.pop()?, self.pop()?);
         if matches!(self.node(function), Node::Global(Global::Foreign) | Node::Object(_)) {
-            return self.push(Node::Object(None));
+            return self.push(Node::Object(Some(arguments)));
         }
         let Node::Items(items) = self.node(arguments) else { return self.broken("arguments were expected") };
         match (self.node(function), &items[..]) {
@@ -468,6 +492,12 @@ impl<'a> Machine<'a> {
                 }
                 self.stack.push(tensor);
                 Ok(())
+            }
+            (Node::Global(Global::StorageOfBytes), [bytes]) => {
+                let &Node::Bytes(bytes) = self.node(*bytes) else {
+                    return self.broken("the bytes of a storage were expected");
+                };
+                self.push(Node::Storage(Place::Within(bytes)))
             }
             (Node::Global(Global::Tensor), [storage, offset, shape, strides, ..]) => {
                 let Node::Storage(storage) = self.node(*storage) else {

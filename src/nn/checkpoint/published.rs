@@ -7,7 +7,7 @@ use crate::diffusion::Convention;
 use crate::nn::unet::UNetConfig;
 
 /// Formats of weights by their extensions, the preferred first: safetensors can hold nothing but tensors.
-const FORMATS: [&str; 5] = ["safetensors", "bin", "ckpt", "pth", "pt"];
+const FORMATS: [&str; 6] = ["safetensors", "bin", "ckpt", "pth", "pt", "pkl"];
 
 /// Files by name, in two heaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,8 +81,8 @@ impl Settings {
         let Architecture::UNet { names, config } = &mut recognised.architecture else {
             return Err(CheckpointError::OtherNetwork { found: recognised.architecture.title() });
         };
-        let mut notes = Vec::new();
-        let mut image_size = None;
+        let mut notes = std::mem::take(&mut recognised.notes);
+        let mut image_size = if let Names::Edm { side } = names { u32::try_from(*side).ok() } else { None };
         match &self.network {
             Some(json) if diffusers::is_network(json) => {
                 let described = diffusers::network(json)?;
@@ -94,7 +94,7 @@ impl Settings {
                 if found.is_some() {
                     notes.push(format!("{NETWORK_FILE} is not diffusers': it was not obeyed"));
                 }
-                notes.push(assumed(*names, config));
+                notes.extend(assumed(*names, config));
             }
         }
         let convention = match (wanted, &self.scheduler) {
@@ -104,10 +104,11 @@ impl Settings {
                 notes.extend(unread(SCHEDULER_FILE, &described.unread));
                 described.of
             }
+            (None, None) if recognised.convention.is_some() => recognised.convention.unwrap_or_else(Convention::ddpm),
             (None, None) => {
                 let (convention, told) = match names {
                     Names::Improved => (Convention::improved(), "4000 steps of the cosine schedule"),
-                    Names::Diffusers | Names::Ddim => (Convention::ddpm(), "1000 steps of betas from 1e-4 to 0.02"),
+                    _ => (Convention::ddpm(), "1000 steps of betas from 1e-4 to 0.02"),
                 };
                 notes.push(format!("no {SCHEDULER_FILE} beside the weights: the noise of {told} is assumed"));
                 convention
@@ -122,10 +123,12 @@ fn unread(file: &str, fields: &[String]) -> Option<String> {
 }
 
 /// What leaves no trace in weights and is taken to be as those have it who published such networks.
-fn assumed(names: Names, config: &UNetConfig) -> String {
+fn assumed(names: Names, config: &UNetConfig) -> Option<String> {
     let whose = match names {
         Names::Improved => "improved-diffusion's for CIFAR-10",
         Names::Diffusers | Names::Ddim => "Ho et al.'s",
+        // The layout says the network, and the file or a note of its own what is left.
+        Names::Edm { .. } | Names::ScoreSde => return None,
     };
     let classes = match (config.class_rows(), config.details().without_class) {
         (0, _) => String::new(),
@@ -133,10 +136,10 @@ fn assumed(names: Names, config: &UNetConfig) -> String {
         (rows, false) => format!(", and all {rows} rows of its table of classes for classes"),
     };
     let (groups, heads) = (config.groups, config.heads);
-    format!(
+    Some(format!(
         "no {NETWORK_FILE} of diffusers beside the weights: {groups} groups of normalisation, heads of attention ({heads}), \
          padding and features of times are taken as {whose}{classes}"
-    )
+    ))
 }
 
 #[cfg(test)]

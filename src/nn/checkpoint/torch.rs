@@ -1,10 +1,10 @@
 //! What `torch.save` writes, in both of its formats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::CheckpointError;
 use super::limits::{LONGEST_NAME, MOST_TENSORS};
-use super::pickle::{self, Id, Node, Tree};
+use super::pickle::{self, Id, Node, Place, Plain, Storage, Tree, View};
 use super::tensors::Stored;
 use super::zip;
 
@@ -21,6 +21,8 @@ pub struct Found<'a> {
     pub tensors: Vec<(String, Stored<'a>)>,
     /// Names of what else is in the file, at most a few.
     pub foreign: Vec<String>,
+    /// Plain settings beside them, each under the keys that lead to it.
+    pub settings: BTreeMap<String, Plain>,
 }
 
 type Outcome<'a> = Result<Found<'a>, CheckpointError>;
@@ -65,7 +67,9 @@ pub fn open_legacy(file: &[u8]) -> Outcome<'_> {
     let widths: HashMap<&str, usize> = tree
         .nodes
         .iter()
-        .filter_map(|node| if let Node::Storage(s) = node { Some((s.key, s.number.bytes())) } else { None })
+        .filter_map(
+            |node| if let Node::Storage(Place::Beside(s)) = node { Some((s.key, s.number.bytes())) } else { None },
+        )
         .collect();
     let Some(Node::Items(list)) = keys.nodes.get(keys.root as usize) else {
         return broken("the keys of its storages are missing");
@@ -98,14 +102,7 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'
                 if found.len() >= MOST_TENSORS {
                     return Err(CheckpointError::TooMany { what: "tensors", most: MOST_TENSORS });
                 }
-                let storage = view.storage;
-                let data = storages.get(storage.key).copied().unwrap_or_default();
-                let has = data.len() / storage.number.bytes();
-                if has < storage.count {
-                    return Err(CheckpointError::Extent { tensor: path, needs: storage.count, has });
-                }
-                let (shape, strides) = (view.shape.clone(), view.strides.clone());
-                let stored = Stored::view(&path, storage.number, shape, strides, view.offset, data)?;
+                let stored = stored(&path, view, storages)?;
                 found.push((path, stored));
             }
             Some(Node::Dict(pairs)) if depth < DEEPEST && visit(&mut seen, id) => {
@@ -128,7 +125,50 @@ fn collect<'a>(tree: &Tree<'a>, storages: &HashMap<&str, &'a [u8]>) -> Outcome<'
             _ => {}
         }
     }
-    Ok(Found { tensors: found, foreign: tree.foreign.clone() })
+    Ok(Found { tensors: found, foreign: tree.foreign.clone(), settings: BTreeMap::new() })
+}
+
+/// The tensor that a view is: of a storage beside the pickle, or of one within it.
+///
+/// # Errors
+/// A [`CheckpointError`] when its numbers are not all there.
+pub fn stored<'a>(
+    path: &str,
+    view: &View<'a>,
+    beside: &HashMap<&str, &'a [u8]>,
+) -> Result<Stored<'a>, CheckpointError> {
+    let (storage, data) = match view.storage {
+        Place::Beside(storage) => (storage, beside.get(storage.key).copied().unwrap_or_default()),
+        Place::Within(file) => within(file)?,
+    };
+    let has = data.len() / storage.number.bytes();
+    if has < storage.count {
+        return Err(CheckpointError::Extent { tensor: path.to_owned(), needs: storage.count, has });
+    }
+    Stored::view(path, storage.number, view.shape.clone(), view.strides.clone(), view.offset, data)
+}
+
+/// The storage that a file of the older format within a pickle holds, and its numbers.
+fn within(file: &[u8]) -> Result<(Storage<'_>, &[u8]), CheckpointError> {
+    if !is_legacy(file) {
+        return broken("a storage within it is none");
+    }
+    let mut rest = file;
+    for _ in 0..3 {
+        let skipped = pickle::read(rest)?.length;
+        rest = rest.get(skipped..).unwrap_or_default();
+    }
+    let tree = pickle::read(rest)?;
+    let Some(&Node::Storage(Place::Beside(storage))) = tree.node(tree.root) else {
+        return broken("a storage within it is none");
+    };
+    rest = rest.get(tree.length..).unwrap_or_default();
+    let keys = pickle::read(rest)?.length;
+    let length = storage.count.checked_mul(storage.number.bytes()).and_then(|length| length.checked_add(8));
+    match length.and_then(|length| rest.get(keys..)?.get(8..length)) {
+        Some(numbers) => Ok((storage, numbers)),
+        None => broken("a storage within it is cut short"),
+    }
 }
 
 fn visit(seen: &mut [bool], id: Id) -> bool {

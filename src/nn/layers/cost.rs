@@ -4,6 +4,7 @@ use burn::nn::Dropout;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
 use super::{Fused, Layers, Source};
+use crate::nn::resampling::Resampling;
 
 /// What one evaluation of one image costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,13 @@ impl Counter {
     }
 }
 
+fn read(source: &Source<Counter>) -> Size {
+    match source {
+        Source::Plain(x) | Source::Normed(x) => *x,
+        Source::Upsampled(x) => Size { side: 2 * x.side, ..*x },
+    }
+}
+
 impl Layers for Counter {
     type Maps = Size;
     type Normed = Size;
@@ -105,15 +113,12 @@ impl Layers for Counter {
     }
 
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Size {
-        let x = match fused.source {
-            Source::Plain(x) | Source::Normed(x) => x,
-            Source::Upsampled(x) => Size { side: 2 * x.side, ..x },
-        };
+        let x = read(&fused.source);
         self.convolution(layer, x, x.side)
     }
 
-    fn downsample(&mut self, layer: &Conv, x: Size, _: (usize, usize)) -> Size {
-        self.convolution(layer, x, x.side / 2)
+    fn downsample(&mut self, layer: &Conv, x: Size, pad: (usize, usize)) -> Size {
+        self.convolution(layer, x, (x.side + pad.0 + pad.1 - layer.shape()[2]) / 2 + 1)
     }
 
     fn attend(&mut self, projections: [&Linear; 3], x: Size, _: usize) -> Size {
@@ -131,5 +136,25 @@ impl Layers for Counter {
     fn concat(&mut self, a: Size, b: Size) -> Size {
         self.kept += b.bytes();
         Size { channels: a.channels + b.channels, ..b }
+    }
+
+    /// A few products a number, as those of normalisations are: not counted.
+    fn resample(&mut self, x: Source<Self>, how: Resampling) -> Size {
+        let x = read(&x);
+        let result = Size { side: how.length(x.side), ..x };
+        self.largest = self.largest.max(x.bytes()).max(result.bytes());
+        result
+    }
+
+    fn scale(&mut self, x: Size, _: f32) -> Size {
+        x
+    }
+
+    fn add(&mut self, a: Size, _: Size) -> Size {
+        a
+    }
+
+    fn add_rows(&mut self, a: usize, _: usize) -> usize {
+        a
     }
 }

@@ -7,6 +7,7 @@ use super::modules::{Conv, Embedding, GroupNorm, Linear};
 use super::{Fused, Layers, Source};
 use crate::nn::cpu::{self, numbers};
 use crate::nn::elementwise;
+use crate::nn::resampling::{self, Resampling};
 
 /// The interpreter of the CPU.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,13 @@ pub struct Cpu;
 
 fn convolve(layer: &Conv, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
     cpu::convolve(x, &layer.weight.val(), &numbers(layer.bias.val()), stride, pad)
+}
+
+fn read(source: Source<Cpu>) -> Tensor<4> {
+    match source {
+        Source::Plain(x) | Source::Normed(x) => x,
+        Source::Upsampled(x) => cpu::double(x),
+    }
 }
 
 /// A matrix at every pixel of `[images, channels, pixels]`, times `k`.
@@ -58,11 +66,7 @@ impl Layers for Cpu {
     }
 
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Tensor<4> {
-        let x = match fused.source {
-            Source::Plain(x) | Source::Normed(x) => x,
-            Source::Upsampled(x) => cpu::double(x),
-        };
-        let mut y = convolve(layer, x, 1, layer.pad());
+        let mut y = convolve(layer, read(fused.source), 1, layer.pad());
         if let Some(shifts) = fused.shifts {
             y = cpu::add_to_channels(y, &numbers(shifts));
         }
@@ -96,5 +100,24 @@ impl Layers for Cpu {
 
     fn concat(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         cpu::stack(a, b)
+    }
+
+    fn resample(&mut self, source: Source<Self>, how: Resampling) -> Tensor<4> {
+        let x = read(source);
+        let ([images, channels, height, width], device) = (x.dims(), x.device());
+        let found = resampling::resample(&cpu::lend(x), [height, width], 1, how);
+        cpu::tensor(found, [images, channels, how.length(height), how.length(width)], &device)
+    }
+
+    fn scale(&mut self, x: Tensor<4>, k: f32) -> Tensor<4> {
+        cpu::edit(x, |x| x.iter_mut().for_each(|x| *x *= k))
+    }
+
+    fn add(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+        cpu::add(a, b)
+    }
+
+    fn add_rows(&mut self, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        cpu::add_rows(a, b)
     }
 }

@@ -25,6 +25,7 @@ pub mod wgsl;
 
 use burn::nn::Dropout;
 
+use super::resampling::Resampling;
 use modules::{Conv, Embedding, GroupNorm, Linear};
 
 /// An interpreter of a convolutional network: one method for each kind of layer.
@@ -67,6 +68,18 @@ pub trait Layers: Sized {
 
     /// The channels of one, then those of the other.
     fn concat(&mut self, a: Self::Maps, b: Self::Maps) -> Self::Maps;
+
+    /// Maps of another height and width, each channel by itself.
+    fn resample(&mut self, x: Source<Self>, how: Resampling) -> Self::Maps;
+
+    /// `k x`.
+    fn scale(&mut self, x: Self::Maps, k: f32) -> Self::Maps;
+
+    /// The sum of two of one shape.
+    fn add(&mut self, a: Self::Maps, b: Self::Maps) -> Self::Maps;
+
+    /// The sum of embeddings, one row or as many as the other has.
+    fn add_rows(&mut self, a: Self::Rows, b: Self::Rows) -> Self::Rows;
 }
 
 /// A convolution's prologue and epilogue: what comes before and after it, for the interpreters that can in the same pass.

@@ -37,6 +37,15 @@ impl<'a> Initialiser<'a> {
         Self { seed, device, epsilon, made: 0 }
     }
 
+    /// So many numbers that are drawn at once, of this standard deviation, and as a parameter.
+    pub fn drawn(&mut self, count: usize, std: f32) -> (Param<Tensor<1>>, Vec<f32>) {
+        let mut rng = Rng::new(self.seed, Stream::Weights, self.made);
+        self.made += 1;
+        let numbers: Vec<f32> = rng.normals(count).into_iter().map(|z| std * z).collect();
+        let tensor = cpu::tensor(numbers.clone(), [count], self.device);
+        (Param::initialized(ParamId::new(), tensor), numbers)
+    }
+
     /// A parameter that is drawn when it is first used, so that loading draws nothing.
     fn parameter<const D: usize>(&mut self, shape: [usize; D], inputs: usize, init: Init) -> Param<Tensor<D>> {
         let (seed, index) = (self.seed, self.made);

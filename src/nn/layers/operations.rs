@@ -10,6 +10,7 @@ use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
 use super::{Fused, Layers, Source};
+use crate::nn::resampling::Resampling;
 
 /// The tensor in single precision.
 pub fn full<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -95,6 +96,30 @@ fn halves(scale_shift: Tensor<2>) -> [Tensor<4>; 2] {
     [scale_shift.clone().narrow(1, 0, channels) + 1.0, scale_shift.narrow(1, channels, channels)]
 }
 
+fn read(source: Source<Operations>) -> Tensor<4> {
+    match source {
+        Source::Plain(x) | Source::Normed(x) => x,
+        Source::Upsampled(x) => {
+            let options = InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0, 2.0]);
+            interpolate(x, options)
+        }
+    }
+}
+
+/// A resampling as products with the matrices of its weights, one on either side.
+pub fn resample(x: Tensor<4>, how: Resampling) -> Tensor<4> {
+    let ([_, _, height, width], device, kind) = (x.dims(), x.device(), x.dtype());
+    let matrix = |length: usize| {
+        let mut numbers = vec![0.0_f32; how.length(length) * length];
+        for ((start, weights), row) in how.rows(length).zip(numbers.chunks_exact_mut(length)) {
+            row[start..].iter_mut().zip(weights).for_each(|(number, weight)| *number = weight);
+        }
+        let data = TensorData::new(numbers, [1, 1, how.length(length), length]);
+        Tensor::<4>::from_data(data, &device).cast(kind)
+    };
+    matrix(height).matmul(x).matmul(matrix(width).transpose())
+}
+
 impl Layers for Operations {
     type Maps = Tensor<4>;
     type Normed = Tensor<4>;
@@ -139,14 +164,7 @@ impl Layers for Operations {
     }
 
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Tensor<4> {
-        let x = match fused.source {
-            Source::Plain(x) | Source::Normed(x) => x,
-            Source::Upsampled(x) => {
-                let options = InterpolateOptions::new(InterpolateMode::Nearest).with_scale_factor([2.0, 2.0]);
-                interpolate(x, options)
-            }
-        };
-        let mut y = convolve(layer, x, 1, layer.pad());
+        let mut y = convolve(layer, read(fused.source), 1, layer.pad());
         if let Some(shifts) = fused.shifts {
             let [rows, channels] = shifts.dims();
             y = y + shifts.reshape([rows, channels, 1, 1]);
@@ -181,5 +199,21 @@ impl Layers for Operations {
 
     fn concat(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         Tensor::cat(vec![a, b], 1)
+    }
+
+    fn resample(&mut self, source: Source<Self>, how: Resampling) -> Tensor<4> {
+        resample(read(source), how)
+    }
+
+    fn scale(&mut self, x: Tensor<4>, k: f32) -> Tensor<4> {
+        x * k
+    }
+
+    fn add(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+        a + b
+    }
+
+    fn add_rows(&mut self, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        a + b
     }
 }

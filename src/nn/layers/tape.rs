@@ -5,11 +5,19 @@ use burn::nn::Dropout;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
 use super::{Fused, Layers, Source};
+use crate::nn::resampling::Resampling;
 use crate::nn::tape::{Affine, Epilogue, Tape, Value};
 
 fn product(tape: &mut Tape, layer: &Linear, x: &Value, residual: Option<&Value>) -> Value {
     let layer = Affine::new(&layer.weight, &layer.bias);
     tape.convolve(x, layer, 1, (0, 0), Epilogue { shifts: None, residual })
+}
+
+fn read(tape: &mut Tape, source: Source<Tape>) -> Value {
+    match source {
+        Source::Plain(x) | Source::Normed(x) => x,
+        Source::Upsampled(x) => tape.double(&x),
+    }
 }
 
 impl Layers for Tape {
@@ -28,7 +36,7 @@ impl Layers for Tape {
     fn linear_silu(&mut self, layer: &Linear, x: Value, added: Option<Value>) -> Value {
         let y = product(self, layer, &x, None);
         let sum = match added {
-            Some(added) => self.add(&y, &added),
+            Some(added) => Self::add(self, &y, &added),
             None => y,
         };
         self.silu(&sum)
@@ -53,10 +61,7 @@ impl Layers for Tape {
     }
 
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Value {
-        let x = match fused.source {
-            Source::Plain(x) | Source::Normed(x) => x,
-            Source::Upsampled(x) => self.double(&x),
-        };
+        let x = read(self, fused.source);
         let epilogue = Epilogue { shifts: fused.shifts.as_ref(), residual: fused.residual.as_ref() };
         Self::convolve(self, &x, Affine::new(&layer.weight, &layer.bias), 1, layer.pad(), epilogue)
     }
@@ -76,5 +81,22 @@ impl Layers for Tape {
 
     fn concat(&mut self, a: Value, b: Value) -> Value {
         self.stack(&a, &b)
+    }
+
+    fn resample(&mut self, source: Source<Self>, how: Resampling) -> Value {
+        let x = read(self, source);
+        Self::resample(self, &x, how)
+    }
+
+    fn scale(&mut self, x: Value, k: f32) -> Value {
+        Self::scale(self, &x, k)
+    }
+
+    fn add(&mut self, a: Value, b: Value) -> Value {
+        Self::add(self, &a, &b)
+    }
+
+    fn add_rows(&mut self, a: Value, b: Value) -> Value {
+        Self::add(self, &a, &b)
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::modules::{Conv, Embedding, GroupNorm, Linear};
 use super::{Fused, Layers, Source, operations};
+use crate::nn::resampling::Resampling;
 use crate::nn::shader::{self, Movement};
 
 /// The interpreter of WebGPU.
@@ -31,6 +32,15 @@ fn product(layer: &Linear, x: Tensor<4>, k: f64, fused: shader::Fused) -> Tensor
     let x = x.reshape([images, channels, height * width]);
     let y = shader::linear_pixels(x, layer.weight.val(), layer.bias.val(), k, fused);
     y.reshape([images, outputs, height, width])
+}
+
+/// Maps, the normalisation that whoever reads them does, and whether every pixel is read twice in both directions.
+fn parts(source: Source<Wgsl>) -> (Tensor<4>, Option<(Tensor<3>, bool)>, bool) {
+    match source {
+        Source::Plain(x) => (x, None, false),
+        Source::Normed(Normed { x, affine, silu }) => (x, Some((affine, silu)), false),
+        Source::Upsampled(x) => (x, None, true),
+    }
 }
 
 impl Layers for Wgsl {
@@ -61,11 +71,7 @@ impl Layers for Wgsl {
     }
 
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Tensor<4> {
-        let (x, norm, upsample) = match fused.source {
-            Source::Plain(x) => (x, None, false),
-            Source::Normed(Normed { x, affine, silu }) => (x, Some((affine, silu)), false),
-            Source::Upsampled(x) => (x, None, true),
-        };
+        let (x, norm, upsample) = parts(fused.source);
         let fused = shader::Fused { norm, upsample, shifts: fused.shifts, residual: fused.residual };
         convolve(layer, x, Movement { stride: 1, pad: layer.pad() }, fused)
     }
@@ -98,5 +104,23 @@ impl Layers for Wgsl {
 
     fn concat(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         shader::stack(a, b)
+    }
+
+    fn resample(&mut self, source: Source<Self>, how: Resampling) -> Tensor<4> {
+        let (x, norm, upsample) = parts(source);
+        debug_assert!(!upsample, "nothing is doubled twice");
+        shader::resample(x, norm, how)
+    }
+
+    fn scale(&mut self, x: Tensor<4>, k: f32) -> Tensor<4> {
+        x * k
+    }
+
+    fn add(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+        a + b
+    }
+
+    fn add_rows(&mut self, a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        a + b
     }
 }

@@ -18,8 +18,10 @@ use cubecl::ir::attributes::BufferIOAttr;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
 use convolution::{Convolution, Tile};
-use program::{Attention, Linear, Normalisation, Program, Stack, step};
+use program::{Attention, Linear, Normalisation, Program, Resample, Stack, step};
 use text::{Number, Rows};
+
+use crate::nn::resampling::Resampling;
 
 /// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
 #[must_use]
@@ -228,4 +230,19 @@ pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     let groups = [(sizes[0] + sizes[1]).div_ceil(64 * step), 1, images];
     let (program, shape) = (Program::Stack(Stack { step, number }), [images, first + second, height, width]);
     launch(program, groups, read, &sizes.map(|size| size / step), shape, number)
+}
+
+/// Maps of another height and width, after a normalisation and SiLU if there are any.
+#[must_use]
+pub fn resample(x: Tensor<4>, norm: Option<(Tensor<3>, bool)>, how: Resampling) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let (rows, columns) = (how.length(height), how.length(width));
+    let mut read = vec![buffer(x)];
+    let number = number(&read[0]);
+    let (normed, activated) = (norm.is_some(), norm.as_ref().is_some_and(|norm| norm.1));
+    read.extend(norm.map(|norm| buffer(norm.0)));
+    let program = Program::Resample(Resample { how, normed, activated, number });
+    let groups = [(channels * rows * columns).div_ceil(64), 1, images];
+    let sizes = [channels, height, width, rows, columns];
+    launch(program, groups, read, &sizes, [images, channels, rows, columns], number)
 }

@@ -7,6 +7,7 @@ use cubecl::{CubeKernel, PrecompiledSource};
 
 use super::convolution::Convolution;
 use super::text::{Number, Rows, Text};
+use crate::nn::resampling::Resampling;
 
 /// Group normalisation's scales and shifts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +55,19 @@ pub struct Stack {
     pub number: Number,
 }
 
+/// Maps of another height and width.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resample {
+    /// Which.
+    pub how: Resampling,
+    /// Whether a normalisation's scales and shifts come first, and SiLU after them.
+    pub normed: bool,
+    /// Whether SiLU comes first.
+    pub activated: bool,
+    /// Numbers of source and result.
+    pub number: Number,
+}
+
 /// A shader: everything its text depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Program {
@@ -67,6 +81,8 @@ pub enum Program {
     Linear(Linear),
     /// See [`Stack`].
     Stack(Stack),
+    /// See [`Resample`].
+    Resample(Resample),
 }
 
 /// Numbers to be read at once where rows are so long.
@@ -166,6 +182,38 @@ impl Stack {
     }
 }
 
+impl Resample {
+    fn text(&self) -> String {
+        let (Resampling::Halve(filter) | Resampling::Double(filter) | Resampling::Blur(filter)) = self.how;
+        let (taps, double) = (filter.taps(), matches!(self.how, Resampling::Double(_)));
+        let before = taps.len() / 2 - 1;
+        let (count, gain) = if double { (taps.len() / 2, 4) } else { (taps.len(), 1) };
+        let listed = taps.iter().map(|tap| format!("{tap:?}")).collect::<Vec<_>>().join(", ");
+        let mut text = Text::new(&[self.number]);
+        text.line(&format!("alias T = {};", self.number.name()));
+        text.line(&format!("const TAPS = array<f32, {}>({});", taps.len(), listed));
+        text.line(&format!("const COUNT = {count}i;\nconst BEFORE = {before}i;\nconst GAIN = {gain}.0f;"));
+        text.buffer("source", "T", true);
+        if self.normed {
+            text.buffer("affine", "vec2<f32>", true);
+        }
+        text.buffer("results", "T", false);
+        text.sizes(&["channels", "height", "width", "rows", "columns"]);
+        text.flag("NORMED", self.normed);
+        text.flag("ACTIVATED", self.activated);
+        text.flag("DOUBLE", double);
+        text.flag("SAME", !double);
+        let first = match self.how {
+            Resampling::Halve(_) => "2 * at - BEFORE".to_owned(),
+            Resampling::Blur(_) => "at - BEFORE - 1".to_owned(),
+            // Rounded down: places are never below -1.
+            Resampling::Double(_) => "((at + BEFORE) >> 1u) + 1 - COUNT".to_owned(),
+        };
+        text.part("first", format!("    return {first};\n"));
+        text.complete(include_str!("resample.wgsl"))
+    }
+}
+
 impl Program {
     /// Its text in WGSL.
     pub fn text(&self) -> String {
@@ -175,6 +223,7 @@ impl Program {
             Self::Attention(attention) => attention.text(),
             Self::Linear(linear) => linear.text(),
             Self::Stack(stack) => stack.text(),
+            Self::Resample(resample) => resample.text(),
         }
     }
 }
@@ -187,6 +236,7 @@ impl KernelMetadata for Program {
             Self::Attention(_) => "attention",
             Self::Linear(_) => "linear",
             Self::Stack(_) => "stack",
+            Self::Resample(_) => "resample",
         }
     }
 

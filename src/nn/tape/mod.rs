@@ -18,6 +18,7 @@ use burn::tensor::Tensor;
 use kernels::native::channels::{activate, activate_back, add};
 
 use super::cpu::{Borrowed, lend, numbers};
+use super::resampling::{Resampling, resample, resample_back};
 pub use convolution::Epilogue;
 pub use pool::{Buffer, Pool};
 
@@ -243,6 +244,28 @@ impl Tape {
                 }
             }
             gradients.add(&x, sums);
+        })
+    }
+
+    /// Another height and width, each channel by itself.
+    pub fn resample(&mut self, x: &Value, how: Resampling) -> Value {
+        let [images, channels, height, width] = x.shape;
+        let found = resample(&x.numbers, [height, width], channels, how);
+        let x = x.clone();
+        let shape = [images, channels, how.length(height), how.length(width)];
+        self.record(found.into(), shape, move |gradients, gradient| {
+            gradients.add(&x, resample_back(&gradient, [height, width], channels, how).into());
+        })
+    }
+
+    /// `k x`.
+    pub fn scale(&mut self, x: &Value, k: f32) -> Value {
+        let mut found = self.pool.copy(&x.numbers);
+        found.iter_mut().for_each(|x| *x *= k);
+        let x = x.clone();
+        self.record(found, x.shape, move |gradients, mut gradient| {
+            gradient.iter_mut().for_each(|g| *g *= k);
+            gradients.add(&x, gradient);
         })
     }
 

@@ -4,30 +4,29 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig};
 
-use super::config::Style;
+use super::config::{Style, UNetConfig};
+use super::song::Encoder;
 use crate::nn::layers::modules::{Conv, GroupNorm, Init, Initialiser, Linear};
 
 /// The numbers of one level on one side.
-pub struct Stage {
+pub struct Stage<'a> {
     /// Channels that each residual block gets.
     pub inputs: Vec<usize>,
     /// Channels of the level.
     pub outputs: usize,
     /// Length of the embedding of time and class.
     pub temb: usize,
-    /// Groups of the normalisations.
-    pub groups: usize,
     /// Share dropped in training.
     pub dropout: f64,
     /// Whether attention follows each residual block.
     pub attention: bool,
     /// Heads of attention.
     pub heads: usize,
-    /// Whose details.
-    pub style: Style,
+    /// The shape of the whole.
+    pub config: &'a UNetConfig,
 }
 
-impl Stage {
+impl Stage<'_> {
     fn resnets(&self, initialiser: &mut Initialiser) -> Vec<Resnet> {
         self.inputs.iter().map(|&inputs| Resnet::new(initialiser, inputs, self)).collect()
     }
@@ -53,16 +52,25 @@ pub struct Resnet {
 
 impl Resnet {
     fn new(initialiser: &mut Initialiser, inputs: usize, stage: &Stage) -> Self {
+        Self::of(initialiser, inputs, stage, inputs != stage.outputs)
+    }
+
+    /// One that halves or doubles, whose shortcut always has a product.
+    fn resampling(initialiser: &mut Initialiser, stage: &Stage) -> Self {
+        Self::of(initialiser, stage.outputs, stage, true)
+    }
+
+    fn of(initialiser: &mut Initialiser, inputs: usize, stage: &Stage, shortcut: bool) -> Self {
         let outputs = stage.outputs;
-        let shifts = outputs * if stage.style == Style::Improved { 2 } else { 1 };
+        let shifts = outputs * if stage.config.style == Style::Improved { 2 } else { 1 };
         Self {
-            norm1: GroupNorm::new(initialiser, inputs, stage.groups),
+            norm1: GroupNorm::new(initialiser, inputs, stage.config.groups_of(inputs)),
             conv1: Conv::new(initialiser, [inputs, outputs], 3, Init::Fan),
             time_emb_proj: Linear::new(initialiser, stage.temb, shifts, Init::Fan),
-            norm2: GroupNorm::new(initialiser, outputs, stage.groups),
+            norm2: GroupNorm::new(initialiser, outputs, stage.config.groups_of(outputs)),
             dropout: DropoutConfig::new(stage.dropout).init(),
             conv2: Conv::new(initialiser, [outputs, outputs], 3, Init::Zeros),
-            conv_shortcut: (inputs != outputs).then(|| Conv::new(initialiser, [inputs, outputs], 1, Init::Fan)),
+            conv_shortcut: shortcut.then(|| Conv::new(initialiser, [inputs, outputs], 1, Init::Fan)),
         }
     }
 }
@@ -84,7 +92,7 @@ impl Attention {
         let mut linear = |init| Linear::new(initialiser, channels, channels, init);
         let [to_q, to_k, to_v] = [(); 3].map(|()| linear(Init::Fan));
         let to_out = vec![linear(Init::Zeros)];
-        let group_norm = GroupNorm::new(initialiser, channels, stage.groups);
+        let group_norm = GroupNorm::new(initialiser, channels, stage.config.groups_of(channels));
         Self { group_norm, to_q, to_k, to_v, to_out, heads: stage.heads }
     }
 }
@@ -107,16 +115,25 @@ pub struct DownBlock {
     pub(super) resnets: Vec<Resnet>,
     pub(super) attentions: Vec<Attention>,
     pub(super) downsamplers: Vec<Resample>,
+    /// In Song et al.'s networks what halves instead.
+    pub(super) resnet_down: Option<Resnet>,
+    /// What the halved image, or what came of it, becomes before it is added.
+    pub(super) skip_conv: Option<Conv>,
 }
 
 impl DownBlock {
-    /// With a halving at its end, except at the lowest level.
-    pub fn new(initialiser: &mut Initialiser, stage: &Stage, halves: bool) -> Self {
-        Self {
-            resnets: stage.resnets(initialiser),
-            attentions: stage.attentions(initialiser, stage.inputs.len()),
-            downsamplers: (0..usize::from(halves)).map(|_| Resample::new(initialiser, stage.outputs)).collect(),
-        }
+    /// With a halving at its end, except at the lowest level. `told`: channels of what it is told of the image.
+    pub fn new(initialiser: &mut Initialiser, stage: &Stage, halves: bool, told: usize) -> Self {
+        let song = stage.config.style.song().is_some();
+        let resnets = stage.resnets(initialiser);
+        let attentions = stage.attentions(initialiser, stage.inputs.len());
+        let convolutions = usize::from(halves && !song);
+        let downsamplers = (0..convolutions).map(|_| Resample::new(initialiser, stage.outputs)).collect();
+        let resnet_down = (halves && song).then(|| Resnet::resampling(initialiser, stage));
+        let side = if stage.config.progressive_input() == Some(Encoder::Residual) { 3 } else { 1 };
+        let skip_conv = (halves && stage.config.progressive_input().is_some())
+            .then(|| Conv::new(initialiser, [told, stage.outputs], side, Init::Fan));
+        Self { resnets, attentions, downsamplers, resnet_down, skip_conv }
     }
 }
 
@@ -140,15 +157,27 @@ pub struct UpBlock {
     pub(super) resnets: Vec<Resnet>,
     pub(super) attentions: Vec<Attention>,
     pub(super) upsamplers: Vec<Resample>,
+    /// In Song et al.'s networks what doubles instead.
+    pub(super) resnet_up: Option<Resnet>,
+    /// The level's part of the output, where that is a sum over levels.
+    pub(super) skip_norm: Option<GroupNorm>,
+    pub(super) skip_conv: Option<Conv>,
 }
 
 impl UpBlock {
     /// With a doubling at its end, except at full resolution.
     pub fn new(initialiser: &mut Initialiser, stage: &Stage, doubles: bool) -> Self {
-        Self {
-            resnets: stage.resnets(initialiser),
-            attentions: stage.attentions(initialiser, stage.inputs.len()),
-            upsamplers: (0..usize::from(doubles)).map(|_| Resample::new(initialiser, stage.outputs)).collect(),
-        }
+        let (song, channels) = (stage.config.style.song().is_some(), stage.outputs);
+        let resnets = stage.resnets(initialiser);
+        let attentions = stage.attentions(initialiser, if song { 1 } else { stage.inputs.len() });
+        let convolutions = usize::from(doubles && !song);
+        let upsamplers = (0..convolutions).map(|_| Resample::new(initialiser, channels)).collect();
+        let resnet_up = (doubles && song).then(|| Resnet::resampling(initialiser, stage));
+        // At full resolution it is the network's own end.
+        let part = doubles && stage.config.sums_levels();
+        let skip_norm = part.then(|| GroupNorm::new(initialiser, channels, stage.config.groups_of(channels)));
+        let outputs = stage.config.output_channels();
+        let skip_conv = part.then(|| Conv::new(initialiser, [channels, outputs], 3, Init::Zeros));
+        Self { resnets, attentions, upsamplers, resnet_up, skip_norm, skip_conv }
     }
 }

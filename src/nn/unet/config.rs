@@ -1,6 +1,8 @@
 //! The shape of a U-Net.
 
 use serde::{Deserialize, Serialize};
+
+use super::song::{Decoder, Encoder, NoiseEmbedding, Song};
 use thiserror::Error;
 
 /// Most levels of resolution: 256 pixels become one.
@@ -61,9 +63,37 @@ pub enum Style {
     /// Nichol and Dhariwal 2021: times as `[cos, sin]` of slightly other frequencies, the embedding as a scale and a
     /// shift of the second normalisation, equal padding where the size is halved, and 1e-5 added to variances.
     Improved,
+    /// Song et al. 2021 and Karras et al. 2022: residual blocks that halve and double, sums divided by the root of 2.
+    Song(Song),
 }
 
 impl Style {
+    /// Styles by the names of the systems that have them.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("ddpm", Self::Ddpm),
+        ("improved", Self::Improved),
+        ("ddpm++", Self::Song(Song::DDPM_PP)),
+        ("ncsn++", Self::Song(Song::NCSN_PP)),
+    ];
+
+    /// The style of a system.
+    ///
+    /// # Errors
+    /// The names that there are.
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, style)| *style);
+        found.ok_or_else(|| format!("there are {}", Self::NAMES.map(|(known, _)| known).join(", ")))
+    }
+
+    /// What only networks of Song et al. have.
+    #[must_use]
+    pub fn song(self) -> Option<Song> {
+        match self {
+            Self::Song(song) => Some(song),
+            Self::Ddpm | Self::Improved => None,
+        }
+    }
+
     /// The details that those who published such networks chose.
     #[must_use]
     pub fn details(self) -> Details {
@@ -76,7 +106,7 @@ impl Style {
             without_class: true,
         };
         match self {
-            Self::Ddpm => ddpm,
+            Self::Ddpm | Self::Song(_) => ddpm,
             Self::Improved => Details { cosines_first: true, frequency_shift: 0, padding: 1, epsilon: 1e-5, ..ddpm },
         }
     }
@@ -123,7 +153,8 @@ pub struct UNetConfig {
     pub dropout: f64,
     /// Whether there is a second half of output channels, for the variance (Nichol and Dhariwal 2021).
     pub learned_variance: bool,
-    /// Groups of every normalisation; they divide the channels of every level.
+    /// Groups of every normalisation; they divide the channels of every level. The most there are where they depend on the
+    /// channels ([`Self::groups_of`]).
     pub groups: usize,
     /// Heads of every attention; they divide the channels of every level that has it.
     pub heads: usize,
@@ -173,6 +204,37 @@ impl UNetConfig {
         self.details().head_channels.map_or(self.heads, |head| channels / head.max(1))
     }
 
+    /// Groups of a normalisation of so many channels: in Song et al.'s networks of at least four channels each.
+    #[must_use]
+    pub fn groups_of(&self, channels: usize) -> usize {
+        if self.style.song().is_some() { self.groups.min(channels / 4) } else { self.groups }
+    }
+
+    /// Length of the features of a noise level.
+    #[must_use]
+    pub fn feature_width(&self) -> usize {
+        let fourier = self.style.song().is_some_and(|song| song.noise == NoiseEmbedding::Fourier);
+        self.channels * if fourier { 2 } else { 1 }
+    }
+
+    /// Length of the vectors of classes: of the embedding, or in Song et al.'s networks of the features that go into it.
+    #[must_use]
+    pub fn class_width(&self) -> usize {
+        if self.style.song().is_some() { self.feature_width() } else { self.embedding_width() }
+    }
+
+    /// What the way down is told of the image at lower resolution, if anything.
+    #[must_use]
+    pub fn progressive_input(&self) -> Option<Encoder> {
+        self.style.song().map(|song| song.encoder).filter(|encoder| *encoder != Encoder::Standard)
+    }
+
+    /// Whether the output is the sum of those of all levels.
+    #[must_use]
+    pub(super) fn sums_levels(&self) -> bool {
+        self.style.song().is_some_and(|song| song.decoder == Decoder::Skip)
+    }
+
     /// Says whether the table of classes has a row for no class.
     pub fn set_without_class(&mut self, without_class: bool) {
         let details = Details { without_class, ..self.details() };
@@ -210,8 +272,9 @@ impl UNetConfig {
             range("a multiplier", multiplier, 1, MOST_CHANNELS / self.channels)?;
         }
         for channels in std::iter::once(self.channels).chain(self.widths()) {
-            if channels % self.groups != 0 {
-                return Err(ConfigError::Groups { channels, groups: self.groups });
+            let groups = self.groups_of(channels);
+            if groups == 0 || channels % groups != 0 {
+                return Err(ConfigError::Groups { channels, groups });
             }
         }
         range("heads", self.heads, 1, MOST_CHANNELS)?;

@@ -40,9 +40,9 @@ struct Caster {
 impl Caster {
     /// Whether the parameter at hand stays in single precision.
     fn stays(&self) -> bool {
-        self.path
-            .iter()
-            .any(|name| name.contains("norm") || matches!(name.as_str(), "time_embedding" | "class_embedding"))
+        self.path.iter().any(|name| {
+            name.contains("norm") || matches!(name.as_str(), "time_embedding" | "class_embedding" | "time_proj")
+        })
     }
 }
 

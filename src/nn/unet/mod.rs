@@ -19,6 +19,7 @@ mod graph;
 mod half;
 mod network;
 mod parameters;
+mod song;
 mod time;
 #[cfg(feature = "cli")]
 mod trace;
@@ -34,7 +35,8 @@ pub use super::layers::cost::Cost;
 pub use config::{ConfigError, Details, Style, UNetConfig};
 pub use network::UNet;
 pub use parameters::Parameter;
-pub use time::time_features;
+pub use song::{Decoder, Encoder, Filter, NoiseEmbedding, Song};
+pub use time::{fourier_features, time_features};
 
 /// Times and labels that a network cannot be told.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -73,8 +75,7 @@ impl UNet {
     pub fn condition(&self, times: &[f64], labels: &[Option<usize>]) -> Result<Condition, ConditionError> {
         self.check(times, labels)?;
         let device = self.device();
-        let features = time_features(times, self.config.channels, self.config.details());
-        let features = cpu::tensor(features, [times.len(), self.config.channels], &device);
+        let features = cpu::tensor(self.features(times), [times.len(), self.config.feature_width()], &device);
         let rows = self.class_rows(if labels.is_empty() { &[None] } else { labels });
         Ok(Condition(interpret!(Interpreter::of([&device]), layers => graph::embed(layers, self, features, &rows))))
     }
@@ -83,6 +84,14 @@ impl UNet {
     #[must_use]
     pub fn some_label(&self) -> Option<usize> {
         self.config.requires_class().then_some(0)
+    }
+
+    /// The features of times, row by row.
+    fn features(&self, times: &[f64]) -> Vec<f32> {
+        match &self.time_proj {
+            Some(frequencies) => fourier_features(times, &frequencies.numbers),
+            None => time_features(times, self.config.channels, self.config.details()),
+        }
     }
 
     /// Which rows of the table of classes these labels are.

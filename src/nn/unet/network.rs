@@ -1,10 +1,11 @@
 //! The parameters of the network, by module paths that are their names, and how they are made.
 
-use burn::module::Module;
-use burn::tensor::Device;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
 
 use super::blocks::{DownBlock, MidBlock, Stage, UpBlock};
 use super::config::{ConfigError, UNetConfig};
+use super::song::Encoder;
 use crate::nn::layers::modules::{Conv, Embedding, GroupNorm, Init, Initialiser, Linear};
 
 /// The layers that embed times.
@@ -14,10 +15,20 @@ pub struct TimeEmbedding {
     pub(super) linear_2: Linear,
 }
 
+/// Frequencies at which the noise level is told, drawn once and never trained.
+#[derive(Module, Debug)]
+pub struct Frequencies {
+    pub(super) weight: Param<Tensor<1>>,
+    /// The same numbers, for features are made beside the device.
+    #[module(skip)]
+    pub(super) numbers: Vec<f32>,
+}
+
 /// The network. Made by [`UNetConfig::init`], filled by [`UNet::load`].
 #[derive(Module, Debug)]
 pub struct UNet {
     pub(super) conv_in: Conv,
+    pub(super) time_proj: Option<Frequencies>,
     pub(super) time_embedding: TimeEmbedding,
     pub(super) class_embedding: Option<Embedding>,
     pub(super) down_blocks: Vec<DownBlock>,
@@ -27,6 +38,16 @@ pub struct UNet {
     pub(super) conv_out: Conv,
     #[module(skip)]
     pub(super) config: UNetConfig,
+}
+
+impl Frequencies {
+    /// Standard deviation of the frequencies, as published.
+    const SPREAD: f32 = 16.0;
+
+    fn new(initialiser: &mut Initialiser, count: usize) -> Self {
+        let (weight, numbers) = initialiser.drawn(count, Self::SPREAD);
+        Self { weight, numbers }
+    }
 }
 
 impl UNetConfig {
@@ -40,24 +61,24 @@ impl UNetConfig {
         self.validate()?;
         let mut initialiser = Initialiser::new(seed, device, self.details().epsilon);
         let (channels, temb) = (self.channels, self.embedding_width());
+        let time_proj = (self.feature_width() > channels).then(|| Frequencies::new(&mut initialiser, channels));
         let conv_in = Conv::new(&mut initialiser, [self.image_channels, channels], 3, Init::Fan);
         let time_embedding = TimeEmbedding {
-            linear_1: Linear::new(&mut initialiser, channels, temb, Init::Fan),
+            linear_1: Linear::new(&mut initialiser, self.feature_width(), temb, Init::Fan),
             linear_2: Linear::new(&mut initialiser, temb, temb, Init::Fan),
         };
         let rows = self.class_rows();
-        let class_embedding = (rows > 0).then(|| Embedding::new(&mut initialiser, rows, temb));
+        let class_embedding = (rows > 0).then(|| Embedding::new(&mut initialiser, rows, self.class_width()));
 
         let widths = self.widths();
         let stage = |level: usize, inputs: Vec<usize>| Stage {
             inputs,
             outputs: widths[level],
             temb,
-            groups: self.groups,
             dropout: self.dropout,
             attention: self.attention_levels.contains(&level),
             heads: self.heads_of(widths[level]),
-            style: self.style,
+            config: self,
         };
         let mut skips = vec![channels];
         let mut width = channels;
@@ -65,7 +86,10 @@ impl UNetConfig {
         for (level, &output) in widths.iter().enumerate() {
             let inputs = (0..self.layers).map(|layer| if layer == 0 { width } else { output }).collect();
             let last = level + 1 == widths.len();
-            down_blocks.push(DownBlock::new(&mut initialiser, &stage(level, inputs), !last));
+            // The image itself above the first level, or what the level above made of it.
+            let told =
+                if level == 0 || self.progressive_input() == Some(Encoder::Skip) { self.image_channels } else { width };
+            down_blocks.push(DownBlock::new(&mut initialiser, &stage(level, inputs), !last, told));
             skips.extend(std::iter::repeat_n(output, self.layers + usize::from(!last)));
             width = output;
         }
@@ -81,10 +105,11 @@ impl UNetConfig {
             }
             up_blocks.push(UpBlock::new(&mut initialiser, &stage(level, inputs), level > 0));
         }
-        let conv_norm_out = GroupNorm::new(&mut initialiser, width, self.groups);
+        let conv_norm_out = GroupNorm::new(&mut initialiser, width, self.groups_of(width));
         let conv_out = Conv::new(&mut initialiser, [width, self.output_channels()], 3, Init::Zeros);
         Ok(UNet {
             conv_in,
+            time_proj,
             time_embedding,
             class_embedding,
             down_blocks,

@@ -6,6 +6,9 @@ use burn::tensor::Tensor;
 use super::UNet;
 use crate::nn::cpu;
 
+/// The parameter that features of noise levels are made with, beside the device.
+const FREQUENCIES: &str = "time_proj.weight";
+
 /// A parameter of a network.
 #[derive(Clone, Debug)]
 pub struct Parameter {
@@ -75,7 +78,18 @@ impl UNet {
             }
             source(name, shape).map_err(|found| error = Some(found)).ok()
         };
-        let loaded = self.map(&mut Loader { path: Vec::new(), source: &mut source });
+        let mut frequencies = None;
+        let mut source = |name: &str, shape: &[usize]| {
+            let found = source(name, shape);
+            if name == FREQUENCIES {
+                frequencies.clone_from(&found);
+            }
+            found
+        };
+        let mut loaded = self.map(&mut Loader { path: Vec::new(), source: &mut source });
+        if let (Some(time_proj), Some(numbers)) = (&mut loaded.time_proj, frequencies) {
+            time_proj.numbers = numbers;
+        }
         match error {
             None => Ok(loaded),
             Some(error) => Err(error),

@@ -27,3 +27,15 @@ pub fn time_features(times: &[f64], width: usize, details: Details) -> Vec<f32> 
     }
     features
 }
+
+/// Sines, then cosines, of `2 pi` times every time at these frequencies, row by row of times.
+#[must_use]
+pub fn fourier_features(times: &[f64], frequencies: &[f32]) -> Vec<f32> {
+    let mut features = Vec::with_capacity(times.len() * 2 * frequencies.len());
+    for time in times {
+        for function in [libm::sin, libm::cos] {
+            features.extend(frequencies.iter().map(|f| function(core::f64::consts::TAU * time * f64::from(*f)) as f32));
+        }
+    }
+    features
+}

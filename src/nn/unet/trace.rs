@@ -3,16 +3,16 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use super::{ConditionError, Style, UNet, graph, time_features};
+use super::{ConditionError, Style, UNet, graph};
 use crate::nn::cpu;
 use crate::nn::tape::{Gradients, Tape, Value};
 
 impl UNet {
-    /// Whether [`Self::trace`] can take this network: on the CPU without automatic differentiation, in Ho et al.'s
-    /// style and without dropout.
+    /// Whether [`Self::trace`] can take this network: on the CPU without automatic differentiation, without dropout,
+    /// and not in Nichol and Dhariwal's style.
     #[must_use]
     pub fn is_traceable(&self) -> bool {
-        cpu::is_cpu(&self.device()) && self.config.style == Style::Ddpm && self.config.dropout == 0.0
+        cpu::is_cpu(&self.device()) && self.config.style != Style::Improved && self.config.dropout == 0.0
     }
 
     /// The output for noisy images `x` of this height and width, each with its own time and label; both channel by
@@ -35,8 +35,8 @@ impl UNet {
         if times.len() != labels.len() {
             return Err(ConditionError::Count { times: times.len(), labels: labels.len() });
         }
-        let (images, channels) = (times.len(), self.config.channels);
-        let features = tape.value(time_features(times, channels, self.config.details()), [images, channels, 1, 1]);
+        let images = times.len();
+        let features = tape.value(self.features(times), [images, self.config.feature_width(), 1, 1]);
         let temb = graph::embed(tape, self, features, &self.class_rows(labels));
         let x = tape.images(x, [images, self.config.image_channels, side, side]);
         let output = graph::evaluate(tape, self, x, &temb);

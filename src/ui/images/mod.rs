@@ -5,6 +5,7 @@ mod classes;
 mod detail;
 mod examine;
 mod gallery;
+pub mod hub;
 mod known;
 mod pixels;
 mod save;
@@ -50,6 +51,7 @@ pub fn prepare(page: Page) {
         }
     });
     examine::follow_the_link(page);
+    hub::follow(page);
     let [chosen, _] = memory::cores();
     // Nothing follows from it before the first run.
     page.session.update(|session| session.use_cores(chosen));
@@ -88,7 +90,10 @@ pub fn show(page: Page, event: ImageEvent) {
             all.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&notice));
             all.push(notice);
         }),
-        ImageEvent::Loaded { weights, .. } => weights::arrived(page, &weights),
+        ImageEvent::Loaded { weights, .. } => {
+            weights::arrived(page, &weights);
+            hub::measure_room(page);
+        }
         _ => {}
     }
 }

@@ -1,10 +1,10 @@
 //! What the page says of a run of images.
 
-use super::weights;
 use crate::lab::{DeviceChoice, ExperimentId};
 use crate::plot::label::number;
 use crate::session::image_state::ImageWeights;
 use crate::session::{Phase, Slot};
+use crate::ui::parts::megabytes;
 use crate::ui::state::Page;
 
 /// Whether the page shows images, followed.
@@ -21,7 +21,7 @@ pub fn words(page: Page) -> Option<String> {
         _ => None,
     });
     if let Some([received, total]) = fetching {
-        let [received, total] = [received, total].map(weights::megabytes);
+        let [received, total] = [received, total].map(megabytes);
         return Some(page.filled("images.status-fetching", &[("received", &received), ("total", &total)]));
     }
     let progress = page.images.progress.get();

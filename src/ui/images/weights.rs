@@ -5,16 +5,18 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Response, Url};
 
+use super::hub;
 use crate::decimal::shortest;
-use crate::lab::Word;
 use crate::lab::images::OWN_WEIGHTS;
 use crate::lab::texts::fill;
+use crate::lab::{HUB, Word};
 use crate::plot::label::number;
 use crate::protocol::images::{NamedAddress, Refusal, WeightsSource, WeightsSummary};
 use crate::session::Session;
 use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
-use crate::ui::parts::{chooser, note, quiet};
+use crate::ui::parts::{chooser, megabytes, note, quiet};
+use crate::ui::reflect::{amount, get, words};
 use crate::ui::signal::{Memo, memo};
 use crate::ui::state::images::ShippedClasses;
 use crate::ui::state::{Page, page, start};
@@ -43,18 +45,6 @@ struct Shipped {
     measured: Option<Measured>,
 }
 
-fn get(value: &JsValue, name: &str) -> JsValue {
-    js_sys::Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED)
-}
-
-fn words(value: &JsValue, name: &str) -> String {
-    get(value, name).as_string().unwrap_or_default()
-}
-
-fn amount(value: &JsValue, name: &str) -> f64 {
-    get(value, name).as_f64().unwrap_or(0.0)
-}
-
 /// A file of JSON beside the page; nothing when it is not there or not that.
 async fn json(address: String) -> JsValue {
     let read = async move {
@@ -68,11 +58,14 @@ async fn json(address: String) -> JsValue {
 /// Reads the list and the manifests. What the list says is shown before the manifests are there.
 async fn read_sets(page: Page, sets: RwSignal<Option<Vec<Shipped>>>) {
     let index = json(format!("{FOLDER}/index.json")).await;
-    let entries = js_sys::Array::from(&get(&index, "sets"));
-    let listed = entries.iter().filter_map(|entry| {
+    // What is no list is an empty one.
+    let entries = |name| get(&index, name).dyn_into::<js_sys::Array>().unwrap_or_default();
+    page.images.published.set(entries("published").iter().map(|entry| hub::read(&entry)).collect());
+    let listed = entries("sets");
+    let listed = listed.iter().filter_map(|entry| {
         let id = words(&entry, "id");
         // The name of a folder and nothing else.
-        (!id.is_empty() && Word::new(&id).as_str() == id).then(|| Shipped {
+        Word::is_folder(&id).then(|| Shipped {
             title: words(&entry, "title"),
             preview: get(&entry, "preview").is_truthy(),
             bytes: amount(&entry, "bytes"),
@@ -110,11 +103,6 @@ async fn read_sets(page: Page, sets: RwSignal<Option<Vec<Shipped>>>) {
     }
 }
 
-/// Bytes in millions, as a text.
-pub fn megabytes(bytes: f64) -> String {
-    number(bytes / 1e6, 3)
-}
-
 /// Takes files of the visitor's, which are one checkpoint: the worker reads them where they lie, and the page holds no
 /// copy.
 pub fn take(page: Page, files: &[File]) {
@@ -134,6 +122,10 @@ pub fn take(page: Page, files: &[File]) {
 /// with the worker's file has to name there which other hosts it allows.
 fn take_address(page: Page, text: &str) -> Option<&'static str> {
     let here = window().location().href().unwrap_or_default();
+    if Word::read(text.trim()).as_ref().and_then(Word::hub).is_some() {
+        let _ = page.write("weights", text.trim());
+        return None;
+    }
     let Ok(url) = Url::new_with_base(text.trim(), &here) else { return Some("images.address-bad") };
     let own = window().location().origin().is_ok_and(|origin| origin == url.origin());
     // What this machine itself serves goes nowhere, and can hardly be had by https.
@@ -179,11 +171,24 @@ pub fn weights(field: Element) -> Element {
         let title = element("span").attribute("dir", "auto").plain(&title);
         vec![element("label").class("set").holds(&[radio, title])]
     };
+    let asked = hub::asked(page);
+    let question = move || {
+        let asked = asked.get()?;
+        Some(hub::question(page, named.get().strip_prefix(HUB)?, &asked))
+    };
     let choices = element("div").class("weights").test_id("weights").attribute("role", "radiogroup");
     field
-        .child(choices.attribute("aria-labelledby", "weights-label").changing(list).changing(own))
-        .changing(move || vec![state.with(|state| shown(page, state))])
+        .child(
+            choices
+                .attribute("aria-labelledby", "weights-label")
+                .changing(list)
+                .changing(move || hub::listed(page, named))
+                .changing(move || hub::other(page, named))
+                .changing(own),
+        )
+        .changing(move || vec![state.with(|state| shown(page, state, question()))])
         .child(own_weights())
+        .child(hub::kept(page))
 }
 
 /// A set of the list.
@@ -230,10 +235,11 @@ fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> Elemen
 }
 
 /// How far the weights are.
-fn shown(page: Page, state: &ImageWeights) -> Element {
+fn shown(page: Page, state: &ImageWeights, question: Option<Element>) -> Element {
     let panel = element("div").class("weights-state").test_id("weights-state").attribute("aria-live", "polite");
-    let in_state = |id| panel.attribute("data-state", id);
+    let in_state = |id| panel.attribute("data-state", id).holds(question.as_slice());
     match state {
+        ImageWeights::Absent if question.is_some() => in_state("asked"),
         ImageWeights::Absent => {
             let fetch = move || page.tell(|session| session.load_images(&page.config.get_untracked()));
             in_state("absent").holds(&[note("images.absent"), quiet("fetch-weights", "images.fetch", fetch)])
@@ -259,7 +265,7 @@ fn shown(page: Page, state: &ImageWeights) -> Element {
     }
 }
 
-fn held(page: Page, weights: &WeightsSummary) -> [Element; 2] {
+fn held(page: Page, weights: &WeightsSummary) -> [Element; 3] {
     let words = page.filled(
         "images.held",
         &[
@@ -277,6 +283,7 @@ fn held(page: Page, weights: &WeightsSummary) -> [Element; 2] {
             .plain(&page.text("images.recognised"))
             .plain(" ")
             .child(element("bdi").attribute("lang", "en").plain(&weights.recognised)),
+        hub::time(page, weights.evaluation_ms, !weights.classes.is_empty()),
     ]
 }
 
@@ -304,7 +311,7 @@ fn own_weights() -> Element {
     let typed = address.input();
     let fetch = move || wrong.set(take_address(page, &typed.value()).unwrap_or_default());
     let words = move || if wrong.get().is_empty() { String::new() } else { page.text(wrong.get()) };
-    let accept = ".safetensors,.bin,.pt,.pth,.ckpt,.json";
+    let accept = ".safetensors,.bin,.pt,.pth,.ckpt,.pkl,.json";
     let [label, input] = chooser("own-weights", "images.own-file", accept, move |files| take(page, &files));
     element("details")
         .class("own")

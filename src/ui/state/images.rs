@@ -28,6 +28,27 @@ pub struct Row {
     pub film: Film,
 }
 
+/// A network that others have published, as the page's list describes it.
+#[derive(Clone)]
+pub struct Published {
+    /// Its name at the hub, `owner/name`.
+    pub model: String,
+    /// What to call it, in English.
+    pub title: String,
+    /// Its licence.
+    pub licence: String,
+    /// Who published it.
+    pub source: String,
+    /// Parameters of the network.
+    pub parameters: f64,
+    /// About how many bytes are fetched.
+    pub bytes: f64,
+    /// Additions and multiplications of one evaluation of one image, in billions.
+    pub gflop: f64,
+    /// The Fréchet inception distance that they published.
+    pub fid: f64,
+}
+
 /// What the page knows of images beside what every experiment has.
 pub struct Images {
     /// The runs on show, in order; the last one is the current one.
@@ -52,6 +73,12 @@ pub struct Images {
     pub shipped: Signal<Vec<ShippedClasses>>,
     /// What should be known.
     pub notices: Signal<Vec<Notice>>,
+    /// What others have published.
+    pub published: Signal<Vec<Published>>,
+    /// The model of the hub that a run waits for until the visitor lets it be fetched; empty without one.
+    pub awaited: Kept<String>,
+    /// Bytes that this site keeps in the browser, and how many it may.
+    pub room: Signal<[f64; 2]>,
     /// What the link asks to be examined when everything is there.
     pub wanted: Signal<Examination>,
 }
@@ -72,6 +99,9 @@ impl Images {
             workers: Signal::new(0),
             shipped: Signal::new(Vec::new()),
             notices: Signal::new(Vec::new()),
+            published: Signal::new(Vec::new()),
+            awaited: Kept::new(String::new()),
+            room: Signal::new([0.0; 2]),
             wanted: Signal::new(Examination::default()),
         }
     }

@@ -1,0 +1,29 @@
+//! What the browser has and answers, by name: what it lacks is undefined.
+
+use js_sys::{Function, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+/// A property.
+pub fn get(of: &JsValue, name: &str) -> JsValue {
+    Reflect::get(of, &name.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// A property that is a text; nothing for another.
+pub fn words(of: &JsValue, name: &str) -> String {
+    get(of, name).as_string().unwrap_or_default()
+}
+
+/// A property that is a number; 0 for another.
+pub fn amount(of: &JsValue, name: &str) -> f64 {
+    get(of, name).as_f64().unwrap_or(0.0)
+}
+
+/// What a method answers in the end.
+pub async fn answer(of: &JsValue, method: &str, argument: &JsValue) -> JsValue {
+    let called = get(of, method).dyn_into::<Function>().and_then(|method| method.call1(of, argument));
+    match called {
+        Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await.unwrap_or(JsValue::UNDEFINED),
+        Err(_) => JsValue::UNDEFINED,
+    }
+}
