@@ -15,10 +15,10 @@ const SUM: f32 = core::f32::consts::FRAC_1_SQRT_2;
 pub fn embed<L: Layers>(layers: &mut L, network: &UNet, features: L::Rows, classes: &[usize]) -> L::Rows {
     let mut classes = network.class_embedding.as_ref().map(|table| layers.embed(table, classes));
     let mut features = features;
-    if network.config.style.song().is_some() {
-        if let Some(classes) = classes.take() {
-            features = layers.add_rows(features, classes);
-        }
+    if network.config.style.song().is_some()
+        && let Some(classes) = classes.take()
+    {
+        features = layers.add_rows(features, classes);
     }
     let hidden = layers.linear_silu(&network.time_embedding.linear_1, features, None);
     // Every residual block begins by activating it, so it is done once.

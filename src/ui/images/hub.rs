@@ -7,7 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, CacheStorage, Response};
 
 use crate::lab::texts::fill;
-use crate::lab::{ClassId, HUB, RunConfig, planned_evaluations};
+use crate::lab::{ClassChoice, HUB, RunConfig, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::images::{HubOffer, WEIGHTS_CACHE, kept_address, model_key};
 use crate::session::Session;
@@ -159,7 +159,7 @@ fn begin(page: Page, model: &str) {
 /// How long an image takes here, followed; nothing where no evaluation was measured.
 pub fn time(page: Page, evaluation_ms: f64, classes: bool) -> Element {
     let words = move || {
-        let guided = |config: &RunConfig| classes && config.image_class != ClassId::Any && config.guidance != 1.0;
+        let guided = |config: &RunConfig| classes && config.image_class != ClassChoice::Any && config.guidance != 1.0;
         let count = page.config.with(|config| {
             let pairs = if guided(config) { 2 } else { 1 };
             pairs * planned_evaluations(config).unwrap_or(config.steps)
