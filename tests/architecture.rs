@@ -39,7 +39,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("engine", "rng diffusion data lab protocol wire nn study"),
     ("worker", "lab protocol wire nn engine"),
     ("serve", ""),
-    ("cli", "rng diffusion data lab protocol wire nn experiments share engine serve"),
+    ("cli", "rng diffusion data plot lab protocol wire nn study experiments share engine serve"),
     ("ui", "rng decimal diffusion data plot lab protocol wire study experiments session share"),
 ];
 

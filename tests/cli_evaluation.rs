@@ -302,7 +302,9 @@ fn help_completions_and_the_server_say_what_they_should() {
         String::from_utf8(output.stdout).unwrap()
     };
     let help = text(&["--help"]);
-    for command in ["train", "sample", "evaluate", "grid", "convert", "serve", "bench", "completions", "Exit codes"] {
+    for command in
+        ["train", "sample", "evaluate", "grid", "report", "convert", "serve", "bench", "completions", "Exit codes"]
+    {
         assert!(help.contains(command), "{command}");
     }
     assert!(text(&["train", "--help"]).contains("--resume") && text(&["completions", "bash"]).contains("--objective"));

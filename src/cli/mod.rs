@@ -21,6 +21,7 @@ pub mod index;
 pub mod interrupt;
 pub mod progress;
 pub mod remote;
+pub mod report;
 pub mod sample;
 pub mod serve;
 pub mod set;
@@ -56,6 +57,8 @@ enum Command {
     Evaluate(Box<evaluate::EvaluateArgs>),
     /// Searches grids of few steps for weights
     Grid(Box<grid::GridArgs>),
+    /// Runs the studies of the report and writes or checks what they say of every claim
+    Report(report::ReportArgs),
     /// Times training steps and evaluations
     Bench(bench::BenchArgs),
     /// Serves the built page, and computes for it with --remote
@@ -87,6 +90,7 @@ fn obey(command: Command) -> Outcome {
         Command::Sample(args) => sample::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Grid(args) => grid::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Convert(args) => convert::run(&args),

@@ -192,6 +192,13 @@ impl StudyRun {
         finished
     }
 
+    /// Steps done and steps in all; 0 in all when that is not known.
+    #[must_use]
+    pub fn progress(&self) -> [u32; 2] {
+        let report = &self.shared.borrow().report;
+        [report.step, report.of]
+    }
+
     /// The file that the study waits for, until it is given.
     #[must_use]
     pub fn wanted(&self) -> Option<&'static str> {

@@ -195,12 +195,30 @@ pub async fn complete(
     compute: &ComputeDevice,
     web: &std::path::Path,
 ) -> Result<crate::protocol::StudyUpdate, StudyError> {
-    let Some(mut running) = begin(config, compute) else { return Ok(crate::protocol::StudyUpdate::default()) };
+    Ok(follow(config, compute, web, |_| true).await?.unwrap_or_default())
+}
+
+/// The same as [`complete`], with `goes_on` told now and then how many steps are done and of how many; `None` when it
+/// wanted no more.
+///
+/// # Errors
+/// As [`complete`].
+#[cfg(all(feature = "engine", not(target_arch = "wasm32")))]
+pub async fn follow(
+    config: &RunConfig,
+    compute: &ComputeDevice,
+    web: &std::path::Path,
+    mut goes_on: impl FnMut([u32; 2]) -> bool,
+) -> Result<Option<crate::protocol::StudyUpdate>, StudyError> {
+    let Some(mut running) = begin(config, compute) else { return Ok(Some(crate::protocol::StudyUpdate::default())) };
     let start = std::time::Instant::now();
     while !running.advance(false, || start.elapsed().as_secs_f64() * 1000.0).await? {
         if let Some(name) = running.wanted() {
             running.give(std::fs::read(web.join(name)).map_err(|error| format!("{name}: {error}")));
         }
+        if !goes_on(running.progress()) {
+            return Ok(None);
+        }
     }
-    Ok(running.take())
+    Ok(Some(running.take()))
 }
