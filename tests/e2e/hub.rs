@@ -32,6 +32,15 @@ fn held(page: &Page, model: &str) {
     });
 }
 
+/// Lets what is kept go.
+fn let_go(page: &Page) {
+    page.press("let-go");
+    page.until("it is gone", SOON, || {
+        let kept = page.browser.script("return caches.has('scorefield-weights');", &[]);
+        (kept.as_bool() == Some(false)).then_some(())
+    });
+}
+
 #[test]
 fn a_network_is_fetched_by_name_after_its_size_was_told_and_kept_for_the_next_visit() {
     let hub = Hub::start();
@@ -72,11 +81,7 @@ fn a_network_is_fetched_by_name_after_its_size_was_told_and_kept_for_the_next_vi
     held(&page, "lab/small");
     assert!(images(&page) == made, "the same seed, another picture");
     assert_eq!(hub.asked(), Vec::<String>::new());
-    page.press("let-go");
-    page.until("it is gone", SOON, || {
-        let kept = page.browser.script("return caches.has('scorefield-weights');", &[]);
-        (kept.as_bool() == Some(false)).then_some(())
-    });
+    let_go(&page);
     page.go("#experiment=images&device=cpu&weights=hub:lab/small");
     page.until("the visitor is asked again", SOON, || is_asked(&page));
     assert_eq!(hub.asked(), Vec::<String>::new());
@@ -102,6 +107,8 @@ fn a_download_that_breaks_off_or_is_cancelled_goes_on_from_there() {
     held(&page, "lab/breaks");
     assert!(hub.asked().last().is_some_and(|path| path.ends_with(&half)), "{:?}", hub.asked());
 
+    // Files are kept by what is in them, and this model has the same.
+    let_go(&page);
     fetch("stalls");
     page.until("half of it is there", SOON, || {
         let share = page.browser.script("return document.querySelector('.weights-state progress')?.value;", &[]);

@@ -256,8 +256,10 @@ impl Page {
         );
         let mut last = String::new();
         let enabled = || {
+            // Into the middle, as a visitor would have it: at the edges lies what sticks there.
             let enabled = self.browser.script(
-                "const e = document.querySelector(arguments[0]); return !!e && !e.disabled;",
+                "const e = document.querySelector(arguments[0]); e?.scrollIntoView({ block: 'center' });
+                 return !!e && !e.disabled;",
                 &[json!(selector)],
             );
             enabled.as_bool().filter(|&e| e)
