@@ -40,7 +40,7 @@ impl<'a, 'p, P: Port> Fetch<'a, 'p, P> {
     /// The value of a future, unless a command ends the load.
     ///
     /// # Errors
-    /// [`LoadError::GivenUp`] then.
+    /// `LoadError::GivenUp` then.
     pub async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, LoadError> {
         self.inbox.unless(ends_a_load, future).await.ok_or(LoadError::GivenUp)
     }
@@ -48,7 +48,7 @@ impl<'a, 'p, P: Port> Fetch<'a, 'p, P> {
     /// Keeps bytes for the next visit.
     ///
     /// # Errors
-    /// [`LoadError::GivenUp`] when a command ended the load; where there is no room it is noted.
+    /// `LoadError::GivenUp` when a command ended the load; where there is no room it is noted.
     pub async fn keep(&mut self, key: &str, bytes: &[u8]) -> Result<(), LoadError> {
         let room = self.inbox.port.keep(key, Some(bytes));
         self.not_kept |= !self.wait(room).await?;
@@ -83,7 +83,7 @@ impl<'a, 'p, P: Port> Fetch<'a, 'p, P> {
     /// The bytes of a file of at most so many, and whether they were kept under the key from an earlier visit.
     ///
     /// # Errors
-    /// A [`LoadError`] when it cannot be had or is longer, or a command ended the load.
+    /// A `LoadError` when it cannot be had or is longer, or a command ended the load.
     pub async fn download(
         &mut self,
         name: &str,

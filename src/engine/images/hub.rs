@@ -35,7 +35,7 @@ impl<P: Port> Fetch<'_, '_, P> {
     /// origin, from there.
     ///
     /// # Errors
-    /// A [`LoadError`] when they cannot be had, are not what the list says or describe a network that cannot be run, or a
+    /// A `LoadError` when they cannot be had, are not what the list says or describe a network that cannot be run, or a
     /// command ended the load.
     pub async fn hub_files(
         &mut self,

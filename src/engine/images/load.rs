@@ -34,7 +34,7 @@ impl LoadedModel {
 /// The weights of a source. Those at hand are left alone.
 ///
 /// # Errors
-/// A [`LoadError`]; also when a command ended it.
+/// A `LoadError`; also when a command ended it.
 pub async fn load<P: Port>(
     run: RunId,
     source: WeightsSource,
@@ -103,7 +103,7 @@ pub async fn load<P: Port>(
 /// What the hub says of a model.
 ///
 /// # Errors
-/// A [`LoadError`]; also when a command ended it.
+/// A `LoadError`; also when a command ended it.
 pub async fn look_up<P: Port>(
     run: RunId,
     origin: &str,
