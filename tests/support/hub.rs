@@ -228,7 +228,12 @@ fn send(mut stream: TcpStream, request: &Request, shared: &Shared) -> std::io::R
     let half = &body[..middle.saturating_sub(from.unwrap_or(0)).min(body.len())];
     match model {
         "short" => stream.write_all(half),
-        "breaks" | "whole" if shared.is_first(model) => stream.write_all(half),
+        "breaks" | "whole" if shared.is_first(model) => {
+            stream.write_all(half)?;
+            // A browser forgets what it has not handed on when a connection breaks.
+            thread::sleep(Duration::from_millis(300));
+            Ok(())
+        }
         "stalls" if shared.is_first(model) => {
             stream.write_all(half)?;
             // What can be read then is the other side's end.

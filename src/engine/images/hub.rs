@@ -99,13 +99,15 @@ impl<P: Port> Fetch<'_, '_, P> {
         let diffusers::Network { config, image_size } =
             diffusers::network(&json).map_err(|error| bad(error.to_string()))?.of;
         let side = image_size.unwrap_or(0) as usize;
-        // In half precision they are half as long in the file.
-        let weights = 2 * checkpoint.bytes();
-        if compute.info.gpu || side == 0 || !side.is_multiple_of(config.size_multiple()) || !has_room(weights) {
+        if compute.info.gpu || side == 0 || !side.is_multiple_of(config.size_multiple()) {
             return Ok(offer);
         }
-        // Other numbers take as long.
+        // Other numbers take as long. They are made when they are first needed: not where there is no room for what the
+        // settings ask for, whatever the list says of the files.
         let network = config.init(0, &compute.device).map_err(|error| bad(error.to_string()))?;
+        if !has_room(network.parameters().iter().map(|parameter| 4 * parameter.count() as u64).sum()) {
+            return Ok(offer);
+        }
         let took = evaluation_ms(&network, side, compute, self.inbox).await;
         offer.evaluation_ms = took.ok_or(LoadError::GivenUp)?;
         Ok(offer)
