@@ -68,7 +68,7 @@ pub fn show(page: Page, event: ImageEvent) {
             let names = classes::held(page);
             images.rows.update_value(|rows| {
                 if let Some(row) = rows.last_mut() {
-                    if row.film.len() == 0 {
+                    if row.film.is_empty() {
                         row.classes = names;
                     }
                     row.film.push(frame, MOST_KEPT / runs);
