@@ -34,7 +34,7 @@ weights:         ## fetch published weights (google/ddpm-cifar10-32) and put the
 	@tools/setup build
 	@tools/weights
 
-bench:           ## speed: Chromium against TensorFlow.js on the same network, and native
+bench:           ## speed: Chromium beside TensorFlow.js and onnxruntime-web, every study, and native
 	@tools/setup test
 	@tools/bench
 

@@ -77,6 +77,44 @@ fn scales_hold_what_every_mark_draws() {
     assert_eq!(ends(Mark::Dots, &[]), ((0.0, 1.0), (0.0, 1.0)));
 }
 
+/// A radar chart: equal angles between corners, the last side level, values in proportion along each ray, and as large as
+/// the plot allows.
+#[test]
+fn corners_of_a_polygon_are_even_and_fill_the_plot() {
+    let (x, y, layer) = (Axis::of("x", &["a", "b", "c"]), Axis::fixed("y", 0.0, 2.0), Layer::new("", Mark::Polygon, 0));
+    for (width, corners) in [(300.0, 3), (900.0, 3), (420.0, 4), (420.0, 5), (420.0, 6)] {
+        let layout = Layout::new(&chart(&x, &y, &layer, &[]), width);
+        let at = |corner: usize, value: f64| layout.corner(corner as f64, corners, value);
+        let middle = at(0, 0.0);
+        let far = |[x, y]: [f64; 2]| (x - middle[0]).hypot(y - middle[1]);
+        let side = |i: usize, value: f64| {
+            let ([x0, y0], [x1, y1]) = (at(i, value), at((i + 1) % corners, value));
+            (x1 - x0).hypot(y1 - y0)
+        };
+        for i in 0..corners {
+            assert!((far(at(i, 2.0)) - far(at(0, 2.0))).abs() < 1e-9 && far(at(i, 0.0)) < 1e-9);
+            assert!((far(at(i, 0.5)) - 0.25 * far(at(i, 2.0))).abs() < 1e-9);
+            assert!((side(i, 2.0) - side(0, 2.0)).abs() < 1e-9);
+        }
+        let (first, last) = (at(0, 2.0), at(corners - 1, 2.0));
+        assert!((first[1] - last[1]).abs() < 1e-9 && first[0] < last[0]);
+        let span = |axis: usize| {
+            let all = (0..corners).map(|i| at(i, 2.0)[axis]);
+            (all.clone().fold(f64::INFINITY, f64::min), all.fold(f64::NEG_INFINITY, f64::max))
+        };
+        let ((left, right), (top, bottom)) = (span(0), span(1));
+        let inside = [
+            left - layout.left,
+            layout.left + layout.width - right,
+            top - layout.top,
+            layout.top + layout.height - bottom,
+        ];
+        assert!(inside.iter().all(|room| *room > -1e-9), "{inside:?}");
+        let filled = ((right - left) / layout.width).max((bottom - top) / layout.height);
+        assert!((filled - 1.0).abs() < 1e-9, "{filled}");
+    }
+}
+
 #[test]
 fn series_are_legible_on_light_and_dark_pages() {
     for colour in SERIES {

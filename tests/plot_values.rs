@@ -106,13 +106,14 @@ fn every_mark_has_its_lines_of_comma_separated_values() {
     let head = cells(CSV_HEAD.trim_end());
     let (x, y) = (Axis::free("x"), Axis::free("y"));
     type Case<'a> = (Mark, &'a [f32], &'a [(&'a str, &'a str)]);
-    let marks: [Case; 7] = [
+    let marks: [Case; 8] = [
         (Mark::Line, &[1.0, 2.0], &[("x", "1"), ("y", "2")]),
         (Mark::Dots, &[1.0, 2.0], &[("x", "1"), ("y", "2")]),
         (Mark::Band, &[1.0, -2.0, 2.0], &[("x", "1"), ("low", "-2"), ("high", "2")]),
         (Mark::Segments, &[1.0, 2.0, 3.0, 4.0], &[("x", "1"), ("y", "2"), ("x_end", "3"), ("y_end", "4")]),
         (Mark::Arrows, &[1.0, 2.0, 3.0, 4.0], &[("x", "1"), ("y", "2"), ("x_end", "4"), ("y_end", "6")]),
         (Mark::Bars, &[1.0, 2.0, 0.5], &[("x", "1"), ("value", "2"), ("error", "0.5")]),
+        (Mark::Polygon, &[1.0, 0.5], &[("x", "1"), ("value", "0.5")]),
         (Mark::Heat, &[1.0, 1.0, 0.0, 2.0, 0.0, 4.0, 0.0, 1.0, 0.5], &[("x", "1"), ("y", "2"), ("value", "0.5")]),
     ];
     for (mark, data, expected) in marks {

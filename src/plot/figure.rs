@@ -134,6 +134,9 @@ pub enum Mark {
     Picture,
     /// The same in colours, each value `65536 red + 256 green + blue` in whole numbers up to 255; below 0 there is no picture.
     Colours,
+    /// A radar chart's polygon, filled: `corner, value` for every name on the horizontal axis, in their order, the first at the
+    /// lower left and on clockwise; the vertical axis runs from the middle to each corner. Alone with its like in a figure.
+    Polygon,
     /// A table instead of a drawing, alone in its figure: `rows, columns`, and then `value, error` of every cell, row by
     /// row from the top; a cell whose value is NaN is blank, an error that is NaN or 0 is not said. The names of the rows
     /// are those of the vertical axis, the names of the columns those of the horizontal one.
@@ -142,7 +145,7 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark, in the order of the enumeration.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Line,
         Self::Dashed,
         Self::Band,
@@ -153,6 +156,7 @@ impl Mark {
         Self::Heat,
         Self::Picture,
         Self::Colours,
+        Self::Polygon,
         Self::Table,
     ];
 
@@ -160,7 +164,7 @@ impl Mark {
     #[must_use]
     pub const fn stride(self) -> usize {
         match self {
-            Self::Line | Self::Dashed | Self::Dots => 2,
+            Self::Line | Self::Dashed | Self::Dots | Self::Polygon => 2,
             Self::Band | Self::Bars => 3,
             Self::Segments | Self::Arrows => 4,
             Self::Heat | Self::Picture | Self::Colours | Self::Table => 0,
@@ -297,6 +301,22 @@ impl Layout {
         let canvas = if chart.square { inner + top + bottom } else { (0.6 * width).clamp(200.0, 330.0) };
         let (x, y) = (chart.scale(chart.x, 0), chart.scale(chart.y, 1));
         Self { x, y, left, top, width: inner, height: canvas - top - bottom, canvas }
+    }
+
+    /// Where a value of one of so many corners of a radar chart is, in CSS pixels. The values at its border are the
+    /// vertical axis' end.
+    #[must_use]
+    pub fn corner(&self, corner: f64, corners: usize, value: f64) -> [f64; 2] {
+        // The last side lies level.
+        let turn =
+            |corner: f64| std::f64::consts::TAU * (corner - 0.5 * (corners as f64 - 1.0)) / corners.max(1) as f64;
+        let (mut side, mut low, mut high) = (f64::EPSILON, 0.0_f64, f64::EPSILON);
+        for angle in (0..corners).map(|corner| turn(corner as f64)) {
+            (side, low, high) = (side.max(angle.sin()), low.min(angle.cos()), high.max(angle.cos()));
+        }
+        let longest = (0.5 * self.width / side).min(self.height / (high - low));
+        let (far, angle) = (self.y.position(value) * longest, turn(corner));
+        [self.left + 0.5 * self.width + far * angle.sin(), self.top + high * longest - far * angle.cos()]
     }
 
     /// Where a point is, in CSS pixels.

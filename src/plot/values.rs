@@ -59,6 +59,7 @@ pub const CSV_HEAD: &str = "figure,layer,x,y,value,error,low,high,x_end,y_end\n"
 fn columns(mark: Mark) -> &'static [usize] {
     match mark {
         Mark::Line | Mark::Dashed | Mark::Dots => &[0, 1],
+        Mark::Polygon => &[0, 2],
         Mark::Band => &[0, 4, 5],
         Mark::Segments | Mark::Arrows => &[0, 1, 6, 7],
         Mark::Bars => &[0, 2, 3],

@@ -22,7 +22,7 @@ const HALF: f64 = 2.4;
 const ROWS: &[&str] = &["data", "vae-model", "gan-model", "ddpm-1000", "ddim-50", "ddim-10", "ddim-4", "denoising-gan"];
 const QUALITY: &[&str] = &["near-a-mode", "precision", "recall", "mass-to-move"];
 const PRICE: &[&str] = &["evaluations", "samples-per-second", "training-seconds", "parameters-alone", "networks"];
-/// Corners of the triangle, which lie at 0, 1 and 2 of its axis.
+/// Corners of the triangle, from the lower left on clockwise.
 const CORNERS: &[&str] = &["corner-coverage", "corner-quality", "corner-speed"];
 
 const DATA: Layer = Layer::new("data", Mark::Dots, 0);
@@ -48,13 +48,13 @@ pub const STUDY: Study = Study {
             key: "triangle",
             square: false,
             x: Axis::of("trilemma-corner", CORNERS),
-            y: Axis::fixed("", -0.3, 2.0),
+            y: Axis::fixed("trilemma-share", 0.0, 1.25),
             layers: &[
-                Layer::new("all-three", Mark::Dashed, 0),
-                Layer::new("vae-model", Mark::Line, 1),
-                Layer::new("gan-model", Mark::Line, 2),
-                Layer::new("ddpm-1000", Mark::Line, 3),
-                Layer::new("denoising-gan", Mark::Line, 5),
+                Layer::new("all-three", Mark::Polygon, 0).dashed(1),
+                Layer::new("vae-model", Mark::Polygon, 1),
+                Layer::new("gan-model", Mark::Polygon, 2),
+                Layer::new("ddpm-1000", Mark::Polygon, 3),
+                Layer::new("denoising-gan", Mark::Polygon, 5),
             ],
             handles: &[],
         },
@@ -500,13 +500,7 @@ mod work {
 
     /// A triangle that reaches from the middle towards the corners as far as these shares of the way.
     fn draw_triangle(context: &StudyContext, layer: &str, shares: [f64; 3]) {
-        let height = 3f64.sqrt();
-        let corners = [[0.0, 0.0], [1.0, height], [2.0, 0.0]];
-        let middle = [1.0, height / 3.0];
-        let at = |place: usize| -> [f64; 2] {
-            let share = shares[place % 3].clamp(0.0, 1.05);
-            core::array::from_fn(|axis| middle[axis] + share * (corners[place % 3][axis] - middle[axis]))
-        };
-        context.draw("triangle", layer, (0..4).flat_map(at));
+        let corners = shares.into_iter().enumerate().map(|(corner, share)| [corner as f64, share.clamp(0.0, 1.1)]);
+        context.draw("triangle", layer, corners.flatten());
     }
 }

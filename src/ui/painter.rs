@@ -40,7 +40,9 @@ pub fn paint(canvas: &HtmlCanvasElement, chart: &Chart<'_>, look: &Look) -> Opti
     let (ink, rule) = if look.dark { ("#a2aaba", "#2b313d") } else { ("#5a6170", "#dcd8cf") };
     c.set_font("11px system-ui, sans-serif");
     c.set_line_width(1.0);
-    if layout.top > 0.0 {
+    if chart.layers.iter().any(|layer| layer.mark == Mark::Polygon) {
+        rays(&c, &layout, look, ink, rule);
+    } else if layout.top > 0.0 {
         axes(&c, chart, &layout, look, ink, rule);
     }
 
@@ -54,7 +56,11 @@ pub fn paint(canvas: &HtmlCanvasElement, chart: &Chart<'_>, look: &Look) -> Opti
         c.clip();
         c.set_stroke_style_str(&colour);
         c.set_fill_style_str(&colour);
-        self::layer(&c, &layout, layer, data, look.dark);
+        if layer.mark == Mark::Polygon {
+            polygon(&c, &layout, layer, data);
+        } else {
+            self::layer(&c, &layout, layer, data, look.dark);
+        }
         c.restore();
     }
     for (_, data) in chart.drawn().filter(|(layer, _)| layer.mark == Mark::Heat).take(1) {
@@ -124,6 +130,54 @@ fn axes(c: &Context, chart: &Chart<'_>, layout: &Layout, look: &Look, ink: &str,
     let _ = c.fill_text(&look.titles[0], layout.left + 0.5 * layout.width, floor + 30.0);
     c.set_text_align("left");
     let _ = c.fill_text(&look.titles[1], 4.0, layout.top - 11.0);
+}
+
+/// The axes of a radar chart: a ring at every number, a ray to every corner and its name.
+fn rays(c: &Context, layout: &Layout, look: &Look, ink: &str, rule: &str) {
+    let names = &look.names[0];
+    let corner = |i: usize, value: f64| layout.corner(i as f64, names.len(), value);
+    c.set_stroke_style_str(rule);
+    c.set_fill_style_str(ink);
+    c.begin_path();
+    c.set_text_align("right");
+    for tick in layout.y.ticks(3) {
+        let value = layout.y.value(tick.position);
+        for i in 0..=names.len() {
+            let [x, y] = corner(i, value);
+            if i == 0 { c.move_to(x, y) } else { c.line_to(x, y) }
+        }
+        let [x, y] = corner(names.len() / 2, value);
+        let _ = c.fill_text(&tick.label, x - 8.0, y + 4.0);
+    }
+    c.set_text_align("center");
+    for (i, name) in names.iter().enumerate() {
+        let ([x0, y0], [x, y]) = (corner(i, 0.0), corner(i, layout.y.value(0.9)));
+        c.move_to(x0, y0);
+        c.line_to(x, y);
+        let [x, y] = corner(i, layout.y.value(0.96));
+        let _ = c.fill_text(name, x, if y < y0 { y } else { y + 12.0 });
+    }
+    c.stroke();
+    c.set_text_align("left");
+    let _ = c.fill_text(&look.titles[1], 4.0, layout.top - 11.0);
+}
+
+/// A polygon around the middle of a radar chart.
+fn polygon(c: &Context, layout: &Layout, layer: &Layer, data: &[f32]) {
+    c.set_line_width(1.8);
+    dash(c, layer.pattern());
+    c.begin_path();
+    for item in data.chunks_exact(2) {
+        let [x, y] = layout.corner(f64::from(item[0]), data.len() / 2, f64::from(item[1]));
+        c.line_to(x, y);
+    }
+    c.close_path();
+    c.stroke();
+    dash(c, &[]);
+    // What fills is seen; what is dashed is only a border.
+    c.set_global_alpha(if layer.dashes == 0 { 0.12 } else { 0.0 });
+    c.fill();
+    c.set_global_alpha(1.0);
 }
 
 /// Sets the dash pattern of lines; solid without one.
@@ -221,8 +275,8 @@ fn layer(c: &Context, layout: &Layout, layer: &Layer, data: &[f32], dark: bool) 
                 c.stroke();
             }
         }
-        // A table is no drawing.
-        Mark::Table => {}
+        // A polygon is drawn around the middle, and a table is no drawing.
+        Mark::Polygon | Mark::Table => {}
     }
     c.set_global_alpha(1.0);
 }
