@@ -194,7 +194,7 @@ fn a_model_of_the_hub_is_fetched_by_this_machine_goes_on_where_it_broke_off_and_
     let (hub, served) = (Hub::start(), Served::start("remote-hub", &["--remote"]));
     let engine = served.open();
     let load = |model: &str, origin: String| {
-        let source = WeightsSource::Hub { origin, model: model.into() };
+        let source = WeightsSource::Hub { origin, model: model.into(), look: false };
         engine.send(&Command::Images(ImageCommand::Load { run: RunId(9), source }));
         let over = |e: &Event| matches!(e, Event::Images(ImageEvent::Loaded { .. } | ImageEvent::Refused { .. }));
         let events = engine.until(over);

@@ -11,7 +11,7 @@ use scorefield::lab::{RunConfig, Word};
 use scorefield::nn::checkpoint::{Precision, encode, sha256};
 use scorefield::nn::unet::UNetConfig;
 use scorefield::protocol::images::{
-    HubOffer, ImageCommand, ImageEvent, Notice, Refusal, WeightsSource, WeightsSummary,
+    ImageCommand, ImageEvent, Notice, Refusal, WeightsIndex, WeightsSource, WeightsSummary,
 };
 use scorefield::protocol::{Command, Event, RunId};
 
@@ -82,7 +82,7 @@ fn page() -> (Page, Vec<u8>) {
 }
 
 fn of(origin: &str) -> WeightsSource {
-    WeightsSource::Hub { origin: origin.into(), model: "lab/net".into() }
+    WeightsSource::Hub { origin: origin.into(), model: "lab/net".into(), look: false }
 }
 
 fn load(page: &mut Page, source: WeightsSource) -> Vec<Event> {
@@ -122,13 +122,13 @@ const NEVER: usize = usize::MAX;
 #[test]
 fn a_model_is_looked_up_before_its_weights_are_fetched() {
     let (mut page, weights) = page();
-    page.post(Command::Images(ImageCommand::LookUp { run: LOAD, origin: HUB.into(), model: "lab/net".into() }));
-    let events = page.until(|e| matches!(e, Event::Images(ImageEvent::Offer { .. } | ImageEvent::Refused { .. })));
-    let Some(Event::Images(ImageEvent::Offer { run: LOAD, offer })) = events.last() else { panic!("{events:?}") };
-    let HubOffer { model, bytes, licence, evaluation_ms } = offer;
-    assert_eq!((model.as_str(), licence.as_str()), ("lab/net", "apache-2.0"));
-    assert_eq!(*bytes as usize, weights.len() + settings("UNet2DModel").len());
-    assert!(*evaluation_ms > 0.0);
+    let look = || WeightsSource::Hub { origin: HUB.into(), model: "lab/net".into(), look: true };
+    let events = load(&mut page, look());
+    let offer = loaded(&events);
+    assert_eq!(offer.held_bytes, 0.0, "nothing is held of what was only asked about");
+    assert_eq!((offer.id.as_str(), offer.licence.as_str()), ("hub:lab/net", "apache-2.0"));
+    assert_eq!(offer.file_bytes as usize, weights.len() + settings("UNet2DModel").len());
+    assert!(offer.evaluation_ms > 0.0);
     assert_eq!(asked(&page).0, [list(), address("config.json")]);
 
     // One that cannot be run is refused by its settings.
@@ -138,8 +138,7 @@ fn a_model_is_looked_up_before_its_weights_are_fetched() {
     let size = |settings: &str| format!("\"size\": {}}}", settings.len());
     put(&page, list(), answer.replace(&size(&settings("UNet2DModel")), &size(&other)).as_bytes());
     put(&page, address("config.json"), other.as_bytes());
-    page.post(Command::Images(ImageCommand::LookUp { run: LOAD, origin: HUB.into(), model: "lab/net".into() }));
-    let events = page.until(|e| matches!(e, Event::Images(ImageEvent::Offer { .. } | ImageEvent::Refused { .. })));
+    let events = load(&mut page, look());
     assert!(refusal(&events).findings[0].contains("UNet2DConditionModel"), "{events:?}");
     let events = load(&mut page, of(HUB));
     assert!(refusal(&events).findings[0].contains("UNet2DConditionModel"), "{events:?}");
@@ -280,17 +279,23 @@ fn what_cannot_be_had_or_is_not_what_it_should_be_is_refused_by_its_reason() {
 fn the_list_of_the_page_says_what_its_networks_cost() {
     let list = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/weights/index.json")).unwrap();
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
-    let published = list["published"].as_array().unwrap();
-    for entry in published {
-        let model = entry["model"].as_str().unwrap();
-        assert_eq!(Word::new(&format!("hub:{model}")).hub(), Some(model));
-        for text in ["title", "licence", "source"] {
+    let sets = list["sets"].as_array().unwrap();
+    let models: Vec<(&serde_json::Value, &str)> =
+        sets.iter().filter_map(|entry| Some((entry, entry["id"].as_str()?.strip_prefix("hub:")?))).collect();
+    for (entry, model) in &models {
+        assert_eq!(Word::new(&format!("hub:{model}")).hub(), Some(*model));
+        for text in ["title", "licence", "provenance"] {
             assert!(entry[text].as_str().is_some_and(|text| !text.is_empty()), "{model}: {text}");
         }
     }
+    // A worker knows nothing of them, and what comes first is not one.
+    let index = WeightsIndex::from_json(&list.to_string()).unwrap();
+    assert_eq!(index.sets.len() + models.len(), sets.len());
+    assert_eq!(index.find("").map(|set| set.id.as_str()), sets[0]["id"].as_str());
     // The one by Ho et al., with the shape that the paper gives it.
-    let (entry, network) = (&published[0], UNetConfig { classes: 0, ..UNetConfig::cifar10() });
-    assert_eq!(entry["model"], "google/ddpm-cifar10-32");
+    let (entry, model) = models[0];
+    assert_eq!(model, "google/ddpm-cifar10-32");
+    let network = UNetConfig { classes: 0, ..UNetConfig::cifar10() };
     let network = network.init(0, &burn::tensor::Device::flex()).unwrap();
     let parameters: usize = network.parameters().iter().map(|parameter| parameter.count()).sum();
     assert_eq!(entry["parameters"].as_u64(), Some(parameters as u64));

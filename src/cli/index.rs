@@ -18,9 +18,6 @@ pub struct Index {
     pub format: u32,
     /// The sets, in the order in which they are offered.
     pub sets: Vec<Entry>,
-    /// What else is in the list, such as what others have published; it stays.
-    #[serde(flatten)]
-    pub other: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A set of weights.
@@ -57,7 +54,7 @@ pub fn enter(list: &Path, folder: &Path) -> Outcome {
         }
         index
     } else {
-        Index { format: FORMAT, sets: Vec::new(), other: serde_json::Map::new() }
+        Index { format: FORMAT, sets: Vec::new() }
     };
     let place = |path: &Path| path.canonicalize().map_err(|error| Failure::input(path.display(), error));
     let beside = list.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

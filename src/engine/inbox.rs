@@ -240,5 +240,5 @@ pub fn calls_away(command: &Command, held: bool) -> bool {
 /// Whether this command ends a load of weights for images.
 #[must_use]
 pub fn ends_a_load(command: &Command) -> bool {
-    matches!(command, Command::Stop | Command::Images(ImageCommand::Load { .. } | ImageCommand::LookUp { .. }))
+    matches!(command, Command::Stop | Command::Images(ImageCommand::Load { .. }))
 }

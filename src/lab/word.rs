@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest name.
 const LONGEST: usize = 64;
-/// Longest part of a model's name: what the hub allows for all of it.
-const LONGEST_PART: usize = 96;
+/// Longest name of a model: the hub allows less.
+const LONGEST_MODEL: usize = 200;
 /// What stands before the name of a model of the hub.
 pub const HUB: &str = "hub:";
 
@@ -58,18 +58,18 @@ impl Word {
 /// Whether a text names a model as the hub allows: `owner/name`, of letters, digits, `.`, `-` and `_`, neither part with
 /// `.` or `-` at an end or two of them in a row.
 fn is_model(text: &str) -> bool {
-    let part = |part: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let edge = |c: char| matches!(c, '.' | '-');
-        !part.is_empty()
-            && part.len() <= LONGEST_PART
-            && part.chars().all(plain)
-            && !part.starts_with(edge)
-            && !part.ends_with(edge)
-            && !part.contains("..")
-            && !part.contains("--")
-    };
-    text.split_once('/').is_some_and(|(owner, name)| part(owner) && part(name))
+    let joins = |byte: u8| matches!(byte, b'.' | b'-' | b'/');
+    let (mut slashes, mut before) = (0, b'/');
+    for byte in text.bytes().chain([b'/']) {
+        let together = joins(byte) && joins(before) && (byte == before || byte == b'/' || before == b'/');
+        if together || !(joins(byte) || byte == b'_' || byte.is_ascii_alphanumeric()) {
+            return false;
+        }
+        slashes += u32::from(byte == b'/');
+        before = byte;
+    }
+    // The last one was put there.
+    slashes == 2 && text.len() <= LONGEST_MODEL
 }
 
 impl From<String> for Word {
@@ -103,7 +103,7 @@ mod tests {
             assert_eq!(Word::read(&text).as_ref().and_then(Word::hub), Some(model));
             assert!(!Word::is_folder(&text));
         }
-        let long = format!("{}/b", "a".repeat(LONGEST_PART + 1));
+        let long = format!("{}/b", "a".repeat(LONGEST_MODEL));
         for model in [
             "", "a", "a/", "/b", "a/b/c", "../b", "a/..", "a/.b", "a/b.", "-a/b", "a/b--c", "a/b?x", "a/b c", "ä/b",
             &long,

@@ -15,13 +15,7 @@ pub const WEIGHTS_CACHE: &str = "scorefield-weights";
 /// The address under which the browser keeps what has this key; nothing is ever asked of it.
 #[must_use]
 pub fn kept_address(key: &str) -> String {
-    ["./kept/", key].concat()
-}
-
-/// The key of a model's list of files, kept once all of them are.
-#[must_use]
-pub fn model_key(model: &str) -> String {
-    ["hub/", model].concat()
+    format!("./kept/{key}")
 }
 
 /// Most workers that evaluate images together: beyond that the memory they share is the limit.
@@ -37,16 +31,6 @@ pub enum ImageCommand {
         run: RunId,
         /// Where they are.
         source: WeightsSource,
-    },
-    /// Asks the hub about a model, and measures an evaluation of such a network on the CPU. Answers with
-    /// [`ImageEvent::Fetching`], then [`ImageEvent::Offer`], [`ImageEvent::Refused`], or `Done` as `Load` does.
-    LookUp {
-        /// Name of the answers.
-        run: RunId,
-        /// Where the hub is.
-        origin: String,
-        /// The model's name there, `owner/name`.
-        model: String,
     },
     /// Computes what the reference computed: [`ImageEvent::SelfTest`].
     SelfTest {
@@ -96,6 +80,8 @@ pub enum WeightsSource {
         origin: String,
         /// Its name there, `owner/name`.
         model: String,
+        /// Whether it is only asked about: how large it is and, on the CPU, how long an evaluation of such a network takes.
+        look: bool,
     },
 }
 
@@ -133,19 +119,12 @@ pub enum ImageEvent {
         /// Whether the file comes from the browser's cache.
         cached: bool,
     },
-    /// Weights are at hand.
+    /// Weights are at hand; or the hub, which was only asked about them, has them, and nothing is held.
     Loaded {
         /// The name given.
         run: RunId,
         /// What they are.
         weights: WeightsSummary,
-    },
-    /// What the hub says of a model.
-    Offer {
-        /// The name given.
-        run: RunId,
-        /// What can be had.
-        offer: HubOffer,
     },
     /// Weights were not taken; those at hand stay.
     Refused {
@@ -205,19 +184,6 @@ pub enum ImageEvent {
         /// Whether these are all.
         complete: bool,
     },
-}
-
-/// What the hub says of a model whose weights can be fetched.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HubOffer {
-    /// Its name there, `owner/name`.
-    pub model: String,
-    /// Bytes of all files that would be fetched.
-    pub bytes: f64,
-    /// Licence that its card names; empty when it names none.
-    pub licence: String,
-    /// Milliseconds of one evaluation of one image here, measured; 0 where it was not.
-    pub evaluation_ms: f64,
 }
 
 /// Images at a level. Pixels are bytes, `red, green, blue` of every pixel, rows from the top, image after image; -1 is
@@ -300,7 +266,7 @@ pub struct WeightsSummary {
     pub parameters: u32,
     /// Bytes of the files.
     pub file_bytes: f64,
-    /// Bytes of the weights as they are held.
+    /// Bytes of the weights as they are held; 0 where the hub was only asked about them.
     pub held_bytes: f64,
     /// Channels at full resolution.
     pub channels: u32,
@@ -443,7 +409,8 @@ pub struct WeightsIndex {
     pub sets: Vec<WeightsEntry>,
 }
 
-/// One set of the list. Its manifest is `weights/<id>/manifest.json`.
+/// One set of the list. Its manifest is `weights/<id>/manifest.json`. What the list also offers of the hub, with `hub:owner/name`
+/// for an id, is for the page alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightsEntry {
     /// Name of its folder: letters, digits, `.`, `-`, `_`.

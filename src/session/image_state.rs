@@ -1,8 +1,9 @@
 //! What the session knows of images: weights, limits and measurements, by worker.
 
 use super::slot::Slot;
+use crate::lab::RunConfig;
 use crate::protocol::RunId;
-use crate::protocol::images::{HubOffer, ImageBenchmark, Refusal, SelfTest, WeightsSource, WeightsSummary};
+use crate::protocol::images::{ImageBenchmark, Refusal, SelfTest, WeightsSource, WeightsSummary};
 
 /// How far weights for images are, on the worker that was asked last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,12 +31,12 @@ pub enum ImageWeights {
 pub(super) struct Images {
     /// The visitor's own weights and which of them these are.
     pub own: Option<(u32, WeightsSource)>,
-    /// The model of the hub that may be taken, and where it may be fetched: nowhere when only what was kept may be.
+    /// The model of the hub that the visitor lets be fetched, and where from.
     pub allowed: Option<(String, String)>,
-    /// A question to the hub that is not answered, and which worker asks it.
-    pub looking: Option<(RunId, Slot)>,
-    /// The hub's last answer.
-    pub offer: Option<HubOffer>,
+    /// What the hub said last of a model.
+    pub offer: Option<WeightsSummary>,
+    /// The run that waits for the visitor to say so.
+    pub awaited: Option<RunConfig>,
     /// The load in progress, on which worker, and the name of the weights.
     pub loading: Option<(RunId, Slot, String)>,
     pub state: ImageWeights,

@@ -4,7 +4,9 @@ use super::image_state::{ImageWeights, Images};
 use super::{Action, Phase, Run, RunConfig, Session, Slot, Status, Work};
 use crate::lab::images::OWN_WEIGHTS;
 use crate::lab::{ExperimentId, HUB};
-use crate::protocol::images::{HubOffer, ImageBenchmark, ImageCommand, ImageEvent, Notice, SelfTest, WeightsSource};
+use crate::protocol::images::{
+    ImageBenchmark, ImageCommand, ImageEvent, Notice, SelfTest, WeightsSource, WeightsSummary,
+};
 use crate::protocol::{Command, RunId};
 
 impl Session {
@@ -52,49 +54,45 @@ impl Session {
         self.ask_for_images(self.active(), own_name(count), source);
     }
 
-    /// Lets a model of the hub be taken: from this origin, or from what was kept alone where that is empty.
-    pub fn allow_model(&mut self, model: &str, origin: &str) {
-        self.images.allowed = Some((model.to_owned(), origin.to_owned()));
-    }
-
-    /// Takes that back, as what was kept is not there any more.
-    pub fn forget_model(&mut self) {
-        self.images.allowed = None;
-    }
-
-    /// Whether a model of the hub may be taken.
-    #[must_use]
-    pub fn allows_model(&self, model: &str) -> bool {
-        self.images.allowed.as_ref().is_some_and(|(allowed, _)| allowed == model)
-    }
-
-    /// Whether the visitor has to be asked before the configuration's weights can come: they are a model of the hub that
-    /// the worker in use neither has nor waits for, and that nobody has allowed.
+    /// Whether the visitor has to be asked before the configuration's weights can be fetched: they are a model of the hub
+    /// that the worker in use neither has nor waits for, and that nobody has allowed.
     #[must_use]
     pub fn asks_for_model(&self, config: &RunConfig) -> bool {
         let held = self.device(self.active()).holds_images.as_deref() == Some(config.weights.as_str());
-        config.weights.hub().is_some_and(|model| !held && !self.allows_model(model))
+        config.weights.hub().is_some_and(|model| !held && self.origin_of(model).is_none())
     }
 
-    /// Asks the hub about a model.
-    pub fn look_up(&mut self, model: &str, origin: &str) {
-        let (slot, run) = (self.active(), self.name());
-        self.failure = None;
-        self.images.looking = Some((run, slot));
-        let (origin, model) = (origin.to_owned(), model.to_owned());
-        self.post(slot, Command::Images(ImageCommand::LookUp { run, origin, model }));
-    }
-
-    /// Whether the hub is being asked.
+    /// Whether a run waits for that.
     #[must_use]
-    pub fn is_looking(&self) -> bool {
-        self.images.looking.is_some()
+    pub fn awaits_model(&self) -> bool {
+        self.images.awaited.is_some()
     }
 
-    /// What the hub said of this model.
+    /// What the hub said of the weights of this name, if it was asked about them last.
     #[must_use]
-    pub fn offer(&self, model: &str) -> Option<&HubOffer> {
-        self.images.offer.as_ref().filter(|offer| offer.model == model)
+    pub fn offer(&self, name: &str) -> Option<&WeightsSummary> {
+        self.images.offer.as_ref().filter(|offer| offer.id == name)
+    }
+
+    /// Where a model may be fetched.
+    fn origin_of(&self, model: &str) -> Option<&String> {
+        self.images.allowed.as_ref().filter(|(allowed, _)| allowed == model).map(|(_, origin)| origin)
+    }
+
+    /// The visitor lets the configuration's model be fetched there: so it is, and the run that waited for it begins. With
+    /// `look`, the hub is only asked about it.
+    pub fn fetch_model(&mut self, config: &RunConfig, origin: &str, look: bool) {
+        let Some(model) = config.weights.hub().map(str::to_owned) else { return };
+        let origin = origin.to_owned();
+        if look {
+            let source = WeightsSource::Hub { origin, model, look };
+            return self.ask_for_images(self.active(), String::new(), source);
+        }
+        self.images.allowed = Some((model, origin));
+        match self.images.awaited.take() {
+            Some(awaited) if awaited.weights == config.weights => self.sample(&awaited),
+            _ => self.load_images(config),
+        }
     }
 
     /// Has the CPU keep at most so many cores busy with images from the next run on.
@@ -104,8 +102,8 @@ impl Session {
 
     /// Gives weights up that are on their way.
     pub fn cancel_images(&mut self) {
-        let loading = self.images.loading.as_ref().map(|(_, slot, _)| *slot);
-        if let Some(slot) = loading.or(self.images.looking.map(|(_, slot)| slot)) {
+        if let Some((_, slot, _)) = &self.images.loading {
+            let slot = *slot;
             self.post(slot, Command::Stop);
         }
     }
@@ -142,13 +140,13 @@ impl Session {
             self.post(slot, Command::Images(ImageCommand::Cores { most }));
         }
         let id = config.weights.as_str();
-        let (name, source) = match (&self.images.own, config.weights.hub(), &self.images.allowed) {
-            (Some((count, source)), ..) if id == OWN_WEIGHTS => (own_name(*count), source.clone()),
-            (_, Some(model), Some((allowed, origin))) if model == allowed => {
-                (id.to_owned(), WeightsSource::Hub { origin: origin.clone(), model: model.to_owned() })
+        let (name, source) = match (&self.images.own, config.weights.hub()) {
+            (Some((count, source)), _) if id == OWN_WEIGHTS => (own_name(*count), source.clone()),
+            (_, Some(model)) => {
+                // Before anybody has said that the hub may be asked, what was kept of it is taken or nothing.
+                let origin = self.origin_of(model).cloned().unwrap_or_default();
+                (id.to_owned(), WeightsSource::Hub { origin, model: model.to_owned(), look: false })
             }
-            // Nobody has said yet that the hub may be asked.
-            (_, Some(_), _) => return,
             _ => (id.to_owned(), WeightsSource::Set { id: id.to_owned() }),
         };
         // A worker that knows no own weights says so when it is asked to sample.
@@ -200,13 +198,6 @@ impl Session {
         true
     }
 
-    /// Weights of this name did not come: whether a model of the hub is asked for again is for the visitor to say.
-    fn lose_leave(&mut self, name: &str) {
-        if name.starts_with(HUB) {
-            self.images.allowed = None;
-        }
-    }
-
     /// What a worker held is gone with it.
     pub(super) fn lose_images(&mut self, slot: Slot) {
         self.device_mut(slot).holds_images = None;
@@ -217,7 +208,6 @@ impl Session {
             self.images.loading = None;
             self.images.state = ImageWeights::Absent;
         }
-        self.images.looking.take_if(|(_, at)| *at == slot);
         self.images.testing[slot as usize] = None;
         self.images.measuring[slot as usize] = None;
     }
@@ -225,12 +215,10 @@ impl Session {
     /// Whether this was the name of something beside a run, which is over now without a result.
     pub(super) fn ended_image_work(&mut self, run: RunId) -> bool {
         if let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| *id == run) {
-            self.lose_leave(&name);
+            // Whether a model is asked for again is for the visitor to say.
+            self.images.allowed.take_if(|_| name.starts_with(HUB));
             self.device_mut(slot).holds_images = None;
             self.images.state = ImageWeights::Absent;
-            return true;
-        }
-        if self.images.looking.take_if(|(id, _)| *id == run).is_some() {
             return true;
         }
         let Images { testing, measuring, .. } = &mut self.images;
@@ -249,27 +237,27 @@ impl Session {
                 self.images.state = ImageWeights::Fetching { file, received, total };
             }
             ImageEvent::Loaded { run, weights } => {
-                if !is_loading(self, *run) {
-                    return false;
-                }
-                self.images.loading = None;
-                self.images.state = ImageWeights::Held(Box::new(weights.clone()));
-            }
-            ImageEvent::Offer { run, offer } => {
-                if self.images.looking.take_if(|(id, _)| id == run).is_none() {
-                    return false;
-                }
-                self.images.offer = Some(offer.clone());
+                let Some((_, slot, _)) = self.images.loading.take_if(|(id, ..)| id == run) else { return false };
+                self.images.state = if weights.held_bytes > 0.0 {
+                    ImageWeights::Held(Box::new(weights.clone()))
+                } else {
+                    // An answer: what the worker holds is said again when it is needed.
+                    self.images.offer = Some(weights.clone());
+                    self.device_mut(slot).holds_images = None;
+                    ImageWeights::Absent
+                };
             }
             ImageEvent::Refused { run, refusal } => {
-                if let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| id == run) {
-                    self.lose_leave(&name);
-                    // What it holds now is what it held before, whatever that was.
-                    self.device_mut(slot).holds_images = None;
-                } else if self.images.looking.take_if(|(id, _)| id == run).is_none() {
-                    return false;
-                }
+                let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| id == run) else { return false };
+                // What it holds now is what it held before, whatever that was.
+                self.device_mut(slot).holds_images = None;
                 self.images.state = ImageWeights::Refused(refusal.clone());
+                if name.starts_with(HUB) && self.images.allowed.take().is_none() {
+                    // Nothing was kept of it, and nobody else was asked: that is for the visitor to say.
+                    self.images.state = ImageWeights::Absent;
+                    let waits = |run: &mut Run| run.state == Status::Running && run.config.weights.as_str() == name;
+                    self.images.awaited = self.run.take_if(waits).map(|run| run.config);
+                }
             }
             ImageEvent::SelfTest { run, report } => {
                 if self.images.testing[slot as usize].take_if(|id| id == run).is_none() {
@@ -308,8 +296,8 @@ mod tests {
     use super::*;
     use crate::lab::DeviceInfo;
     use crate::lab::{DeviceChoice, Word};
-    use crate::protocol::Event;
-    use crate::protocol::images::{NamedAddress, Refusal, WeightsSummary};
+    use crate::protocol::images::{NamedAddress, Refusal};
+    use crate::protocol::{Event, Failure, FailureKind};
 
     fn ready(gpu: bool, software: bool) -> Event {
         Event::Ready { device: DeviceInfo { gpu, name: "test".to_owned(), software } }
@@ -339,7 +327,10 @@ mod tests {
     }
 
     fn loaded(run: RunId) -> Event {
-        Event::Images(ImageEvent::Loaded { run, weights: WeightsSummary { title: "T".into(), ..Default::default() } })
+        Event::Images(ImageEvent::Loaded {
+            run,
+            weights: WeightsSummary { title: "T".into(), held_bytes: 4.0, ..Default::default() },
+        })
     }
 
     #[test]
@@ -445,44 +436,43 @@ mod tests {
     }
 
     #[test]
-    fn a_model_of_the_hub_is_asked_for_only_after_the_visitor_allowed_it() {
+    fn a_model_of_the_hub_is_asked_for_only_after_the_visitor_allowed_it_and_then_the_run_begins() {
+        let of = |origin: &str, look| WeightsSource::Hub { origin: origin.into(), model: "a/b".into(), look };
         let mut session = with_cpu();
         let linked = RunConfig { weights: Word::new("hub:a/b"), ..config() };
         assert!(session.asks_for_model(&linked) && !session.asks_for_model(&config()));
-        session.load_images(&linked);
-        session.measure_images(&linked, &[1], 1.0);
-        assert!(load_in(&posted(&mut session)).is_none(), "nobody was asked");
-        session.allow_model("a/c", "https://hub");
-        session.load_images(&linked);
-        assert!(load_in(&posted(&mut session)).is_none(), "another one was allowed");
-
-        session.look_up("a/b", "https://hub");
+        session.fetch_model(&linked, "https://hub", true);
         let commands = posted(&mut session);
-        let [(Slot::Cpu, Command::Images(ImageCommand::LookUp { run, .. }))] = &commands[..] else {
-            panic!("{commands:?}")
-        };
-        assert!(session.is_looking());
-        let offer = HubOffer { model: "a/b".into(), bytes: 7.0, ..HubOffer::default() };
-        let offered = Event::Images(ImageEvent::Offer { run: *run, offer: offer.clone() });
+        let (_, run, source) = load_in(&commands).expect("a question");
+        assert_eq!(*source, of("https://hub", true));
+        let weights = WeightsSummary { id: "hub:a/b".into(), ..Default::default() };
+        let offered = Event::Images(ImageEvent::Loaded { run, weights });
         assert!(session.receive(Slot::Cpu, &offered) && !session.receive(Slot::Cpu, &offered));
-        assert_eq!((session.offer("a/b"), session.offer("a/c")), (Some(&offer), None));
+        assert_eq!(*session.image_weights(), ImageWeights::Absent);
+        assert!(session.offer("hub:a/b").is_some() && session.offer("hub:a/c").is_none());
         assert!(session.asks_for_model(&linked), "an answer is no leave");
 
-        session.allow_model("a/b", "https://hub");
-        session.load_images(&linked);
-        assert!(!session.asks_for_model(&linked), "on its way");
-        let commands = posted(&mut session);
-        let (_, run, _) = load_in(&commands).expect("a load");
-        session.cancel_images();
-        assert_eq!(posted(&mut session), [(Slot::Cpu, Command::Stop)]);
-        session.receive(Slot::Cpu, &Event::Done { run, stopped: true, millis: 1.0 });
-        assert!(session.asks_for_model(&linked), "given up");
-        session.allow_model("a/b", "https://hub");
-        session.load_images(&linked);
+        // A run takes what was kept; where nothing was, it waits.
+        session.sample(&linked);
         let commands = posted(&mut session);
         let (_, run, source) = load_in(&commands).expect("a load");
-        assert_eq!(*source, WeightsSource::Hub { origin: "https://hub".into(), model: "a/b".into() });
-        let weights = WeightsSummary { id: "hub:a/b".into(), ..Default::default() };
+        assert_eq!(*source, of("", false));
+        let Some((_, Command::Sample { run: sample, .. })) = commands.last() else { panic!("{commands:?}") };
+        let refused = |run| Event::Images(ImageEvent::Refused { run, refusal: Refusal::default() });
+        assert!(session.receive(Slot::Cpu, &refused(run)) && session.awaits_model());
+        assert_eq!((session.image_weights(), session.status()), (&ImageWeights::Absent, Status::Idle));
+        let failure = Failure { kind: FailureKind::Untrained, detail: String::new() };
+        assert!(
+            !session.receive(Slot::Cpu, &Event::Failed { run: Some(*sample), failure }) && session.failure().is_none()
+        );
+
+        session.fetch_model(&linked, "https://hub", false);
+        assert!(!session.asks_for_model(&linked) && !session.awaits_model());
+        let commands = posted(&mut session);
+        let (_, run, source) = load_in(&commands).expect("a load");
+        assert_eq!(*source, of("https://hub", false));
+        assert!(matches!(commands.last(), Some((Slot::Cpu, Command::Sample { .. }))), "{commands:?}");
+        let weights = WeightsSummary { id: "hub:a/b".into(), held_bytes: 4.0, ..Default::default() };
         session.receive(Slot::Cpu, &Event::Images(ImageEvent::Loaded { run, weights }));
         assert!(!session.asks_for_model(&linked));
         session.sample(&linked);
@@ -490,17 +480,25 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_of_a_model_needs_no_leave_until_it_is_found_not_to_be_whole() {
+    fn a_model_that_did_not_come_is_not_asked_for_again_without_the_visitor() {
         let mut session = with_cpu();
         let linked = RunConfig { weights: Word::new("hub:a/b"), ..config() };
-        session.allow_model("a/b", "");
-        assert!(!session.asks_for_model(&linked));
-        session.sample(&linked);
-        let commands = posted(&mut session);
-        let (_, run, source) = load_in(&commands).expect("a load");
-        assert_eq!(*source, WeightsSource::Hub { origin: String::new(), model: "a/b".into() });
-        let refusal = Refusal { unreachable: true, ..Refusal::default() };
-        session.receive(Slot::Cpu, &Event::Images(ImageEvent::Refused { run, refusal }));
-        assert!(session.asks_for_model(&linked) && !session.allows_model("a/b"));
+        for cancelled in [true, false] {
+            session.fetch_model(&linked, "https://hub", false);
+            let commands = posted(&mut session);
+            let (_, run, _) = load_in(&commands).expect("a load");
+            assert!(!session.asks_for_model(&linked), "on its way");
+            if cancelled {
+                session.cancel_images();
+                assert_eq!(posted(&mut session), [(Slot::Cpu, Command::Stop)]);
+                session.receive(Slot::Cpu, &Event::Done { run, stopped: true, millis: 1.0 });
+                assert_eq!(*session.image_weights(), ImageWeights::Absent);
+            } else {
+                let refusal = Refusal { unreachable: true, ..Refusal::default() };
+                session.receive(Slot::Cpu, &Event::Images(ImageEvent::Refused { run, refusal: refusal.clone() }));
+                assert_eq!(*session.image_weights(), ImageWeights::Refused(refusal));
+            }
+            assert!(session.asks_for_model(&linked) && !session.awaits_model());
+        }
     }
 }

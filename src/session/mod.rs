@@ -301,6 +301,7 @@ impl Session {
             self.post(other, Command::Stop);
         }
         self.failure = None;
+        self.images.awaited = None;
         // A worker gives a measurement up for a run, without a word; it is taken when there is time again.
         if self.comparing.take().is_some() {
             self.compared = false;
@@ -446,6 +447,7 @@ impl Session {
     pub fn start_afresh(&mut self) {
         self.stop();
         self.run = None;
+        self.images.awaited = None;
         self.failure = None;
     }
 

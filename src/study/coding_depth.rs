@@ -21,7 +21,7 @@ settings! {
         inference_steps: usize = 20, 1..=100;
         inference_rate: f64 = 0.1, 0.01..=1.0, log;
         weight_gain: f64 = 1.0, 0.5..=2.0;
-        fit_steps: usize = 250, 10..=20_000;
+        fit_steps: usize = 170, 10..=20_000;
         fit_batch: usize = 64, 16..=2048;
         fit_rate: f64 = 1e-3, 1e-4..=0.05, log;
         fit_width: usize = 32, 8..=256;

@@ -26,12 +26,12 @@ settings! {
         hole: Hole = Hole::Lower;
         passes: usize = 5, 1..=10;
         scale: f64 = 2.0, 0.0..=8.0;
-        sample_count: usize = 400, 100..=400;
-        fit_steps: usize = 2500, 10..=20_000;
+        sample_count: usize = 300, 100..=400;
+        fit_steps: usize = 2000, 10..=20_000;
         fit_batch: usize = 128, 16..=2048;
         fit_rate: f64 = 4e-3, 1e-4..=0.05, log;
         fit_width: usize = 128, 8..=256;
-        colour_steps: usize = 1200, 10..=20_000;
+        colour_steps: usize = 900, 10..=20_000;
     }
 }
 

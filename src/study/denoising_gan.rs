@@ -8,7 +8,7 @@ settings! {
     struct Settings {
         big_steps: usize = 4, 1..=8;
         latent_size: usize = 2, 1..=64;
-        fit_steps: usize = 2000, 30..=20_000;
+        fit_steps: usize = 1800, 30..=20_000;
         fit_width: usize = 64, 8..=256;
         hidden_layers: usize = 3, 1..=4;
         fit_rate: f64 = 2e-3, 1e-4..=0.05, log;

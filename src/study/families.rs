@@ -60,9 +60,9 @@ impl Family {
     /// Steps of its training: about as much computation for each but the autoencoder, which gains little from more.
     pub const fn steps(self) -> usize {
         match self {
-            Self::Autoencoder => 3000,
-            Self::Game | Self::Chain => 2500,
-            Self::Diffusion => 5000,
+            Self::Autoencoder => 2700,
+            Self::Game | Self::Chain => 2300,
+            Self::Diffusion => 4500,
         }
     }
 

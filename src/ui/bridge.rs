@@ -13,7 +13,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, Worker, WorkerOptions, WorkerType};
 
-use super::reflect::{answer, get};
+use super::reflect::{call, get};
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
 use super::{download, images, runs};
@@ -64,7 +64,8 @@ pub fn connect(page: Page) {
 
 /// Asks the browser for a WebGPU adapter. By reflection: the typed interface is behind an unstable flag.
 async fn has_adapter() -> bool {
-    answer(&get(window().navigator().as_ref(), "gpu"), "requestAdapter", &JsValue::UNDEFINED).await.is_object()
+    let adapter = call(&get(window().navigator().as_ref(), "gpu"), "requestAdapter", &JsValue::UNDEFINED);
+    adapter.await.is_ok_and(|adapter| adapter.is_object())
 }
 
 fn generation(slot: Slot) -> u32 {

@@ -1,11 +1,10 @@
 //! Pieces that many parts of the page share.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{Event, File, FileList, HtmlCanvasElement, HtmlElement, PointerEvent};
+use web_sys::{Event, File, FileList, HtmlCanvasElement, PointerEvent};
 
 use super::element::{Element, drawing, element};
 use super::state::effect;
@@ -62,23 +61,6 @@ pub fn chooser(id: &str, key: &'static str, accept: &str, take: impl Fn(Vec<File
         chosen.set_value("");
     });
     [element("label").attribute("for", id).says(key), input]
-}
-
-/// The id of the question that a run waits for.
-pub const QUESTION: &str = "hub-question";
-
-/// Leads the visitor to the question, once it is there.
-pub fn lead_to_question() {
-    let lead = || {
-        if let Some(place) =
-            document().get_element_by_id(QUESTION).and_then(|place| place.dyn_into::<HtmlElement>().ok())
-        {
-            place.scroll_into_view();
-            // What cannot have the focus is seen all the same.
-            let _ = place.focus();
-        }
-    };
-    set_timeout(lead, Duration::ZERO);
 }
 
 /// Bytes or parameters in millions, as a text.

@@ -20,10 +20,7 @@ pub fn amount(of: &JsValue, name: &str) -> f64 {
 }
 
 /// What a method answers in the end.
-pub async fn answer(of: &JsValue, method: &str, argument: &JsValue) -> JsValue {
+pub fn call(of: &JsValue, method: &str, argument: &JsValue) -> JsFuture {
     let called = get(of, method).dyn_into::<Function>().and_then(|method| method.call1(of, argument));
-    match called {
-        Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await.unwrap_or(JsValue::UNDEFINED),
-        Err(_) => JsValue::UNDEFINED,
-    }
+    JsFuture::from(Promise::resolve(&called.unwrap_or(JsValue::UNDEFINED)))
 }

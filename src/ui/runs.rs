@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::address;
-use super::parts::lead_to_question;
 use super::state::Page;
 use super::state::images::Row;
 use crate::experiments;
@@ -69,13 +68,6 @@ pub fn run(page: Page) {
 /// Begins a run of images: a single one, or the first of a comparison.
 fn images(page: Page) {
     let config = page.config.get_untracked();
-    // What others publish is fetched only after the visitor said so.
-    if let (true, Some(model)) =
-        (page.session.with_untracked(|session| session.asks_for_model(&config)), config.weights.hub())
-    {
-        page.images.awaited.set_value(model.to_owned());
-        return lead_to_question();
-    }
     let compared = page.images.compared.get_untracked();
     let price = planned_evaluations(&config).unwrap_or(config.steps);
     let runs: VecDeque<RunConfig> =

@@ -1,7 +1,7 @@
 //! What the worker does with images: loads weights, samples, tests and times, and evaluates for other workers.
 
 use super::job::ImageSampling;
-use super::load::{LoadedModel, load, look_up};
+use super::load::{Found, LoadedModel, load};
 use super::pool::WorkerPool;
 use super::refusal::LoadError;
 use super::remote_model::{self, RemoteModel};
@@ -93,10 +93,6 @@ impl ImageDesk {
         let start = inbox.port.now_ms();
         let (run, result) = match command {
             ImageCommand::Load { run, source } => return self.load(inbox, run, source).await,
-            ImageCommand::LookUp { run, origin, model } => {
-                let offer = look_up(run, &origin, &model, &self.compute, inbox).await;
-                return self.answer(inbox, run, start, offer.map(|offer| ImageEvent::Offer { run, offer }));
-            }
             ImageCommand::Limit { images } => return self.most = Some(images),
             ImageCommand::Cores { most } => return self.pool.cores = Some(most),
             ImageCommand::SelfTest { run } => {
@@ -127,18 +123,16 @@ impl ImageDesk {
         let start = inbox.port.now_ms();
         // They know the weights that go.
         self.pool.dismiss();
-        let loaded = load(run, source, &self.compute, inbox).await.map(|held| {
-            let weights = held.model.summary.clone();
-            self.model = Some(held);
-            ImageEvent::Loaded { run, weights }
-        });
-        self.answer(inbox, run, start, loaded);
-    }
-
-    /// Reports what became of a load, or of what was asked before one.
-    fn answer<P: Port>(&self, inbox: &mut Inbox<'_, P>, run: RunId, start: f64, result: Result<ImageEvent, LoadError>) {
-        match result {
-            Ok(event) => inbox.port.send(Event::Images(event)),
+        match load(run, source, &self.compute, inbox).await {
+            Ok(Found::Model(held)) => {
+                let weights = held.model.summary.clone();
+                self.model = Some(*held);
+                inbox.port.send(Event::Images(ImageEvent::Loaded { run, weights }));
+            }
+            Ok(Found::Offer(weights)) => {
+                let weights = *weights;
+                inbox.port.send(Event::Images(ImageEvent::Loaded { run, weights }));
+            }
             Err(LoadError::Refused(mut refusal)) => {
                 refusal.kept = self.model.as_ref().map_or_else(String::new, |held| held.model.summary.title.clone());
                 inbox.port.send(Event::Images(ImageEvent::Refused { run, refusal }));

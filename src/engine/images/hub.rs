@@ -6,11 +6,12 @@ use super::estimate::evaluation_ms;
 use super::fetch::{Fetch, reserve};
 use super::refusal::{LoadError, refused, unreachable};
 use crate::engine::inbox::{Port, Unreachable};
+use crate::lab::HUB;
 use crate::nn::checkpoint::diffusers;
 use crate::nn::checkpoint::hub::{HubFile, HubModel, LONGEST_LIST, file_address, list_address, refusal};
 use crate::nn::cpu::has_room;
 use crate::nn::device::ComputeDevice;
-use crate::protocol::images::{HubOffer, model_key};
+use crate::protocol::images::WeightsSummary;
 
 /// Bytes that are kept at a time: what is lost at most when a tab is closed.
 const SEGMENT: usize = 8 << 20;
@@ -28,6 +29,11 @@ struct Wanted<'a> {
     address: String,
     /// What its segments are kept under, before their numbers.
     key: String,
+}
+
+/// The key of a model's list of files, kept once all of them are.
+fn model_key(model: &str) -> String {
+    format!("hub/{model}")
 }
 
 impl<P: Port> Fetch<'_, '_, P> {
@@ -80,13 +86,14 @@ impl<P: Port> Fetch<'_, '_, P> {
         origin: &str,
         model: &str,
         compute: &ComputeDevice,
-    ) -> Result<HubOffer, LoadError> {
+    ) -> Result<WeightsSummary, LoadError> {
         let checkpoint = self.hub_list(origin, model).await?;
-        let mut offer = HubOffer {
-            model: model.to_owned(),
-            bytes: checkpoint.bytes() as f64,
+        let mut offer = WeightsSummary {
+            id: format!("{HUB}{model}"),
+            title: model.to_owned(),
+            file_bytes: checkpoint.bytes() as f64,
             licence: checkpoint.licence.clone(),
-            evaluation_ms: 0.0,
+            ..WeightsSummary::default()
         };
         let settings = checkpoint.files.iter().find(|file| file.is_network());
         let Some(settings) = settings else { return Ok(offer) };

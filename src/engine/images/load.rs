@@ -11,7 +11,7 @@ use crate::lab::images::OWN_WEIGHTS;
 use crate::nn::checkpoint::{Manifest, ManifestFile};
 use crate::nn::device::ComputeDevice;
 use crate::protocol::RunId;
-use crate::protocol::images::{HubOffer, NamedAddress, NamedBytes, WeightsIndex, WeightsSource};
+use crate::protocol::images::{NamedAddress, NamedBytes, WeightsIndex, WeightsSource, WeightsSummary};
 
 /// Where the list of the sets is, beside the worker's own file.
 const INDEX: &str = "weights/index.json";
@@ -31,7 +31,15 @@ impl LoadedModel {
     }
 }
 
-/// The weights of a source. Those at hand are left alone.
+/// What a source has.
+pub enum Found {
+    /// Weights at hand.
+    Model(Box<LoadedModel>),
+    /// What is known of weights that were only asked about.
+    Offer(Box<WeightsSummary>),
+}
+
+/// The weights of a source, or what is known of them. Those at hand are left alone.
 ///
 /// # Errors
 /// A `LoadError`; also when a command ended it.
@@ -40,7 +48,7 @@ pub async fn load<P: Port>(
     source: WeightsSource,
     compute: &ComputeDevice,
     inbox: &mut Inbox<'_, P>,
-) -> Result<LoadedModel, LoadError> {
+) -> Result<Found, LoadError> {
     let mut fetch = Fetch::new(run, inbox);
     let mut held = match source {
         WeightsSource::Set { id } => {
@@ -75,7 +83,10 @@ pub async fn load<P: Port>(
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
             LoadedModel { model, first: false }
         }
-        WeightsSource::Hub { origin, model: name } => {
+        WeightsSource::Hub { origin, model, look: true } => {
+            return fetch.hub_offer(&origin, &model, compute).await.map(|offer| Found::Offer(Box::new(offer)));
+        }
+        WeightsSource::Hub { origin, model: name, look: false } => {
             let (checkpoint, files) = fetch.hub_files(&origin, &name).await?;
             let mut model = published(&files, compute)?;
             let summary = &mut model.summary;
@@ -97,21 +108,7 @@ pub async fn load<P: Port>(
         held.model.summary.evaluation_ms = took.ok_or(LoadError::GivenUp)?;
     }
     fetch.end();
-    Ok(held)
-}
-
-/// What the hub says of a model.
-///
-/// # Errors
-/// A `LoadError`; also when a command ended it.
-pub async fn look_up<P: Port>(
-    run: RunId,
-    origin: &str,
-    model: &str,
-    compute: &ComputeDevice,
-    inbox: &mut Inbox<'_, P>,
-) -> Result<HubOffer, LoadError> {
-    Fetch::new(run, inbox).hub_offer(origin, model, compute).await
+    Ok(Found::Model(Box::new(held)))
 }
 
 /// An address without its query and its fragment.

@@ -27,7 +27,7 @@ pub fn held(page: Page) -> Vec<String> {
 /// while neither is there.
 fn known(page: Page) -> Option<Known> {
     let shipped = |id: &str| {
-        page.images.shipped.with(|all| {
+        page.images.sets.with(|all| {
             // Without a name it is the first.
             let set = all.as_ref()?.iter().find(|set| id.is_empty() || set.id == id)?;
             Some((set.id.clone(), Known { names: set.classes.clone()?, required: set.class_required }))

@@ -30,6 +30,7 @@ use super::state::images::Images;
 use super::state::{Page, effect, memo};
 use crate::lab::ExperimentId;
 use crate::protocol::ImageEvent;
+use crate::session::Session;
 use crate::session::film::MOST_KEPT;
 
 /// Keeps the session informed of the experiment, and does what the link asks for.
@@ -51,7 +52,6 @@ pub fn prepare(page: Page) {
         }
     });
     examine::follow_the_link(page);
-    hub::follow(page);
     let [chosen, _] = memory::cores();
     // Nothing follows from it before the first run.
     page.session.update(|session| session.use_cores(chosen));
@@ -94,6 +94,7 @@ pub fn show(page: Page, event: ImageEvent) {
             weights::arrived(page, &weights);
             hub::measure_room(page);
         }
+        ImageEvent::Refused { .. } if page.session.with_untracked(Session::awaits_model) => hub::lead_to_question(),
         _ => {}
     }
 }

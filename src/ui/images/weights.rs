@@ -38,27 +38,36 @@ async fn json(address: String) -> JsValue {
 async fn read_sets(page: Page) {
     let index = json(format!("{FOLDER}/index.json")).await;
     // What is no list is an empty one.
-    let entries = |name| get(&index, name).dyn_into::<js_sys::Array>().unwrap_or_default();
-    page.images.published.set(entries("published").iter().map(|entry| hub::read(&entry)).collect());
-    let listed = entries("sets");
-    let listed = listed.iter().filter_map(|entry| {
+    let entries = get(&index, "sets").dyn_into::<js_sys::Array>().unwrap_or_default();
+    let (mut listed, mut manifests) = (Vec::new(), Vec::new());
+    for entry in entries.iter() {
         let id = words(&entry, "id");
-        // The name of a folder and nothing else.
-        Word::is_folder(&id).then(|| Shipped {
+        // The name of a folder or of a model of the hub, and nothing else.
+        if id.is_empty() || Word::new(&id).as_str() != id {
+            continue;
+        }
+        if !id.starts_with(HUB) {
+            manifests.push((listed.len(), format!("{FOLDER}/{id}/manifest.json")));
+        }
+        listed.push(Shipped {
+            id,
             title: words(&entry, "title"),
             preview: get(&entry, "preview").is_truthy(),
             bytes: amount(&entry, "bytes"),
-            id,
-            ..Shipped::default()
-        })
-    });
-    let listed: Vec<Shipped> = listed.collect();
-    page.images.shipped.set(Some(listed.clone()));
-    for (place, set) in listed.into_iter().enumerate() {
-        let manifest = json(format!("{FOLDER}/{}/manifest.json", set.id)).await;
+            gflop: amount(&entry, "gflop"),
+            licence: words(&entry, "licence"),
+            provenance: words(&entry, "provenance"),
+            fid: amount(&entry, "fid"),
+            measured: None,
+            classes: None,
+            class_required: false,
+        });
+    }
+    page.images.sets.set(Some(listed));
+    for (place, address) in manifests {
+        let manifest = json(address).await;
         let fid = get(&manifest, "fid");
         let measured = fid.is_object().then(|| Measured {
-            value: amount(&fid, "value"),
             images: amount(&fid, "images"),
             evaluations: amount(&fid, "evaluations"),
             how: format!("{}; {}", words(&fid, "solver"), words(&fid, "reference")),
@@ -66,12 +75,12 @@ async fn read_sets(page: Page) {
         let names: Vec<String> =
             js_sys::Array::from(&get(&manifest, "classes")).iter().filter_map(|name| name.as_string()).collect();
         let details = get(&get(&manifest, "architecture"), "details");
-        let class_required = !names.is_empty() && get(&details, "without_class") == JsValue::FALSE;
-        let (licence, provenance) = (words(&manifest, "licence"), words(&manifest, "provenance"));
-        let whole = Shipped { licence, provenance, measured, classes: Some(names), class_required, ..set };
-        page.images.shipped.update(|sets| {
-            if let Some(known) = sets.as_mut().and_then(|sets| sets.get_mut(place)) {
-                *known = whole;
+        let required = !names.is_empty() && get(&details, "without_class") == JsValue::FALSE;
+        page.images.sets.update(|sets| {
+            if let Some(set) = sets.as_mut().and_then(|sets| sets.get_mut(place)) {
+                (set.licence, set.provenance) = (words(&manifest, "licence"), words(&manifest, "provenance"));
+                (set.fid, set.measured) = (amount(&fid, "value"), measured);
+                (set.classes, set.class_required) = (Some(names), required);
             }
         });
     }
@@ -126,60 +135,66 @@ pub fn weights(field: Element) -> Element {
     start(read_sets(page));
     let named = memo(move || page.config.with(|config| config.weights.as_str().to_owned()));
     let state = memo(move || page.session.with(|session| session.image_weights().clone()));
-    let list = move || match page.images.shipped.get() {
-        None => vec![element("p").class("note").plain("…")],
-        Some(sets) if sets.is_empty() => vec![note("images.sets-none")],
-        Some(sets) => sets.into_iter().enumerate().map(|(place, set)| listed(page, named, place, set)).collect(),
+    let list = move || {
+        page.images.sets.with(|sets| match sets {
+            None => vec![element("p").class("note").plain("…")],
+            Some(sets) if sets.is_empty() => vec![note("images.sets-none")],
+            Some(sets) => sets.iter().enumerate().map(|(place, set)| listed(page, named, place, set)).collect(),
+        })
     };
     let own = move || {
-        if named.get() != OWN_WEIGHTS {
+        let name = named.get();
+        let title = if name == OWN_WEIGHTS {
+            let title = state.with(|state| match state {
+                ImageWeights::Held(weights) if weights.id == OWN_WEIGHTS => Some(weights.title.clone()),
+                _ => None,
+            });
+            title.unwrap_or_else(|| page.text("images.own-missing"))
+        } else if name.starts_with(HUB) && !page.images.sets.with(|sets| known(sets, &name).is_some()) {
+            name
+        } else {
             return Vec::new();
-        }
-        let title = state.with(|state| match state {
-            ImageWeights::Held(weights) if weights.id == OWN_WEIGHTS => Some(weights.title.clone()),
-            _ => None,
-        });
-        let title = title.unwrap_or_else(|| page.text("images.own-missing"));
+        };
         let radio = element("input").attribute("type", "radio").attribute("name", "weights").attribute("checked", "");
         let title = element("span").attribute("dir", "auto").plain(&title);
         vec![element("label").class("set").holds(&[radio, title])]
     };
-    let asked = hub::what_is_asked(page);
-    let question = move || {
-        asked.track();
-        Some(hub::question(page, named.get().strip_prefix(HUB)?, &hub::asked(page)?))
+    let panel = move || {
+        let name = named.get();
+        vec![state.with(|state| {
+            let asks = page.session.with_untracked(|session| session.asks_for_model(&page.config.get_untracked()));
+            let asks = asks && !matches!(state, ImageWeights::Fetching { .. });
+            let question = || page.images.sets.with(|sets| hub::question(page, &name, state, known(sets, &name)));
+            shown(page, state, asks.then(question))
+        })]
     };
     let choices = element("div").class("weights").test_id("weights").attribute("role", "radiogroup");
     field
-        .child(
-            choices
-                .attribute("aria-labelledby", "weights-label")
-                .changing(list)
-                .changing(move || hub::listed(page, named))
-                .changing(move || hub::other(page, named))
-                .changing(own),
-        )
-        .changing(move || vec![state.with(|state| shown(page, state, question()))])
+        .child(choices.attribute("aria-labelledby", "weights-label").changing(list).changing(own))
+        .changing(panel)
         .child(own_weights())
         .child(hub::kept(page))
 }
 
+/// What the list says of weights of this name.
+fn known<'s>(sets: &'s Option<Vec<Shipped>>, name: &str) -> Option<&'s Shipped> {
+    sets.as_ref()?.iter().find(|set| set.id == name)
+}
+
 /// A set of the list.
-fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> Element {
+fn listed(page: Page, named: Memo<String>, place: usize, set: &Shipped) -> Element {
     let id = set.id.clone();
     let here = move || named.with(|named| *named == id || (named.is_empty() && place == 0));
+    let fid = number(set.fid, 4);
     let quality = match &set.measured {
-        Some(fid) => page.filled(
+        Some(of) => page.filled(
             "images.fid",
-            &[
-                ("fid", &number(fid.value, 4)),
-                ("images", &number(fid.images, 6)),
-                ("evaluations", &number(fid.evaluations, 4)),
-            ],
+            &[("fid", &fid), ("images", &number(of.images, 6)), ("evaluations", &number(of.evaluations, 4))],
         ),
+        None if set.fid > 0.0 => fill(&page.filled("images.hub-facts", &[("fid", &fid)]), &[("host", &hub::origin())]),
         None => page.text("images.fid-none"),
     };
-    let how = set.measured.map(|fid| fid.how).unwrap_or_default();
+    let how = set.measured.as_ref().map_or("", |of| &of.how);
     let radio = element("input").attribute("type", "radio").attribute("name", "weights");
     let radio = radio.test_id(&format!("set-{}", set.id)).property_when("checked", here);
     let name = element("span")
@@ -188,7 +203,7 @@ fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> Elemen
         .child(element("small").class(if set.preview { "badge" } else { "badge gone" }).says("images.preview"))
         .plain(" ")
         .child(element("small").plain(&page.filled("images.size", &[("size", &megabytes(set.bytes))])));
-    let id = set.id;
+    let id = set.id.clone();
     let licence = page.filled("images.licence", &[("licence", &set.licence)]);
     let provenance = element("p").class("note").attribute("dir", "ltr").attribute("lang", "en");
     element("div").class("set-of-weights").holds(&[
@@ -202,7 +217,7 @@ fn listed(page: Page, named: Memo<String>, place: usize, set: Shipped) -> Elemen
         element("details").class(if set.licence.is_empty() { "gone" } else { "" }).holds(&[
             element("summary").says("images.about"),
             element("p").class("note").plain(&licence),
-            provenance.plain(&set.provenance).plain(" ").plain(&how),
+            provenance.plain(&set.provenance).plain(" ").plain(how),
         ]),
     ])
 }

@@ -8,42 +8,6 @@ use crate::session::film::Film;
 use crate::share::Examination;
 use crate::ui::signal::{Kept, Signal};
 
-/// A measured Fréchet inception distance and what it takes to compare it.
-#[derive(Clone)]
-pub struct Measured {
-    /// The distance.
-    pub value: f64,
-    /// Images that were drawn.
-    pub images: f64,
-    /// Evaluations for each.
-    pub evaluations: f64,
-    /// Solver and reference.
-    pub how: String,
-}
-
-/// A set that the page ships, as the list and then its manifest describe it.
-#[derive(Clone, Default)]
-pub struct Shipped {
-    /// Name of its folder.
-    pub id: String,
-    /// What to call it.
-    pub title: String,
-    /// Whether it is only a preview.
-    pub preview: bool,
-    /// Its size.
-    pub bytes: f64,
-    /// Licence of the weights.
-    pub licence: String,
-    /// How they were trained.
-    pub provenance: String,
-    /// How good they are, if that was measured.
-    pub measured: Option<Measured>,
-    /// Names of the classes; nothing before the manifest is there.
-    pub classes: Option<Vec<String>>,
-    /// Whether it always wants one.
-    pub class_required: bool,
-}
-
 /// A run of images on the page: alone, or one row of a comparison.
 pub struct Row {
     /// What was asked for.
@@ -54,25 +18,40 @@ pub struct Row {
     pub film: Film,
 }
 
-/// A network that others have published, as the page's list describes it.
-#[derive(Clone)]
-pub struct Published {
-    /// Its name at the hub, `owner/name`.
-    pub model: String,
-    /// What to call it, in English.
+/// What it takes to compare a measured Fréchet inception distance.
+pub struct Measured {
+    /// How many images were drawn.
+    pub images: f64,
+    /// Network evaluations of each.
+    pub evaluations: f64,
+    /// How they were drawn, and what they were compared with, in English.
+    pub how: String,
+}
+
+/// Weights that the page offers: a set, as its manifest describes it, or a model of the hub, as the page's list does.
+pub struct Shipped {
+    /// Its name in a configuration.
+    pub id: String,
+    /// What to call it.
     pub title: String,
-    /// Its licence.
-    pub licence: String,
-    /// Who published it.
-    pub source: String,
-    /// Parameters of the network.
-    pub parameters: f64,
-    /// About how many bytes are fetched.
+    /// Whether it is only a preview.
+    pub preview: bool,
+    /// Bytes of its files.
     pub bytes: f64,
-    /// Additions and multiplications of one evaluation of one image, in billions.
+    /// Additions and multiplications of one evaluation of one image, in billions, of a model of the hub.
     pub gflop: f64,
-    /// The Fréchet inception distance that they published.
+    /// Its licence; empty before that is known.
+    pub licence: String,
+    /// How it was trained, by whom, on what, in English.
+    pub provenance: String,
+    /// The Fréchet inception distance, as measured or published; 0 without one.
     pub fid: f64,
+    /// How it was measured, where that is known.
+    pub measured: Option<Measured>,
+    /// Names of the classes; nothing before the manifest is there.
+    pub classes: Option<Vec<String>>,
+    /// Whether it always wants one.
+    pub class_required: bool,
 }
 
 /// What the page knows of images beside what every experiment has.
@@ -95,14 +74,10 @@ pub struct Images {
     pub progress: Signal<ImageProgress>,
     /// How many workers evaluate them, if there are several.
     pub workers: Signal<u32>,
-    /// The sets that the page ships, in their order; nothing before the list is there.
-    pub shipped: Signal<Option<Vec<Shipped>>>,
     /// What should be known.
     pub notices: Signal<Vec<Notice>>,
-    /// What others have published.
-    pub published: Signal<Vec<Published>>,
-    /// The model of the hub that a run waits for until the visitor lets it be fetched; empty without one.
-    pub awaited: Kept<String>,
+    /// The weights that the page offers; nothing before the list is read.
+    pub sets: Signal<Option<Vec<Shipped>>>,
     /// Bytes that this site keeps in the browser, and how many it may.
     pub room: Signal<[f64; 2]>,
     /// What the link asks to be examined when everything is there.
@@ -123,10 +98,8 @@ impl Images {
             pairing: Signal::new(None),
             progress: Signal::new(ImageProgress::default()),
             workers: Signal::new(0),
-            shipped: Signal::new(None),
             notices: Signal::new(Vec::new()),
-            published: Signal::new(Vec::new()),
-            awaited: Kept::new(String::new()),
+            sets: Signal::new(None),
             room: Signal::new([0.0; 2]),
             wanted: Signal::new(Examination::default()),
         }
