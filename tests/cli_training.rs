@@ -14,8 +14,9 @@ use std::fs;
 use program::{Folder, failure, images, records, scorefield, success};
 use safetensors::SafeTensors;
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
+use scorefield::nn::checkpoint::Checkpoint;
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
-use scorefield::nn::unet::{Style, UNetConfig};
+use scorefield::nn::unet::{Refine, Style, UNetConfig};
 use scorefield::rng::{Rng, Stream};
 use training::{advance, cpu, set, tensors, tiny};
 use unet_weights::{hashed, parameter};
@@ -146,8 +147,13 @@ fn a_run_in_two_parts_and_with_any_threads_is_the_run_in_one_bit_for_bit() {
 #[test]
 fn training_lowers_the_loss() {
     for (name, style) in Style::NAMES {
-        let network = UNetConfig { style, ..tiny().network };
-        let recipe = Recipe { network, steps: 60, batch: 8, piece: 8, rate: 4e-3, warm_up: 5, ..tiny() };
+        let network = match style.refine() {
+            Some(refine) => UNetConfig::refine(refine, 8),
+            None => UNetConfig { style, ..tiny().network },
+        };
+        let objective = Recipe::objective_of(style).unwrap_or(tiny().objective);
+        let recipe = Recipe { network, objective, steps: 60, batch: 8, piece: 8, rate: 4e-3, warm_up: 5, ..tiny() };
+        recipe.validate(&set(8)).unwrap();
         let mut trainer = ImageTrainer::new(recipe, &cpu(), 2).unwrap();
         advance(&mut trainer, &set(8), 60);
         let losses = trainer.take_losses().unwrap();
@@ -155,6 +161,32 @@ fn training_lowers_the_loss() {
         println!("{name}: {} to {}", mean(&losses[..15]), mean(&losses[45..]));
         assert!(mean(&losses[45..]) < 0.85 * mean(&losses[..15]), "{name}: {losses:?}");
     }
+}
+
+#[test]
+fn refinenets_are_trained_with_their_own_objective_and_read_again() {
+    let folder = Folder::new("train-refine");
+    images(&folder, "images", 6, 8);
+    let data = folder.path("images");
+    let run = |network: &str, more: &[&str]| {
+        let asked = ["train", "--data", &data, "--network", network, "--channels", "4", "--batch", "4", "--steps", "2"];
+        scorefield(asked.iter().chain(more))
+    };
+    for (network, objective, levels) in [("ncsn", "ncsn-10", 10), ("ncsnv2", "ncsn", 0)] {
+        success(&run(network, &["--out", &folder.path(network)]));
+        let manifest = fs::read_to_string(folder.path(&format!("{network}/manifest.json"))).unwrap();
+        assert!(manifest.contains("\"score\"") && manifest.contains(objective), "{manifest}");
+        // What was written is read by its own names, and its shape is the manifest's.
+        let file = fs::read(folder.path(&format!("{network}/weights.00.safetensors"))).unwrap();
+        let recognised = Checkpoint::open(&[&file]).unwrap().recognise().unwrap();
+        let config = recognised.architecture.config.clone();
+        assert_eq!(config, UNetConfig::refine(Refine { levels }, 4));
+        let network = Checkpoint::open(&[&file]).unwrap().load(&recognised, &cpu().device).unwrap();
+        assert_eq!(network.parameters().iter().filter(|p| p.name == "sigmas.weight").count(), usize::from(levels > 0));
+    }
+    let other = folder.path("other");
+    failure(&run("ncsn", &["--out", &other, "--objective", "edm"]), 2, "ncsn-10");
+    failure(&run("ncsnv2", &["--out", &other, "--layers", "3"]), 2, "RefineNet");
 }
 
 const NETWORK: [&str; 12] =

@@ -7,7 +7,7 @@ mod counting;
 mod unet_weights;
 
 use scorefield::diffusion::convention::{InputScale, TimeConvention};
-use scorefield::diffusion::{Convention, Denoiser as _, Level, Prediction, now};
+use scorefield::diffusion::{Convention, Denoiser as _, Level, Prediction, Schedule, Solver, Spacing, now};
 use scorefield::engine::EngineError;
 use scorefield::engine::images::self_test;
 use scorefield::engine::images::{BatchPolicy, ProgressListener, sample};
@@ -71,6 +71,50 @@ fn the_same_seed_gives_the_same_images_and_another_seed_others() {
         let first = images(&config, &model, &compute);
         assert_eq!(first, images(&config, &model, &compute), "{solver:?}");
         assert_ne!(first, images(&RunConfig { seed: 50, ..config }, &model, &compute), "{solver:?}");
+    }
+}
+
+#[test]
+fn refinenets_are_sampled_as_published_and_by_every_other_solver() {
+    let compute = cpu();
+    let golden = |name: &str| std::fs::read(format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for (file, told) in [("ncsn_small.pth", true), ("ncsnv2_small.pth", false)] {
+        let mut model = ImageModel::from_published(&[(file, &golden(file))], &compute.device).unwrap();
+        model.side = 8;
+        // Ten levels of NCSN's published settings, with fewer steps at each.
+        let published = RunConfig {
+            images: 1,
+            steps: 10,
+            solver: SolverId::AnnealedLangevin,
+            schedule: ScheduleId::Geometric,
+            spacing: SpacingId::Uniform,
+            sigma_min: 0.02,
+            sigma_max: 2.0,
+            levels: 10,
+            snr: 0.316,
+            corrections: 3,
+            clip: ClipId::Never,
+            ..config()
+        };
+        // The levels are those that the network knows, for pixels from 0 to 1.
+        let grid = Solver::from_config(&published).grid(&Schedule::from_config(&published), Spacing::Uniform, 10);
+        for (at, level) in grid[..10].iter().enumerate() {
+            let known = 0.01_f64.powf(at as f64 / 9.0);
+            assert!((level.sigma / level.alpha / 2.0 / known - 1.0).abs() < 1e-9, "{at}: {level:?}");
+            let time = model.convention.time_of(*level);
+            assert!(if told { (time - known.ln()).abs() < 1e-9 } else { time == 0.0 }, "{at}: {time}");
+        }
+        let mut run = ImageRun::new(published.clone(), &model, &compute).unwrap();
+        while now(run.step(&mut ())).unwrap() == Outcome::Stepped {}
+        // Three at every level, and the denoising in the end.
+        assert_eq!(run.sampler().evaluations(), 31);
+        let made = images(&published, &model, &compute);
+        assert!(made.iter().all(|value| value.is_finite()));
+        assert_ne!(made, images(&RunConfig { seed: 6, ..published.clone() }, &model, &compute));
+        for &solver in SolverId::ALL {
+            let other = RunConfig { solver, steps: 4, images: 1, ..config() };
+            assert!(images(&other, &model, &compute).iter().all(|value| value.is_finite()), "{file}, {solver:?}");
+        }
     }
 }
 

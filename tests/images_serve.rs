@@ -305,7 +305,7 @@ fn this_device_passes_the_self_test_and_is_timed() {
         println!("{}: {:.1e} of {:.1e}", case.name, case.error, case.tolerance);
         assert_eq!((case.expected.0.len(), case.found.0.len()), (16, 16));
     }
-    assert_eq!(report.cases.len(), 4);
+    assert_eq!(report.cases.len(), 6);
     assert!(report.passed(), "{report:?}");
 
     let measure = Command::Images(ImageCommand::Benchmark { run: RUN, batches: vec![1, 4], budget_ms: 10.0 });

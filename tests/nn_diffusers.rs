@@ -8,8 +8,10 @@ mod unet_weights;
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use scorefield::diffusion::{Level, Prediction};
+use scorefield::diffusion::{Convention, Level, Prediction};
+use scorefield::engine::images::ImageModel;
 use scorefield::nn::checkpoint::diffusers::{self, SettingsError};
+use scorefield::nn::unet::Parameter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use unet_weights::{error, image};
@@ -28,6 +30,7 @@ struct Reference {
 struct Network {
     name: String,
     settings: String,
+    time: f64,
     output: Vec<f32>,
 }
 
@@ -64,7 +67,7 @@ fn a_network_computes_what_diffusers_computes_with_the_same_settings() {
         let config = described.of.config;
         let labels: &[Option<usize>] = if config.classes > 0 { &[Some(9)] } else { &[] };
         let unet = unet_weights::network(&config, &device);
-        let output = unet.forward(x.clone(), &unet.condition(&[500.0], labels).unwrap());
+        let output = unet.forward(x.clone(), &unet.condition(&[network.time], labels).unwrap());
         let output: Vec<f32> = output.into_data().try_into_vec().unwrap();
         let found = error(&output, &network.output);
         println!("{}: {found:.1e}", network.name);
@@ -95,6 +98,7 @@ fn what_cannot_be_run_is_refused_by_the_name_of_the_setting() {
     for (field, value) in [
         ("act_fn", json!("relu")),
         ("time_embedding_type", json!("fourier")),
+        ("mid_block_type", json!("UNetMidBlock2DCrossAttn")),
         ("downsample_type", json!("resnet")),
         ("upsample_type", json!("resnet")),
         ("mid_block_scale_factor", json!(2)),
@@ -119,6 +123,19 @@ fn what_cannot_be_run_is_refused_by_the_name_of_the_setting() {
     for (field, value) in [("norm_num_groups", json!(7)), ("attention_head_dim", json!(48)), ("freq_shift", json!(2))] {
         let refused = diffusers::network(&changed("ddpm", json!({ field: value }))).unwrap_err();
         assert!(matches!(refused, SettingsError::Config(_)), "{field}: {refused}");
+    }
+    for (field, value) in [
+        ("mid_block_scale_factor", json!(1)),
+        ("num_class_embeds", json!(10)),
+        ("norm_num_groups", json!(16)),
+        ("time_embedding_type", json!("learned")),
+        ("out_channels", json!(6)),
+        ("up_block_types", json!(["AttnUpBlock2D", "UpBlock2D"])),
+        ("down_block_types", json!(["DownBlock2D", "AttnSkipDownBlock2D"])),
+        ("block_out_channels", json!([32, 64])),
+    ] {
+        let refused = diffusers::network(&changed("skip_centred", json!({ field: value }))).unwrap_err();
+        assert!(matches!(&refused, SettingsError::Field { field: found, .. } if *found == field), "{field}: {refused}");
     }
     let class = diffusers::network(&changed("ddpm", json!({ "_class_name": "UNet2DConditionModel" }))).unwrap_err();
     assert!(class.to_string().contains("UNet2DConditionModel"), "{class}");
@@ -163,7 +180,7 @@ fn a_scheduler_of_another_kind_is_refused_by_name() {
         diffusers::convention(&settings.to_string()).unwrap_err().to_string()
     };
     for (field, value) in [
-        ("_class_name", json!("ScoreSdeVeScheduler")),
+        ("_class_name", json!("ScoreSdeVpScheduler")),
         ("beta_schedule", json!("sigmoid")),
         ("prediction_type", json!("flow")),
         ("trained_betas", json!([0.1, 0.2])),
@@ -175,4 +192,50 @@ fn a_scheduler_of_another_kind_is_refused_by_name() {
         let refused = with(field, value);
         assert!(refused.contains(&shown), "{field}: {refused}");
     }
+}
+
+#[test]
+fn a_network_of_skip_blocks_is_read_with_and_without_its_settings() {
+    let device = Device::flex();
+    let described = diffusers::network(&changed("skip_centred", json!({}))).unwrap();
+    let network = unet_weights::network(&described.of.config, &device);
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = network
+        .parameters()
+        .into_iter()
+        // Published files have the frequencies under both names.
+        .flat_map(|p| if p.name == "time_proj.weight" { vec![p.clone(), named(p, "time_proj.W")] } else { vec![p] })
+        .map(|p| {
+            let values = unet_weights::parameter(&p.name.replace(".W", ".weight"), &p.shape);
+            (p.name, p.shape, values)
+        })
+        .collect();
+    let file = unet_weights::file(&tensors);
+    let settings = changed("skip_centred", json!({}));
+    let scheduler = r#"{ "_class_name": "ScoreSdeVeScheduler", "sigma_max": 1348 }"#;
+    let chain = r#"{ "_class_name": "DDPMScheduler" }"#;
+    let read = |files: &[(&str, &[u8])]| ImageModel::from_published(files, &device);
+    let weights = ("model.safetensors", &file[..]);
+    let alone = read(&[weights]).unwrap();
+    let beside = read(&[weights, ("config.json", settings.as_bytes())]).unwrap();
+    let all = read(&[weights, ("config.json", settings.as_bytes()), ("scheduler_config.json", scheduler.as_bytes())])
+        .unwrap();
+    for model in [&alone, &beside, &all] {
+        assert_eq!(model.convention, Convention::ve());
+        assert_eq!((model.config().style, model.config().multipliers.clone()), (alone.config().style, vec![1, 4]));
+        assert!(model.summary.recognised.contains("NCSN++"), "{}", model.summary.recognised);
+    }
+    assert_eq!((alone.side, beside.side), (32, 8));
+    assert!(alone.summary.provenance.contains("variance-exploding"), "{}", alone.summary.provenance);
+    assert!(all.summary.provenance.is_empty(), "{}", all.summary.provenance);
+    // What tells steps of betas tells such a network nothing.
+    let Err(error) =
+        read(&[weights, ("config.json", settings.as_bytes()), ("scheduler_config.json", chain.as_bytes())])
+    else {
+        panic!("a chain of betas beside frequencies of sigma")
+    };
+    assert!(error.to_string().contains("ScoreSdeVeScheduler"), "{error}");
+}
+
+fn named(parameter: Parameter, name: &str) -> Parameter {
+    Parameter { name: name.to_owned(), ..parameter }
 }

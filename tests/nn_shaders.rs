@@ -18,7 +18,7 @@ use cubecl::launched::LaunchedKernels;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 use scorefield::engine::images::half::has_half;
 use scorefield::nn::device::{Adapter, open_adapter};
-use scorefield::nn::unet::{Decoder, Encoder, Song, Style, UNet, UNetConfig};
+use scorefield::nn::unet::{Decoder, Encoder, Refine, Song, Style, UNet, UNetConfig};
 use unet_weights::{error, image, improved, network, now_or_later, plain};
 
 /// A network, images at a time, and their side.
@@ -44,6 +44,9 @@ fn cases() -> Vec<Case> {
         ("DDPM++", song(Song::DDPM_PP), 2, 16),
         ("NCSN++", song(Song::NCSN_PP), 2, 16),
         ("NCSN++ with skips", song(skips), 2, 16),
+        ("NCSN", UNetConfig::refine(Refine::NCSN, 16), 2, 16),
+        ("NCSN, a size that does not divide by its dilations", UNetConfig::refine(Refine::NCSN, 8), 1, 12),
+        ("NCSNv2", UNetConfig::refine(Refine::NCSN_V2, 16), 2, 16),
         ("plain", plain(), 2, 8),
         ("the shipped one's kind", shipped, 3, 32),
         ("improved, several heads", improved(), 3, 16),
@@ -56,7 +59,10 @@ fn cases() -> Vec<Case> {
 
 /// For so many images of this side.
 fn output(network: &UNet, [images, side]: [usize; 2], device: &Device) -> Vec<f32> {
-    let times: Vec<f64> = (0..images).map(|i| 3.0 + 300.0 * i as f64).collect();
+    // Logarithms of noise levels, for networks that are told those.
+    let told = network.config().style.refine().is_some();
+    let time = |i: usize| if told { -1.0 - 2.0 * i as f64 } else { 3.0 + 300.0 * i as f64 };
+    let times: Vec<f64> = (0..images).map(time).collect();
     let classes = network.config().classes;
     let labels: Vec<Option<usize>> =
         if classes == 0 { Vec::new() } else { (0..images).map(|i| (i > 0).then_some(i % classes)).collect() };

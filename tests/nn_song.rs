@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 use scorefield::diffusion::Convention;
 use scorefield::engine::images::ImageModel;
 use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Container, Names};
 use scorefield::nn::resampling::{Filter, Resampling, resample, resample_back};
 use scorefield::nn::unet::{Decoder, Encoder, NoiseEmbedding, Song, Style, UNetConfig};
-use unet_weights::{error, hashed, image, parameter};
+use unet_weights::{error, file, hashed, image, parameter};
 
 const REFERENCE: &[u8] = include_bytes!("golden/song_reference.safetensors");
 const PICKLE: &[u8] = include_bytes!("golden/edm_small.pkl");
@@ -29,16 +28,6 @@ fn shapes(case: &str) -> Shapes {
     let (_, metadata) = SafeTensors::read_metadata(REFERENCE).unwrap();
     let all: BTreeMap<String, Shapes> = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["shapes"]).unwrap();
     all[case].clone()
-}
-
-/// A file with these tensors.
-fn file(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(.., v)| v.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-    let views = tensors
-        .iter()
-        .zip(&bytes)
-        .map(|((name, shape, _), bytes)| (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    safetensors::tensor::serialize(views, None).unwrap()
 }
 
 /// The reference's tensors, under names that begin with this.
@@ -88,7 +77,7 @@ fn every_network_is_recognised_by_its_layout_and_computes_what_the_reference_com
         let file = file(&tensors(case, ""));
         let checkpoint = Checkpoint::open(&[&file]).unwrap();
         let recognised = checkpoint.recognise().unwrap();
-        let Architecture::UNet { names, config } = &recognised.architecture else { panic!("{recognised:?}") };
+        let Architecture { names, config } = &recognised.architecture;
         assert_eq!(matches!(names, Names::Edm { side: 16 }), case.starts_with("edm"), "{names:?}");
         assert_eq!(*config, expected(case), "{case}");
         let network = checkpoint.load(&recognised, &device).unwrap();

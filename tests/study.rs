@@ -556,12 +556,60 @@ fn the_table_of_distances() {
         }
     }
     assert_eq!([cell(0, 2), cell(0, 3), cell(6, 2), cell(6, 3)], [50_000.0, 50_000.0, 5000.0, 10_000.0]);
+    let networks = layer(study, &update, "architectures", "results");
+    let counted = architectures();
+    println!("{counted:?}");
+    for (row, counted) in counted.iter().enumerate() {
+        for (column, counted) in counted.iter().enumerate() {
+            let said = f64::from(networks[2 + 2 * (5 * row + column)]);
+            assert!(
+                (said - counted).abs() < 6e-4 * counted.max(1.0),
+                "row {row}, column {column}: {said} for {counted}"
+            );
+        }
+        assert_eq!(networks[2 + 2 * (5 * row + 4)], cell(row, 0));
+    }
     let blocks = |key: &str, stride: usize| -> Vec<f32> {
         layer(study, &update, "counts", key).chunks_exact(stride).map(|item| item[1]).collect()
     };
     assert_eq!(blocks("blocks-printed", 3), [6.0, 8.0, 16.0, 16.0]);
     assert_eq!(blocks("blocks-encoder", 2), [8.0, 8.0, 16.0, 32.0]);
     assert_eq!(blocks("blocks-decoder", 2), [20.0, 12.0, 20.0, 36.0]);
+}
+
+/// Of the published networks, residual blocks, millions of parameters, billions of products and the receptive field.
+fn architectures() -> [[f64; 4]; 6] {
+    use scorefield::nn::unet::{Refine, Song, Style, UNetConfig};
+    let song = |song, multipliers: &[usize], layers| UNetConfig {
+        multipliers: multipliers.to_vec(),
+        layers,
+        style: Style::Song(song),
+        ..UNetConfig::cifar10()
+    };
+    let deep = &[1, 2, 2, 2];
+    let networks = [
+        UNetConfig::refine(Refine::NCSN, 128),
+        UNetConfig::refine(Refine::NCSN_V2, 128),
+        UNetConfig::cifar10(),
+        song(Song::NCSN_PP, deep, 8),
+        song(Song::DDPM_PP, deep, 8),
+        song(Song::DDPM_PP, &[2, 2, 2], 4),
+    ];
+    networks.map(|config| {
+        let network = config.init(0, &burn::tensor::Device::flex()).unwrap();
+        let parameters = network.parameters();
+        // One first convolution a block; RefineNet's units on the way up have two convolutions each.
+        let named = |part: &str| parameters.iter().filter(|parameter| parameter.name.contains(part)).count();
+        let units = parameters.iter().filter(|p| {
+            let chained = p.name.contains(".adapt.") || p.name.contains(".output.");
+            chained && p.name.ends_with(".conv.weight")
+        });
+        let blocks = named(".conv1.weight") + units.count() / 2;
+        let learned = parameters.iter().filter(|p| !["time_proj.weight", "sigmas.weight"].contains(&p.name.as_str()));
+        let millions = learned.map(scorefield::nn::unet::Parameter::count).sum::<usize>() as f64 / 1e6;
+        let products = network.cost(32).products as f64 / 1e9;
+        [blocks as f64, millions, products, network.receptive_field() as f64]
+    })
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Source {
         let convention;
         let mut said_size = None;
         match (&manifest, &kit, &mut recognised.architecture) {
-            (Some(manifest), _, Architecture::UNet { config, .. }) => {
+            (Some(manifest), _, Architecture { config, .. }) => {
                 // Groups and heads leave no trace in a file. That the shapes agree is seen when it is loaded.
                 config.clone_from(&manifest.architecture);
                 let Manifest { prediction, input, time, .. } = *manifest;
@@ -76,7 +76,7 @@ impl Source {
                 provenance.clone_from(&manifest.provenance);
                 said_size = Some(manifest.image_size);
             }
-            (None, Some(kit), Architecture::UNet { config, .. }) => {
+            (None, Some(kit), Architecture { config, .. }) => {
                 let objective = kit.objective(config).map_err(|why| bad(&why))?;
                 convention = wanted.unwrap_or_else(|| objective.convention());
                 provenance = kit.provenance();

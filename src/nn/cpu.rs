@@ -5,6 +5,7 @@
 //! that knows only the CPU uses nothing else, and so need not carry the tensor operations: a third of its size.
 
 mod convolution;
+mod maps;
 #[cfg(feature = "cpu")]
 mod memory;
 
@@ -13,6 +14,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::elementwise;
 pub use convolution::{convolve, linear_pixels};
 pub use kernels::add_scaled;
+pub use maps::{elu, instance_norm, largest, phases, scale, whole};
 #[cfg(feature = "cpu")]
 pub use memory::Borrowed;
 /// Numbers read back from a device.

@@ -33,6 +33,10 @@ pub enum Objective {
     Ve,
     /// Song and Ermon 2020 (NCSNv2): 232 levels in geometric progression over the same range; the network is not told.
     Ncsn,
+    /// Song and Ermon 2019 (NCSN): 10 levels in geometric progression from 2 to 0.02 (1 to 0.01 for images in `[0, 1]`), which
+    /// the network is told.
+    #[serde(rename = "ncsn-10")]
+    NcsnTold,
 }
 
 /// A name that is no objective's.
@@ -50,7 +54,8 @@ impl FromStr for Objective {
 
 impl Objective {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Edm, Self::Ddpm, Self::Cosine, Self::Vp, Self::SubVp, Self::Ve, Self::Ncsn];
+    pub const ALL: [Self; 8] =
+        [Self::Edm, Self::Ddpm, Self::Cosine, Self::Vp, Self::SubVp, Self::Ve, Self::Ncsn, Self::NcsnTold];
 
     /// `beta(0)` and `beta(1)` of the continuous VP and sub-VP.
     const BETAS: (f64, f64) = (0.1, 20.0);
@@ -66,6 +71,7 @@ impl Objective {
             Self::SubVp => "sub-vp",
             Self::Ve => "ve",
             Self::Ncsn => "ncsn",
+            Self::NcsnTold => "ncsn-10",
         }
     }
 
@@ -82,6 +88,7 @@ impl Objective {
             Self::SubVp => Schedule::SubVp { beta_min, beta_max },
             Self::Ve => Schedule::Exploding { sigma_min, sigma_max },
             Self::Ncsn => Schedule::Geometric { sigma_min, sigma_max, levels: 232 },
+            Self::NcsnTold => Schedule::Geometric { sigma_min, sigma_max: 2.0, levels: 10 },
         }
     }
 
@@ -114,6 +121,7 @@ impl Objective {
             }
             Self::Ve => score(log_sigma),
             Self::Ncsn => score(TimeConvention::None),
+            Self::NcsnTold => Convention::ve(),
         }
     }
 }

@@ -34,7 +34,14 @@ pub enum Resampling {
     /// One more of both: the filter between all pixels and at the edges. A convolution of size 3 at every second pixel of
     /// it, without zeros around, is one at half the size after a convolution and the filter.
     Blur(Filter),
+    /// The same size: means of five by five pixels, zeros beyond the edges among them.
+    Mean,
+    /// Twice both, bilinear, corners upon corners (RefineNet's).
+    Stretch,
 }
+
+/// Pixels that [`Resampling::Mean`] takes along a direction.
+pub const MEAN: usize = 5;
 
 /// What one pixel of the result reads along a direction: weights of consecutive pixels, the first of which is `first` and
 /// may lie beyond the edge.
@@ -43,7 +50,7 @@ pub struct Reach {
     /// The first pixel that is read.
     pub first: isize,
     /// Weights from there on.
-    pub weights: [f32; 4],
+    pub weights: [f32; MEAN],
     /// How many there are.
     pub count: usize,
 }
@@ -54,26 +61,36 @@ impl Resampling {
     pub const fn length(self, length: usize) -> usize {
         match self {
             Self::Halve(_) => length / 2,
-            Self::Double(_) => 2 * length,
+            Self::Double(_) | Self::Stretch => 2 * length,
             Self::Blur(_) => length + 1,
+            Self::Mean => length,
         }
     }
 
-    /// What pixel `at` of the result reads.
+    /// What pixel `at` of the result reads of a direction of `length`.
     #[must_use]
-    pub fn reach(self, at: usize) -> Reach {
-        let (Self::Halve(filter) | Self::Double(filter) | Self::Blur(filter)) = self;
-        let taps = filter.taps();
-        let before = taps.len() as isize / 2 - 1;
+    pub fn reach(self, at: usize, length: usize) -> Reach {
         let at = at as isize;
-        let mut weights = [0.0; 4];
+        let mut weights = [0.0; MEAN];
         match self {
-            Self::Halve(_) | Self::Blur(_) => {
+            Self::Halve(filter) | Self::Blur(filter) => {
+                let taps = filter.taps();
+                let before = taps.len() as isize / 2 - 1;
                 weights[..taps.len()].copy_from_slice(taps);
                 let first = if matches!(self, Self::Halve(_)) { 2 * at - before } else { at - before - 1 };
                 Reach { first, weights, count: taps.len() }
             }
-            Self::Double(_) => {
+            Self::Mean => Reach { first: at - MEAN as isize / 2, weights: [1.0 / MEAN as f32; MEAN], count: MEAN },
+            Self::Stretch => {
+                let (last, steps) = (length.saturating_sub(1), (2 * length).saturating_sub(1).max(1));
+                let place = at as usize * last;
+                let share = (place % steps) as f32 / steps as f32;
+                weights[..2].copy_from_slice(&[1.0 - share, share]);
+                Reach { first: (place / steps) as isize, weights, count: 2 }
+            }
+            Self::Double(filter) => {
+                let taps = filter.taps();
+                let before = taps.len() as isize / 2 - 1;
                 // Of tap k and pixel i the place 2 i + k - before: every second tap, the later ones for earlier pixels.
                 let last = (at + before).div_euclid(2);
                 let count = taps.len() / 2;
@@ -90,7 +107,7 @@ impl Resampling {
     /// out: the first pixel that is read, and its weight and those of the next.
     pub fn rows(self, length: usize) -> impl Iterator<Item = (usize, impl Iterator<Item = f32>)> {
         (0..self.length(length)).map(move |at| {
-            let Reach { first, weights, count } = self.reach(at);
+            let Reach { first, weights, count } = self.reach(at, length);
             let skipped = usize::try_from(-first).unwrap_or(0).min(count);
             let start = usize::try_from(first).unwrap_or(0);
             let kept = count.min(usize::try_from(length as isize - first).unwrap_or(0)).saturating_sub(skipped);

@@ -329,7 +329,7 @@ impl SelfTest {
 /// A network of a self-test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelfTestCase {
-    /// Its name: `network`, `network-classes`, `network-song`, `sample`.
+    /// Its name: `network`, `network-classes`, `network-song`, `network-ncsn`, `network-ncsnv2`, `sample`.
     pub name: String,
     /// What the reference computed, the first 16 numbers.
     pub expected: Floats,

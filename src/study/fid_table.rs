@@ -4,6 +4,10 @@ use super::table::{Axis, Claim, Figure, Layer, Mark, Source, Study};
 
 const COLUMNS: &[&str] =
     &["fid", "evaluations", "images-judged", "references", "parameters", "averaged", "fid-printed"];
+/// Quantities of a network, in the order of [`NETWORKS`]: residual blocks of all kinds, parameters in millions, billions of
+/// products of an evaluation of an image of 32 by 32 pixels, pixels along a direction that convolutions alone reach, and FID.
+const QUANTITIES: &[&str] = &["blocks", "parameters", "products", "receptive-field", "fid"];
+const NETWORKS: &[&str] = &["ncsn-2019", "ncsnv2-2020", "ddpm-2020", "ve-2021", "vp-2021", "edm-2022"];
 const ROWS: &[&str] = &["ncsn-2019", "ncsnv2-2020", "ddpm-2020", "ve-2021", "vp-2021", "edm-2022", "preview-32"];
 
 /// The table.
@@ -25,6 +29,12 @@ pub const STUDY: Study = Study {
             Axis::log_fixed("fid", 1.0, 200.0),
             &[Layer::new("published-elsewhere", Mark::Dots, 0), Layer::new("measured-here", Mark::Dots, 1)],
         ),
+        Figure::table(
+            "architectures",
+            Axis::of("architecture", NETWORKS),
+            Axis::of("quantity", QUANTITIES),
+            &[Layer::new("results", Mark::Table, 0)],
+        ),
         Figure::curves(
             "counts",
             Axis::of("architecture", &["net-ncsn", "net-ddpm", "net-sde", "net-sde-deep"]),
@@ -41,7 +51,7 @@ pub const STUDY: Study = Study {
         Claim { key: "order", source: Source::Report("5-2-1, 5-2") },
         Claim { key: "encoder", source: Source::Report("5-2-2") },
     ],
-    notes: &["fid", "comparable", "sources"],
+    notes: &["fid", "comparable", "sources", "networks"],
     brief: "",
 };
 
@@ -51,7 +61,7 @@ pub const WORK: super::context::Work = |context, _| Box::pin(work::run(context))
 
 #[cfg(feature = "engine")]
 mod work {
-    use super::{COLUMNS, ROWS};
+    use super::{COLUMNS, NETWORKS, QUANTITIES, ROWS};
     use crate::nn::checkpoint::{Manifest, MeasuredFid};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
@@ -88,6 +98,18 @@ mod work {
         Published { fid: 1.97, evaluations: 35.0, parameters: 55.7, averaged: 1.0, printed: BLANK },
     ];
 
+    /// Residual blocks, parameters in millions, billions of products and receptive field, in the order of the rows:
+    /// `tests/study.rs` compares them with what `nn::unet` counts of the published shapes. Frequencies, which are not learned,
+    /// and what EDM's network is told of augmented images are not among the parameters.
+    const GRAPHS: [[f64; 4]; 6] = [
+        [28.0, 30.118, 9.893, 320.0],
+        [28.0, 29.694, 9.893, 320.0],
+        [22.0, 35.746, 6.222, 397.0],
+        [76.0, 107.587, 18.576, 1208.0],
+        [76.0, 106.633, 18.546, 1180.0],
+        [33.0, 55.733, 21.190, 328.0],
+    ];
+
     /// Residual blocks of a side: as the report counts them, of the encoder, and of the decoder. NCSN's decoder is of
     /// RefineNet's residual units.
     const BLOCKS: [[f64; 3]; 4] = [[6.0, 8.0, 20.0], [8.0, 8.0, 12.0], [16.0, 16.0, 20.0], [16.0, 32.0, 36.0]];
@@ -113,6 +135,11 @@ mod work {
         }
         numbers.extend(cells.into_iter().flat_map(|cell| [cell, 0.0]));
         context.draw("table", "results", numbers);
+        let mut networks = vec![NETWORKS.len() as f64, QUANTITIES.len() as f64];
+        for (graph, row) in GRAPHS.iter().zip(&PUBLISHED) {
+            networks.extend(graph.iter().chain([&row.fid]).flat_map(|cell| [*cell, 0.0]));
+        }
+        context.draw("architectures", "results", networks);
         context.draw("cost", "published-elsewhere", PUBLISHED.iter().flat_map(|row| [row.evaluations, row.fid]));
         context.draw("cost", "measured-here", fid.iter().flat_map(|fid| [f64::from(fid.evaluations), fid.value]));
         let bars = |which: usize| BLOCKS.iter().enumerate().map(move |(place, row)| [place as f64, row[which]]);

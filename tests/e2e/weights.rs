@@ -60,6 +60,9 @@ fn the_layouts_that_others_publish_are_recognised_and_sampled() {
         ("cifar10_uncond_50M_500K.pt", "small_improved.pt", "improved-diffusion"),
         ("checkpoint_8.pth", "sde_small.pth", "NCSN++ of score_sde"),
         ("edm-cifar10-32x32-uncond-ve.pkl", "edm_small.pkl", "SongUNet"),
+        ("checkpoint.pth", "ncsn_small.pth", "NCSN (RefineNet"),
+        ("checkpoint_300000.pth", "ncsnv2_small.pth", "NCSNv2"),
+        ("checkpoint_26", "flax_ncsn_pp.msgpack", "NCSN++ of score_sde in JAX"),
     ] {
         page.drop_file(name, &golden(file));
         let found = recognised(&page, name);

@@ -7,11 +7,12 @@ Run as unet_reference.py:
 The networks' weights are computed from their names on both sides (numbers_of_names.py).
 """
 import json
+import math
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 
-from numbers_of_names import tensor
+from numbers_of_names import parameter, tensor
 from unet_reference import HERE, fill
 
 # google/ddpm-cifar10-32's settings on a small network.
@@ -25,6 +26,13 @@ NETWORKS = dict(
     classes=dict(num_class_embeds=10),
     defaults=dict(attention_head_dim=8, flip_sin_to_cos=True, freq_shift=0, downsample_padding=1, norm_eps=1e-5),
 )
+# google/ncsnpp-*'s settings on a small network: attention where diffusers has 32 groups, from 128 channels on.
+SKIP = dict(block_out_channels=(32, 128), down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"),
+            up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"), mid_block_scale_factor=2**0.5, norm_num_groups=None)
+FOURIER = dict(SKIP, time_embedding_type="fourier")
+SIGMA = 0.7
+SKIPS = dict(skip_centred=dict(FOURIER, center_input_sample=True), skip_plain=FOURIER,
+             skip_positional=dict(SKIP, flip_sin_to_cos=True, freq_shift=0))
 SCHEDULERS = dict(
     ddpm=DDPMScheduler(), scaled=DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
     cosine=DDPMScheduler(beta_schedule="squaredcos_cap_v2"), long=DDPMScheduler(num_train_timesteps=4000, beta_end=0.005),
@@ -41,7 +49,22 @@ def main():
         with torch.no_grad():
             output = network(x, 500, class_labels=labels).sample
         output = [float(f"{v:.8g}") for v in output.flatten().tolist()]
-        networks.append(dict(name=name, settings=network.to_json_string(), output=output))
+        networks.append(dict(name=name, settings=network.to_json_string(), time=500.0, output=output))
+    for name, more in SKIPS.items():
+        network = fill(UNet2DModel(**{**SETTINGS, **more}))
+        fourier = more.get("time_embedding_type") == "fourier"
+        if fourier:
+            # One parameter that has two names in diffusers: published files have both.
+            network.time_proj.weight.data.copy_(parameter("time_proj.weight", (SETTINGS["block_out_channels"][0],)))
+        # Variance-exploding networks are told sigma, and divide by it in the end.
+        times = torch.tensor([SIGMA]) if fourier else torch.tensor([500.0])
+        # This project's pixels are from -1 to 1, which is what these see after centring; without it theirs are from 0 to 1.
+        seen = (x + 1) / 2 if fourier else x
+        with torch.no_grad():
+            output = network(seen, times).sample * (SIGMA if fourier else 1)
+        output = [float(f"{v:.8g}") for v in output.flatten().tolist()]
+        time = math.log(SIGMA) if fourier else 500.0
+        networks.append(dict(name=name, settings=network.to_json_string(), time=time, output=output))
     schedulers = []
     for name, scheduler in SCHEDULERS.items():
         last = scheduler.config.num_train_timesteps - 1

@@ -29,12 +29,14 @@ def tensor(name, shape):
 
 
 def parameter(name, shape):
-    """Matrices and kernels of unit gain, scales about 1, shifts about 0."""
+    """Matrices and kernels of unit gain, scales and tables of them about 1, shifts about 0."""
     import torch
 
     u = hashed(name, int(np.prod(shape)))
-    if len(shape) > 1:
+    if name.endswith("embed.weight"):
+        u = 0.5 * u + 1.0
+    elif len(shape) > 1:
         u = u * np.sqrt(3.0 / np.prod(shape[1:]))
     else:
-        u = 0.1 * u + (1.0 if name.endswith("weight") else 0.0)
+        u = 0.1 * u + (1.0 if name.endswith(("weight", "gamma", "alpha")) else 0.0)
     return torch.from_numpy(u.astype(np.float32).reshape(shape))

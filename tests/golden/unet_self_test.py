@@ -1,5 +1,5 @@
-"""The numbers of the page's self-test, src/engine/images/self_test.bin, by diffusers, and for Song et al.'s network by
-song_reference.py. Run as unet_reference.py:
+"""The numbers of the page's self-test, src/engine/images/self_test.bin, by diffusers, for Song et al.'s network by
+song_reference.py and for Song and Ermon's by refinenet_reference.py. Run as unet_reference.py:
 
     python tests/golden/unet_self_test.py
 """
@@ -8,6 +8,7 @@ import os
 import numpy as np
 import torch
 
+import refinenet_reference
 import song_reference
 from numbers_of_names import tensor
 from unet_reference import HERE, network
@@ -39,8 +40,14 @@ def main():
         song = song_reference.Edm(song_reference.OurNames(), channels=16, multipliers=(1, 2), layers=1, attended=(1,), outputs=3,
                                   **song_reference.NCSN_PP)
         third = song(tensor("input", (2, 3, SIDE, SIDE)), torch.tensor([-0.9, 1.1]))
-        fourth = ddim(plain, tensor("noise", (2, 3, SIDE, SIDE)).double(), 5)
-    numbers = np.concatenate([part.numpy().astype("<f4").ravel() for part in (first, second, third, fourth)])
+        told = refinenet_reference.Refine(refinenet_reference.OurNames(), channels=8, levels=10)
+        fourth = told(tensor("input", (2, 3, SIDE, SIDE)), torch.tensor([3, 8]))
+        # This project's output is the score times the noise level.
+        fourth *= torch.tensor([0.01 ** (level / 9) for level in (3, 8)])[:, None, None, None]
+        untold = refinenet_reference.Refine(refinenet_reference.OurNames(), channels=8)
+        fifth = untold(tensor("input", (2, 3, SIDE, SIDE)))
+        sixth = ddim(plain, tensor("noise", (2, 3, SIDE, SIDE)).double(), 5)
+    numbers = np.concatenate([part.numpy().astype("<f4").ravel() for part in (first, second, third, fourth, fifth, sixth)])
     numbers.tofile(os.path.join(HERE, "../../src/engine/images/self_test.bin"))
 
 

@@ -4,8 +4,9 @@
 #![allow(dead_code)]
 
 use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, TensorView};
 pub use scorefield::engine::images::self_test::{hashed, parameter, plain};
-use scorefield::nn::unet::{Style, UNet, UNetConfig};
+use scorefield::nn::unet::{Refine, Style, UNet, UNetConfig};
 
 /// A small network in Nichol and Dhariwal's style, with all that it has beside Ho et al.'s.
 pub fn improved() -> UNetConfig {
@@ -14,8 +15,25 @@ pub fn improved() -> UNetConfig {
 
 /// The network with these numbers.
 pub fn network(config: &UNetConfig, device: &Device) -> UNet {
-    let fill = |name: &str, shape: &[usize]| Ok::<_, std::convert::Infallible>(parameter(name, shape));
+    // Noise levels are no weights.
+    let levels = config.style.refine().map(Refine::sigmas);
+    let fill = |name: &str, shape: &[usize]| {
+        Ok::<_, std::convert::Infallible>(match &levels {
+            Some(levels) if name.starts_with("sigmas.") => levels.clone(),
+            _ => parameter(name, shape),
+        })
+    };
     config.init(0, device).unwrap().load(fill).unwrap()
+}
+
+/// A file with these tensors.
+pub fn file(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(.., v)| v.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    safetensors::tensor::serialize(views, None).unwrap()
 }
 
 /// Images of these numbers.

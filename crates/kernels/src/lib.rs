@@ -335,6 +335,12 @@ pub fn normalise(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
     values.iter_mut().for_each(|x| *x = (*x - mean) * scale + shift);
 }
 
+/// `values = elu(values)`: `exp(x) - 1` where `x` is negative.
+#[inline(never)]
+pub fn elu_in_place(values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { exp(*x) - 1.0 });
+}
+
 /// `values = silu((values - mean) * scale + shift)`
 #[inline(never)]
 pub fn normalise_silu(values: &mut [f32], mean: f32, scale: f32, shift: f32) {

@@ -6,7 +6,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{FOREVER, NetworkChanges, Recipe, RecipeChanges, TrainingPrecision};
 use crate::nn::device::ComputeDevice;
-use crate::nn::unet::UNetConfig;
+use crate::nn::unet::{Style, UNetConfig};
 
 /// Whether these devices train in this precision.
 ///
@@ -89,7 +89,18 @@ impl RecipeArgs {
 
     fn applied(&self, base: &Recipe) -> Recipe {
         let mut recipe = self.changes.applied_to(base);
-        recipe.network = self.network.applied_to(&base.network);
+        // A RefineNet has one shape, no classes and no dropout; what is asked for beside that is refused later.
+        let shape = match self.network.style {
+            Some(Style::Refine(refine)) => {
+                let UNetConfig { image_channels, channels, .. } = base.network;
+                UNetConfig { image_channels, ..UNetConfig::refine(refine, channels) }
+            }
+            _ => base.network.clone(),
+        };
+        recipe.network = self.network.applied_to(&shape);
+        if let (None, Some(objective)) = (self.changes.objective, Recipe::objective_of(recipe.network.style)) {
+            recipe.objective = objective;
+        }
         recipe.network.learned_variance |= self.learned_variance;
         if self.unconditional {
             recipe.network.classes = 0;

@@ -21,7 +21,7 @@ pub enum Optimiser {
 
 /// Where the network begins and ends, and what it is told: no maps of hidden numbers to hidden numbers, which is what
 /// Muon's length of a step is for.
-const ADAMS: [&str; 4] = ["conv_in.", "conv_out.", "time_embedding.", "class_embedding."];
+const ADAMS: [&str; 6] = ["conv_in.", "conv_out.", "time_embedding.", "class_embedding.", "begin_conv.", "end_conv."];
 
 impl Optimiser {
     /// Its name.
@@ -36,7 +36,9 @@ impl Optimiser {
     /// The matrix as which a parameter is Muon's; `None` where it is Adam's.
     #[must_use]
     pub fn matrix(self, parameter: &Parameter) -> Option<Sizes> {
-        let adams = self == Self::Adam || ADAMS.iter().any(|start| parameter.name.starts_with(start));
+        let adams = self == Self::Adam || ADAMS.iter().any(|start| parameter.name.starts_with(start))
+            // Tables of scales and shifts.
+            || parameter.name.ends_with(".embed.weight");
         Sizes::of(&parameter.shape).filter(|_| !adams)
     }
 }

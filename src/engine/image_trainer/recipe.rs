@@ -89,7 +89,7 @@ recipe! {
         /// The network.
         #[arg(skip)]
         network: UNetConfig = UNetConfig { channels: 64, classes: 10, ..UNetConfig::cifar10() };
-        /// The objective: edm, ddpm, cosine, vp, sub-vp, ve or ncsn [default: edm]
+        /// The objective: edm, ddpm, cosine, vp, sub-vp, ve, ncsn or ncsn-10 [default: edm, and of RefineNets their own]
         #[arg(long)]
         objective: Objective = Objective::Edm;
         /// Steps in all [default: 50000]
@@ -160,7 +160,7 @@ recipe! {
 changes! {
     /// What is asked of a recipe's network to be otherwise.
     pub struct NetworkChanges of UNetConfig {
-        /// Whose network: ddpm, improved, ddpm++ or ncsn++ [default: ddpm]
+        /// Whose network: ddpm, improved, ddpm++, ncsn++, ncsn or ncsnv2 [default: ddpm]
         #[arg(id = "network", long = "network", value_name = "NETWORK", value_parser = Style::by_name)]
         style: Style,
         /// Channels at full resolution [default: 64]
@@ -225,6 +225,14 @@ pub enum RecipeError {
         "averages of {0:?} % of the images: they have to be above 0, at most 100, one to eight of them, and rising"
     )]
     Averages(Vec<f64>),
+    /// A RefineNet is told the noise level as one objective says it, or not at all.
+    #[error("such a network is trained with the objective {wanted}, not {found}")]
+    Objective {
+        /// The objective of its publication.
+        wanted: &'static str,
+        /// What was asked for.
+        found: &'static str,
+    },
     /// Only chains have a bound with a variance to learn.
     #[error("a learned variance belongs to the objectives ddpm and cosine, not to {0}")]
     Variance(&'static str),
@@ -253,6 +261,14 @@ pub const FOREVER: u32 = 1_000_000_000;
 const MOST_AVERAGES: usize = 8;
 
 impl Recipe {
+    /// The one objective of a network that can be trained with no other: one that is told which of its noise levels it is, or
+    /// none.
+    #[must_use]
+    pub fn objective_of(style: Style) -> Option<Objective> {
+        let told = style.refine()?.levels > 0;
+        Some(if told { Objective::NcsnTold } else { Objective::Ncsn })
+    }
+
     /// Whether the recipe can be followed with these images.
     ///
     /// # Errors
@@ -275,6 +291,11 @@ impl Recipe {
         }
         if network.classes > 0 && set.classes().len() != network.classes {
             return Err(RecipeError::Classes { network: network.classes, images: set.classes().len() });
+        }
+        if let Some(wanted) = Self::objective_of(network.style)
+            && wanted != self.objective
+        {
+            return Err(RecipeError::Objective { wanted: wanted.id(), found: self.objective.id() });
         }
         if network.learned_variance && self.objective.betas().is_none() {
             return Err(RecipeError::Variance(self.objective.id()));

@@ -169,6 +169,7 @@ impl ImageModel {
             Container::TorchZip => "torch",
             Container::TorchLegacy => "torch before 1.6",
             Container::Pickle => "pickle",
+            Container::Flax => "flax",
         };
         model.summary = WeightsSummary {
             title: chosen.weights.first().map_or_else(String::new, |place| names[*place].to_owned()),

@@ -11,14 +11,14 @@ use crate::engine::inbox::{Inbox, Port};
 use crate::engine::sample::Outcome;
 use crate::lab::{ExperimentId, RunConfig, ScheduleId, SolverId, SpacingId};
 use crate::nn::device::ComputeDevice;
-use crate::nn::unet::{Song, Style, UNet, UNetConfig};
+use crate::nn::unet::{Refine, Song, Style, UNet, UNetConfig};
 use crate::protocol::Floats;
 use crate::protocol::images::{SelfTest, SelfTestCase};
 
 /// The outputs of the networks, in the order of [`CASES`], and the samples, one after the other, little-endian.
 const EXPECTED: &[u8] = include_bytes!("self_test.bin");
 /// What is computed.
-const CASES: [&str; 4] = ["network", "network-classes", "network-song", "sample"];
+const CASES: [&str; 6] = ["network", "network-classes", "network-song", "network-ncsn", "network-ncsnv2", "sample"];
 /// Height and width of the test's images.
 const SIDE: usize = 8;
 /// Numbers shown of each case.
@@ -43,15 +43,19 @@ pub fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Values of a parameter that follow from its name: matrices and kernels of unit gain, scales about 1, shifts about 0.
+/// Values of a parameter that follow from its name: matrices and kernels of unit gain, scales and tables of them about 1,
+/// shifts about 0.
 #[must_use]
 pub fn parameter(name: &str, shape: &[usize]) -> Vec<f32> {
     let count = shape.iter().product();
-    if shape.len() > 1 {
+    if name.ends_with("embed.weight") {
+        hashed(name, count).map(|u| (0.5 * u + 1.0) as f32).collect()
+    } else if shape.len() > 1 {
         let gain = libm::sqrt(3.0 / shape[1..].iter().product::<usize>() as f64);
         hashed(name, count).map(|u| (u * gain) as f32).collect()
     } else {
-        let shift = if name.ends_with("weight") { 1.0 } else { 0.0 };
+        let scales = ["weight", "gamma", "alpha"];
+        let shift = if scales.iter().any(|scale| name.ends_with(scale)) { 1.0 } else { 0.0 };
         hashed(name, count).map(|u| (0.1 * u + shift) as f32).collect()
     }
 }
@@ -89,7 +93,14 @@ pub fn model(compute: &ComputeDevice) -> Result<ImageModel, ImageError> {
 
 fn network(config: &UNetConfig, compute: &ComputeDevice) -> Result<UNet, ImageError> {
     let network = config.init(0, &compute.device).map_err(|error| ImageError::Internal(error.to_string()))?;
-    let Ok(network) = network.load(|name, shape| Ok::<_, Infallible>(parameter(name, shape)));
+    // Noise levels are no weights.
+    let levels = config.style.refine().map(Refine::sigmas);
+    let Ok(network) = network.load(|name, shape| {
+        Ok::<_, Infallible>(match &levels {
+            Some(levels) if name.starts_with("sigmas.") => levels.clone(),
+            _ => parameter(name, shape),
+        })
+    });
     Ok(network)
 }
 
@@ -123,6 +134,13 @@ pub async fn self_test<P: Port>(
                 (ask(&classes(), &[-120.5, 0.0, 250.25], &[Some(7), None, Some(0)], compute).await?, TOLERANCE)
             }
             "network-song" => (ask(&song(), &[-0.9_f32, 1.1].map(f64::from), &[], compute).await?, TOLERANCE),
+            "network-ncsn" => {
+                let times = [3.0, 8.0].map(|level| level / 9.0 * libm::log(0.01));
+                (ask(&UNetConfig::refine(Refine::NCSN, 8), &times, &[], compute).await?, TOLERANCE)
+            }
+            "network-ncsnv2" => {
+                (ask(&UNetConfig::refine(Refine::NCSN_V2, 8), &[0.0; 2], &[], compute).await?, TOLERANCE)
+            }
             _ => (sample(compute).await?, SAMPLE_TOLERANCE),
         };
         let wanted: Vec<f32> = expected.by_ref().take(found.len()).collect();

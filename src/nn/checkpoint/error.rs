@@ -9,7 +9,9 @@ use crate::nn::unet::ConfigError;
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum CheckpointError {
     /// Neither safetensors nor anything that torch saves.
-    #[error("not a file of weights: {length} bytes that begin with {start:02x?}; safetensors and torch files are read")]
+    #[error(
+        "not a file of weights: {length} bytes that begin with {start:02x?}; safetensors, torch and flax files are read"
+    )]
     NotWeights {
         /// Length of the file.
         length: usize,
@@ -80,12 +82,6 @@ pub enum CheckpointError {
         examples: Vec<String>,
         /// Names of what else the file asks for.
         foreign: Vec<String>,
-    },
-    /// A network that is known, but cannot be run here.
-    #[error("this is {found}: recognised, but another network than the U-Net that can be run")]
-    OtherNetwork {
-        /// Which.
-        found: &'static str,
     },
     /// A preconditioning around the network that is not known.
     #[error("the network is in a {class}, which does not run here: EDMPrecond, VEPrecond and VPPrecond do")]

@@ -8,44 +8,42 @@ use super::limits::SCALE_SUFFIX;
 use super::names::{File, Names};
 use super::pickle::Plain;
 use super::tensors::Stored;
-use super::{edm, score_sde};
+use super::{edm, jax, refine, score_sde};
 use crate::diffusion::convention::Convention;
-use crate::nn::unet::{NoiseEmbedding, Style, UNetConfig};
+use crate::nn::unet::{Decoder, Encoder, Filter, NoiseEmbedding, Refine, Song, Style, UNetConfig};
 
-/// What a file holds.
+/// The network that a file holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Architecture {
-    /// The U-Net that runs here.
-    UNet {
-        /// How its tensors are named.
-        names: Names,
-        /// Its shape. The groups of its normalisations leave no trace in a file and are taken to be 32, as everyone
-        /// has them; so do the heads of improved-diffusion, of which its networks for CIFAR-10 have 4.
-        config: UNetConfig,
-    },
-    /// NCSN or NCSNv2 (Song and Ermon 2019, 2020).
-    Ncsn,
+pub struct Architecture {
+    /// How its tensors are named.
+    pub names: Names,
+    /// Its shape. The groups of its normalisations leave no trace in a file and are taken to be 32, as everyone has them; so
+    /// do the heads of improved-diffusion, of which its networks for CIFAR-10 have 4.
+    pub config: UNetConfig,
 }
 
 impl Architecture {
     /// A name for messages.
     #[must_use]
     pub fn title(&self) -> &'static str {
-        match self {
-            Self::UNet { names: Names::Diffusers, .. } => "the U-Net of DDPM, named as in diffusers",
-            Self::UNet { names: Names::Ddim, .. } => "the U-Net of DDPM, named as in the DDIM repository",
-            Self::UNet { names: Names::Improved, .. } => {
+        let song = self.config.style.song().map(|song| song.noise);
+        match (self.names, song) {
+            (Names::Diffusers, Some(_)) => "NCSN++, named as in diffusers",
+            (Names::Diffusers, None) => "the U-Net of DDPM, named as in diffusers",
+            (Names::Ddim, _) => "the U-Net of DDPM, named as in the DDIM repository",
+            (Names::Improved, _) => {
                 "a U-Net of improved-diffusion (scale-shift normalisation, several heads, [cos, sin] times)"
             }
-            Self::UNet { names: Names::Edm { .. }, config } => match config.style.song().map(|song| song.noise) {
-                Some(NoiseEmbedding::Fourier) => "NCSN++ as Karras et al. have it (EDM's SongUNet)",
-                _ => "DDPM++ as Karras et al. have it (EDM's SongUNet)",
-            },
-            Self::UNet { names: Names::ScoreSde, config } => match config.style.song().map(|song| song.noise) {
-                Some(NoiseEmbedding::Fourier) => "NCSN++ of score_sde",
-                _ => "DDPM++ of score_sde",
-            },
-            Self::Ncsn => "a network of NCSN or NCSNv2 (RefineNet)",
+            (Names::Edm { .. }, Some(NoiseEmbedding::Fourier)) => "NCSN++ as Karras et al. have it (EDM's SongUNet)",
+            (Names::Edm { .. }, _) => "DDPM++ as Karras et al. have it (EDM's SongUNet)",
+            (Names::ScoreSde, Some(NoiseEmbedding::Fourier)) => "NCSN++ of score_sde",
+            (Names::ScoreSde, _) => "DDPM++ of score_sde",
+            (Names::Jax, Some(NoiseEmbedding::Fourier)) => "NCSN++ of score_sde in JAX",
+            (Names::Jax, _) => "DDPM++ of score_sde in JAX",
+            (Names::Refine, _) if self.config.style.refine() == Some(Refine::NCSN_V2) => {
+                "NCSNv2 (RefineNet, told no noise level)"
+            }
+            (Names::Refine, _) => "NCSN (RefineNet, told the noise level in every normalisation)",
         }
     }
 }
@@ -69,7 +67,7 @@ impl Recognised {
     /// A network of a set of this project, which has nothing beside it.
     #[must_use]
     pub fn of_set(config: UNetConfig) -> Self {
-        Self::new(Architecture::UNet { names: Names::Diffusers, config }, String::new())
+        Self::new(Architecture { names: Names::Diffusers, config }, String::new())
     }
 
     fn new(architecture: Architecture, prefix: String) -> Self {
@@ -78,39 +76,43 @@ impl Recognised {
 }
 
 /// Tensors that only one kind of network has.
-const MARKS: [(&str, Kind); 6] = [
-    ("down_blocks.0.resnets.0.conv1.weight", Kind::UNet(Names::Diffusers)),
-    ("down.0.block.0.conv1.weight", Kind::UNet(Names::Ddim)),
-    ("input_blocks.1.0.in_layers.0.weight", Kind::UNet(Names::Improved)),
-    ("begin_conv.weight", Kind::Ncsn),
-    ("all_modules.0.weight", Kind::UNet(Names::ScoreSde)),
-    ("all_modules.0.W", Kind::UNet(Names::ScoreSde)),
+const MARKS: [(&str, Names); 7] = [
+    ("down_blocks.0.resnets.0.conv1.weight", Names::Diffusers),
+    ("down.0.block.0.conv1.weight", Names::Ddim),
+    ("input_blocks.1.0.in_layers.0.weight", Names::Improved),
+    ("begin_conv.weight", Names::Refine),
+    ("all_modules.0.weight", Names::ScoreSde),
+    ("all_modules.0.W", Names::ScoreSde),
+    ("ResnetBlockBigGANpp_0/Conv_0/kernel", Names::Jax),
 ];
 
 /// Classes of the usual data sets: a table of so many rows has none for no class.
 const ROUND_COUNTS: [usize; 3] = [10, 100, 1000];
 
-#[derive(Clone, Copy)]
-enum Kind {
-    UNet(Names),
-    Ncsn,
-}
-
 /// Where a network begins, and which it is, when this tensor is one that only one kind of network has.
-fn marked(name: &str) -> Option<(&str, Kind)> {
+fn marked(name: &str) -> Option<(&str, Names)> {
     if let Some((prefix, side)) = edm::mark(name) {
-        return Some((prefix, Kind::UNet(Names::Edm { side })));
+        return Some((prefix, Names::Edm { side }));
     }
     MARKS.iter().find_map(|(mark, kind)| Some((name.strip_suffix(mark)?, *kind)))
 }
 
 impl Names {
+    /// The name in a file of this network's parameter `name`; where there are two ways to write it, the newer.
+    #[must_use]
+    pub fn in_file(self, name: &str, config: &UNetConfig) -> String {
+        self.find(name, config, |_| true)
+    }
+
     /// Whether a tensor of this name is nothing that a network here needs: filters, tables of noise levels.
     pub(super) fn is_idle(self, name: &str) -> bool {
         match self {
             Self::Edm { .. } => edm::is_idle(name),
             Self::ScoreSde => score_sde::is_idle(name),
-            Self::Diffusers | Self::Ddim | Self::Improved => false,
+            Self::Refine => refine::is_idle(name),
+            // The frequencies once more.
+            Self::Diffusers => name == "time_proj.W",
+            Self::Ddim | Self::Improved | Self::Jax => false,
         }
     }
 
@@ -121,10 +123,15 @@ impl Names {
         match self {
             Self::Edm { side } => edm::name(name, side, levels, layers, there).unwrap_or_else(|| name.to_owned()),
             Self::ScoreSde => score_sde::name(name, config).unwrap_or_else(|| name.to_owned()),
+            Self::Jax => jax::name(name, config).unwrap_or_else(|| name.to_owned()),
+            // This project's own files have its names.
+            Self::Refine => {
+                refine::name(name).filter(|theirs| there(theirs) || !there(name)).unwrap_or_else(|| name.to_owned())
+            }
             Self::Diffusers => {
                 let older = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value.")]
                     .into_iter()
-                    .chain([(".to_out.0.", ".proj_attn.")])
+                    .chain([(".to_out.0.", ".proj_attn."), ("time_proj.weight", "time_proj.W")])
                     .find(|(new, _)| name.contains(new))
                     .map(|(new, old)| name.replace(new, old));
                 older.filter(|older| !there(name) && there(older)).unwrap_or_else(|| name.to_owned())
@@ -188,47 +195,71 @@ pub fn recognise(
     foreign: &[String],
     settings: &BTreeMap<String, Plain>,
 ) -> Result<Recognised, CheckpointError> {
-    let mut best: Option<(bool, usize, String, Kind)> = None;
+    let mut best: Option<(bool, usize, String, Names)> = None;
     for name in tensors.keys() {
-        let Some((prefix, kind)) = marked(name) else { continue };
+        let Some((prefix, names)) = marked(name) else { continue };
         if !(prefix.is_empty() || prefix.ends_with(['.', '/'])) {
             continue;
         }
         let rank = (!prefix.to_lowercase().contains("ema"), prefix.len());
         if best.as_ref().is_none_or(|(raw, length, ..)| rank < (*raw, *length)) {
-            best = Some((rank.0, rank.1, prefix.to_owned(), kind));
+            best = Some((rank.0, rank.1, prefix.to_owned(), names));
         }
     }
-    let Some((_, _, prefix, kind)) = best else {
+    let Some((_, _, prefix, names)) = best else {
         let examples = tensors.keys().filter(|name| !name.ends_with(SCALE_SUFFIX)).take(3).cloned().collect();
         let foreign = foreign.to_vec();
         return Err(CheckpointError::Unknown { count: tensors.len(), examples, foreign });
     };
     let file = File { tensors, prefix: &prefix };
-    let architecture = match kind {
-        Kind::UNet(Names::Improved) => Architecture::UNet { names: Names::Improved, config: improved::infer(&file)? },
-        Kind::UNet(names @ Names::Edm { side }) => Architecture::UNet { names, config: edm::infer(&file, side)? },
-        Kind::UNet(Names::ScoreSde) => Architecture::UNet { names: Names::ScoreSde, config: score_sde::infer(&file)? },
-        Kind::UNet(names) => Architecture::UNet { names, config: infer(&file, names)? },
-        Kind::Ncsn => Architecture::Ncsn,
+    let config = match names {
+        Names::Improved => improved::infer(&file)?,
+        Names::Edm { side } => edm::infer(&file, side)?,
+        Names::ScoreSde => score_sde::infer(&file)?,
+        Names::Jax => jax::infer(&file)?,
+        Names::Refine => refine::infer(&file)?,
+        Names::Diffusers | Names::Ddim => infer(&file, names)?,
     };
-    let mut recognised = Recognised::new(architecture, prefix);
-    match &recognised.architecture {
-        Architecture::UNet { names: Names::Edm { .. }, .. } => {
+    let mut recognised = Recognised::new(Architecture { names, config }, prefix);
+    let config = &recognised.architecture.config;
+    match names {
+        Names::Edm { .. } => {
             let convention = edm::convention(settings, &recognised.prefix);
             recognised.convention = Some(convention.map_err(|class| CheckpointError::Preconditioning { class })?);
         }
-        Architecture::UNet { names: Names::ScoreSde, config } => {
+        Names::ScoreSde => {
             recognised.averages = score_sde::averages(tensors, &recognised.prefix).unwrap_or_default();
             if recognised.averages.is_empty() {
-                recognised.notes.push("no averaged weights in the file: those of the last step are used".to_owned());
+                recognised.notes.push(no_averages());
             }
             recognised.notes.push(score_sde::assumed(config));
             recognised.convention = Some(score_sde::convention(config));
         }
-        _ => {}
+        Names::Jax => {
+            recognised.notes.extend((!recognised.prefix.contains("ema")).then(no_averages));
+            recognised.notes.push(score_sde::assumed(config));
+            recognised.notes.extend(jax::assumed(config));
+            recognised.convention = Some(score_sde::convention(config));
+        }
+        Names::Refine => {
+            // Averages are under names without the `module.` that the model's have.
+            if tensors.keys().any(|name| name.ends_with("module.begin_conv.weight")) {
+                recognised.notes.extend(recognised.prefix.ends_with("module.").then(no_averages));
+            }
+            let sigmas = tensors.iter().find(|(name, _)| {
+                name.strip_suffix(".weight").unwrap_or(name).rsplit(['.', '/']).next() == Some(refine::SIGMAS)
+            });
+            let sigmas = sigmas.map(|(name, stored)| stored.decode(name)).transpose()?;
+            recognised.notes.extend(refine::notes(sigmas.as_deref(), config.style));
+            recognised.convention = Some(refine::convention(config.style));
+        }
+        Names::Diffusers | Names::Ddim | Names::Improved => {}
     }
     Ok(recognised)
+}
+
+fn no_averages() -> String {
+    "no averaged weights in the file: those of the last step are used".to_owned()
 }
 
 /// The shape of the network, from the way down; whether the rest agrees is seen when it is loaded.
@@ -273,11 +304,28 @@ fn infer(file: &File, names: Names) -> Result<UNetConfig, CheckpointError> {
         learned_variance: outputs == image_channels.saturating_mul(2),
         groups: 32,
         heads: 1,
-        style: Style::Ddpm,
+        style: song(file).map_or(Style::Ddpm, Style::Song),
         details: None,
     };
     config.set_without_class(without_class);
     Ok(config)
+}
+
+/// What a network of Song et al. has, by diffusers' names, if it is one: residual blocks that halve.
+fn song(file: &File) -> Option<Song> {
+    file.shape("down_blocks.0.resnet_down.conv1.weight").ok()?;
+    let encoder = match file.shape("down_blocks.0.skip_conv.weight") {
+        Ok([.., 1]) => Encoder::Skip,
+        Ok(_) => Encoder::Residual,
+        Err(_) => Encoder::Standard,
+    };
+    let there = |name: &str| file.shape(name).is_ok();
+    let decoder = if there("up_blocks.0.skip_conv.weight") { Decoder::Skip } else { Decoder::Standard };
+    let fourier = there("time_proj.weight") || there("time_proj.W");
+    let noise = if fourier { NoiseEmbedding::Fourier } else { NoiseEmbedding::Positional };
+    // Filters leave no trace: as those have it who published such networks.
+    let filter = if fourier || encoder != Encoder::Standard { Filter::Binomial } else { Filter::Box };
+    Some(Song { filter, encoder, decoder, noise })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Files of network weights that others made: safetensors, and what `torch.save` writes, read without executing
-//! anything. Also the manifest of the weights this project ships.
+//! Files of network weights that others made: safetensors, what `torch.save` writes, and what flax does, read without
+//! executing anything. Also the manifest of the weights this project ships.
 //!
 //! ```text
 //! bytes -> Checkpoint::open (container: names, shapes, where the numbers lie)
@@ -16,9 +16,11 @@ pub mod diffusers;
 mod edm;
 mod encode;
 mod error;
+mod flax;
 mod form;
 pub mod hub;
 mod improved;
+mod jax;
 mod layout;
 mod limits;
 mod manifest;
@@ -28,6 +30,7 @@ mod number;
 mod pack;
 pub mod pickle;
 pub mod published;
+mod refine;
 mod score_sde;
 mod tensors;
 mod torch;
@@ -39,7 +42,7 @@ use burn::tensor::Device;
 use safetensors::SafeTensors;
 
 use super::cpu;
-use super::unet::UNet;
+use super::unet::{Refine, UNet};
 use form::Form;
 use pickle::Plain;
 use tensors::Stored;
@@ -57,6 +60,8 @@ pub use pack::{LONGEST_SHARD, pack};
 /// Longest header of a safetensors file.
 const LONGEST_HEADER: usize = 8 << 20;
 
+/// The noise levels that a network is told, which are no parameters.
+const NOISE_LEVELS: &str = "sigmas.weight";
 /// What is added to every vector of a class in EDM's networks.
 const LABELS_BIAS: &str = "map_label.bias";
 
@@ -75,6 +80,8 @@ pub enum Container {
     TorchLegacy,
     /// Modules of torch that Python's pickle saved, as EDM publishes them.
     Pickle,
+    /// Nested dictionaries in MessagePack, as flax saves them.
+    Flax,
 }
 
 /// Named tensors in one file, or in the shards of one.
@@ -106,6 +113,7 @@ impl<'a> Checkpoint<'a> {
                 Container::TorchZip => torch::open_zip(file)?,
                 Container::TorchLegacy => torch::open_legacy(file)?,
                 Container::Pickle => modules::open(file)?,
+                Container::Flax => flax::open(file)?,
             };
             foreign.extend(found.foreign);
             settings.extend(found.settings);
@@ -186,15 +194,12 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// A [`CheckpointError`] that names the tensor where the file differs from the network, or all of them.
     pub fn load(&self, recognised: &Recognised, device: &Device) -> Result<UNet, CheckpointError> {
-        let Architecture::UNet { names, config } = &recognised.architecture else {
-            return Err(CheckpointError::OtherNetwork { found: recognised.architecture.title() });
-        };
+        let Architecture { names, config } = &recognised.architecture;
         let network = config.init(0, device)?;
         let parameters = network.parameters();
         let form = |name: &str, shape: &[usize]| {
-            let rows = shape.first().copied().unwrap_or(0);
             // Biases of queries, keys and values are as many as channels.
-            Form::of(*names, name, rows, config.heads)
+            Form::of(*names, name, shape, config.heads)
         };
         let mut places = BTreeMap::new();
         let mut differences: Vec<CheckpointError> = Vec::new();
@@ -205,6 +210,9 @@ impl<'a> Checkpoint<'a> {
             let place = format!("{}{place}", recognised.prefix);
             let place = recognised.averages.get(&place).cloned().unwrap_or(place);
             let Some(tensor) = self.tensors.get(&place) else {
+                if parameter.name == NOISE_LEVELS {
+                    continue;
+                }
                 differences.push(CheckpointError::Missing { tensor: place });
                 continue;
             };
@@ -251,10 +259,12 @@ impl<'a> Checkpoint<'a> {
                 let (form, values) = (form(name, shape), self.values(place)?);
                 let bias = match form {
                     Form::Labels => self.values(&format!("{}{LABELS_BIAS}", recognised.prefix))?,
-                    Form::Whole | Form::Part { .. } | Form::Turned => Vec::new(),
+                    _ => Vec::new(),
                 };
                 Ok(form.read(values, shape, &bias))
             }
+            // NCSN's files do not say their levels: the published ones.
+            None if name == NOISE_LEVELS => Ok(config.style.refine().map_or_else(Vec::new, Refine::sigmas)),
             None => Err(CheckpointError::Missing { tensor: name.to_owned() }),
         })
     }
@@ -288,8 +298,12 @@ fn identify(file: &[u8]) -> Result<Container, CheckpointError> {
     if file.starts_with(&[0x80]) && (2..=5).contains(&file.get(1).copied().unwrap_or(0)) {
         return Ok(Container::Pickle);
     }
-    if file.get(8) == Some(&b'{') {
+    // The length of a header is below 2^40; no dictionary of MessagePack has zeros there.
+    if file.get(5..9) == Some(b"\0\0\0{") || (file.get(8) == Some(&b'{') && !flax::begins(file)) {
         return Ok(Container::Safetensors);
+    }
+    if flax::begins(file) {
+        return Ok(Container::Flax);
     }
     Err(CheckpointError::NotWeights { length: file.len(), start: file[..file.len().min(8)].to_vec() })
 }

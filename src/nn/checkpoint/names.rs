@@ -20,8 +20,12 @@ pub enum Names {
         /// Height and width of its images.
         side: usize,
     },
+    /// ncsn's and ncsnv2's, whose stages and blocks of refinement count from 1.
+    Refine,
     /// score_sde's `NCSNpp` in PyTorch, which numbers all layers in a row.
     ScoreSde,
+    /// score_sde's `NCSNpp` in JAX, where flax numbers layers by their classes.
+    Jax,
 }
 
 /// Tensors of a file, without the beginning of their names.

@@ -1,13 +1,14 @@
 //! Weights as others publish them: which files are one checkpoint, and what the settings beside them say. One reading for
 //! folders of the program and for files that are given to the page.
 
-use super::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE};
+use super::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE, SettingsError};
 use super::{Architecture, CheckpointError, Names, Recognised};
+use super::{refine, score_sde};
 use crate::diffusion::Convention;
-use crate::nn::unet::UNetConfig;
+use crate::nn::unet::{NoiseEmbedding, UNetConfig};
 
 /// Formats of weights by their extensions, the preferred first: safetensors can hold nothing but tensors.
-const FORMATS: [&str; 6] = ["safetensors", "bin", "ckpt", "pth", "pt", "pkl"];
+const FORMATS: [&str; 7] = ["safetensors", "bin", "ckpt", "pth", "pt", "pkl", "msgpack"];
 
 /// Files by name, in two heaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,18 +72,19 @@ impl Settings {
     /// convention, unless one is `wanted`.
     ///
     /// # Errors
-    /// [`CheckpointError::Settings`] when what is said does not run here, [`CheckpointError::OtherNetwork`] for weights of
-    /// another network.
+    /// [`CheckpointError::Settings`] when what is said does not run here.
     pub fn describe(
         &self,
         recognised: &mut Recognised,
         wanted: Option<Convention>,
     ) -> Result<Description, CheckpointError> {
-        let Architecture::UNet { names, config } = &mut recognised.architecture else {
-            return Err(CheckpointError::OtherNetwork { found: recognised.architecture.title() });
-        };
+        let Architecture { names, config } = &mut recognised.architecture;
         let mut notes = std::mem::take(&mut recognised.notes);
-        let mut image_size = if let Names::Edm { side } = names { u32::try_from(*side).ok() } else { None };
+        let mut image_size = match names {
+            Names::Edm { side } => u32::try_from(*side).ok(),
+            Names::Refine if config.image_channels == 1 => Some(refine::GREY_SIDE),
+            _ => None,
+        };
         match &self.network {
             Some(json) if diffusers::is_network(json) => {
                 let described = diffusers::network(json)?;
@@ -97,20 +99,29 @@ impl Settings {
                 notes.extend(assumed(*names, config));
             }
         }
+        let noise = config.style.song().map(|song| song.noise);
         let convention = match (wanted, &self.scheduler) {
             (Some(wanted), _) => wanted,
             (None, Some(json)) => {
                 let described = diffusers::convention(json)?;
                 notes.extend(unread(SCHEDULER_FILE, &described.unread));
+                // Frequencies of the logarithm of sigma mean nothing to a network that counts steps, and the other way.
+                let exploding = noise == Some(NoiseEmbedding::Fourier);
+                if exploding != (described.of == Convention::ve()) {
+                    let found = format!("noise that the network of {NETWORK_FILE} is not told");
+                    let wanted = if exploding { "ScoreSdeVeScheduler" } else { "scheduler of a chain of betas" };
+                    return Err(SettingsError::Class { file: SCHEDULER_FILE, found, wanted }.into());
+                }
                 described.of
             }
             (None, None) if recognised.convention.is_some() => recognised.convention.unwrap_or_else(Convention::ddpm),
             (None, None) => {
-                let (convention, told) = match names {
-                    Names::Improved => (Convention::improved(), "4000 steps of the cosine schedule"),
-                    _ => (Convention::ddpm(), "1000 steps of betas from 1e-4 to 0.02"),
+                let (convention, told) = match (&names, noise) {
+                    (_, Some(noise)) => (score_sde::convention(config), score_sde::equation(noise)),
+                    (Names::Improved, _) => (Convention::improved(), "the noise of 4000 steps of the cosine schedule"),
+                    _ => (Convention::ddpm(), "the noise of 1000 steps of betas from 1e-4 to 0.02"),
                 };
-                notes.push(format!("no {SCHEDULER_FILE} beside the weights: the noise of {told} is assumed"));
+                notes.push(format!("no {SCHEDULER_FILE} beside the weights: {told} is assumed"));
                 convention
             }
         };
@@ -126,9 +137,10 @@ fn unread(file: &str, fields: &[String]) -> Option<String> {
 fn assumed(names: Names, config: &UNetConfig) -> Option<String> {
     let whose = match names {
         Names::Improved => "improved-diffusion's for CIFAR-10",
+        Names::Diffusers if config.style.song().is_some() => "Song et al.'s",
         Names::Diffusers | Names::Ddim => "Ho et al.'s",
         // The layout says the network, and the file or a note of its own what is left.
-        Names::Edm { .. } | Names::ScoreSde => return None,
+        Names::Edm { .. } | Names::ScoreSde | Names::Jax | Names::Refine => return None,
     };
     let classes = match (config.class_rows(), config.details().without_class) {
         (0, _) => String::new(),

@@ -28,27 +28,43 @@ const MOST_MODULES: usize = 1024;
 
 /// A module in the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub enum Part {
+    /// Frequencies at which the noise level is told.
     TimeProj,
+    /// A layer that embeds times.
     Linear(usize),
+    /// What sees the images.
     ConvIn,
+    /// A block on the way down, by level and place.
     Down(usize, usize),
+    /// The attention behind it.
     DownAttention(usize, usize),
+    /// What halves after a level.
     Halve(usize),
+    /// What the next level is told of the image.
     Told(usize),
+    /// A block in the middle.
     Middle(usize),
+    /// The attention between them.
     MiddleAttention,
+    /// A block on the way up, by level from the lowest and place.
     Up(usize, usize),
+    /// The attention after them.
     UpAttention(usize),
+    /// The normalisation before a level's part of the output.
     UpNorm(usize),
+    /// A level's part of the output.
     UpConv(usize),
+    /// What doubles after a level.
     Double(usize),
+    /// The last normalisation.
     NormOut,
+    /// The last convolution.
     ConvOut,
 }
 
 /// All modules of a network, in a row.
-fn row(config: &UNetConfig) -> Vec<Part> {
+pub fn row(config: &UNetConfig) -> Vec<Part> {
     let song = config.style.song().unwrap_or(Song::DDPM_PP);
     let (levels, layers) = (config.multipliers.len(), config.layers);
     let mut row = Vec::new();
@@ -91,9 +107,16 @@ fn row(config: &UNetConfig) -> Vec<Part> {
 
 /// Its name of diffusers' parameter `name` in this network.
 pub fn name(name: &str, config: &UNetConfig) -> Option<String> {
+    let (part, inner) = part(name, config)?;
+    let at = row(config).iter().position(|other| *other == part)?;
+    Some(format!("all_modules.{at}.{inner}"))
+}
+
+/// The module in the row that diffusers' parameter `name` belongs to, and its name within that.
+pub fn part(name: &str, config: &UNetConfig) -> Option<(Part, String)> {
     let parts: Vec<&str> = name.split('.').collect();
     let number = |text: &str| text.parse::<usize>().ok();
-    let (part, inner) = match &parts[..] {
+    Some(match &parts[..] {
         ["time_proj", _] => (Part::TimeProj, "W".to_owned()),
         ["time_embedding", layer, kind] => (Part::Linear(usize::from(*layer != "linear_1")), (*kind).to_owned()),
         ["conv_in", kind] => (Part::ConvIn, (*kind).to_owned()),
@@ -122,9 +145,7 @@ pub fn name(name: &str, config: &UNetConfig) -> Option<String> {
         ["up_blocks", block_at, "skip_norm", kind] => (Part::UpNorm(number(block_at)?), (*kind).to_owned()),
         ["up_blocks", block_at, "skip_conv", kind] => (Part::UpConv(number(block_at)?), (*kind).to_owned()),
         _ => return None,
-    };
-    let at = row(config).iter().position(|other| *other == part)?;
-    Some(format!("all_modules.{at}.{inner}"))
+    })
 }
 
 fn block(inner: &[&str]) -> Option<String> {
@@ -245,11 +266,15 @@ pub fn assumed(config: &UNetConfig) -> String {
         Filter::Box => "[1, 1]",
         Filter::Binomial => "[1, 3, 3, 1]",
     };
-    let sde = match song.noise {
+    format!("the file does not say its filter and its equation: {filter} and {} are assumed", equation(song.noise))
+}
+
+/// The equation of [`convention`].
+pub fn equation(noise: NoiseEmbedding) -> &'static str {
+    match noise {
         NoiseEmbedding::Fourier => "variance-exploding, told the logarithm of sigma",
         NoiseEmbedding::Positional => "variance-preserving, told 999 times the time of betas from 0.1 to 20",
-    };
-    format!("the file does not say its filter and its equation: {filter} and {sde} are assumed")
+    }
 }
 
 /// The names of averaged weights, which lie in a list: those of the network's parameters in torch's order, and where each is

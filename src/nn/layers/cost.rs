@@ -2,7 +2,7 @@
 
 use burn::nn::Dropout;
 
-use super::modules::{Conv, Embedding, GroupNorm, Linear};
+use super::modules::{Conv, Embedding, GroupNorm, InstanceNorm, Linear};
 use super::{Fused, Layers, Source};
 use crate::nn::resampling::Resampling;
 
@@ -118,7 +118,7 @@ impl Layers for Counter {
     }
 
     fn downsample(&mut self, layer: &Conv, x: Size, pad: (usize, usize)) -> Size {
-        self.convolution(layer, x, (x.side + pad.0 + pad.1 - layer.shape()[2]) / 2 + 1)
+        self.convolution(layer, x, (x.side + pad.0 + pad.1).saturating_sub(layer.shape()[2]) / 2 + 1)
     }
 
     fn attend(&mut self, projections: [&Linear; 3], x: Size, _: usize) -> Size {
@@ -146,7 +146,23 @@ impl Layers for Counter {
         result
     }
 
-    fn scale(&mut self, x: Size, _: f32) -> Size {
+    fn scale(&mut self, x: Size, _: &[f32]) -> Size {
+        x
+    }
+
+    fn scales(&mut self, layer: &InstanceNorm, _: &[usize]) -> usize {
+        layer.embed.as_ref().map_or_else(|| 3 * layer.vectors()[0].lazy_shape()[0], |table| table.shape()[1])
+    }
+
+    fn instance_norm(&mut self, x: Size, _: usize, _: bool) -> Size {
+        x
+    }
+
+    fn elu(&mut self, x: Size) -> Size {
+        x
+    }
+
+    fn largest(&mut self, x: Size, _: usize) -> Size {
         x
     }
 

@@ -3,7 +3,7 @@
 use burn::nn::Dropout;
 use burn::tensor::Tensor;
 
-use super::modules::{Conv, Embedding, GroupNorm, Linear};
+use super::modules::{Conv, Embedding, GroupNorm, INSTANCE_EPSILON, InstanceNorm, Linear};
 use super::{Fused, Layers, Source};
 use crate::nn::cpu::{self, numbers};
 use crate::nn::elementwise;
@@ -14,7 +14,14 @@ use crate::nn::resampling::{self, Resampling};
 pub struct Cpu;
 
 fn convolve(layer: &Conv, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
-    cpu::convolve(x, &layer.weight.val(), &numbers(layer.bias.val()), stride, pad)
+    cpu::convolve(x, &layer.weight.val(), &numbers(layer.shifts()), stride, pad)
+}
+
+/// One of the pixels that are so far apart, each phase by itself.
+fn dilate(layer: &Conv, x: Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    let (step, pad) = (layer.dilation, layer.pad().0 / layer.dilation);
+    cpu::whole(convolve(layer, cpu::phases(x, step), 1, (pad, pad)), step, [height, width])
 }
 
 fn read(source: Source<Cpu>) -> Tensor<4> {
@@ -66,7 +73,8 @@ impl Layers for Cpu {
     }
 
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Tensor<4> {
-        let mut y = convolve(layer, read(fused.source), 1, layer.pad());
+        let x = read(fused.source);
+        let mut y = if layer.dilation > 1 { dilate(layer, x) } else { convolve(layer, x, 1, layer.pad()) };
         if let Some(shifts) = fused.shifts {
             y = cpu::add_to_channels(y, &numbers(shifts));
         }
@@ -109,8 +117,30 @@ impl Layers for Cpu {
         cpu::tensor(found, [images, channels, how.length(height), how.length(width)], &device)
     }
 
-    fn scale(&mut self, x: Tensor<4>, k: f32) -> Tensor<4> {
-        cpu::edit(x, |x| x.iter_mut().for_each(|x| *x *= k))
+    fn scale(&mut self, x: Tensor<4>, k: &[f32]) -> Tensor<4> {
+        cpu::scale(x, k)
+    }
+
+    fn scales(&mut self, layer: &InstanceNorm, levels: &[usize]) -> Tensor<2> {
+        if let Some(table) = &layer.embed {
+            return self.embed(table, levels);
+        }
+        let [gamma, alpha, beta] = layer.vectors();
+        let (count, device) = (3 * gamma.lazy_shape()[0], gamma.lazy_device());
+        let values = [gamma, alpha, beta].into_iter().flat_map(|vector| numbers(vector.val())).collect();
+        cpu::tensor(values, [1, count], &device)
+    }
+
+    fn instance_norm(&mut self, x: Tensor<4>, scales: Tensor<2>, elu: bool) -> Tensor<4> {
+        cpu::instance_norm(x, &numbers(scales), INSTANCE_EPSILON, elu)
+    }
+
+    fn elu(&mut self, x: Tensor<4>) -> Tensor<4> {
+        cpu::elu(x)
+    }
+
+    fn largest(&mut self, x: Tensor<4>, side: usize) -> Tensor<4> {
+        cpu::largest(x, side)
     }
 
     fn add(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {

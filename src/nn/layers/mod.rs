@@ -8,6 +8,7 @@
 //! | `operations::Operations` | Burn's tensor operations, with its automatic derivatives and in half precision | native ones |
 //! | `nn::tape::Tape` | the loops of `nn::tape`, with written-out derivatives | the feature `cli` |
 //! | [`cost::Counter`] | nothing: it counts | all |
+//! | `reach::Follower` | nothing: it follows how far convolutions reach | native ones |
 //!
 //! What one of them computes in the same pass as a convolution, [`Fused`] says for all; the others do one after the other.
 
@@ -18,6 +19,8 @@ pub mod interpreter;
 pub mod modules;
 #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
 pub mod operations;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod reach;
 #[cfg(feature = "cli")]
 mod tape;
 #[cfg(feature = "gpu")]
@@ -26,7 +29,7 @@ pub mod wgsl;
 use burn::nn::Dropout;
 
 use super::resampling::Resampling;
-use modules::{Conv, Embedding, GroupNorm, Linear};
+use modules::{Conv, Embedding, GroupNorm, InstanceNorm, Linear};
 
 /// An interpreter of a convolutional network: one method for each kind of layer.
 pub trait Layers: Sized {
@@ -53,7 +56,7 @@ pub trait Layers: Sized {
     /// Dropout in training; the same maps in an interpreter without derivatives, which trains nothing.
     fn dropout(&mut self, layer: &Dropout, x: Self::Normed) -> Self::Normed;
 
-    /// A convolution of the same height and width as what it reads.
+    /// A convolution, dilated or not, of the same height and width as what it reads.
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Self::Maps;
 
     /// A convolution at every second pixel in both directions, with rows and columns of zeros before and after.
@@ -72,11 +75,25 @@ pub trait Layers: Sized {
     /// Maps of another height and width, each channel by itself.
     fn resample(&mut self, x: Source<Self>, how: Resampling) -> Self::Maps;
 
-    /// `k x`.
-    fn scale(&mut self, x: Self::Maps, k: f32) -> Self::Maps;
+    /// `k x`, with one number for all images or one for each.
+    fn scale(&mut self, x: Self::Maps, k: &[f32]) -> Self::Maps;
 
     /// The sum of two of one shape.
     fn add(&mut self, a: Self::Maps, b: Self::Maps) -> Self::Maps;
+
+    /// Scales, shares of the channels' means and shifts of an instance normalisation, `[1 or images, 3 channels]`: those of
+    /// the images' noise levels, or where there are none the same for all.
+    fn scales(&mut self, layer: &InstanceNorm, levels: &[usize]) -> Self::Rows;
+
+    /// Instance normalisation with the channels' means, `gamma (h + alpha m) + beta`: `h` is the map with mean 0 and variance
+    /// 1, `m` its mean with mean 0 and (unbiased) variance 1 over the channels. Then ELU if `elu`.
+    fn instance_norm(&mut self, x: Self::Maps, scales: Self::Rows, elu: bool) -> Self::Normed;
+
+    /// ELU, `x` or where that is negative `exp(x) - 1` (Clevert et al. 2016).
+    fn elu(&mut self, x: Self::Maps) -> Self::Maps;
+
+    /// The largest number in a square of this odd side around every pixel, as far as it is within the image.
+    fn largest(&mut self, x: Self::Maps, side: usize) -> Self::Maps;
 
     /// The sum of embeddings, one row or as many as the other has.
     fn add_rows(&mut self, a: Self::Rows, b: Self::Rows) -> Self::Rows;

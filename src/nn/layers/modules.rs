@@ -20,6 +20,9 @@ pub enum Init {
     Fan,
     /// Standard normal.
     Normal,
+    /// Normal about 1 with deviation 0.02 in the first so many of every so many, and 0 in the rest of them (Song and
+    /// Ermon 2019).
+    AboutOne(usize, usize),
 }
 
 /// Makes parameters, each from its own stream of the seed.
@@ -37,13 +40,16 @@ impl<'a> Initialiser<'a> {
         Self { seed, device, epsilon, made: 0 }
     }
 
-    /// So many numbers that are drawn at once, of this standard deviation, and as a parameter.
-    pub fn drawn(&mut self, count: usize, std: f32) -> (Param<Tensor<1>>, Vec<f32>) {
+    /// So many numbers that are drawn at once, of this standard deviation.
+    pub fn drawn(&mut self, count: usize, std: f32) -> Vec<f32> {
         let mut rng = Rng::new(self.seed, Stream::Weights, self.made);
         self.made += 1;
-        let numbers: Vec<f32> = rng.normals(count).into_iter().map(|z| std * z).collect();
-        let tensor = cpu::tensor(numbers.clone(), [count], self.device);
-        (Param::initialized(ParamId::new(), tensor), numbers)
+        rng.normals(count).into_iter().map(|z| std * z).collect()
+    }
+
+    /// The device of what is made.
+    pub fn device(&self) -> &Device {
+        self.device
     }
 
     /// A parameter that is drawn when it is first used, so that loading draws nothing.
@@ -59,6 +65,10 @@ impl<'a> Initialiser<'a> {
                 Init::Ones => vec![1.0; count],
                 Init::Fan => (0..count).map(|_| (bound * (2.0 * rng.uniform() - 1.0)) as f32).collect(),
                 Init::Normal => rng.normals(count),
+                Init::AboutOne(first, of) => {
+                    let number = |(at, z): (usize, f32)| if at % of < first { 1.0 + 0.02 * z } else { 0.0 };
+                    rng.normals(count).into_iter().enumerate().map(number).collect()
+                }
             };
             cpu::tensor(values, shape, device).set_require_grad(require_grad)
         };
@@ -76,16 +86,38 @@ fn shape<const D: usize>(parameter: &Param<Tensor<D>>) -> [usize; D] {
 #[derive(Module, Debug)]
 pub struct Conv {
     pub(super) weight: Param<Tensor<4>>,
-    pub(super) bias: Param<Tensor<1>>,
+    pub(super) bias: Option<Param<Tensor<1>>>,
+    /// Pixels from one number of the kernel to the next.
+    #[module(skip)]
+    pub(super) dilation: usize,
 }
 
 impl Conv {
     /// From `[inputs, outputs]` channels, with a square kernel.
     pub fn new(initialiser: &mut Initialiser, [inputs, outputs]: [usize; 2], kernel: usize, init: Init) -> Self {
         let fan = inputs * kernel * kernel;
-        Self {
-            weight: initialiser.parameter([outputs, inputs, kernel, kernel], fan, init),
-            bias: initialiser.parameter([outputs], fan, init),
+        let weight = initialiser.parameter([outputs, inputs, kernel, kernel], fan, init);
+        Self { weight, bias: Some(initialiser.parameter([outputs], fan, init)), dilation: 1 }
+    }
+
+    /// The same without anything to add.
+    pub fn without_bias(initialiser: &mut Initialiser, [inputs, outputs]: [usize; 2], kernel: usize) -> Self {
+        let fan = inputs * kernel * kernel;
+        let weight = initialiser.parameter([outputs, inputs, kernel, kernel], fan, Init::Fan);
+        Self { weight, bias: None, dilation: 1 }
+    }
+
+    /// The same with the numbers of its kernels so many pixels apart (Yu and Koltun 2016).
+    #[must_use]
+    pub fn dilated(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// What is added to each output: zeros where there is nothing.
+    pub(super) fn shifts(&self) -> Tensor<1> {
+        match &self.bias {
+            Some(bias) => bias.val(),
+            None => cpu::tensor(vec![0.0; self.shape()[0]], [self.shape()[0]], &self.device()),
         }
     }
 
@@ -96,7 +128,7 @@ impl Conv {
 
     /// Rows and columns of zeros before and after with which height and width stay the same.
     pub(super) fn pad(&self) -> (usize, usize) {
-        let pad = self.shape()[2] / 2;
+        let pad = self.shape()[2] / 2 * self.dilation;
         (pad, pad)
     }
 
@@ -152,6 +184,42 @@ impl GroupNorm {
             groups,
             epsilon: initialiser.epsilon,
         }
+    }
+}
+
+/// What instance normalisation adds to variances, and to that of the channels' means.
+pub(super) const INSTANCE_EPSILON: f32 = 1e-5;
+
+/// The numbers of an instance normalisation with the channels' means (Song and Ermon 2019, appendix A): of every channel a
+/// scale, the share of its mean, and a shift. The same for all noise levels, or of each its own.
+#[derive(Module, Debug)]
+pub struct InstanceNorm {
+    pub(super) alpha: Option<Param<Tensor<1>>>,
+    pub(super) gamma: Option<Param<Tensor<1>>>,
+    pub(super) beta: Option<Param<Tensor<1>>>,
+    /// Of every level the scales, then the shares, then the shifts.
+    pub(super) embed: Option<Embedding>,
+}
+
+impl InstanceNorm {
+    /// For this many channels, and noise levels that it is told; 0 for none.
+    pub fn new(initialiser: &mut Initialiser, channels: usize, levels: usize) -> Self {
+        if levels > 0 {
+            let init = Init::AboutOne(2 * channels, 3 * channels);
+            let embed = Embedding { weight: initialiser.parameter([levels, 3 * channels], channels, init) };
+            return Self { alpha: None, gamma: None, beta: None, embed: Some(embed) };
+        }
+        let mut vector = |init| Some(initialiser.parameter([channels], channels, init));
+        let [alpha, gamma] = [(); 2].map(|()| vector(Init::AboutOne(1, 1)));
+        Self { alpha, gamma, beta: vector(Init::Zeros), embed: None }
+    }
+
+    /// Scales, shares and shifts that are the same for all levels, in this order.
+    ///
+    /// # Panics
+    /// When it is told levels: then these are in a table.
+    pub(super) fn vectors(&self) -> [&Param<Tensor<1>>; 3] {
+        [&self.gamma, &self.alpha, &self.beta].map(|vector| vector.as_ref().expect("made by InstanceNorm::new"))
     }
 }
 

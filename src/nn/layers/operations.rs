@@ -4,11 +4,11 @@
 use burn::module::Param;
 use burn::nn::Dropout;
 use burn::tensor::activation::{silu, softmax};
-use burn::tensor::module::{conv2d, interpolate};
-use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
+use burn::tensor::module::{conv2d, interpolate, max_pool2d};
+use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
 
-use super::modules::{Conv, Embedding, GroupNorm, Linear};
+use super::modules::{Conv, Embedding, GroupNorm, INSTANCE_EPSILON, InstanceNorm, Linear};
 use super::{Fused, Layers, Source};
 use crate::nn::resampling::Resampling;
 
@@ -50,8 +50,8 @@ fn as_of<const D: usize, const E: usize>(x: Tensor<D>, parameter: &Param<Tensor<
 }
 
 fn convolve(layer: &Conv, x: Tensor<4>, stride: usize, pad: (usize, usize)) -> Tensor<4> {
-    let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [1; 2], 1);
-    conv2d(as_of(x, &layer.weight), layer.weight.val(), Some(layer.bias.val()), options)
+    let options = ConvOptions::new_with_padding([stride; 2], [pad; 2], [layer.dilation; 2], 1);
+    conv2d(as_of(x, &layer.weight), layer.weight.val(), layer.bias.as_ref().map(Param::val), options)
 }
 
 /// A matrix at every pixel of `[images, channels, pixels]`, without moving the channels last.
@@ -118,6 +118,44 @@ pub fn resample(x: Tensor<4>, how: Resampling) -> Tensor<4> {
         Tensor::<4>::from_data(data, &device).cast(kind)
     };
     matrix(height).matmul(x).matmul(matrix(width).transpose())
+}
+
+/// ELU. Burn's takes the exponential of positive numbers too, whose gradient is then 0 times infinity.
+fn elu(x: Tensor<4>) -> Tensor<4> {
+    x.clone().clamp_min(0.0) + x.clamp_max(0.0).exp() - 1.0
+}
+
+/// Every image by its number, or all by one.
+pub fn scale(x: Tensor<4>, k: &[f32]) -> Tensor<4> {
+    if let [k] = k {
+        return x * *k;
+    }
+    let (device, kind) = (x.device(), x.dtype());
+    x * Tensor::<4>::from_data(TensorData::new(k.to_vec(), [k.len(), 1, 1, 1]), &device).cast(kind)
+}
+
+/// Scales, shares of means and shifts, `[1 or levels, 3 channels]`.
+pub fn scales(layer: &InstanceNorm, levels: &[usize]) -> Tensor<2> {
+    match &layer.embed {
+        Some(table) => embed(table, levels),
+        None => Tensor::cat(layer.vectors().map(Param::val).to_vec(), 0).unsqueeze::<2>(),
+    }
+}
+
+/// Instance normalisation with the channels' means, in single precision; the result in that of `x`.
+fn instance_norm(x: Tensor<4>, scales: Tensor<2>) -> Tensor<4> {
+    let ([images, channels, height, width], [rows, _], kind) = (x.dims(), scales.dims(), x.dtype());
+    let x = full(x).reshape([images, channels, height * width]);
+    let means = x.clone().mean_dim(2);
+    let centred = x - means.clone();
+    let variance = centred.clone().square().mean_dim(2);
+    let rest = means.clone() - means.mean_dim(1);
+    let among = rest.clone().square().sum_dim(1) / (channels.max(2) - 1) as f64;
+    let rest = rest / (among + f64::from(INSTANCE_EPSILON)).sqrt();
+    let [scale, share, shift] =
+        [0, 1, 2].map(|part| full(scales.clone()).narrow(1, part * channels, channels).reshape([rows, channels, 1]));
+    let y = (centred / (variance + f64::from(INSTANCE_EPSILON)).sqrt() + rest * share) * scale + shift;
+    y.reshape([images, channels, height, width]).cast(kind)
 }
 
 impl Layers for Operations {
@@ -205,8 +243,25 @@ impl Layers for Operations {
         resample(read(source), how)
     }
 
-    fn scale(&mut self, x: Tensor<4>, k: f32) -> Tensor<4> {
-        x * k
+    fn scale(&mut self, x: Tensor<4>, k: &[f32]) -> Tensor<4> {
+        scale(x, k)
+    }
+
+    fn scales(&mut self, layer: &InstanceNorm, levels: &[usize]) -> Tensor<2> {
+        scales(layer, levels)
+    }
+
+    fn instance_norm(&mut self, x: Tensor<4>, scales: Tensor<2>, then_elu: bool) -> Tensor<4> {
+        let y = instance_norm(x, scales);
+        if then_elu { elu(y) } else { y }
+    }
+
+    fn elu(&mut self, x: Tensor<4>) -> Tensor<4> {
+        elu(x)
+    }
+
+    fn largest(&mut self, x: Tensor<4>, side: usize) -> Tensor<4> {
+        max_pool2d(x, MaxPoolOptions::new([side; 2]).with_stride([1; 2]).with_padding([side / 2; 2]))
     }
 
     fn add(&mut self, a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {

@@ -3,13 +3,13 @@
 
 use burn::nn::Dropout;
 
-use super::modules::{Conv, Embedding, GroupNorm, Linear};
+use super::modules::{Conv, Embedding, GroupNorm, INSTANCE_EPSILON, InstanceNorm, Linear};
 use super::{Fused, Layers, Source};
 use crate::nn::resampling::Resampling;
 use crate::nn::tape::{Affine, Epilogue, Tape, Value};
 
 fn product(tape: &mut Tape, layer: &Linear, x: &Value, residual: Option<&Value>) -> Value {
-    let layer = Affine::new(&layer.weight, &layer.bias);
+    let layer = Affine::new(&layer.weight, Some(&layer.bias));
     tape.convolve(x, layer, 1, (0, 0), Epilogue { shifts: None, residual })
 }
 
@@ -63,11 +63,25 @@ impl Layers for Tape {
     fn convolve(&mut self, layer: &Conv, fused: Fused<Self>) -> Value {
         let x = read(self, fused.source);
         let epilogue = Epilogue { shifts: fused.shifts.as_ref(), residual: fused.residual.as_ref() };
-        Self::convolve(self, &x, Affine::new(&layer.weight, &layer.bias), 1, layer.pad(), epilogue)
+        let affine = Affine::new(&layer.weight, layer.bias.as_ref());
+        if layer.dilation == 1 {
+            return Self::convolve(self, &x, affine, 1, layer.pad(), epilogue);
+        }
+        // Of the pixels that are so far apart, each phase by itself.
+        let [_, _, height, width] = x.shape;
+        let (step, pad) = (layer.dilation, layer.pad().0 / layer.dilation);
+        let apart = self.phases(&x, step);
+        let y = Self::convolve(self, &apart, affine, 1, (pad, pad), Epilogue::default());
+        let y = self.whole(&y, step, [height, width]);
+        debug_assert!(fused.shifts.is_none(), "no dilated convolution is told anything");
+        match fused.residual {
+            Some(residual) => Self::add(self, &y, &residual),
+            None => y,
+        }
     }
 
     fn downsample(&mut self, layer: &Conv, x: Value, pad: (usize, usize)) -> Value {
-        Self::convolve(self, &x, Affine::new(&layer.weight, &layer.bias), 2, pad, Epilogue::default())
+        Self::convolve(self, &x, Affine::new(&layer.weight, layer.bias.as_ref()), 2, pad, Epilogue::default())
     }
 
     fn attend(&mut self, projections: [&Linear; 3], x: Value, heads: usize) -> Value {
@@ -88,8 +102,28 @@ impl Layers for Tape {
         Self::resample(self, &x, how)
     }
 
-    fn scale(&mut self, x: Value, k: f32) -> Value {
+    fn scale(&mut self, x: Value, k: &[f32]) -> Value {
         Self::scale(self, &x, k)
+    }
+
+    fn scales(&mut self, layer: &InstanceNorm, levels: &[usize]) -> Value {
+        match &layer.embed {
+            Some(table) => self.rows(&table.weight, levels),
+            None => self.row(layer.vectors()),
+        }
+    }
+
+    fn instance_norm(&mut self, x: Value, scales: Value, elu: bool) -> Value {
+        let y = Self::instance_norm(self, &x, &scales, INSTANCE_EPSILON);
+        if elu { Self::elu(self, &y) } else { y }
+    }
+
+    fn elu(&mut self, x: Value) -> Value {
+        Self::elu(self, &x)
+    }
+
+    fn largest(&mut self, x: Value, side: usize) -> Value {
+        Self::largest(self, &x, side)
     }
 
     fn add(&mut self, a: Value, b: Value) -> Value {

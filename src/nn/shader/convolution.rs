@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::text::{Number, Rows, Text};
+use super::text::{Number, Rows, Text, Then};
 
 /// A convolution, with what comes before and after it in the same pass. Channels and sizes of images are told at each
 /// launch.
@@ -20,8 +20,10 @@ pub struct Convolution {
     pub double: bool,
     /// Whether channels are first multiplied by a number and another added.
     pub normed: bool,
-    /// Whether SiLU comes after that.
-    pub activated: bool,
+    /// What comes after that.
+    pub then: Then,
+    /// Pixels of the source from one number of a kernel to the next.
+    pub dilation: usize,
     /// Rows of numbers to be added to the channels.
     pub shifts: Rows,
     /// Whether another tensor is added in the end.
@@ -55,8 +57,9 @@ fn largest_divisor(of: usize, most: usize, unit: usize) -> usize {
 }
 
 impl Tile {
-    /// For so many channels of the source and the result, the result's height and width, a kernel's side and its stride.
-    pub fn new(channels: [usize; 2], [height, width]: [usize; 2], side: usize, stride: usize) -> Self {
+    /// For so many channels of the source and the result, the result's height and width, a kernel's side, its stride and
+    /// how far apart its numbers are.
+    pub fn new(channels: [usize; 2], [height, width]: [usize; 2], side: usize, [stride, dilation]: [usize; 2]) -> Self {
         let pixels = if width.is_multiple_of(4) { 4 } else { 1 };
         let few = usize::from(height * width <= 16);
         let lanes = channels[1].div_ceil(4).min(8 << few);
@@ -64,7 +67,7 @@ impl Tile {
         let most = (512 / lanes).clamp(64, 256) * pixels / 4;
         let across = largest_divisor(width, if side == 1 { most } else { most.min(16) }, pixels);
         let down = largest_divisor(height, (most / across).max(1), 1);
-        let patch = [across, down].map(|length| (length - 1) * stride + side);
+        let patch = [across, down].map(|length| (length - 1) * stride + (side - 1) * dilation + 1);
         let each = patch[0] * patch[1] + side * side * lanes * 4;
         let chunk = [16, 8, 4, 2].into_iter().find(|chunk| chunk * each <= ROOM && chunk / 2 < channels[0]);
         Self { size: [across, down], pixels, lanes, chunk: chunk.unwrap_or(1), patch }
@@ -85,6 +88,7 @@ impl Convolution {
             ("SIDE", self.side),
             ("TAPS", taps),
             ("STRIDE", self.stride),
+            ("DILATION", self.dilation),
             ("PAD", self.pad),
             ("UP", 1 + usize::from(self.double)),
             ("ACROSS", tile.size[0]),
@@ -112,7 +116,7 @@ impl Convolution {
         text.buffer("results", "Q", false);
         text.sizes(&["inputs", "outputs", "source_height", "source_width", "height", "width", "factor: f32"]);
         text.flag("NORMED", self.normed);
-        text.flag("ACTIVATED", self.activated);
+        text.part("activate", self.then.line());
         let each = |line: &dyn Fn(usize) -> String| (0..pixels).map(line).collect::<String>();
         text.part("sums", each(&|p| format!("    var s{p} = vec4<f32>();\n")));
         // In half precision the products of a few channels are summed in it, and those sums in single precision.
@@ -127,13 +131,13 @@ impl Convolution {
     /// All rows written out would be three times as much to compile.
     fn products(&self, pixels: usize) -> String {
         let mut lines = String::new();
-        for i in 0..(pixels - 1) * self.stride + self.side {
+        for i in 0..(pixels - 1) * self.stride + (self.side - 1) * self.dilation + 1 {
             let _ = writeln!(lines, "                let v{i} = seen[corner + {i}u];");
         }
         for column in 0..self.side {
             let _ = writeln!(lines, "                let w{column} = kernels[k + {column}u * LANES];");
             for p in 0..pixels {
-                let at = p * self.stride + column;
+                let at = p * self.stride + column * self.dilation;
                 let _ = writeln!(lines, "                t{p} += w{column} * v{at};");
             }
         }

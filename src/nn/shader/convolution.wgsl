@@ -36,9 +36,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
                 let by = affine[plane];
                 value = value * by.x + by.y;
                 #end
-                #if ACTIVATED
-                value = value / (1.0 + exp(min(-value, 80.0)));
-                #end
+                #activate
             }
             seen[i] = T(value);
         }
@@ -54,7 +52,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         #partial
         for (var c = 0u; c < CHUNK; c++) {
             for (var row = 0u; row < SIDE; row++) {
-                let corner = c * PATCH + (y * PATCH_ACROSS + x) * STRIDE + row * PATCH_ACROSS;
+                let corner = c * PATCH + (y * PATCH_ACROSS + x) * STRIDE + row * DILATION * PATCH_ACROSS;
                 let k = (c * TAPS + row * SIDE) * LANES + lane;
                 #products
             }

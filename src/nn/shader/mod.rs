@@ -18,8 +18,10 @@ use cubecl::ir::attributes::BufferIOAttr;
 use cubecl::server::{KernelArguments, MetadataBindingInfo};
 
 use convolution::{Convolution, Tile};
-use program::{Attention, Linear, Normalisation, Program, Resample, Stack, step};
+use program::{Attention, Instance, Linear, Normalisation, Program, Resample, Stack, Window, step};
 use text::{Number, Rows};
+
+pub use text::Then;
 
 use crate::nn::resampling::Resampling;
 
@@ -32,8 +34,9 @@ pub fn runs_on(device: &Device) -> bool {
 /// A convolution's prologue and epilogue, which are in the same pass.
 #[derive(Debug, Default)]
 pub struct Fused {
-    /// What channels are multiplied by and what is then added, of [`normalisation`], and whether SiLU follows.
-    pub norm: Option<(Tensor<3>, bool)>,
+    /// What channels are multiplied by and what is then added, of [`normalisation`] or [`instance_normalisation`], and what
+    /// follows.
+    pub norm: Option<(Tensor<3>, Then)>,
     /// Whether every pixel is seen twice in both directions.
     pub upsample: bool,
     /// Numbers to be added to the channels, for all images or each: `[1 or images, channels]`.
@@ -49,6 +52,8 @@ pub struct Movement {
     pub stride: usize,
     /// Zeros above and to the left, and below and to the right.
     pub pad: (usize, usize),
+    /// Pixels from one number of a kernel to the next.
+    pub dilation: usize,
 }
 
 fn buffer<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
@@ -102,7 +107,8 @@ fn launch<const D: usize>(
 pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, moved: Movement, fused: Fused) -> Tensor<4> {
     let ([images, inputs, height, width], [outputs, _, side, _]) = (x.dims(), weight.dims());
     let (up, pads) = (1 + usize::from(fused.upsample), moved.pad.0 + moved.pad.1);
-    let result = [height, width].map(|length| (length * up + pads).saturating_sub(side) / moved.stride + 1);
+    let result = [height, width]
+        .map(|length| (length * up + pads).saturating_sub((side - 1) * moved.dilation + 1) / moved.stride + 1);
     let channels = [inputs, outputs];
     let how = Plan { channels, source: [height, width], result, side, moved, factor: 1.0 };
     how.run(images, buffer(x), buffer(weight), buffer(bias), fused)
@@ -114,7 +120,7 @@ pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, moved: Movemen
 pub fn linear_pixels(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, factor: f64, fused: Fused) -> Tensor<4> {
     let ([images, inputs, pixels], [outputs, _]) = (x.dims(), weight.dims());
     let (channels, size) = ([inputs, outputs], [1, pixels]);
-    let moved = Movement { stride: 1, pad: (0, 0) };
+    let moved = Movement { stride: 1, pad: (0, 0), dilation: 1 };
     let how = Plan { channels, source: size, result: size, side: 1, moved, factor };
     how.run(images, buffer(x), buffer(weight), buffer(bias), fused)
 }
@@ -132,7 +138,7 @@ impl Plan {
     fn run(self, images: usize, x: CubeTensor, weight: CubeTensor, bias: CubeTensor, fused: Fused) -> Tensor<4> {
         let number = number(&weight);
         let ([height, width], tile) =
-            (self.result, Tile::new(self.channels, self.result, self.side, self.moved.stride));
+            (self.result, Tile::new(self.channels, self.result, self.side, [self.moved.stride, self.moved.dilation]));
         let convolution = Convolution {
             tile,
             side: self.side,
@@ -140,7 +146,8 @@ impl Plan {
             pad: self.moved.pad.0,
             double: fused.upsample,
             normed: fused.norm.is_some(),
-            activated: fused.norm.as_ref().is_some_and(|norm| norm.1),
+            then: fused.norm.as_ref().map_or(Then::Nothing, |norm| norm.1),
+            dilation: self.moved.dilation,
             shifts: rows(fused.shifts.as_ref()),
             added: fused.residual.is_some(),
             of: self::number(&x),
@@ -232,17 +239,41 @@ pub fn stack(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     launch(program, groups, read, &sizes.map(|size| size / step), shape, number)
 }
 
-/// Maps of another height and width, after a normalisation and SiLU if there are any.
+/// Maps of another height and width, after a normalisation and what follows it if there is one.
 #[must_use]
-pub fn resample(x: Tensor<4>, norm: Option<(Tensor<3>, bool)>, how: Resampling) -> Tensor<4> {
+pub fn resample(x: Tensor<4>, norm: Option<(Tensor<3>, Then)>, how: Resampling) -> Tensor<4> {
     let [images, channels, height, width] = x.dims();
     let (rows, columns) = (how.length(height), how.length(width));
     let mut read = vec![buffer(x)];
     let number = number(&read[0]);
-    let (normed, activated) = (norm.is_some(), norm.as_ref().is_some_and(|norm| norm.1));
+    let (normed, then) = (norm.is_some(), norm.as_ref().map_or(Then::Nothing, |norm| norm.1));
     read.extend(norm.map(|norm| buffer(norm.0)));
-    let program = Program::Resample(Resample { how, normed, activated, number });
+    let program = Program::Resample(Resample { how, normed, then, number });
     let groups = [(channels * rows * columns).div_ceil(64), 1, images];
     let sizes = [channels, height, width, rows, columns];
     launch(program, groups, read, &sizes, [images, channels, rows, columns], number)
+}
+
+/// The largest number in a square of this odd side around every pixel, and then what follows; with a side of 1 only that.
+#[must_use]
+pub fn window(x: Tensor<4>, side: usize, then: Then) -> Tensor<4> {
+    let [images, channels, height, width] = x.dims();
+    let read = vec![buffer(x)];
+    let number = number(&read[0]);
+    let groups = [(channels * height * width).div_ceil(64), 1, images];
+    let program = Program::Window(Window { side, then, number });
+    launch(program, groups, read, &[channels, height, width], [images, channels, height, width], number)
+}
+
+/// What an instance normalisation with the channels' means multiplies every channel of every image by, and what it then adds,
+/// for `[1 or images, 3 channels]` scales, shares of means and shifts: as [`normalisation`].
+#[must_use]
+pub fn instance_normalisation(x: Tensor<4>, scales: Tensor<2>, epsilon: f32) -> Tensor<3> {
+    let [images, channels, height, width] = x.dims();
+    let rows = rows(Some(&scales));
+    let read = vec![buffer(x), buffer(scales)];
+    let numbers = [number(&read[0]), number(&read[1])];
+    let program = Program::Instance(Instance { epsilon: epsilon.to_bits(), rows, numbers });
+    let sizes = [channels, height * width];
+    launch(program, [images, 1, 1], read, &sizes, [images, channels, 2], Number::Single)
 }

@@ -6,8 +6,8 @@ use cubecl::prelude::{AddressType, ExecutionMode, KernelDefinition, KernelId, Ke
 use cubecl::{CubeKernel, PrecompiledSource};
 
 use super::convolution::Convolution;
-use super::text::{Number, Rows, Text};
-use crate::nn::resampling::Resampling;
+use super::text::{Number, Rows, Text, Then};
+use crate::nn::resampling::{MEAN, Resampling};
 
 /// Group normalisation's scales and shifts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,12 +60,34 @@ pub struct Stack {
 pub struct Resample {
     /// Which.
     pub how: Resampling,
-    /// Whether a normalisation's scales and shifts come first, and SiLU after them.
+    /// Whether a normalisation's scales and shifts come first.
     pub normed: bool,
-    /// Whether SiLU comes first.
-    pub activated: bool,
+    /// What comes after them.
+    pub then: Then,
     /// Numbers of source and result.
     pub number: Number,
+}
+
+/// The largest number around every pixel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Side of the square.
+    pub side: usize,
+    /// What comes first.
+    pub then: Then,
+    /// Numbers of source and result.
+    pub number: Number,
+}
+
+/// Scales and shifts of an instance normalisation with the channels' means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Instance {
+    /// The bits of what is added to variances.
+    pub epsilon: u32,
+    /// Rows of scales, shares of means and shifts.
+    pub rows: Rows,
+    /// Numbers of the source, and of those rows.
+    pub numbers: [Number; 2],
 }
 
 /// A shader: everything its text depends on.
@@ -83,6 +105,10 @@ pub enum Program {
     Stack(Stack),
     /// See [`Resample`].
     Resample(Resample),
+    /// See [`Window`].
+    Window(Window),
+    /// See [`Instance`].
+    Instance(Instance),
 }
 
 /// Numbers to be read at once where rows are so long.
@@ -184,14 +210,20 @@ impl Stack {
 
 impl Resample {
     fn text(&self) -> String {
-        let (Resampling::Halve(filter) | Resampling::Double(filter) | Resampling::Blur(filter)) = self.how;
-        let (taps, double) = (filter.taps(), matches!(self.how, Resampling::Double(_)));
-        let before = taps.len() / 2 - 1;
-        let (count, gain) = if double { (taps.len() / 2, 4) } else { (taps.len(), 1) };
+        let (taps, before) = match self.how {
+            Resampling::Halve(filter) | Resampling::Double(filter) | Resampling::Blur(filter) => {
+                (filter.taps().to_vec(), filter.taps().len() / 2 - 1)
+            }
+            Resampling::Mean => (vec![1.0 / MEAN as f32; MEAN], MEAN / 2),
+            Resampling::Stretch => (vec![1.0, 1.0], 0),
+        };
+        let (count, gain) = match self.how {
+            Resampling::Double(_) => (taps.len() / 2, 4),
+            _ => (taps.len(), 1),
+        };
         let listed = taps.iter().map(|tap| format!("{tap:?}")).collect::<Vec<_>>().join(", ");
         let mut text = Text::new(&[self.number]);
         text.line(&format!("alias T = {};", self.number.name()));
-        text.line(&format!("const TAPS = array<f32, {}>({});", taps.len(), listed));
         text.line(&format!("const COUNT = {count}i;\nconst BEFORE = {before}i;\nconst GAIN = {gain}.0f;"));
         text.buffer("source", "T", true);
         if self.normed {
@@ -200,17 +232,60 @@ impl Resample {
         text.buffer("results", "T", false);
         text.sizes(&["channels", "height", "width", "rows", "columns"]);
         text.flag("NORMED", self.normed);
-        text.flag("ACTIVATED", self.activated);
-        text.flag("DOUBLE", double);
-        text.flag("SAME", !double);
+        text.part("activate", self.then.line());
         let first = match self.how {
-            Resampling::Halve(_) => "2 * at - BEFORE".to_owned(),
-            Resampling::Blur(_) => "at - BEFORE - 1".to_owned(),
+            Resampling::Halve(_) => "2 * at - BEFORE",
+            Resampling::Blur(_) => "at - BEFORE - 1",
+            Resampling::Mean => "at - BEFORE",
+            Resampling::Stretch => "at * (length - 1) / (2 * length - 1)",
             // Rounded down: places are never below -1.
-            Resampling::Double(_) => "((at + BEFORE) >> 1u) + 1 - COUNT".to_owned(),
+            Resampling::Double(_) => "((at + BEFORE) >> 1u) + 1 - COUNT",
         };
         text.part("first", format!("    return {first};\n"));
+        let place = match self.how {
+            Resampling::Double(_) => "at + BEFORE - 2 * place",
+            _ => "i",
+        };
+        let taps = format!("var taps = array<f32, {}>({listed}); return taps[{place}];", taps.len());
+        let weight = match self.how {
+            Resampling::Stretch => {
+                "let steps = 2 * length - 1; let share = f32(at * (length - 1) % steps) / f32(steps); \
+                 return select(share, 1.0 - share, i == 0);"
+            }
+            _ => &taps,
+        };
+        text.part("weight", format!("    {weight}\n"));
         text.complete(include_str!("resample.wgsl"))
+    }
+}
+
+impl Window {
+    fn text(&self) -> String {
+        let mut text = Text::new(&[self.number]);
+        text.line(&format!("alias T = {};", self.number.name()));
+        text.line(&format!("const REACH = {}i;", self.side / 2));
+        text.buffer("source", "T", true);
+        text.buffer("results", "T", false);
+        text.sizes(&["channels", "height", "width"]);
+        text.part("activate", self.then.line());
+        text.complete(include_str!("window.wgsl"))
+    }
+}
+
+impl Instance {
+    /// Threads, each of which looks at a channel at a time.
+    pub const THREADS: usize = 64;
+
+    fn text(&self) -> String {
+        let mut text = Text::new(&self.numbers);
+        text.constants(&[("THREADS", Self::THREADS)]);
+        text.line(&format!("const EPSILON = {:?}f;", f32::from_bits(self.epsilon)));
+        text.buffer("source", self.numbers[0].name(), true);
+        text.buffer("scales", self.numbers[1].name(), true);
+        text.buffer("affine", "vec2<f32>", false);
+        text.sizes(&["channels", "pixels"]);
+        text.part("row", format!("    let row = {} * (3u * sizes.channels);\n", self.rows.row("image")));
+        text.complete(include_str!("instance.wgsl"))
     }
 }
 
@@ -224,6 +299,8 @@ impl Program {
             Self::Linear(linear) => linear.text(),
             Self::Stack(stack) => stack.text(),
             Self::Resample(resample) => resample.text(),
+            Self::Window(window) => window.text(),
+            Self::Instance(instance) => instance.text(),
         }
     }
 }
@@ -237,6 +314,8 @@ impl KernelMetadata for Program {
             Self::Linear(_) => "linear",
             Self::Stack(_) => "stack",
             Self::Resample(_) => "resample",
+            Self::Window(_) => "window",
+            Self::Instance(_) => "instance",
         }
     }
 

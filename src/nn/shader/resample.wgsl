@@ -1,8 +1,13 @@
 // Maps of another height and width by a filter along rows and columns, zeros beyond the edges: a thread makes one number.
 // Which pixels it reads with which weights is `Resampling::reach` of src/nn/resampling.rs.
 
-fn first_of(at: i32) -> i32 {
+fn first_of(at: i32, length: i32) -> i32 {
     #first
+}
+
+// The weight of the pixel at `place`, `i` after the first.
+fn weight_of(at: i32, length: i32, place: i32, i: i32) -> f32 {
+    #weight
 }
 
 @compute @workgroup_size(64)
@@ -16,8 +21,7 @@ fn main(@builtin(global_invocation_id) place: vec3<u32>) {
     let column = i32(place.x % sizes.columns);
     let height = i32(sizes.height);
     let width = i32(sizes.width);
-    let begin = vec2<i32>(first_of(row), first_of(column));
-    var taps = TAPS;
+    let begin = vec2<i32>(first_of(row, height), first_of(column, width));
     var sum = 0.0;
     for (var i = 0; i < COUNT; i++) {
         let y = begin.x + i;
@@ -34,15 +38,8 @@ fn main(@builtin(global_invocation_id) place: vec3<u32>) {
             let by = affine[map];
             value = value * by.x + by.y;
             #end
-            #if ACTIVATED
-            value = value / (1.0 + exp(-value));
-            #end
-            #if DOUBLE
-            sum += value * taps[row + BEFORE - 2 * y] * taps[column + BEFORE - 2 * x];
-            #end
-            #if SAME
-            sum += value * taps[i] * taps[j];
-            #end
+            #activate
+            sum += value * weight_of(row, height, y, i) * weight_of(column, width, x, j);
         }
     }
     results[place.z * sizes.channels * pixels + place.x] = T(sum * GAIN);

@@ -21,6 +21,30 @@ impl Number {
     }
 }
 
+/// What follows a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// SiLU.
+    Silu,
+    /// ELU.
+    Elu,
+}
+
+impl Then {
+    /// The line that does it to `value`.
+    pub fn line(self) -> String {
+        match self {
+            Self::Nothing => "",
+            // Where the exponential is infinite, some devices divide otherwise than IEEE 754.
+            Self::Silu => "value = value / (1.0 + exp(min(-value, 80.0)));\n",
+            Self::Elu => "value = select(exp(min(value, 0.0)) - 1.0, value, value > 0.0);\n",
+        }
+        .to_owned()
+    }
+}
+
 /// Rows of what is combined with other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rows {

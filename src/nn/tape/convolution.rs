@@ -105,7 +105,7 @@ impl Tape {
                     unfolding.fold(&errors_unfolded, part, of_x);
                 }
             }
-            gradients.learn(layer.ids[0], unfolding.turned_back(&of_weight, outputs));
+            gradients.learn(layer.ids.0, unfolding.turned_back(&of_weight, outputs));
             back.run(gradients, gradient);
         })
     }
@@ -131,7 +131,7 @@ impl Tape {
             let of_x = gradients.sum(&x);
             tiles::convolve_back(&sizes, &x.numbers, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
             ROOM.set(room);
-            gradients.learn(layer.ids[0], of_weight);
+            gradients.learn(layer.ids.0, of_weight);
             back.run(gradients, gradient);
         })
     }
@@ -139,7 +139,7 @@ impl Tape {
 
 /// How gradients go back to what was added to a convolution.
 struct Back {
-    bias: burn::module::ParamId,
+    bias: Option<burn::module::ParamId>,
     shape: [usize; 4],
     shifts: Option<Value>,
     residual: Option<Value>,
@@ -148,16 +148,18 @@ struct Back {
 impl Back {
     fn new(layer: &Affine, epilogue: Epilogue<'_>, shape: [usize; 4]) -> Self {
         let (shifts, residual) = (epilogue.shifts.cloned(), epilogue.residual.cloned());
-        Self { bias: layer.ids[1], shape, shifts, residual }
+        Self { bias: layer.ids.1, shape, shifts, residual }
     }
 
     fn run(self, gradients: &mut Gradients, gradient: Buffer) {
         let [images, outputs, height, width] = self.shape;
         let mut sums = gradients.pool.any(images * outputs);
         channel_sums(&gradient, outputs, height * width, &mut sums);
-        let mut of_bias = vec![0.0; outputs];
-        sums.chunks_exact(outputs.max(1)).for_each(|image| add(&mut of_bias, image));
-        gradients.learn(self.bias, of_bias);
+        if let Some(bias) = self.bias {
+            let mut of_bias = vec![0.0; outputs];
+            sums.chunks_exact(outputs.max(1)).for_each(|image| add(&mut of_bias, image));
+            gradients.learn(bias, of_bias);
+        }
         if let Some(shifts) = &self.shifts {
             gradients.add(shifts, sums);
         }

@@ -6,6 +6,7 @@ mod attention;
 mod convolution;
 mod normalisation;
 mod pool;
+mod refine;
 #[cfg(test)]
 mod tests;
 
@@ -98,15 +99,16 @@ pub struct Affine {
     /// Height and width of the kernel.
     kernel: usize,
     /// Who weight and bias are.
-    ids: [ParamId; 2],
+    ids: (ParamId, Option<ParamId>),
 }
 
 impl Affine {
     /// Of a weight whose first dimension are the outputs.
     #[must_use]
-    pub fn new<const D: usize>(weight: &Param<Tensor<D>>, bias: &Param<Tensor<1>>) -> Self {
-        let kernel = if D == 4 { weight.lazy_shape()[2] } else { 1 };
-        Self { weight: lend(weight.val()), bias: numbers(bias.val()), kernel, ids: [weight.id, bias.id] }
+    pub fn new<const D: usize>(weight: &Param<Tensor<D>>, bias: Option<&Param<Tensor<1>>>) -> Self {
+        let (kernel, outputs) = (if D == 4 { weight.lazy_shape()[2] } else { 1 }, weight.lazy_shape()[0]);
+        let numbers = bias.map_or_else(|| vec![0.0; outputs], |bias| numbers(bias.val()));
+        Self { weight: lend(weight.val()), bias: numbers, kernel, ids: (weight.id, bias.map(|bias| bias.id)) }
     }
 }
 
@@ -258,13 +260,19 @@ impl Tape {
         })
     }
 
-    /// `k x`.
-    pub fn scale(&mut self, x: &Value, k: f32) -> Value {
+    /// `k x`, with one number for all images or one for each.
+    pub fn scale(&mut self, x: &Value, k: &[f32]) -> Value {
+        let (k, share) = (k.to_vec(), (x.numbers.len() / k.len().max(1)).max(1));
+        let scale = move |numbers: &mut [f32]| {
+            for (image, k) in numbers.chunks_exact_mut(share).zip(&k) {
+                image.iter_mut().for_each(|x| *x *= k);
+            }
+        };
         let mut found = self.pool.copy(&x.numbers);
-        found.iter_mut().for_each(|x| *x *= k);
+        scale(&mut found);
         let x = x.clone();
         self.record(found, x.shape, move |gradients, mut gradient| {
-            gradient.iter_mut().for_each(|g| *g *= k);
+            scale(&mut gradient);
             gradients.add(&x, gradient);
         })
     }

@@ -52,7 +52,8 @@ fn convolutions_and_what_is_added_are_the_definition_and_so_are_their_gradients(
             let weight = noise(4, outputs * inputs * kernel * kernel);
             let bias = noise(5, outputs);
             let ids = [ParamId::new(), ParamId::new()];
-            let layer = Affine { weight: Borrowed::Numbers(weight.clone()), bias: bias.clone(), kernel, ids };
+            let numbers = Borrowed::Numbers(weight.clone());
+            let layer = Affine { weight: numbers, bias: bias.clone(), kernel, ids: (ids[0], Some(ids[1])) };
             let epilogue = Epilogue { shifts: Some(&shifts), residual: Some(&rest) };
             let found = tape.convolve(&x, layer, stride, pad, epilogue);
             assert_eq!(found.shape, shape);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::refine::{BLOCKS, MULTIPLIERS, Refine};
 use super::song::{Decoder, Encoder, NoiseEmbedding, Song};
 use thiserror::Error;
 
@@ -11,6 +12,8 @@ const MOST_LEVELS: usize = 9;
 const MOST_LAYERS: usize = 16;
 /// Most channels anywhere.
 const MOST_CHANNELS: usize = 4096;
+/// Most noise levels that normalisations are told.
+const MOST_NOISE_LEVELS: usize = 10_000;
 /// Most classes.
 const MOST_CLASSES: usize = 100_000;
 
@@ -51,6 +54,9 @@ pub enum ConfigError {
     /// Nothing that can be added to a variance.
     #[error("U-Net: {0} is no number to add to variances: it must be in [1e-12, 1]")]
     Epsilon(f64),
+    /// A RefineNet has one shape, and is told neither classes nor trained with dropout.
+    #[error("RefineNet: {0}")]
+    Refine(&'static str),
 }
 
 /// Whose details a U-Net has.
@@ -65,15 +71,19 @@ pub enum Style {
     Improved,
     /// Song et al. 2021 and Karras et al. 2022: residual blocks that halve and double, sums divided by the root of 2.
     Song(Song),
+    /// Song and Ermon 2019 and 2020: RefineNets.
+    Refine(Refine),
 }
 
 impl Style {
     /// Styles by the names of the systems that have them.
-    pub const NAMES: [(&'static str, Self); 4] = [
+    pub const NAMES: [(&'static str, Self); 6] = [
         ("ddpm", Self::Ddpm),
         ("improved", Self::Improved),
         ("ddpm++", Self::Song(Song::DDPM_PP)),
         ("ncsn++", Self::Song(Song::NCSN_PP)),
+        ("ncsn", Self::Refine(Refine::NCSN)),
+        ("ncsnv2", Self::Refine(Refine::NCSN_V2)),
     ];
 
     /// The style of a system.
@@ -90,8 +100,14 @@ impl Style {
     pub fn song(self) -> Option<Song> {
         match self {
             Self::Song(song) => Some(song),
-            Self::Ddpm | Self::Improved => None,
+            Self::Ddpm | Self::Improved | Self::Refine(_) => None,
         }
+    }
+
+    /// What only networks of Song and Ermon have.
+    #[must_use]
+    pub fn refine(self) -> Option<Refine> {
+        if let Self::Refine(refine) = self { Some(refine) } else { None }
     }
 
     /// The details that those who published such networks chose.
@@ -104,9 +120,10 @@ impl Style {
             epsilon: 1e-6,
             head_channels: None,
             without_class: true,
+            unit_pixels: false,
         };
         match self {
-            Self::Ddpm | Self::Song(_) => ddpm,
+            Self::Ddpm | Self::Song(_) | Self::Refine(_) => ddpm,
             Self::Improved => Details { cosines_first: true, frequency_shift: 0, padding: 1, epsilon: 1e-5, ..ddpm },
         }
     }
@@ -130,6 +147,9 @@ pub struct Details {
     pub head_channels: Option<usize>,
     /// Whether the table of classes has a row for no class after those of the classes.
     pub without_class: bool,
+    /// Whether the network is shown pixels from 0 to 1 instead of from -1 to 1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unit_pixels: bool,
 }
 
 /// The shape of a U-Net. The default is [`UNetConfig::cifar10`].
@@ -189,6 +209,20 @@ impl UNetConfig {
             heads: 1,
             style: Style::Ddpm,
             details: None,
+        }
+    }
+
+    /// A network of Song and Ermon; with 128 channels that for CIFAR-10.
+    #[must_use]
+    pub fn refine(refine: Refine, channels: usize) -> Self {
+        Self {
+            channels,
+            multipliers: MULTIPLIERS.to_vec(),
+            layers: BLOCKS,
+            attention_levels: Vec::new(),
+            dropout: 0.0,
+            style: Style::Refine(refine),
+            ..Self::cifar10()
         }
     }
 
@@ -266,6 +300,9 @@ impl UNetConfig {
         range("levels", self.multipliers.len(), 1, MOST_LEVELS)?;
         range("layers", self.layers, 1, MOST_LAYERS)?;
         range("classes", self.classes, 0, MOST_CLASSES)?;
+        if let Some(Refine { levels }) = self.style.refine() {
+            return self.validate_refine(levels);
+        }
         range("groups", self.groups, 1, MOST_CHANNELS)?;
         range("channels modulo 2", self.channels % 2, 0, 0)?;
         for &multiplier in &self.multipliers {
@@ -300,6 +337,22 @@ impl UNetConfig {
         if (0.0..1.0).contains(&self.dropout) { Ok(()) } else { Err(ConfigError::Dropout(self.dropout)) }
     }
 
+    /// What a RefineNet can be beside its channels and noise levels.
+    fn validate_refine(&self, levels: usize) -> Result<(), ConfigError> {
+        let wrong = if self.multipliers != MULTIPLIERS || self.layers != BLOCKS || !self.attention_levels.is_empty() {
+            "it has 1, 2, 2 and 2 times the channels, 2 blocks each and no attention"
+        } else if self.classes > 0 || self.learned_variance || self.dropout != 0.0 || self.details.is_some() {
+            "it is told no classes, learns no variance, and has neither dropout nor other details"
+        } else if levels == 1 || levels > MOST_NOISE_LEVELS {
+            "it is told of 2 to 10,000 noise levels, or of none"
+        } else if self.channels > MOST_CHANNELS / 2 {
+            "it has 4 to 2048 channels"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError::Refine(wrong))
+    }
+
     /// Channels of each level, full resolution first.
     #[must_use]
     pub fn widths(&self) -> Vec<usize> {
@@ -321,6 +374,9 @@ impl UNetConfig {
     /// What height and width of an image must be multiples of.
     #[must_use]
     pub fn size_multiple(&self) -> usize {
+        if self.style.refine().is_some() {
+            return 2;
+        }
         1 << self.multipliers.len().saturating_sub(1).min(31)
     }
 }

@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
 use super::UNet;
+use crate::nn::cpu;
 
 impl UNet {
     /// The gradients of all parameters, flat, in the order of [`UNet::parameters`]; none where nothing depends on one.
@@ -21,7 +22,11 @@ impl UNet {
     /// When there are too few of them, or one has another number of values.
     #[must_use]
     pub fn with_values(self, values: Vec<Tensor<1>>) -> Self {
-        self.map(&mut Assigner(values.into_iter()))
+        let mut network = self.map(&mut Assigner(values.into_iter()));
+        if let Some(table) = network.table() {
+            table.numbers = cpu::numbers(table.weight.val());
+        }
+        network
     }
 }
 

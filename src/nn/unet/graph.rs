@@ -2,7 +2,8 @@
 
 use super::blocks::{Attention, DownBlock, MidBlock, Resnet, UpBlock};
 use super::config::{Style, UNetConfig};
-use super::network::UNet;
+use super::network::{Blocks, Body, UNet};
+use super::refine_graph;
 use super::song::Encoder;
 use crate::nn::layers::modules::Conv;
 use crate::nn::layers::{Fused, Layers, Source};
@@ -11,11 +12,44 @@ use crate::nn::resampling::{Filter, Resampling};
 /// What sums are multiplied by in Song et al.'s networks, so that they keep their size.
 const SUM: f32 = core::f32::consts::FRAC_1_SQRT_2;
 
+/// What a network is told beside the images.
+#[derive(Clone, Debug)]
+pub enum Told<R> {
+    /// The activated embedding of times and classes, `[1 or images, 4 channels]`.
+    Embedding(R),
+    /// The noise levels, one of all images or one of each, that normalisations have numbers of; none where it is told nothing.
+    Levels(Vec<usize>),
+}
+
+/// What the network is told: of times, by their features, and of classes, by their rows in the table.
+pub fn tell<L: Layers>(
+    layers: &mut L,
+    network: &UNet,
+    times: &[f64],
+    features: impl FnOnce(&mut L, Vec<f32>, [usize; 2]) -> L::Rows,
+    classes: &[usize],
+) -> Told<L::Rows> {
+    match &network.body {
+        Body::Blocks(blocks) => {
+            let (values, shape) = (network.features(blocks, times), [times.len(), network.config.feature_width()]);
+            let features = features(layers, values, shape);
+            Told::Embedding(embed(layers, blocks, &network.config, features, classes))
+        }
+        Body::Refine(refine) => Told::Levels(refine.levels(times)),
+    }
+}
+
 /// The activated embedding of times, by their features, and of classes, by their rows in the table.
-pub fn embed<L: Layers>(layers: &mut L, network: &UNet, features: L::Rows, classes: &[usize]) -> L::Rows {
+fn embed<L: Layers>(
+    layers: &mut L,
+    network: &Blocks,
+    config: &UNetConfig,
+    features: L::Rows,
+    classes: &[usize],
+) -> L::Rows {
     let mut classes = network.class_embedding.as_ref().map(|table| layers.embed(table, classes));
     let mut features = features;
-    if network.config.style.song().is_some()
+    if config.style.song().is_some()
         && let Some(classes) = classes.take()
     {
         features = layers.add_rows(features, classes);
@@ -25,9 +59,20 @@ pub fn embed<L: Layers>(layers: &mut L, network: &UNet, features: L::Rows, class
     layers.linear_silu(&network.time_embedding.linear_2, hidden, classes)
 }
 
-/// The network's output for noisy images and the embedding of their times and classes.
-pub fn evaluate<L: Layers>(layers: &mut L, network: &UNet, x: L::Maps, temb: &L::Rows) -> L::Maps {
-    let config = &network.config;
+/// The network's output for noisy images and what it is told beside them.
+///
+/// # Panics
+/// When what it is told was made by a network of another kind.
+pub fn evaluate<L: Layers>(layers: &mut L, network: &UNet, x: L::Maps, told: &Told<L::Rows>) -> L::Maps {
+    match (&network.body, told) {
+        (Body::Blocks(blocks), Told::Embedding(temb)) => through(layers, blocks, &network.config, x, temb),
+        (Body::Refine(refine), Told::Levels(levels)) => refine_graph::evaluate(layers, refine, x, levels),
+        _ => panic!("a condition that another network made"),
+    }
+}
+
+/// Down, through the middle and up.
+fn through<L: Layers>(layers: &mut L, network: &Blocks, config: &UNetConfig, x: L::Maps, temb: &L::Rows) -> L::Maps {
     let mut told = config.progressive_input().map(|_| x.clone());
     let mut h = layers.convolve(&network.conv_in, Source::Plain(x).into());
     let mut skips = vec![h.clone()];
@@ -70,7 +115,7 @@ fn down<L: Layers>(
     if let Some(resnet) = &block.resnet_down {
         h = residual(layers, resnet, config, h, temb, Some(Resampling::Halve(filter(config))));
         if let (Some(conv), Some(image)) = (&block.skip_conv, told.take()) {
-            let (sum, next) = tell(layers, conv, config, h, image);
+            let (sum, next) = tell_image(layers, conv, config, h, image);
             (h, *told) = (sum, Some(next));
         }
         skips.push(h.clone());
@@ -84,12 +129,18 @@ fn filter(config: &UNetConfig) -> Filter {
 }
 
 /// What a level is told of the image at half its size, added to its maps; and what the next is told half of.
-fn tell<L: Layers>(layers: &mut L, conv: &Conv, config: &UNetConfig, h: L::Maps, image: L::Maps) -> (L::Maps, L::Maps) {
+fn tell_image<L: Layers>(
+    layers: &mut L,
+    conv: &Conv,
+    config: &UNetConfig,
+    h: L::Maps,
+    image: L::Maps,
+) -> (L::Maps, L::Maps) {
     if config.progressive_input() == Some(Encoder::Residual) {
         let blurred = layers.resample(Source::Plain(image), Resampling::Blur(filter(config)));
         let image = layers.downsample(conv, blurred, (0, 0));
         let sum = layers.add(h, image);
-        let sum = layers.scale(sum, SUM);
+        let sum = layers.scale(sum, &[SUM]);
         (sum.clone(), sum)
     } else {
         let image = layers.resample(Source::Plain(image), Resampling::Halve(filter(config)));
@@ -159,7 +210,7 @@ fn residual<L: Layers>(
 ) -> L::Maps {
     let temb = layers.linear(&block.time_emb_proj, temb.clone());
     let (shifts, scale_shift) = match config.style {
-        Style::Ddpm | Style::Song(_) => (Some(temb), None),
+        Style::Ddpm | Style::Song(_) | Style::Refine(_) => (Some(temb), None),
         Style::Improved => (None, Some(temb)),
     };
     let mut source = Source::Normed(layers.norm(&block.norm1, x.clone(), None, true));
@@ -181,7 +232,7 @@ fn residual<L: Layers>(
 
 /// A sum of two as the network has it: of the size of either in Song et al.'s.
 fn in_size<L: Layers>(layers: &mut L, config: &UNetConfig, sum: L::Maps) -> L::Maps {
-    if config.style.song().is_some() { layers.scale(sum, SUM) } else { sum }
+    if config.style.song().is_some() { layers.scale(sum, &[SUM]) } else { sum }
 }
 
 /// Every pixel looks at every other; plus what came in.

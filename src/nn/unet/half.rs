@@ -14,7 +14,7 @@ impl UNet {
     /// Whether convolutions and matrices are in half precision.
     #[must_use]
     pub fn is_half(&self) -> bool {
-        self.conv_in.precision() == DType::F16
+        self.first().precision() == DType::F16
     }
 
     /// The network with convolutions and matrices in half precision, or all of it in single precision again. One
@@ -41,7 +41,8 @@ impl Caster {
     /// Whether the parameter at hand stays in single precision.
     fn stays(&self) -> bool {
         self.path.iter().any(|name| {
-            name.contains("norm") || matches!(name.as_str(), "time_embedding" | "class_embedding" | "time_proj")
+            name.contains("norm")
+                || matches!(name.as_str(), "time_embedding" | "class_embedding" | "time_proj" | "sigmas")
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The U-Net of Ho et al. 2020 (arXiv 2006.11239): the network behind DDPM, DDIM and, with Karras et al.'s scaling
-//! around it, EDM's training of the same graph.
+//! around it, EDM's training of the same graph; with other details those of Nichol and Dhariwal and of Song et al. The
+//! RefineNets of Song and Ermon, U-Nets too, have layers of their own ([`Style::Refine`]).
 //!
 //! Parameters have the names and shapes of diffusers' `UNet2DModel`, so that a module path *is* the name in a file:
 //! `down_blocks.1.attentions.0.to_q.weight`. With [`UNetConfig::cifar10`] it is the graph of google/ddpm-cifar10-32,
@@ -19,7 +20,11 @@ mod graph;
 mod half;
 mod network;
 mod parameters;
+mod refine;
+mod refine_graph;
+mod refine_net;
 mod song;
+mod table;
 mod time;
 #[cfg(feature = "cli")]
 mod trace;
@@ -30,11 +35,16 @@ use thiserror::Error;
 use super::cpu;
 use super::layers::cost::{Counter, Size};
 use super::layers::interpreter::{Interpreter, interpret};
+#[cfg(not(target_arch = "wasm32"))]
+use super::layers::reach::{Field, Follower};
 
 pub use super::layers::cost::Cost;
 pub use config::{ConfigError, Details, Style, UNetConfig};
+use graph::Told;
 pub use network::UNet;
+use network::{Blocks, Body};
 pub use parameters::Parameter;
+pub use refine::Refine;
 pub use song::{Decoder, Encoder, Filter, NoiseEmbedding, Song};
 pub use time::{fourier_features, time_features};
 
@@ -62,9 +72,9 @@ pub enum ConditionError {
     WithoutClass,
 }
 
-/// A network's second input: the activated embedding of times and classes, `[1 or images, 4 channels]`.
+/// A network's second input: times and classes as it is told them.
 #[derive(Clone, Debug)]
-pub struct Condition(Tensor<2>);
+pub struct Condition(Told<Tensor<2>>);
 
 impl UNet {
     /// The embedding of times, in the units the network was trained with (0 to 999 for Ho et al.), and of classes,
@@ -75,9 +85,10 @@ impl UNet {
     pub fn condition(&self, times: &[f64], labels: &[Option<usize>]) -> Result<Condition, ConditionError> {
         self.check(times, labels)?;
         let device = self.device();
-        let features = cpu::tensor(self.features(times), [times.len(), self.config.feature_width()], &device);
         let rows = self.class_rows(if labels.is_empty() { &[None] } else { labels });
-        Ok(Condition(interpret!(Interpreter::of([&device]), layers => graph::embed(layers, self, features, &rows))))
+        let told = interpret!(Interpreter::of([&device]), layers =>
+            graph::tell(layers, self, times, |_, features, shape| cpu::tensor(features, shape, &device), &rows));
+        Ok(Condition(told))
     }
 
     /// A label that the network can be told, for timings and trials: no class, or the first where there always is one.
@@ -87,8 +98,8 @@ impl UNet {
     }
 
     /// The features of times, row by row.
-    fn features(&self, times: &[f64]) -> Vec<f32> {
-        match &self.time_proj {
+    fn features(&self, blocks: &Blocks, times: &[f64]) -> Vec<f32> {
+        match &blocks.time_proj {
             Some(frequencies) => fourier_features(times, &frequencies.numbers),
             None => time_features(times, self.config.channels, self.config.details()),
         }
@@ -124,6 +135,7 @@ impl UNet {
     #[must_use]
     pub fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
         let interpreter = Interpreter::of([&x.device(), &self.device()]);
+        let x = if self.config.details().unit_pixels { x * 0.5 + 0.5 } else { x };
         let output = interpret!(interpreter, layers => graph::evaluate(layers, self, x, &condition.0));
         interpreter.in_single_precision(output)
     }
@@ -134,7 +146,23 @@ impl UNet {
     pub fn cost(&self, side: usize) -> Cost {
         let mut counter = Counter::default();
         let x = Size { channels: self.config.image_channels, side };
-        graph::evaluate(&mut counter, self, x, &self.config.embedding_width());
+        let told = match &self.body {
+            Body::Blocks(_) => Told::Embedding(self.config.embedding_width()),
+            Body::Refine(network) => Told::Levels(network.levels(&[0.0])),
+        };
+        graph::evaluate(&mut counter, self, x, &told);
         counter.cost()
+    }
+
+    /// How many pixels of an image, along a direction, a pixel of the output depends on by convolutions alone: the receptive
+    /// field. Normalisations and attention look at all of it.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn receptive_field(&self) -> usize {
+        let told = match &self.body {
+            Body::Blocks(_) => Told::Embedding(()),
+            Body::Refine(network) => Told::Levels(network.levels(&[0.0])),
+        };
+        graph::evaluate(&mut Follower, self, Field::PIXEL, &told).pixels.ceil() as usize
     }
 }

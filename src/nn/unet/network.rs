@@ -1,11 +1,13 @@
 //! The parameters of the network, by module paths that are their names, and how they are made.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::module::Module;
+use burn::tensor::Device;
 
 use super::blocks::{DownBlock, MidBlock, Stage, UpBlock};
-use super::config::{ConfigError, UNetConfig};
+use super::config::{ConfigError, Style, UNetConfig};
+use super::refine_net::RefineNet;
 use super::song::Encoder;
+use super::table::Table;
 use crate::nn::layers::modules::{Conv, Embedding, GroupNorm, Init, Initialiser, Linear};
 
 /// The layers that embed times.
@@ -15,20 +17,31 @@ pub struct TimeEmbedding {
     pub(super) linear_2: Linear,
 }
 
-/// Frequencies at which the noise level is told, drawn once and never trained.
-#[derive(Module, Debug)]
-pub struct Frequencies {
-    pub(super) weight: Param<Tensor<1>>,
-    /// The same numbers, for features are made beside the device.
-    #[module(skip)]
-    pub(super) numbers: Vec<f32>,
-}
-
 /// The network. Made by [`UNetConfig::init`], filled by [`UNet::load`].
 #[derive(Module, Debug)]
 pub struct UNet {
+    pub(super) body: Body,
+    #[module(skip)]
+    pub(super) config: UNetConfig,
+}
+
+/// The layers of a network, which differ in more than details.
+#[derive(Module, Debug)]
+pub enum Body {
+    /// Of Ho et al.'s, Nichol and Dhariwal's and Song et al.'s.
+    Blocks(Blocks),
+    /// Of Song and Ermon's.
+    Refine(RefineNet),
+}
+
+/// How many modules are around the layers: the field and the variant of [`Body`], which no parameter is named after.
+pub(super) const AROUND: usize = 2;
+
+/// Residual blocks and attention on levels of resolution.
+#[derive(Module, Debug)]
+pub struct Blocks {
     pub(super) conv_in: Conv,
-    pub(super) time_proj: Option<Frequencies>,
+    pub(super) time_proj: Option<Table>,
     pub(super) time_embedding: TimeEmbedding,
     pub(super) class_embedding: Option<Embedding>,
     pub(super) down_blocks: Vec<DownBlock>,
@@ -36,18 +49,6 @@ pub struct UNet {
     pub(super) up_blocks: Vec<UpBlock>,
     pub(super) conv_norm_out: GroupNorm,
     pub(super) conv_out: Conv,
-    #[module(skip)]
-    pub(super) config: UNetConfig,
-}
-
-impl Frequencies {
-    /// Standard deviation of the frequencies, as published.
-    const SPREAD: f32 = 16.0;
-
-    fn new(initialiser: &mut Initialiser, count: usize) -> Self {
-        let (weight, numbers) = initialiser.drawn(count, Self::SPREAD);
-        Self { weight, numbers }
-    }
 }
 
 impl UNetConfig {
@@ -59,9 +60,13 @@ impl UNetConfig {
     /// A [`ConfigError`] when there is no such network.
     pub fn init(&self, seed: u32, device: &Device) -> Result<UNet, ConfigError> {
         self.validate()?;
+        if let Style::Refine(refine) = self.style {
+            let body = Body::Refine(RefineNet::new(self, refine, seed, device));
+            return Ok(UNet { body, config: self.clone() });
+        }
         let mut initialiser = Initialiser::new(seed, device, self.details().epsilon);
         let (channels, temb) = (self.channels, self.embedding_width());
-        let time_proj = (self.feature_width() > channels).then(|| Frequencies::new(&mut initialiser, channels));
+        let time_proj = (self.feature_width() > channels).then(|| Table::frequencies(&mut initialiser, channels));
         let conv_in = Conv::new(&mut initialiser, [self.image_channels, channels], 3, Init::Fan);
         let time_embedding = TimeEmbedding {
             linear_1: Linear::new(&mut initialiser, self.feature_width(), temb, Init::Fan),
@@ -107,7 +112,7 @@ impl UNetConfig {
         }
         let conv_norm_out = GroupNorm::new(&mut initialiser, width, self.groups_of(width));
         let conv_out = Conv::new(&mut initialiser, [width, self.output_channels()], 3, Init::Zeros);
-        Ok(UNet {
+        let body = Body::Blocks(Blocks {
             conv_in,
             time_proj,
             time_embedding,
@@ -117,8 +122,8 @@ impl UNetConfig {
             up_blocks,
             conv_norm_out,
             conv_out,
-            config: self.clone(),
-        })
+        });
+        Ok(UNet { body, config: self.clone() })
     }
 }
 
@@ -131,6 +136,22 @@ impl UNet {
 
     /// The device of the parameters.
     pub(super) fn device(&self) -> Device {
-        self.conv_in.device()
+        self.first().device()
+    }
+
+    /// The layer that sees the images.
+    pub(super) fn first(&self) -> &Conv {
+        match &self.body {
+            Body::Blocks(blocks) => &blocks.conv_in,
+            Body::Refine(network) => &network.begin_conv,
+        }
+    }
+
+    /// Numbers that are never trained, if there are any.
+    pub(super) fn table(&mut self) -> Option<&mut Table> {
+        match &mut self.body {
+            Body::Blocks(blocks) => blocks.time_proj.as_mut(),
+            Body::Refine(network) => network.sigmas.as_mut(),
+        }
     }
 }

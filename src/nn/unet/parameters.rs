@@ -4,10 +4,11 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::UNet;
+use super::network::AROUND;
 use crate::nn::cpu;
 
-/// The parameter that features of noise levels are made with, beside the device.
-const FREQUENCIES: &str = "time_proj.weight";
+/// The parameters that are looked at beside the device: frequencies, noise levels.
+const TABLES: [&str; 2] = ["time_proj.weight", "sigmas.weight"];
 
 /// A parameter of a network.
 #[derive(Clone, Debug)]
@@ -78,17 +79,17 @@ impl UNet {
             }
             source(name, shape).map_err(|found| error = Some(found)).ok()
         };
-        let mut frequencies = None;
+        let mut table = None;
         let mut source = |name: &str, shape: &[usize]| {
             let found = source(name, shape);
-            if name == FREQUENCIES {
-                frequencies.clone_from(&found);
+            if TABLES.contains(&name) {
+                table.clone_from(&found);
             }
             found
         };
         let mut loaded = self.map(&mut Loader { path: Vec::new(), source: &mut source });
-        if let (Some(time_proj), Some(numbers)) = (&mut loaded.time_proj, frequencies) {
-            time_proj.numbers = numbers;
+        if let (Some(kept), Some(numbers)) = (loaded.table(), table) {
+            kept.numbers = numbers;
         }
         match error {
             None => Ok(loaded),
@@ -119,7 +120,7 @@ impl ModuleVisitor for Names {
         if self.wanted == Some(self.found.len()) {
             self.numbers = Some(cpu::numbers(param.val()));
         }
-        self.found.push(Parameter { name: self.path.join("."), shape: param.lazy_shape().to_vec() });
+        self.found.push(Parameter { name: self.path[AROUND..].join("."), shape: param.lazy_shape().to_vec() });
     }
 }
 
@@ -152,7 +153,7 @@ impl ModuleMapper for Loader<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = param.lazy_shape();
         let shape: [usize; D] = std::array::from_fn(|index| shape[index]);
-        match (self.source)(&self.path.join("."), &shape) {
+        match (self.source)(&self.path[AROUND..].join("."), &shape) {
             Some(values) => {
                 let tensor = cpu::tensor(values, shape, &param.lazy_device());
                 let id = param.id;

@@ -36,10 +36,13 @@ impl UNet {
             return Err(ConditionError::Count { times: times.len(), labels: labels.len() });
         }
         let images = times.len();
-        let features = tape.value(self.features(times), [images, self.config.feature_width(), 1, 1]);
-        let temb = graph::embed(tape, self, features, &self.class_rows(labels));
-        let x = tape.images(x, [images, self.config.image_channels, side, side]);
-        let output = graph::evaluate(tape, self, x, &temb);
+        let features =
+            |tape: &mut Tape, values: Vec<f32>, [rows, width]: [usize; 2]| tape.value(values, [rows, width, 1, 1]);
+        let told = graph::tell(tape, self, times, features, &self.class_rows(labels));
+        let unit: Vec<f32> =
+            if self.config.details().unit_pixels { x.iter().map(|x| 0.5 * x + 0.5).collect() } else { x.to_vec() };
+        let x = tape.images(&unit, [images, self.config.image_channels, side, side]);
+        let output = graph::evaluate(tape, self, x, &told);
         Ok(tape.planes(&output))
     }
 

@@ -299,7 +299,7 @@ fn own_weights() -> Element {
     let typed = address.input();
     let fetch = move || wrong.set(take_address(page, &typed.value()).unwrap_or_default());
     let words = move || if wrong.get().is_empty() { String::new() } else { page.text(wrong.get()) };
-    let accept = ".safetensors,.bin,.pt,.pth,.ckpt,.pkl,.json";
+    let accept = ".safetensors,.bin,.pt,.pth,.ckpt,.pkl,.msgpack,.json";
     let [label, input] = chooser("own-weights", "images.own-file", accept, move |files| take(page, &files));
     element("details")
         .class("own")
