@@ -82,9 +82,10 @@ impl Amx {
         Some(Self(PhantomData))
     }
 
-    /// Adds the products of a block to `c`.
-    pub fn multiply(self, block: &Block<'_>, c: &mut Results) {
-        let Some(count) = block.checked() else { return };
+    /// The products of a block, added to `c` if `add`.
+    #[inline(never)]
+    pub fn multiply(self, block: &Block<'_>, c: &mut Results, add: bool) {
+        let Some(count) = block.checked() else { return block.none(c, add) };
         let [a_tile, b_tile] = block.tiles.map(|lines| lines * size_of::<Line>());
         // SAFETY: `Amx` exists only in threads whose registers are eight tiles of sixteen rows of 64 bytes. The loops run
         // over `count` steps, of which there are as many, and read sixteen lines from each of their places, and from those
@@ -92,6 +93,12 @@ impl Amx {
         unsafe {
             if block.wide {
                 asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "test {add}, {add}",
+                    "jz 2f",
                     "tileloadd tmm0, [{c} + {line}]",
                     "tileloadd tmm1, [{c} + {line} + 1024]",
                     "tileloadd tmm2, [{c} + {line} + 2048]",
@@ -119,6 +126,7 @@ impl Amx {
                     "tilestored [{c} + {line} + 2048], tmm2",
                     "tilestored [{c} + {line} + 3072], tmm3",
                     c = in(reg) c,
+                    add = in(reg) usize::from(add),
                     line = in(reg) size_of::<Line>(),
                     steps = inout(reg) block.steps.offsets.as_ptr() => _,
                     count = inout(reg) count => _,
@@ -134,6 +142,10 @@ impl Amx {
                 );
             } else {
                 asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm2",
+                    "test {add}, {add}",
+                    "jz 2f",
                     "tileloadd tmm0, [{c} + {line}]",
                     "tileloadd tmm2, [{c} + {line} + 2048]",
                     "2:",
@@ -153,6 +165,7 @@ impl Amx {
                     "tilestored [{c} + {line}], tmm0",
                     "tilestored [{c} + {line} + 2048], tmm2",
                     c = in(reg) c,
+                    add = in(reg) usize::from(add),
                     line = in(reg) size_of::<Line>(),
                     steps = inout(reg) block.steps.offsets.as_ptr() => _,
                     count = inout(reg) count => _,

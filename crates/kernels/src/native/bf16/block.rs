@@ -57,6 +57,13 @@ impl Block<'_> {
         assert!(self.b.len() >= last, "the second factor is shorter than the steps say");
         (!self.steps.offsets.is_empty()).then_some(self.steps.offsets.len())
     }
+
+    /// The products of no steps.
+    pub(super) fn none(&self, c: &mut Results, add: bool) {
+        if !add {
+            *c = Results::ZERO;
+        }
+    }
 }
 
 /// Four tiles: rows 0 to 15 with columns 0 to 15, then with columns 16 to 31, then the same of rows 16 to 31.
@@ -116,34 +123,34 @@ impl Unit {
         Self::Plain
     }
 
-    /// Adds the products of a block to `c`.
+    /// The products of a block, added to `c` if `add`. Columns that a narrow block has not stay as they are.
     ///
     /// # Panics
     /// When a factor ends before the last of its tiles.
-    pub fn multiply(self, block: &Block<'_>, c: &mut Results) {
+    pub fn multiply(self, block: &Block<'_>, c: &mut Results, add: bool) {
         match self {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Self::Amx(unit) => unit.multiply(block, c),
+            Self::Amx(unit) => unit.multiply(block, c, add),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(unit) => unit.multiply(block, c),
-            Self::Plain => run(Plain(block, c)),
+            Self::Avx512(unit) => unit.multiply(block, c, add),
+            Self::Plain => run(Plain(block, c, add)),
         }
     }
 }
 
-struct Plain<'a, 'b>(&'a Block<'b>, &'a mut Results);
+struct Plain<'a, 'b>(&'a Block<'b>, &'a mut Results, bool);
 
 impl Task for Plain<'_, '_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self(block, c) = self;
+        let Self(block, c, add) = self;
         if block.checked().is_none() {
-            return;
+            return block.none(c, add);
         }
         let sixteens = if block.wide { 2 } else { 1 };
         for (row, sixteen) in (0..SIDE).flat_map(|row| (0..sixteens).map(move |sixteen| (row, sixteen))) {
             let place = &mut c.0[row / LANES * 2 + sixteen][row % LANES];
-            let mut sum = l.load(place);
+            let mut sum = if add { l.load(place) } else { l.splat(0.0) };
             for offsets in &block.steps.offsets {
                 let [a, b] = offsets.map(|bytes| bytes / size_of::<Line>());
                 let a = &block.a[a + row / LANES * block.tiles[0] + row % LANES];
@@ -169,7 +176,7 @@ mod vector {
 
     use std::arch::x86_64::{
         __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_load_ps, _mm512_load_si512, _mm512_set1_epi32,
-        _mm512_store_ps,
+        _mm512_setzero_ps, _mm512_store_ps,
     };
 
     use super::{Block, LANES, Line, Results, SIDE};
@@ -183,20 +190,18 @@ mod vector {
 
     impl Avx512 {
         pub fn here() -> Option<Self> {
-            let found = std::arch::is_x86_feature_detected!("avx512bf16")
-                && std::arch::is_x86_feature_detected!("avx512f");
+            let found =
+                std::arch::is_x86_feature_detected!("avx512bf16") && std::arch::is_x86_feature_detected!("avx512f");
             found.then_some(Self(()))
         }
 
-        pub fn multiply(self, block: &Block<'_>, c: &mut Results) {
+        pub fn multiply(self, block: &Block<'_>, c: &mut Results, add: bool) {
             if block.checked().is_none() {
-                return;
+                return block.none(c, add);
             }
             for first in (0..SIDE).step_by(ROWS) {
                 // SAFETY: the processor has the instructions, and `checked` asserted that all tiles are within the factors.
-                unsafe {
-                    if block.wide { rows::<2>(block, first, c) } else { rows::<1>(block, first, c) }
-                }
+                unsafe { if block.wide { rows::<2>(block, first, c, add) } else { rows::<1>(block, first, c, add) } }
             }
         }
     }
@@ -204,10 +209,11 @@ mod vector {
     /// # Safety
     /// The processor must have AVX512-BF16, and the tiles of the block must be within its factors.
     #[target_feature(enable = "avx512f,avx512bf16")]
-    unsafe fn rows<const WIDE: usize>(block: &Block<'_>, first: usize, c: &mut Results) {
+    unsafe fn rows<const WIDE: usize>(block: &Block<'_>, first: usize, c: &mut Results, add: bool) {
         let tile = first / LANES;
         // SAFETY: references to sixteen aligned numbers.
-        let read = |place: &[f32; LANES]| unsafe { _mm512_load_ps(place.as_ptr()) };
+        let read =
+            |place: &[f32; LANES]| unsafe { if add { _mm512_load_ps(place.as_ptr()) } else { _mm512_setzero_ps() } };
         let mut sums: [[__m512; WIDE]; ROWS] =
             std::array::from_fn(|row| std::array::from_fn(|i| read(&c.0[2 * tile + i][first % LANES + row])));
         for offsets in &block.steps.offsets {

@@ -1,118 +1,8 @@
-//! Numbers in the order in which tiles read them, rounded.
+//! Kernels in the order in which tiles read them, and results where they belong.
 
 use super::Line;
 use super::block::{Results, SIDE};
 use crate::native::lanes::{F32x16, LANES, Lanes, Task};
-
-/// Images `[pixels, channels]` as lines `[chunks of 32 channels, places]`: a line has channels `c` and `c + 16` in each
-/// pair, zeros where there are no more. Pixels without a place are left out.
-pub struct Rows<'a> {
-    pub x: &'a [f32],
-    pub channels: usize,
-    /// Where each pixel goes.
-    pub places: &'a [u32],
-    /// Lines of a chunk.
-    pub step: usize,
-    pub lines: &'a mut [Line],
-}
-
-impl Task for Rows<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        let Self { x, channels, places, step, lines } = self;
-        for (chunk, lines) in lines.chunks_exact_mut(step).enumerate() {
-            let first = chunk * SIDE;
-            let middle = channels.min(first + LANES);
-            let end = channels.min(first + SIDE);
-            for (pixel, place) in x.chunks_exact(channels).zip(places) {
-                lines[*place as usize] = l.pairs(l.read(&pixel[first..middle]), l.read(&pixel[middle..end]));
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn even(a: &Line, b: &Line) -> Line {
-    let mut found = *a;
-    found.0.iter_mut().zip(&b.0).for_each(|(a, b)| *a = (*a & 0xffff) | (b << 16));
-    found
-}
-
-#[inline(always)]
-fn odd(a: &Line, b: &Line) -> Line {
-    let mut found = *a;
-    found.0.iter_mut().zip(&b.0).for_each(|(a, b)| *a = (*a >> 16) | (b & 0xffff_0000));
-    found
-}
-
-/// Of lines `[chunks, places]`, which are even in number, pairs of places that follow one another,
-/// `[sixteens of channels, places / 2]`: in `first` those that begin at even places, in `second` those that begin at odd
-/// ones.
-pub struct Pairs<'a> {
-    pub lines: &'a [Line],
-    pub step: usize,
-    pub first: &'a mut [Line],
-    pub second: &'a mut [Line],
-}
-
-impl Task for Pairs<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
-        let Self { lines, step, first, second } = self;
-        let half = step / 2;
-        let chunks = lines.chunks_exact(step).zip(first.chunks_exact_mut(step)).zip(second.chunks_exact_mut(step));
-        for ((lines, first), second) in chunks {
-            let ((low, high), (low_next, high_next)) = (first.split_at_mut(half), second.split_at_mut(half));
-            for (at, pair) in lines.chunks_exact(2).enumerate() {
-                low[at] = even(&pair[0], &pair[1]);
-                high[at] = odd(&pair[0], &pair[1]);
-                // After the last there is nothing that anyone looks at.
-                let next = lines.get(2 * at + 2).unwrap_or(&pair[1]);
-                low_next[at] = even(&pair[1], next);
-                high_next[at] = odd(&pair[1], next);
-            }
-        }
-    }
-}
-
-/// Of lines `[chunks, places]` from a place on, 32 for each tile, the tiles whose rows are channels and whose terms are
-/// places: `[sixteens of channels, tiles, 16]`.
-pub struct Turned<'a> {
-    pub lines: &'a [Line],
-    pub step: usize,
-    pub start: usize,
-    /// How many tiles.
-    pub count: usize,
-    pub tiles: &'a mut [Line],
-}
-
-impl Task for Turned<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        let Self { lines, step, start, count, tiles } = self;
-        let size = count * LANES;
-        for (lines, tiles) in lines.chunks_exact(step).zip(tiles.chunks_exact_mut(2 * size)) {
-            let (low, high) = tiles.split_at_mut(size);
-            let sources = lines[start..start + count * SIDE].chunks_exact(SIDE);
-            for ((lines, low), high) in
-                sources.zip(low.chunks_exact_mut(LANES)).zip(high.chunks_exact_mut(LANES))
-            {
-                let (mut a, mut b) = ([l.splat(0.0); LANES], [l.splat(0.0); LANES]);
-                for (pair, (a, b)) in lines.chunks_exact(2).zip(a.iter_mut().zip(&mut b)) {
-                    *a = l.load(&even(&pair[0], &pair[1]).0.map(f32::from_bits));
-                    *b = l.load(&odd(&pair[0], &pair[1]).0.map(f32::from_bits));
-                }
-                for (turned, places) in [(l.transposed(a), low), (l.transposed(b), high)] {
-                    for (row, place) in turned.iter().zip(places) {
-                        let mut numbers = [0.0; LANES];
-                        l.store(*row, &mut numbers);
-                        place.0 = numbers.map(f32::to_bits);
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// Kernels `[outputs, inputs, taps]` as the other factor of a convolution, tiles `[sixteens of columns, taps, chunks of
 /// terms, 16]`: the columns are outputs and the terms inputs, or the other way round if `back`.
@@ -143,6 +33,28 @@ impl Task for Kernels<'_> {
         for (sixteen, tiles) in tiles.chunks_exact_mut(taps * chunks * LANES).enumerate() {
             let columns = LANES.min(columns - sixteen * LANES);
             let weights = &weights[sixteen * LANES * column_step..];
+            if taps == 1 {
+                // A matrix: its rows or its columns are lines, in halves that are or are not turned.
+                for (chunk, lines) in tiles.chunks_exact_mut(LANES).enumerate() {
+                    let mut halves = [[l.splat(0.0); LANES]; 2];
+                    for (half, first) in halves.iter_mut().zip([chunk * SIDE, chunk * SIDE + LANES]) {
+                        let terms = LANES.min(terms.saturating_sub(first));
+                        if back {
+                            for (row, place) in half.iter_mut().take(terms).enumerate() {
+                                *place = l.read(&weights[(first + row) * term_step..][..columns]);
+                            }
+                        } else if terms > 0 {
+                            *half = turned(l, weights, first, [columns, column_step], terms, true);
+                            // The beginnings of the rows after.
+                            half.iter_mut().skip(terms).for_each(|place| *place = l.splat(0.0));
+                        }
+                    }
+                    for (line, (low, high)) in lines.iter_mut().zip(halves[0].iter().zip(halves[1])) {
+                        *line = l.pairs(*low, high);
+                    }
+                }
+                continue;
+            }
             for (chunk, row) in (0..chunks).flat_map(|chunk| (0..LANES).map(move |row| (chunk, row))) {
                 let first = chunk * SIDE + row;
                 for tap in (0..taps).step_by(LANES) {
@@ -202,8 +114,6 @@ pub struct Scatter<'a> {
     pub results: &'a Results,
     /// The pixel of each row; `NOWHERE` of those that are dropped.
     pub pixels: &'a [u32],
-    /// The first pixel and image in the whole.
-    pub start: usize,
     /// Pixels of an image.
     pub each: usize,
     /// The first column, and how many there are in all.
@@ -219,33 +129,56 @@ pub const NOWHERE: u32 = u32::MAX;
 impl Task for Scatter<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self { results, pixels, start, each, first, columns, added, out } = self;
-        for sixteen in 0..2 {
-            let first = first + sixteen * LANES;
-            if first >= columns {
-                break;
+        if self.first + SIDE <= self.columns { self.rows::<L, true>(l) } else { self.rows::<L, false>(l) }
+    }
+}
+
+/// So many numbers from a place on, and so many after them. Not a closure, which would not be compiled for the
+/// instructions of its caller.
+#[inline(always)]
+fn halves<L: Lanes>(l: L, values: &[f32], at: usize, [low, high]: [usize; 2]) -> [L::Of; 2] {
+    [l.read(&values[at..at + low]), l.read(&values[at + low..at + low + high])]
+}
+
+impl Scatter<'_> {
+    #[inline(always)]
+    fn rows<L: Lanes, const WHOLE: bool>(self, l: L) {
+        let Self { results, pixels, each, first, columns, added, out } = self;
+        let ends =
+            if WHOLE { [LANES; 2] } else { [0, LANES].map(|at| LANES.min((columns - first).saturating_sub(at))) };
+        let bias = match added.bias {
+            Some(bias) => halves(l, bias, first, ends),
+            None => [l.splat(0.0); 2],
+        };
+        // What is added to all pixels of an image, and the first pixel after them.
+        let (mut constant, mut next) = (bias, 0);
+        for (row, pixel) in pixels.iter().enumerate() {
+            if *pixel == NOWHERE {
+                continue;
             }
-            let end = columns.min(first + LANES);
-            let bias = added.bias.map_or_else(|| l.splat(0.0), |bias| l.read(&bias[first..end]));
-            for (row, pixel) in pixels.iter().enumerate() {
-                if *pixel == NOWHERE {
-                    continue;
-                }
-                let pixel = start + *pixel as usize;
-                let at = pixel * columns + first..pixel * columns + end;
-                let mut value = l.add(l.load(results.row(row, sixteen)), bias);
-                if let Some(shifts) = added.shifts {
-                    let image = pixel / each;
-                    value = l.add(value, l.read(&shifts[image * columns + first..image * columns + end]));
-                }
-                if let Some(residual) = added.residual {
-                    value = l.add(value, l.read(&residual[at.clone()]));
-                }
-                if added.add {
-                    value = l.add(value, l.read(&out[at.clone()]));
-                }
-                l.write(value, &mut out[at]);
+            let pixel = *pixel as usize;
+            if let Some(shifts) = added.shifts
+                && pixel >= next
+            {
+                let image = pixel / each;
+                let shifts = halves(l, shifts, image * columns + first, ends);
+                constant = [l.add(bias[0], shifts[0]), l.add(bias[1], shifts[1])];
+                next = (image + 1) * each;
             }
+            let at = pixel * columns + first;
+            let mut values =
+                [l.add(l.load(results.row(row, 0)), constant[0]), l.add(l.load(results.row(row, 1)), constant[1])];
+            if let Some(residual) = added.residual {
+                let residual = halves(l, residual, at, ends);
+                values = [l.add(values[0], residual[0]), l.add(values[1], residual[1])];
+            }
+            if added.add {
+                let there = halves(l, out, at, ends);
+                values = [l.add(values[0], there[0]), l.add(values[1], there[1])];
+            }
+            let (low, high) = out[at..at + ends[0] + ends[1]].split_at_mut(ends[0]);
+            l.write(values[0], low);
+            l.write(values[1], high);
         }
     }
 }
@@ -286,7 +219,12 @@ impl Task for Learn<'_> {
                 for (places, numbers) in places.chunks_exact_mut(taps).zip(turned) {
                     let mut buffer: F32x16 = [0.0; LANES];
                     l.store(numbers, &mut buffer);
-                    places[start..start + wide].copy_from_slice(&buffer[..wide]);
+                    // The usual kernel's without asking how many they are.
+                    if let (Ok(places), Some(nine)) = (<&mut [f32; 9]>::try_from(&mut *places), buffer.first_chunk()) {
+                        *places = *nine;
+                    } else {
+                        places[start..start + wide].copy_from_slice(&buffer[..wide]);
+                    }
                 }
             }
         }

@@ -10,6 +10,7 @@ mod amx;
 mod block;
 pub mod convolution;
 mod layout;
+pub mod places;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use super::convolution::{Room, Sizes, convolve, convolve_back};
+use super::places::{Grid, restore, round};
 use super::*;
 use crate::native::lanes::tests::{error, noise};
 use crate::native::tiles::Epilogue;
@@ -103,15 +104,28 @@ impl Case {
         [y, of_x, of_weights]
     }
 
-    fn found(&self, room: &mut Room) -> [Vec<f32>; 3] {
+    fn lines(&self, grid: &Grid) -> Vec<Line> {
+        // What was there does not matter.
+        let mut lines = vec![Line([0x3f80_3f80; 16]); grid.lines(self.sizes.inputs)];
+        round(&self.x, self.sizes.inputs, grid, [self.sizes.height, self.sizes.width], 1, &mut lines);
+        lines
+    }
+
+    /// At as many places as are needed, or at the usual ones, which are more.
+    fn found(&self, room: &mut Room, usual: bool) -> [Vec<f32>; 3] {
         let Self { sizes, x, weights, errors, .. } = self;
+        let grid = if usual { Grid::usual(sizes.images, sizes.height, sizes.width) } else { sizes.grid() };
+        let lines = self.lines(&grid);
+        let mut back = vec![f32::NAN; x.len()];
+        restore(&lines, sizes.inputs, &grid, &mut back);
+        assert_eq!(back, rounded(x));
         let epilogue = Epilogue { bias: &self.bias, shifts: Some(&self.shifts), residual: Some(&self.plus) };
         let [mut y, mut of_x, mut of_weights] = [&self.plus, x, weights].map(|v| vec![f32::NAN; v.len()]);
-        convolve(sizes, x, weights, epilogue, room, &mut y);
-        convolve_back(sizes, x, weights, errors, room, Some((&mut of_x, false)), &mut of_weights);
+        convolve(sizes, (&grid, &lines), weights, epilogue, room, &mut y);
+        convolve_back(sizes, (&grid, &lines), weights, errors, room, Some((&mut of_x, false)), &mut of_weights);
         let (mut twice, mut alone) = (of_x.clone(), vec![f32::NAN; weights.len()]);
-        convolve_back(sizes, x, weights, errors, room, Some((&mut twice, true)), &mut of_weights);
-        convolve_back(sizes, x, weights, errors, room, None, &mut alone);
+        convolve_back(sizes, (&grid, &lines), weights, errors, room, Some((&mut twice, true)), &mut of_weights);
+        convolve_back(sizes, (&grid, &lines), weights, errors, room, None, &mut alone);
         assert!(of_x.iter().zip(twice).all(|(once, twice)| 2.0 * once == twice), "added to what is there");
         assert_eq!(alone, of_weights);
         [y, of_x, of_weights]
@@ -135,7 +149,16 @@ fn convolutions_and_their_gradients_are_the_definition_but_for_the_rounding_of_f
         let mut room = Room::default();
         for (case, of_rounded, exact) in &cases {
             let what = format!("{} {:?}", kind.id(), case.sizes);
-            for (part, found) in case.found(&mut room).iter().enumerate() {
+            let found = case.found(&mut room, false);
+            if case.sizes.kernel <= 3 {
+                // Sums over places in other blocks: not the same bits.
+                for (found, other) in found.iter().zip(case.found(&mut room, true)) {
+                    let other: Vec<f64> = other.into_iter().map(f64::from).collect();
+                    let apart = error(found, &other);
+                    assert!(apart < 1e-5, "{what}, at the usual places: {apart:e}");
+                }
+            }
+            for (part, found) in found.iter().enumerate() {
                 let [sums, factors] = [&of_rounded[part], &exact[part]].map(|expected| error(found, expected));
                 assert!(sums < 1e-5, "{what}, part {part}: {sums:e}");
                 // Each factor is off by at most 2^-9 of itself, in a random direction: by 2^-9 in the mean of both, and
@@ -153,16 +176,20 @@ fn a_block_does_not_look_beyond_its_factors() {
     let (a, b) = (vec![Line::default(); 32], vec![Line::default(); 31]);
     let steps = Steps::new([[0, 0]].into_iter());
     let block = Block { steps: &steps, a: &a, b: &b, tiles: [16, 16], wide: true };
-    Unit::best().multiply(&block, &mut { Results::ZERO });
+    Unit::best().multiply(&block, &mut { Results::ZERO }, false);
 }
 
-/// Prints how fast each kind is: `cargo test -p kernels --release speed -- --ignored --nocapture`.
+/// Prints how fast each kind is: `cargo test -p kernels speed -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn speed() {
-    for [inputs, outputs, side] in [[32, 32, 32], [96, 32, 32], [64, 64, 16], [128, 128, 8], [128, 128, 4], [256, 128, 8]] {
+    for [inputs, outputs, side] in
+        [[32, 32, 32], [96, 32, 32], [64, 64, 16], [128, 128, 8], [128, 128, 4], [256, 128, 8]]
+    {
         let case = Case::new([16, inputs, outputs, side, side, 3, 1, 1, 1]);
         let Case { sizes, x, weights, errors, .. } = &case;
+        let grid = sizes.grid();
+        let lines = case.lines(&grid);
         let work = (16 * inputs * outputs * side * side * 9) as f64;
         for kind in kinds() {
             FORCED.set(Some(kind));
@@ -172,19 +199,30 @@ fn speed() {
             let mut times = [f64::INFINITY; 3];
             for _ in 0..10 {
                 let start = std::time::Instant::now();
-                convolve(sizes, x, weights, epilogue, &mut room, &mut y);
+                convolve(sizes, (&grid, &lines), weights, epilogue, &mut room, &mut y);
                 times[0] = times[0].min(start.elapsed().as_secs_f64());
                 let start = std::time::Instant::now();
-                convolve_back(sizes, x, weights, errors, &mut room, Some((&mut of_x, false)), &mut of_weights);
+                convolve_back(
+                    sizes,
+                    (&grid, &lines),
+                    weights,
+                    errors,
+                    &mut room,
+                    Some((&mut of_x, false)),
+                    &mut of_weights,
+                );
                 times[1] = times[1].min(start.elapsed().as_secs_f64());
                 let start = std::time::Instant::now();
-                convolve_back(sizes, x, weights, errors, &mut room, None, &mut of_weights);
+                convolve_back(sizes, (&grid, &lines), weights, errors, &mut room, None, &mut of_weights);
                 times[2] = times[2].min(start.elapsed().as_secs_f64());
             }
             let speeds = [1.0, 2.0, 1.0].map(|n| n * work * 1e-9);
             println!(
                 "{inputs} {outputs} {side} {}: {:.0}, {:.0}, {:.0} billion products and sums a second",
-                kind.id(), speeds[0] / times[0], speeds[1] / times[1], speeds[2] / times[2]
+                kind.id(),
+                speeds[0] / times[0],
+                speeds[1] / times[1],
+                speeds[2] / times[2]
             );
         }
     }
