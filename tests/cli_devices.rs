@@ -213,7 +213,7 @@ fn what_a_device_cannot_do_is_said() {
     let out = folder.path("out");
     failure(&scorefield(["train", "--data", "moons", "--out", &out, "--device", "cpu,cpu"]), 2, "several devices");
     failure(&scorefield(["bench", "--device", "cpu,auto"]), 2, "several devices");
-    failure(&scorefield(["bench", "--device", "cpu", "--compute", "bf16"]), 2, "does not train in bf16");
+    failure(&scorefield(["bench", "--device", "cpu", "--compute", "f16"]), 2, "does not train in f16");
     failure(&scorefield(["train", "--data", &out, "--out", &out, "--device", "cpu,quantum"]), 2, "gpu:software");
 }
 

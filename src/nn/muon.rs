@@ -5,7 +5,12 @@
 //! rounds of an odd polynomial bring the singular values to between about 0.7 and 1.2, which is near enough.
 
 use burn::tensor::Tensor;
+use kernels::native::bf16::places::round;
+use kernels::native::bf16::{Line, convolution as bf16};
 use kernels::native::product::{Product, multiply};
+use kernels::native::tiles::Epilogue;
+
+use super::tape::Factors;
 
 /// Decay of the mean of gradients.
 pub const MOMENTUM: f64 = 0.95;
@@ -62,7 +67,7 @@ impl Momentum {
     }
 
     /// Updates the matrix with its gradient.
-    pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f64) {
+    pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f64, factors: Factors) {
         let (keep, new) = (MOMENTUM as f32, (1.0 - MOMENTUM) as f32);
         // Nesterov's: the mean as it will be if the next gradient is this one.
         let ahead = self.mean.iter_mut().zip(gradient).map(|(m, g)| {
@@ -71,7 +76,7 @@ impl Momentum {
         });
         let ahead: Vec<f32> = ahead.collect();
         let length = self.sizes.step(rate) as f32;
-        let step = orthogonal(ahead, self.sizes);
+        let step = orthogonal(ahead, self.sizes, factors);
         parameters.iter_mut().zip(&step).for_each(|(p, s)| *p -= length * s);
     }
 }
@@ -119,12 +124,13 @@ impl TensorMomentum {
     }
 }
 
-/// The orthogonal matrix nearest to this one, nearly: its singular vectors with singular values near 1.
+/// The orthogonal matrix nearest to this one, nearly: its singular vectors with singular values near 1. Rounding the
+/// factors of its products moves those by less than the polynomial does: Jordan et al. compute all of it in bfloat16.
 ///
 /// # Panics
 /// When there are fewer numbers than the sizes say.
 #[must_use]
-pub fn orthogonal(matrix: Vec<f32>, sizes: Sizes) -> Vec<f32> {
+pub fn orthogonal(matrix: Vec<f32>, sizes: Sizes, factors: Factors) -> Vec<f32> {
     let Sizes { rows, columns } = sizes;
     // The smaller of both products of a matrix with itself is that of the columns of a tall one.
     let wide = rows < columns;
@@ -135,28 +141,75 @@ pub fn orthogonal(matrix: Vec<f32>, sizes: Sizes) -> Vec<f32> {
     x.iter_mut().for_each(|v| *v *= inverse);
     let [first, third, fifth] = COEFFICIENTS.map(|k| k as f32);
     let (mut gram, mut square) = (vec![0.0; width * width], vec![0.0; width * width]);
-    let mut next = vec![0.0; x.len()];
+    let (mut next, mut half) = (vec![0.0; x.len()], Half::new(width));
     for _ in 0..ROUNDS {
         // X^T X, and X (k1 + k3 X^T X + k5 (X^T X)^2).
-        symmetric(width, tall, &x, [1, width], &x, &mut gram);
-        symmetric(width, width, &gram, [width, 1], &gram, &mut square);
+        match factors {
+            Factors::Single => {
+                symmetric(width, tall, &x, [1, width], &x, &mut gram);
+                symmetric(width, width, &gram, [width, 1], &gram, &mut square);
+            }
+            Factors::Bfloat16 => {
+                half.gram(&x, &mut gram);
+                half.multiply(&gram, &gram, &mut square);
+            }
+        }
         square.iter_mut().zip(&gram).for_each(|(s, g)| *s = fifth * *s + third * g);
         square.iter_mut().step_by(width + 1).for_each(|s| *s += first);
-        multiply(Product {
-            rows: tall,
-            inner: width,
-            columns: width,
-            a: &x,
-            a_steps: [width, 1],
-            b: &square,
-            b_step: width,
-            c: &mut next,
-            c_step: width,
-            add: false,
-        });
+        match factors {
+            Factors::Single => multiply(Product {
+                rows: tall,
+                inner: width,
+                columns: width,
+                a: &x,
+                a_steps: [width, 1],
+                b: &square,
+                b_step: width,
+                c: &mut next,
+                c_step: width,
+                add: false,
+            }),
+            Factors::Bfloat16 => half.multiply(&x, &square, &mut next),
+        }
         std::mem::swap(&mut x, &mut next);
     }
     if wide { turned(&x, columns, rows) } else { x }
+}
+
+/// Products with factors in bfloat16, as of pixels and kernels.
+struct Half {
+    width: usize,
+    zeros: Vec<f32>,
+    lines: Vec<Line>,
+    room: bf16::Room,
+}
+
+impl Half {
+    fn new(width: usize) -> Self {
+        Self { width, zeros: vec![0.0; width], lines: Vec::new(), room: bf16::Room::default() }
+    }
+
+    /// The sizes of a product of a matrix of this width and a square one.
+    fn round(&mut self, x: &[f32]) -> bf16::Sizes {
+        let rows = x.len() / self.width;
+        let sizes = bf16::Sizes::matrix(rows, self.width, self.width);
+        self.lines.resize(sizes.grid().lines(self.width), Line::default());
+        round(x, self.width, &sizes.grid(), [1, rows], 1, &mut self.lines);
+        sizes
+    }
+
+    /// `found = x^T x`: the gradient of kernels for errors that are the pixels themselves.
+    fn gram(&mut self, x: &[f32], found: &mut [f32]) {
+        let sizes = self.round(x);
+        bf16::convolve_back(&sizes, (&sizes.grid(), &self.lines), &[], x, &mut self.room, None, found);
+    }
+
+    /// `found = x square` of a symmetric matrix, which is its own kernels whichever way they lie.
+    fn multiply(&mut self, x: &[f32], square: &[f32], found: &mut [f32]) {
+        let (sizes, bias) = (self.round(x), &self.zeros[..]);
+        let epilogue = Epilogue { bias, shifts: None, residual: None };
+        bf16::convolve(&sizes, (&sizes.grid(), &self.lines), square, epilogue, &mut self.room, found);
+    }
 }
 
 /// [`orthogonal`] on a device.

@@ -31,7 +31,7 @@ pub struct BenchArgs {
     /// Images computed at once
     #[arg(long, default_value_t = 16, value_parser = count(65_536))]
     pub piece: usize,
-    /// What convolutions and matrices are computed in while training, on a GPU
+    /// What convolutions and matrices are computed in while training: bf16 on processors that have it, f16 on GPUs
     #[arg(long, value_enum, default_value = "f32")]
     pub compute: TrainingPrecision,
     /// Seconds for each measurement, at least three repetitions
@@ -93,7 +93,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
     let base = Recipe::default();
     let network = UNetConfig { channels, layers, dropout: 0.0, ..base.network.clone() };
     let recipe = Recipe { network, batch, piece, precision: args.compute, ..base };
-    supports(recipe.precision, std::slice::from_ref(&compute))?;
+    supports(recipe.precision, &recipe.network, std::slice::from_ref(&compute))?;
     recipe.validate(&set).map_err(Failure::usage)?;
     let threads = args.device.threads();
     let mut trainer = ImageTrainer::new(recipe, &compute, threads).map_err(Failure::usage)?;

@@ -15,7 +15,7 @@ use crate::cli::set::write_set;
 use crate::cli::source::Source;
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
-use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe};
+use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe, TrainingPrecision};
 use crate::lab::check_names;
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::Parameter;
@@ -75,8 +75,14 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
         let bytes = files::read(&path)?;
         let mut trainer = ImageTrainer::from_bytes(&bytes, first, args.device.threads())
             .map_err(|error| Failure::input(path.display(), error))?;
-        let steps = args.recipe.resumed(trainer.recipe(), set, &digest)?.steps;
-        supports(trainer.recipe().precision, compute)?;
+        let Recipe { steps, precision, .. } = args.recipe.resumed(trainer.recipe(), set, &digest)?;
+        supports(precision, &trainer.recipe().network, compute)?;
+        let before = trainer.recipe().precision;
+        if precision != before {
+            let (step, before) = (trainer.step(), before.id());
+            eprintln!("computed in {} from step {step} on, until then in {before}", precision.id());
+            trainer.set_precision(precision);
+        }
         class_names(args, set, trainer.recipe())?;
         if trainer.finishing().is_some() && (args.recipe.changes.steps.is_some() || args.minutes.is_some()) {
             return Err(Failure::usage("the run is finishing: neither --steps nor --minutes changes its end"));
@@ -90,7 +96,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
     }
     refuse_second_run(&args.out)?;
     let mut recipe = args.recipe.recipe(set, digest)?;
-    supports(recipe.precision, compute)?;
+    supports(recipe.precision, &recipe.network, compute)?;
     class_names(args, set, &recipe)?;
     if args.minutes.is_some() && args.recipe.changes.steps.is_none() {
         recipe.steps = FOREVER;
@@ -278,12 +284,16 @@ impl Run<'_> {
         };
         let finish = self.trainer.finishing();
         let finish = finish.map_or(String::new(), |end| format!(", falling to 0 over the last {} steps", end.steps));
+        let computed = match self.trainer.recipe().precision {
+            TrainingPrecision::F32 => String::new(),
+            precision => format!(", computed in {}", precision.id()),
+        };
         let bound = *ema_images;
         let bound = if bound < NO_BOUND { format!(" but at most {bound} images") } else { String::new() };
         format!(
             "Trained by scorefield {} on {} images of {source}: objective {}, {} images in {} steps of {batch}, \
              {optimiser}{finish}, dropout {}, labels dropped with probability {label_drop}, moving average with a \
-             half-life of {percent} % of the images{bound}, seed {seed}.",
+             half-life of {percent} % of the images{bound}, seed {seed}{computed}.",
             env!("CARGO_PKG_VERSION"),
             self.set.len(),
             objective.id(),

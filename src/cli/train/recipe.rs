@@ -1,6 +1,7 @@
 //! How images are trained on, as the command line says it.
 
 use clap::Args;
+use kernels::native::bf16;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;
@@ -8,17 +9,28 @@ use crate::engine::image_trainer::{FOREVER, NetworkChanges, Recipe, RecipeChange
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::{Style, UNetConfig};
 
-/// Whether these devices train in this precision.
+/// Whether these devices train such a network in this precision.
 ///
 /// # Errors
 /// When one of them does not.
-pub fn supports(precision: TrainingPrecision, compute: &[ComputeDevice]) -> Outcome {
-    let lacking = |compute: &&ComputeDevice| {
-        precision != TrainingPrecision::F32 && (!compute.info.gpu || !compute.device.supports_dtype(precision.kind()))
+pub fn supports(precision: TrainingPrecision, network: &UNetConfig, compute: &[ComputeDevice]) -> Outcome {
+    let lacking = |compute: &&ComputeDevice| match precision {
+        TrainingPrecision::F32 => false,
+        _ if compute.info.gpu => !compute.device.supports_dtype(precision.kind()),
+        // A processor has instructions for bfloat16 or it does not; only written-out derivatives use them.
+        TrainingPrecision::Bf16 => bf16::kinds()[0] == bf16::Kind::Plain || !network.has_written_derivatives(),
+        TrainingPrecision::F16 => true,
     };
     compute.iter().find(lacking).map_or(Ok(()), |compute| {
-        let (name, precision) = (&compute.info.name, precision.id());
-        Err(Failure::usage(format!("{name} does not train in {precision}: leave --compute {precision} out")))
+        let (name, id) = (&compute.info.name, precision.id());
+        let why = match precision {
+            TrainingPrecision::Bf16 if !compute.info.gpu && !network.has_written_derivatives() => {
+                " with dropout or in the style of improved"
+            }
+            TrainingPrecision::Bf16 if !compute.info.gpu => ", having neither AMX-BF16 nor AVX512-BF16",
+            _ => "",
+        };
+        Err(Failure::usage(format!("{name} does not train in {id}{why}: leave --compute {id} out, or --compute f32")))
     })
 }
 
@@ -71,7 +83,7 @@ impl RecipeArgs {
         Ok(recipe)
     }
 
-    /// The recipe of a run that goes on. Only the number of steps may be another.
+    /// The recipe of a run that goes on. Only the number of steps and what is computed in may be others.
     ///
     /// # Errors
     /// When the command line asks for something else than the run has, or the images are others.
@@ -80,8 +92,9 @@ impl RecipeArgs {
             return Err(Failure::usage("the run was begun with other images"));
         }
         let recipe = self.applied(known);
-        if (Recipe { steps: known.steps, ..recipe.clone() }) != *known {
-            return Err(Failure::usage("a run that goes on can be given other --steps, but no other recipe"));
+        if (Recipe { steps: known.steps, precision: known.precision, ..recipe.clone() }) != *known {
+            let message = "a run that goes on can be given other --steps and --compute, but no other recipe";
+            return Err(Failure::usage(message));
         }
         recipe.validate(set).map_err(Failure::usage)?;
         Ok(recipe)

@@ -4,6 +4,8 @@
 use burn::tensor::{Device, FloatDType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::nn::tape::Factors;
+
 /// What convolutions and matrices of a network in training are computed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +27,16 @@ impl TrainingPrecision {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+        }
+    }
+
+    /// As written-out derivatives have it, if they do.
+    #[must_use]
+    pub const fn factors(self) -> Option<Factors> {
+        match self {
+            Self::F32 => Some(Factors::Single),
+            Self::Bf16 => Some(Factors::Bfloat16),
+            Self::F16 => None,
         }
     }
 

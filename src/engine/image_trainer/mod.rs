@@ -23,7 +23,7 @@ use crate::data::ImageSet;
 use crate::nn::cpu::{self, numbers};
 use crate::nn::device::ComputeDevice;
 use crate::nn::moments::Update;
-use crate::nn::tape::{Pool, Tape};
+use crate::nn::tape::{Factors, Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
 use optimiser::{Slot, Turn};
@@ -156,6 +156,12 @@ impl ImageTrainer {
         self.recipe.steps = steps;
     }
 
+    /// Computes convolutions and matrices in this precision from now on.
+    pub fn set_precision(&mut self, precision: TrainingPrecision) {
+        self.recipe.precision = precision;
+        self.scale = LossScale::new(precision, &self.device);
+    }
+
     /// Steps done.
     #[must_use]
     pub fn step(&self) -> u32 {
@@ -234,6 +240,7 @@ impl ImageTrainer {
             adam: Update::new(self.step, share * self.recipe.rate, 0.0),
             muon: share * self.recipe.muon_rate,
             keep: self.recipe.keep_at(self.images()),
+            factors: self.recipe.precision.factors().unwrap_or_default(),
         };
         self.losses.push(loss);
         if cpu::is_cpu(&self.device) && self.scale.is_none() {
@@ -332,8 +339,8 @@ impl ImageTrainer {
         total: usize,
     ) -> Result<Gradient, ConditionError> {
         let precision = self.recipe.precision;
-        if replica.plain.is_traceable() && precision == TrainingPrecision::F32 {
-            return self.traced_part(replica, parameters, piece, total);
+        if let Some(factors) = precision.factors().filter(|_| replica.plain.is_traceable()) {
+            return self.traced_part(replica, parameters, piece, total, factors);
         }
         // Leaves of its own: threads that shared them would wait for one another.
         let network = replica.skeleton.clone().with_values(parameters.to_vec());
@@ -371,16 +378,17 @@ impl ImageTrainer {
         parameters: &[Tensor<1>],
         piece: &ImageBatch,
         total: usize,
+        factors: Factors,
     ) -> Result<Gradient, ConditionError> {
         let network = replica.plain.clone().with_values(parameters.to_vec());
         let device = &replica.device;
         let (count, channels) = (piece.count(), self.recipe.network.image_channels);
         let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
-        let mut tape = Tape::new(&self.pool);
+        let mut tape = Tape::new(&self.pool).with(factors);
         let output = network.trace(&mut tape, &piece.inputs, side, &piece.times, &piece.labels)?;
         let (loss, error) = match &self.chain {
             None => {
-                let pairs = output.numbers.iter().zip(&piece.targets);
+                let pairs = output.numbers().iter().zip(&piece.targets);
                 let error: Vec<f32> = pairs.map(|(output, target)| (output - target) * (2.0 / total as f32)).collect();
                 let square: f64 = error.iter().map(|e| f64::from(*e) * f64::from(*e)).sum();
                 (Tensor::from_floats([(square * total as f64 / 4.0) as f32], device), error)
@@ -388,12 +396,12 @@ impl ImageTrainer {
             Some(chain) => {
                 let device = device.clone().autodiff();
                 let tensor = |values: &[f32]| self.shaped(values, count, &device);
-                let data = TensorData::new(output.numbers.to_vec(), output.shape);
+                let data = TensorData::new(output.numbers().to_vec(), output.shape);
                 let said = Tensor::<4>::from_data(data, &device).require_grad();
                 let (target, images) = (tensor(&piece.targets), tensor(&piece.images));
                 let loss = chain.hybrid(said.clone(), target, &images, &piece.levels) / total as f64;
                 let gradient = said.grad(&loss.backward());
-                let gradient = gradient.map_or_else(|| vec![0.0; output.numbers.len()], numbers);
+                let gradient = gradient.map_or_else(|| vec![0.0; output.numbers().len()], numbers);
                 (loss.inner(), gradient)
             }
         };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::nn::cpu::{self, numbers};
 use crate::nn::moments::{Moments, TensorMoments, Update, blend, blend_tensors};
 use crate::nn::muon::{Momentum, Sizes, TensorMomentum};
+use crate::nn::tape::Factors;
 use crate::nn::unet::Parameter;
 
 /// What turns a gradient into a step.
@@ -52,6 +53,8 @@ pub struct Turn {
     pub muon: f64,
     /// Shares of the moving averages that stay.
     pub keep: Vec<f64>,
+    /// What Muon's products are computed of, on the CPU.
+    pub factors: Factors,
 }
 
 /// A parameter in training.
@@ -153,7 +156,7 @@ impl Slot {
             Memory::Muon(momentum) => {
                 let sizes = momentum.sizes();
                 let mut momentum = Momentum::of(sizes, numbers(momentum.into_mean()));
-                momentum.step(&mut value, &gradient, turn.muon);
+                momentum.step(&mut value, &gradient, turn.muon, turn.factors);
                 Memory::Muon(TensorMomentum::of(sizes, tensor(momentum.into_mean())))
             }
         };

@@ -124,7 +124,8 @@ recipe! {
         /// Longest gradient, as a norm; a longer one is shortened, but for Muon [default: 1]
         #[arg(long)]
         clip: f64 = 1.0, 1e-9..=f64::INFINITY, "clip";
-        /// What convolutions and matrices are computed in, on a GPU: f32, f16 or bf16; parameters stay f32 [default: f32]
+        /// What convolutions and matrices are computed in: f32, on a GPU f16 or bf16, on a processor with AMX-BF16 or
+        /// AVX512-BF16 bf16; parameters stay f32, and a run may go over to another [default: f32]
         // Runs of before it could be chosen were in single precision.
         #[serde(default)]
         #[arg(id = "compute", long, value_name = "COMPUTE", value_enum)]

@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
+use kernels::native::bf16::convolution as bf16;
 use kernels::native::channels::{add, add_bias, channel_sums};
 use kernels::native::product::{Product, multiply};
 use kernels::native::tiles;
 
-use super::{Affine, Buffer, Gradients, Tape, Value, transpose_into};
+use super::{Affine, Buffer, Factors, Gradients, Lines, Tape, Value, transpose_into};
 
 thread_local! {
     /// What the last convolution worked in, for the next: a few megabytes at most.
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static ROOM_BF16: RefCell<bf16::Room> = RefCell::default();
 }
 
 /// A convolution's epilogue: what is added to its results.
@@ -33,6 +35,9 @@ impl Tape {
         pad: (usize, usize),
         epilogue: Epilogue<'_>,
     ) -> Value {
+        if self.factors == Factors::Bfloat16 {
+            return self.convolve_bf16(x, layer, stride, pad, epilogue);
+        }
         if (layer.kernel, stride, pad) == (3, 1, (1, 1)) {
             return self.convolve_tiles(x, layer, epilogue);
         }
@@ -44,7 +49,7 @@ impl Tape {
         let mut by_tap = vec![0.0; weight.len()];
         transpose_into(&weight, [outputs, taps], taps, &mut by_tap);
         let mut found = match epilogue.residual {
-            Some(residual) => self.pool.copy(&residual.numbers),
+            Some(residual) => self.pool.copy(residual.numbers()),
             None => self.pool.any(shape.into_iter().product()),
         };
         for (part, found) in found.chunks_exact_mut((positions * outputs).max(1)).enumerate() {
@@ -52,7 +57,7 @@ impl Tape {
                 rows: positions,
                 inner: taps,
                 columns: outputs,
-                a: &unfolding.im2col(&x.numbers, part),
+                a: &unfolding.im2col(x.numbers(), part),
                 a_steps: [taps, 1],
                 b: &by_tap,
                 b_step: outputs,
@@ -64,7 +69,7 @@ impl Tape {
         add_bias(&mut found, &layer.bias);
         if let Some(shifts) = epilogue.shifts {
             let images = found.chunks_exact_mut((unfolding.rows * unfolding.columns * outputs).max(1));
-            images.zip(shifts.numbers.chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
+            images.zip(shifts.numbers().chunks_exact(outputs)).for_each(|(image, shifts)| add_bias(image, shifts));
         }
         let (x, back) = (x.clone(), Back::new(&layer, epilogue, shape));
         self.record(found, shape, move |gradients, gradient| {
@@ -78,7 +83,7 @@ impl Tape {
                     columns: taps,
                     a: errors,
                     a_steps: [1, outputs],
-                    b: &unfolding.im2col(&x.numbers, part),
+                    b: &unfolding.im2col(x.numbers(), part),
                     b_step: taps,
                     c: &mut of_weight,
                     c_step: taps,
@@ -118,20 +123,64 @@ impl Tape {
         let mut found = self.pool.any(images * outputs * height * width);
         let added = tiles::Epilogue {
             bias: &layer.bias,
-            shifts: epilogue.shifts.map(|shifts| &**shifts.numbers),
-            residual: epilogue.residual.map(|residual| &**residual.numbers),
+            shifts: epilogue.shifts.map(|shifts| shifts.numbers()),
+            residual: epilogue.residual.map(|residual| residual.numbers()),
         };
         let mut room = ROOM.take();
-        tiles::convolve(&sizes, &x.numbers, &layer.weight, added, &mut room, &mut found);
+        tiles::convolve(&sizes, x.numbers(), &layer.weight, added, &mut room, &mut found);
         ROOM.set(room);
         let (x, back) = (x.clone(), Back::new(&layer, epilogue, shape));
         self.record(found, shape, move |gradients, gradient| {
             let mut of_weight = vec![0.0; layer.weight.len()];
             let mut room = ROOM.take();
             let of_x = gradients.sum(&x);
-            tiles::convolve_back(&sizes, &x.numbers, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
+            tiles::convolve_back(&sizes, x.numbers(), &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
             ROOM.set(room);
             gradients.learn(layer.ids.0, of_weight);
+            back.run(gradients, gradient);
+        })
+    }
+}
+
+impl Tape {
+    /// With factors in bfloat16.
+    fn convolve_bf16(
+        &mut self,
+        x: &Value,
+        layer: Affine,
+        stride: usize,
+        pad: (usize, usize),
+        epilogue: Epilogue<'_>,
+    ) -> Value {
+        let ([images, inputs, height, width], outputs) = (x.shape, layer.bias.len());
+        let sizes = bf16::Sizes { images, inputs, outputs, height, width, kernel: layer.kernel, stride, pad };
+        let [rows, columns] = sizes.results();
+        let shape = [images, outputs, rows, columns];
+        let mut found = self.pool.any(shape.into_iter().product());
+        let added = tiles::Epilogue {
+            bias: &layer.bias,
+            shifts: epilogue.shifts.map(|shifts| shifts.numbers()),
+            residual: epilogue.residual.map(|residual| residual.numbers()),
+        };
+        // Single pixels are the rows of a matrix, and a kernel that reaches beyond the usual places needs its own.
+        let single = (height * width, layer.kernel, stride) == (1, 1, 1) && epilogue.shifts.is_none();
+        let sizes = if single { bf16::Sizes::matrix(images, inputs, outputs) } else { sizes };
+        let usual = !single && layer.kernel <= 3 && pad.0.max(pad.1) <= 1;
+        let own = (!usual).then(|| Lines::of(&self.pool, x.numbers(), inputs, sizes.grid()));
+        let given = own.as_ref().map_or_else(|| x.lines(&self.pool).given(), Lines::given);
+        let mut room = ROOM_BF16.take();
+        bf16::convolve(&sizes, given, &layer.weight, added, &mut room, &mut found);
+        ROOM_BF16.set(room);
+        let (x, back) = (x.clone(), Back::new(&layer, epilogue, shape));
+        self.record(found, shape, move |gradients, gradient| {
+            let mut of_weight = vec![0.0; layer.weight.len()];
+            let mut room = ROOM_BF16.take();
+            let pool = gradients.pool.clone();
+            let given = own.as_ref().map_or_else(|| x.lines(&pool).given(), Lines::given);
+            let of_x = gradients.place(&x);
+            bf16::convolve_back(&sizes, given, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
+            ROOM_BF16.set(room);
+            gradients.learn(layer.ids[0], of_weight);
             back.run(gradients, gradient);
         })
     }

@@ -10,12 +10,15 @@ mod refine;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
+use kernels::native::bf16::Line;
+use kernels::native::bf16::places::{Grid, restore, round};
 use kernels::native::channels::{activate, activate_back, add};
 
 use super::cpu::{Borrowed, lend, numbers};
@@ -27,12 +30,68 @@ pub use pool::{Buffer, Pool};
 /// together, unless they come from [`Tape::planes`].
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// The numbers.
-    pub numbers: Rc<Buffer>,
+    /// The numbers, and the same rounded and in order for convolutions: either may be there only once it is asked for.
+    numbers: Rc<OnceCell<Buffer>>,
+    lines: Rc<OnceCell<Lines>>,
     /// Their shape.
     pub shape: [usize; 4],
     /// Where its gradient is summed up, if anyone wants it.
     id: Option<usize>,
+}
+
+/// Numbers in bfloat16, at the places of a grid.
+#[derive(Debug)]
+struct Lines {
+    grid: Grid,
+    lines: Buffer<Line>,
+}
+
+impl Lines {
+    /// Of numbers `[images, height, width, channels]`.
+    fn of(pool: &Pool, numbers: &[f32], channels: usize, grid: Grid) -> Self {
+        let mut lines = pool.lines(grid.lines(channels));
+        round(numbers, channels, &grid, [grid.height, grid.width], 1, &mut lines);
+        Self { grid, lines }
+    }
+
+    /// As a convolution takes them.
+    fn given(&self) -> (&Grid, &[Line]) {
+        (&self.grid, &self.lines)
+    }
+}
+
+impl Value {
+    /// That nobody wants the gradient of.
+    fn new(numbers: Buffer, shape: [usize; 4]) -> Self {
+        Self { numbers: Rc::new(numbers.into()), lines: Rc::default(), shape, id: None }
+    }
+
+    fn of_lines(lines: Lines, shape: [usize; 4]) -> Self {
+        Self { numbers: Rc::default(), lines: Rc::new(lines.into()), shape, id: None }
+    }
+
+    /// How many numbers.
+    fn count(&self) -> usize {
+        self.shape.into_iter().product()
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn numbers(&self) -> &[f32] {
+        self.numbers.get_or_init(|| {
+            let mut numbers = vec![0.0; self.count()];
+            if let Some(Lines { grid, lines }) = self.lines.get() {
+                restore(lines, self.shape[1], grid, &mut numbers);
+            }
+            numbers.into()
+        })
+    }
+
+    /// The numbers in bfloat16, at the usual places.
+    fn lines(&self, pool: &Pool) -> &Lines {
+        let [images, channels, height, width] = self.shape;
+        self.lines.get_or_init(|| Lines::of(pool, self.numbers(), channels, Grid::usual(images, height, width)))
+    }
 }
 
 /// Gradients on their way back.
@@ -64,14 +123,14 @@ impl Gradients {
     /// The sum so far, if anyone wants it.
     fn sum(&mut self, value: &Value) -> Option<&mut [f32]> {
         let sum = &mut self.values[value.id?];
-        Some(sum.get_or_insert_with(|| self.pool.zeros(value.numbers.len())))
+        Some(sum.get_or_insert_with(|| self.pool.zeros(value.count())))
     }
 
     /// The same, and true; or, if there is none yet, numbers to overwrite, and false.
     fn place(&mut self, value: &Value) -> Option<(&mut [f32], bool)> {
         let sum = &mut self.values[value.id?];
         let there = sum.is_some();
-        Some((sum.get_or_insert_with(|| self.pool.any(value.numbers.len())), there))
+        Some((sum.get_or_insert_with(|| self.pool.any(value.count())), there))
     }
 
     fn learn(&mut self, parameter: ParamId, gradient: Vec<f32>) {
@@ -112,10 +171,21 @@ impl Affine {
     }
 }
 
+/// What the factors of convolutions and matrices are rounded to; their sums are in single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Factors {
+    /// Single precision: not at all.
+    #[default]
+    Single,
+    /// bfloat16 ([`kernels::native::bf16`]).
+    Bfloat16,
+}
+
 /// What was done, in order.
 #[derive(Default)]
 pub struct Tape {
     pool: Pool,
+    factors: Factors,
     steps: Vec<(usize, Step)>,
     count: usize,
 }
@@ -124,13 +194,19 @@ impl Tape {
     /// An empty one, with memory of others before it.
     #[must_use]
     pub fn new(pool: &Pool) -> Self {
-        Self { pool: pool.clone(), steps: Vec::new(), count: 0 }
+        Self { pool: pool.clone(), ..Self::default() }
+    }
+
+    /// The same with factors rounded like this from now on.
+    #[must_use]
+    pub fn with(self, factors: Factors) -> Self {
+        Self { factors, ..self }
     }
 
     /// Numbers that come from outside, pixel by pixel.
     #[must_use]
     pub fn value(&self, numbers: impl Into<Buffer>, shape: [usize; 4]) -> Value {
-        Value { numbers: Rc::new(numbers.into()), shape, id: None }
+        Value::new(numbers.into(), shape)
     }
 
     /// Images that come from outside, channel by channel.
@@ -147,10 +223,14 @@ impl Tape {
         shape: [usize; 4],
         step: impl FnOnce(&mut Gradients, Buffer) + 'static,
     ) -> Value {
+        self.record_value(Value::new(numbers, shape), step)
+    }
+
+    fn record_value(&mut self, found: Value, step: impl FnOnce(&mut Gradients, Buffer) + 'static) -> Value {
         let id = self.count;
         self.count += 1;
         self.steps.push((id, Box::new(step)));
-        Value { numbers: Rc::new(numbers), shape, id: Some(id) }
+        Value { id: Some(id), ..found }
     }
 
     /// The gradients of all parameters, for this gradient of a value.
@@ -172,26 +252,26 @@ impl Tape {
         let [_, channels, height, width] = x.shape;
         let pixels = height * width;
         let x = x.clone();
-        self.record(transpose(&self.pool, &x.numbers, pixels, channels), x.shape, move |gradients, gradient| {
+        self.record(transpose(&self.pool, x.numbers(), pixels, channels), x.shape, move |gradients, gradient| {
             gradients.add(&x, transpose(&gradients.pool, &gradient, channels, pixels));
         })
     }
 
     /// SiLU.
     pub fn silu(&mut self, x: &Value) -> Value {
-        let mut found = self.pool.copy(&x.numbers);
+        let mut found = self.pool.copy(x.numbers());
         activate(&mut found);
         let x = x.clone();
         self.record(found, x.shape, move |gradients, mut gradient| {
-            activate_back(&mut gradient, &x.numbers);
+            activate_back(&mut gradient, x.numbers());
             gradients.add(&x, gradient);
         })
     }
 
     /// The sum.
     pub fn add(&mut self, a: &Value, b: &Value) -> Value {
-        let mut found = self.pool.copy(&a.numbers);
-        add(&mut found, &b.numbers);
+        let mut found = self.pool.copy(a.numbers());
+        add(&mut found, b.numbers());
         let (a, b) = (a.clone(), b.clone());
         self.record(found, a.shape, move |gradients, gradient| {
             gradients.add_shared(&a, &gradient);
@@ -202,15 +282,15 @@ impl Tape {
     /// The channels of one, then those of the other.
     pub fn stack(&mut self, a: &Value, b: &Value) -> Value {
         let ([images, left, height, width], right) = (a.shape, b.shape[1]);
-        let mut found = self.pool.any(a.numbers.len() + b.numbers.len());
-        let pairs = a.numbers.chunks_exact(left).zip(b.numbers.chunks_exact(right));
+        let mut found = self.pool.any(a.numbers().len() + b.numbers().len());
+        let pairs = a.numbers().chunks_exact(left).zip(b.numbers().chunks_exact(right));
         for (pixel, (a, b)) in found.chunks_exact_mut(left + right).zip(pairs) {
             pixel[..left].copy_from_slice(a);
             pixel[left..].copy_from_slice(b);
         }
         let (a, b) = (a.clone(), b.clone());
         self.record(found, [images, left + right, height, width], move |gradients, gradient| {
-            let [mut of_a, mut of_b] = [&a, &b].map(|x| gradients.pool.any(x.numbers.len()));
+            let [mut of_a, mut of_b] = [&a, &b].map(|x| gradients.pool.any(x.numbers().len()));
             let pairs = of_a.chunks_exact_mut(left).zip(of_b.chunks_exact_mut(right));
             for (pixel, (a, b)) in gradient.chunks_exact(left + right).zip(pairs) {
                 a.copy_from_slice(&pixel[..left]);
@@ -224,8 +304,8 @@ impl Tape {
     /// Every pixel twice in both directions.
     pub fn double(&mut self, x: &Value) -> Value {
         let [images, channels, height, width] = x.shape;
-        let (length, mut found) = (2 * width * channels, self.pool.any(4 * x.numbers.len()));
-        for (row, rows) in x.numbers.chunks_exact(width * channels).zip(found.chunks_exact_mut(2 * length)) {
+        let (length, mut found) = (2 * width * channels, self.pool.any(4 * x.numbers().len()));
+        for (row, rows) in x.numbers().chunks_exact(width * channels).zip(found.chunks_exact_mut(2 * length)) {
             let (above, below) = rows.split_at_mut(length);
             for (pixel, pair) in row.chunks_exact(channels).zip(above.chunks_exact_mut(2 * channels)) {
                 pair[..channels].copy_from_slice(pixel);
@@ -236,7 +316,7 @@ impl Tape {
         let x = x.clone();
         self.record(found, [images, channels, 2 * height, 2 * width], move |gradients, mut gradient| {
             // Sums over two rows, then over two columns, in place.
-            let mut sums = gradients.pool.any(x.numbers.len());
+            let mut sums = gradients.pool.any(x.numbers().len());
             for (rows, sums) in gradient.chunks_exact_mut(2 * length).zip(sums.chunks_exact_mut(width * channels)) {
                 let (above, below) = rows.split_at_mut(length);
                 add(above, below);
@@ -252,7 +332,7 @@ impl Tape {
     /// Another height and width, each channel by itself.
     pub fn resample(&mut self, x: &Value, how: Resampling) -> Value {
         let [images, channels, height, width] = x.shape;
-        let found = resample(&x.numbers, [height, width], channels, how);
+        let found = resample(x.numbers(), [height, width], channels, how);
         let x = x.clone();
         let shape = [images, channels, how.length(height), how.length(width)];
         self.record(found.into(), shape, move |gradients, gradient| {
@@ -260,6 +340,7 @@ impl Tape {
         })
     }
 
+<<<<<<< HEAD
     /// `k x`, with one number for all images or one for each.
     pub fn scale(&mut self, x: &Value, k: &[f32]) -> Value {
         let (k, share) = (k.to_vec(), (x.numbers.len() / k.len().max(1)).max(1));
@@ -270,6 +351,12 @@ impl Tape {
         };
         let mut found = self.pool.copy(&x.numbers);
         scale(&mut found);
+=======
+    /// `k x`.
+    pub fn scale(&mut self, x: &Value, k: f32) -> Value {
+        let mut found = self.pool.copy(x.numbers());
+        found.iter_mut().for_each(|x| *x *= k);
+>>>>>>> amx
         let x = x.clone();
         self.record(found, x.shape, move |gradients, mut gradient| {
             scale(&mut gradient);

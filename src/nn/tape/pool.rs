@@ -5,26 +5,60 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Numbers that lie ready, by how many there are. Clones share them, in all threads.
+use kernels::native::bf16::Line;
+
+/// What lies ready, by how many there are.
+#[derive(Debug)]
+struct Shelf<T>(Arc<Mutex<HashMap<usize, Vec<Vec<T>>>>>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Shelf<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Shelf<T> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Vec<Vec<T>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, count: usize) -> Option<Vec<T>> {
+        self.lock().get_mut(&count).and_then(Vec::pop)
+    }
+}
+
+/// Numbers that lie ready, and lines of bfloat16. Clones share them, in all threads.
 #[derive(Clone, Debug, Default)]
-pub struct Pool(Arc<Mutex<HashMap<usize, Vec<Vec<f32>>>>>);
+pub struct Pool {
+    numbers: Shelf<f32>,
+    lines: Shelf<Line>,
+}
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Vec<Vec<f32>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// So many lines, whatever is in them.
+    #[must_use]
+    pub fn lines(&self, count: usize) -> Buffer<Line> {
+        let found = self.lines.take(count);
+        Buffer { items: found.unwrap_or_else(|| vec![Line::default(); count]), shelf: Some(self.lines.clone()) }
     }
 
     /// So many numbers, whatever they are: for who overwrites them all.
     #[must_use]
     pub fn any(&self, count: usize) -> Buffer {
-        let found = self.lock().get_mut(&count).and_then(Vec::pop);
-        Buffer { numbers: found.unwrap_or_else(|| vec![0.0; count]), pool: Some(self.clone()) }
+        let found = self.numbers.take(count);
+        Buffer { items: found.unwrap_or_else(|| vec![0.0; count]), shelf: Some(self.numbers.clone()) }
     }
 
     /// So many zeros.
     #[must_use]
     pub fn zeros(&self, count: usize) -> Buffer {
-        let found = self.lock().get_mut(&count).and_then(Vec::pop);
+        let found = self.numbers.take(count);
         let numbers = match found {
             Some(mut numbers) => {
                 numbers.fill(0.0);
@@ -32,7 +66,7 @@ impl Pool {
             }
             None => vec![0.0; count],
         };
-        Buffer { numbers, pool: Some(self.clone()) }
+        Buffer { items: numbers, shelf: Some(self.numbers.clone()) }
     }
 
     /// The same numbers again.
@@ -44,40 +78,40 @@ impl Pool {
     }
 }
 
-/// Numbers that go back to where they came from.
+/// Numbers, or lines, that go back to where they came from.
 #[derive(Debug)]
-pub struct Buffer {
-    numbers: Vec<f32>,
-    pool: Option<Pool>,
+pub struct Buffer<T = f32> {
+    items: Vec<T>,
+    shelf: Option<Shelf<T>>,
 }
 
 impl From<Vec<f32>> for Buffer {
     /// Numbers that came from elsewhere, and go nowhere: a pool would grow with every step.
     fn from(numbers: Vec<f32>) -> Self {
-        Self { numbers, pool: None }
+        Self { items: numbers, shelf: None }
     }
 }
 
-impl Drop for Buffer {
+impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if let Some(pool) = &self.pool {
-            let numbers = std::mem::take(&mut self.numbers);
-            pool.lock().entry(numbers.len()).or_default().push(numbers);
+        if let Some(shelf) = &self.shelf {
+            let items = std::mem::take(&mut self.items);
+            shelf.lock().entry(items.len()).or_default().push(items);
         }
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        &self.numbers
+    fn deref(&self) -> &[T] {
+        &self.items
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.numbers
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.items
     }
 }
 
@@ -98,6 +132,6 @@ mod tests {
         assert_eq!((pool.any(2).len(), &*pool.zeros(3)), (2, [0.0; 3].as_slice()));
         assert_eq!(&*pool.copy(&[4.0, 5.0, 6.0]), [4.0, 5.0, 6.0].as_slice());
         drop(Buffer::from(vec![7.0; 5]));
-        assert!(!pool.lock().contains_key(&5));
+        assert!(!pool.numbers.lock().contains_key(&5));
     }
 }

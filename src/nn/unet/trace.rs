@@ -3,16 +3,25 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use super::{ConditionError, Style, UNet, graph};
+use super::{ConditionError, Style, UNet, UNetConfig, graph};
 use crate::nn::cpu;
 use crate::nn::tape::{Gradients, Tape, Value};
+
+impl UNetConfig {
+    /// Whether the derivatives of such a network are written out: without dropout, and not in Nichol and Dhariwal's
+    /// style.
+    #[must_use]
+    pub fn has_written_derivatives(&self) -> bool {
+        self.style != Style::Improved && self.dropout == 0.0
+    }
+}
 
 impl UNet {
     /// Whether [`Self::trace`] can take this network: on the CPU without automatic differentiation, without dropout,
     /// and not in Nichol and Dhariwal's style.
     #[must_use]
     pub fn is_traceable(&self) -> bool {
-        cpu::is_cpu(&self.device()) && self.config.style != Style::Improved && self.config.dropout == 0.0
+        cpu::is_cpu(&self.device()) && self.config.has_written_derivatives()
     }
 
     /// The output for noisy images `x` of this height and width, each with its own time and label; both channel by

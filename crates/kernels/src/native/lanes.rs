@@ -6,6 +6,11 @@ pub const LANES: usize = 16;
 /// As they lie in memory.
 pub type F32x16 = [f32; LANES];
 
+/// Sixteen pairs of numbers in bfloat16, each pair a word: what the processor's instructions for them read at once.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line(pub [u32; LANES]);
+
 /// Instructions for sixteen numbers. A value of such a type exists only where the processor has them.
 pub trait Lanes: Copy {
     /// Sixteen numbers in registers.
@@ -35,6 +40,40 @@ pub trait Lanes: Copy {
     fn most(self, a: Self::Of, b: Self::Of) -> Self::Of;
     /// 2 to the whole number in the lowest bits of `x`, as adding 1.5 * 2^23 leaves it there.
     fn power_of_two(self, x: Self::Of) -> Self::Of;
+
+    /// Both rounded to bfloat16, to the nearest and of two the even one, and side by side: each of the first in the lower
+    /// half of a word. What is not a number stays none, unless all its bits are set.
+    #[inline(always)]
+    fn pairs(self, low: Self::Of, high: Self::Of) -> Line {
+        let round = |x: f32| {
+            let bits = x.to_bits();
+            bits.wrapping_add(0x7fff + ((bits >> 16) & 1))
+        };
+        let (mut found, mut other) = ([0.0; LANES], [0.0; LANES]);
+        self.store(low, &mut found);
+        self.store(high, &mut other);
+        let mut line = Line::default();
+        for (place, (low, high)) in line.0.iter_mut().zip(found.iter().zip(other)) {
+            *place = (round(*low) >> 16) | (round(high) & 0xffff_0000);
+        }
+        line
+    }
+
+    /// Rows and columns of sixteen times sixteen numbers exchanged, whatever their bits mean.
+    #[inline(always)]
+    fn transposed(self, rows: [Self::Of; LANES]) -> [Self::Of; LANES] {
+        let mut numbers = [[0.0; LANES]; LANES];
+        for (numbers, row) in numbers.iter_mut().zip(rows) {
+            self.store(row, numbers);
+        }
+        let mut found = rows;
+        for (column, found) in found.iter_mut().enumerate() {
+            let mut turned = [0.0; LANES];
+            turned.iter_mut().zip(&numbers).for_each(|(place, row)| *place = row[column]);
+            *found = self.load(&turned);
+        }
+        found
+    }
 
     /// `k x`
     #[inline(always)]
@@ -196,15 +235,17 @@ mod x86 {
     //! want no alignment of.
 
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_epi32, _mm256_add_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps,
-        _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_epi32,
-        _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps,
-        _mm512_castps_si512, _mm512_castsi512_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
-        _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
-        _mm512_sub_ps,
+        __m256, __m512, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_castps_si256, _mm256_castsi256_ps,
+        _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_epi32,
+        _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps,
+        _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512,
+        _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_srli_epi32,
+        _mm512_store_si512, _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+        _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
 
-    use super::{F32x16, Lanes};
+    use super::{F32x16, LANES, Lanes, Line};
 
     /// AVX-512.
     #[derive(Clone, Copy, Debug)]
@@ -213,6 +254,18 @@ mod x86 {
     /// AVX2 with fused products: two registers for sixteen numbers.
     #[derive(Clone, Copy, Debug)]
     pub struct Avx2(pub(super) ());
+
+    impl Avx512 {
+        /// In the upper halves the numbers in bfloat16.
+        #[inline(always)]
+        fn rounded(self, x: __m512) -> __m512i {
+            unsafe {
+                let bits = _mm512_castps_si512(x);
+                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff))
+            }
+        }
+    }
 
     impl Lanes for Avx512 {
         type Of = __m512;
@@ -274,6 +327,50 @@ mod x86 {
                 let whole = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(127));
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(whole))
             }
+        }
+
+        #[inline(always)]
+        fn pairs(self, low: __m512, high: __m512) -> Line {
+            let mut line = Line::default();
+            unsafe {
+                let low = _mm512_srli_epi32::<16>(self.rounded(low));
+                let high = _mm512_and_si512(self.rounded(high), _mm512_set1_epi32(-65536));
+                _mm512_store_si512((&raw mut line).cast(), _mm512_or_si512(low, high));
+            }
+            line
+        }
+
+        #[inline(always)]
+        fn transposed(self, r: [__m512; LANES]) -> [__m512; LANES] {
+            // Pairs of rows, then fours, then in blocks of four columns.
+            let (mut a, mut b, mut c, mut found) = (r, r, r, r);
+            unsafe {
+                for i in (0..LANES).step_by(2) {
+                    a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+                    a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+                }
+                for i in (0..LANES).step_by(4) {
+                    for j in 0..2 {
+                        let (x, y) = (_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2]));
+                        b[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+                        b[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+                    }
+                }
+                // Of b[4 i + j], block k: column 4 k + j of rows 4 i to 4 i + 3.
+                for j in 0..4 {
+                    c[j] = _mm512_shuffle_f32x4::<0x88>(b[j], b[4 + j]);
+                    c[4 + j] = _mm512_shuffle_f32x4::<0xdd>(b[j], b[4 + j]);
+                    c[8 + j] = _mm512_shuffle_f32x4::<0x88>(b[8 + j], b[12 + j]);
+                    c[12 + j] = _mm512_shuffle_f32x4::<0xdd>(b[8 + j], b[12 + j]);
+                }
+                for j in 0..4 {
+                    found[j] = _mm512_shuffle_f32x4::<0x88>(c[j], c[8 + j]);
+                    found[8 + j] = _mm512_shuffle_f32x4::<0xdd>(c[j], c[8 + j]);
+                    found[4 + j] = _mm512_shuffle_f32x4::<0x88>(c[4 + j], c[12 + j]);
+                    found[12 + j] = _mm512_shuffle_f32x4::<0xdd>(c[4 + j], c[12 + j]);
+                }
+            }
+            found
         }
     }
 
@@ -465,6 +562,42 @@ pub(super) mod tests {
         assert_eq!(found.len(), expected.len());
         let scale = (expected.iter().map(|v| v * v).sum::<f64>() / expected.len() as f64).sqrt();
         found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max) / scale.max(1e-30)
+    }
+
+    struct Turn([F32x16; LANES], Vec<Line>);
+
+    impl Task for &mut Turn {
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) {
+            let mut rows = [l.splat(0.0); LANES];
+            rows.iter_mut().zip(&self.0).for_each(|(row, numbers)| *row = l.load(numbers));
+            self.1.push(l.pairs(rows[3], rows[9]));
+            let columns = l.transposed(rows);
+            self.0.iter_mut().zip(columns).for_each(|(numbers, column)| l.store(column, numbers));
+        }
+    }
+
+    #[test]
+    fn numbers_are_turned_and_rounded_to_the_nearest() {
+        let mut numbers = [[0.0; LANES]; LANES];
+        numbers.as_flattened_mut().iter_mut().zip(noise(1, 256)).for_each(|(place, x)| *place = x);
+        // In the middle of two, of which the even one is below and above; just beside it; the largest; no numbers.
+        let special = [0x3f80_8000, 0x3f81_8000, 0x3f80_8001, 0x3f80_7fff, 0x7f7f_ffff, 0x7f80_0000, 0xffc0_0000];
+        numbers[3].iter_mut().zip(special).for_each(|(place, bits)| *place = f32::from_bits(bits));
+        let rounded = [0x3f80, 0x3f82, 0x3f81, 0x3f80, 0x7f80, 0x7f80, 0xffc0];
+        with_each(|kind| {
+            let mut turn = Turn(numbers, Vec::new());
+            run(&mut turn);
+            for (row, column) in (0..LANES).flat_map(|row| (0..LANES).map(move |column| (row, column))) {
+                assert_eq!(turn.0[row][column].to_bits(), numbers[column][row].to_bits(), "{kind:?} {row} {column}");
+            }
+            let found = turn.1[0].0;
+            assert!(found.iter().zip(rounded).all(|(word, wanted)| word & 0xffff == wanted), "{kind:?}: {found:x?}");
+            for (word, x) in found.iter().zip(numbers[9]) {
+                let error = (f32::from_bits(word & 0xffff_0000) - x).abs();
+                assert!(error <= x.abs() / 256.0, "{kind:?}: {x} is off by {error}");
+            }
+        });
     }
 
     struct Exponentials<'a>(&'a [f32], &'a mut [f32]);

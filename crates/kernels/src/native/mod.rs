@@ -4,6 +4,7 @@
 //!
 //! F32x16 of images lie pixel by pixel, `[images, height, width, channels]`: sixteen channels go together.
 
+pub mod bf16;
 pub mod channels;
 pub mod lanes;
 pub mod product;

@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::lanes::{LANES, Lanes, Task, run};
+use super::bf16::places::Grid;
+use super::lanes::{LANES, Lanes, Line, Task, run};
 
 /// Pixels that are added up before they are added to a sum, so that large images lose no digits.
 const RUN: usize = 32;
@@ -70,10 +71,16 @@ fn silu<L: Lanes>(l: L, x: L::Of) -> [L::Of; 2] {
     [value, l.fused(value, l.subtract(l.splat(1.0), gate), gate)]
 }
 
+/// Where results go: as they are, or rounded to lines at the places of a grid.
+enum Out<'a> {
+    Numbers(&'a mut [f32]),
+    Lines(Grid, &'a mut [Line]),
+}
+
 struct Forward<'a> {
     norm: Norm<'a>,
     x: &'a [f32],
-    out: &'a mut [f32],
+    out: Out<'a>,
     statistics: &'a mut [f32],
 }
 
@@ -84,18 +91,46 @@ struct Forward<'a> {
 /// When a slice is shorter than it should be.
 #[inline(never)]
 pub fn normalise(norm: &Norm<'_>, x: &[f32], out: &mut [f32], statistics: &mut [f32]) {
-    run(Forward { norm: *norm, x, out, statistics });
+    run(Forward { norm: *norm, x, out: Out::Numbers(out), statistics });
+}
+
+/// The same, rounded to bfloat16 and in the lines that a convolution of it reads ([`super::bf16`]).
+///
+/// # Panics
+/// When a slice is shorter than it should be, or the grid is of other images.
+#[inline(never)]
+pub fn normalise_to_lines(norm: &Norm<'_>, x: &[f32], grid: &Grid, lines: &mut [Line], statistics: &mut [f32]) {
+    assert_eq!(x.len(), grid.images * norm.pixels * norm.channels(), "a grid of other images");
+    assert_eq!(norm.pixels, grid.height * grid.width, "a grid of other images");
+    assert_eq!(lines.len(), grid.lines(norm.channels()), "lines of another grid");
+    lines.chunks_exact_mut(grid.places().max(1)).for_each(|lines| grid.clear(lines));
+    run(Forward { norm: *norm, x, out: Out::Lines(*grid, lines), statistics });
+}
+
+impl Norm<'_> {
+    /// Up to sixteen channels of a pixel, normalised.
+    #[inline(always)]
+    fn apply<L: Lanes>(&self, l: L, x: L::Of, [mean, scale, shift]: [L::Of; 3]) -> L::Of {
+        let value = l.fused(l.subtract(x, mean), scale, shift);
+        if self.silu { l.multiply(value, l.sigmoid(value)) } else { value }
+    }
+
+    /// What up to sixteen channels are normalised with.
+    #[inline(always)]
+    fn factors<L: Lanes>(&self, l: L, [means, inverses]: [&[f32]; 2], first: usize, end: usize) -> [L::Of; 3] {
+        let scale = l.multiply(l.read(&self.weight[first..end]), l.read(&inverses[first..end]));
+        [l.read(&means[first..end]), scale, l.read(&self.bias[first..end])]
+    }
 }
 
 impl Task for Forward<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self { norm, x, out, statistics } = self;
+        let Self { norm, x, mut out, statistics } = self;
         let (channels, pixels) = (norm.channels(), norm.pixels);
         let size = (channels * pixels).max(1);
-        let images =
-            x.chunks_exact(size).zip(out.chunks_exact_mut(size)).zip(statistics.chunks_exact_mut(2 * channels.max(1)));
-        for ((x, out), statistics) in images {
+        let images = x.chunks_exact(size).zip(statistics.chunks_exact_mut(2 * channels.max(1)));
+        for (index, (x, statistics)) in images.enumerate() {
             let (means, inverses) = statistics.split_at_mut(channels);
             for first in (0..channels).step_by(LANES) {
                 let end = channels.min(first + LANES);
@@ -118,18 +153,35 @@ impl Task for Forward<'_> {
             }
             norm.means(inverses);
             inverses.iter_mut().for_each(|value| *value = 1.0 / (*value + norm.epsilon).sqrt());
-            for first in (0..channels).step_by(LANES) {
-                let end = channels.min(first + LANES);
-                let mean = l.read(&means[first..end]);
-                let scale = l.multiply(l.read(&norm.weight[first..end]), l.read(&inverses[first..end]));
-                let shift = l.read(&norm.bias[first..end]);
-                for pixel in 0..pixels {
-                    let at = pixel * channels + first..pixel * channels + end;
-                    let mut value = l.fused(l.subtract(l.read(&x[at.clone()]), mean), scale, shift);
-                    if norm.silu {
-                        value = l.multiply(value, l.sigmoid(value));
+            match &mut out {
+                Out::Numbers(out) => {
+                    let out = &mut out[index * size..][..size];
+                    for first in (0..channels).step_by(LANES) {
+                        let end = channels.min(first + LANES);
+                        let factors = norm.factors(l, [means, inverses], first, end);
+                        for pixel in 0..pixels {
+                            let at = pixel * channels + first..pixel * channels + end;
+                            l.write(norm.apply(l, l.read(&x[at.clone()]), factors), &mut out[at]);
+                        }
                     }
-                    l.write(value, &mut out[at]);
+                }
+                Out::Lines(grid, lines) => {
+                    for (chunk, lines) in lines.chunks_exact_mut(grid.places()).enumerate() {
+                        let first = 2 * LANES * chunk;
+                        let (middle, end) = (channels.min(first + LANES), channels.min(first + 2 * LANES));
+                        let low = norm.factors(l, [means, inverses], first, middle);
+                        let high = norm.factors(l, [means, inverses], middle, end);
+                        for row in 0..grid.height {
+                            let x = &x[row * grid.width * channels..][..grid.width * channels];
+                            let places = &mut lines[grid.row(index, row)..][..grid.width];
+                            for (pixel, place) in x.chunks_exact(channels).zip(places) {
+                                let a = norm.apply(l, l.read(&pixel[first..middle]), low);
+                                // Zeros stay zeros where there are no more channels: scale and shift are, and SiLU of 0.
+                                let b = norm.apply(l, l.read(&pixel[middle..end]), high);
+                                *place = l.pairs(a, b);
+                            }
+                        }
+                    }
                 }
             }
         }

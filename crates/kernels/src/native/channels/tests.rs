@@ -1,5 +1,6 @@
 //! Channels beside definitions, in double precision.
 
+use super::super::bf16::places::round;
 use super::super::lanes::tests::{error, noise, with_each};
 use super::*;
 
@@ -47,6 +48,12 @@ fn normalisation_and_its_gradients_are_those_of_the_definition() {
             let norm = Norm { pixels, groups, epsilon: 1e-6, silu, weight: &weight, bias: &bias };
             let (mut found, mut statistics) = (vec![0.0; x.len()], vec![0.0; 2 * images * channels]);
             normalise(&norm, &x, &mut found, &mut statistics);
+            let grid = Grid::usual(images, 1, pixels);
+            let [mut lines, mut rounded] = [(); 2].map(|()| vec![Line([7; LANES]); grid.lines(channels)]);
+            let mut again = statistics.clone();
+            normalise_to_lines(&norm, &x, &grid, &mut lines, &mut again);
+            round(&found, channels, &grid, [1, pixels], 1, &mut rounded);
+            assert!(lines == rounded && again == statistics, "{kind:?} {images} {groups} {share} {pixels} {silu}");
             let (x_, weight_, bias_) = (double(&x), double(&weight), double(&bias));
             let expected = normalised(&norm, &x_, &weight_, &bias_);
             if share * pixels == 1 {
