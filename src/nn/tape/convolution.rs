@@ -180,7 +180,7 @@ impl Tape {
             let of_x = gradients.place(&x);
             bf16::convolve_back(&sizes, given, &layer.weight, &gradient, &mut room, of_x, &mut of_weight);
             ROOM_BF16.set(room);
-            gradients.learn(layer.ids[0], of_weight);
+            gradients.learn(layer.ids.0, of_weight);
             back.run(gradients, gradient);
         })
     }

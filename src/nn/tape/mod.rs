@@ -340,23 +340,16 @@ impl Tape {
         })
     }
 
-<<<<<<< HEAD
     /// `k x`, with one number for all images or one for each.
     pub fn scale(&mut self, x: &Value, k: &[f32]) -> Value {
-        let (k, share) = (k.to_vec(), (x.numbers.len() / k.len().max(1)).max(1));
+        let (k, share) = (k.to_vec(), (x.numbers().len() / k.len().max(1)).max(1));
         let scale = move |numbers: &mut [f32]| {
             for (image, k) in numbers.chunks_exact_mut(share).zip(&k) {
                 image.iter_mut().for_each(|x| *x *= k);
             }
         };
-        let mut found = self.pool.copy(&x.numbers);
-        scale(&mut found);
-=======
-    /// `k x`.
-    pub fn scale(&mut self, x: &Value, k: f32) -> Value {
         let mut found = self.pool.copy(x.numbers());
-        found.iter_mut().for_each(|x| *x *= k);
->>>>>>> amx
+        scale(&mut found);
         let x = x.clone();
         self.record(found, x.shape, move |gradients, mut gradient| {
             scale(&mut gradient);

@@ -54,7 +54,7 @@ impl Tape {
 
     /// ELU.
     pub fn elu(&mut self, x: &Value) -> Value {
-        let mut found = self.pool.copy(&x.numbers);
+        let mut found = self.pool.copy(x.numbers());
         elu_in_place(&mut found);
         let (x, results) = (x.clone(), self.pool.copy(&found));
         self.record(found, x.shape, move |gradients, mut gradient| {
@@ -71,11 +71,11 @@ impl Tape {
         let (size, epsilon) = (height * width * channels, f64::from(epsilon));
         // One row of scales for all images, or one for each.
         let step = if scales.shape[0] > 1 { 3 * channels } else { 0 };
-        let mut found = self.pool.any(x.numbers.len());
+        let mut found = self.pool.any(x.numbers().len());
         let mut moments = Vec::with_capacity(images);
-        for (at, (image, found)) in x.numbers.chunks_exact(size).zip(found.chunks_exact_mut(size)).enumerate() {
+        for (at, (image, found)) in x.numbers().chunks_exact(size).zip(found.chunks_exact_mut(size)).enumerate() {
             let of = Moments::new(image, channels, epsilon);
-            let row = &scales.numbers[at * step..][..3 * channels];
+            let row = &scales.numbers()[at * step..][..3 * channels];
             let (by, shares) = (&row[..channels], &row[channels..2 * channels]);
             let affine: Vec<[f32; 2]> = (0..channels)
                 .map(|c| {
@@ -93,11 +93,11 @@ impl Tape {
         }
         let (x, scales) = (x.clone(), scales.clone());
         self.record(found, x.shape, move |gradients, mut gradient| {
-            let mut of_scales = vec![0.0_f32; scales.numbers.len()];
+            let mut of_scales = vec![0.0_f32; scales.numbers().len()];
             let pixels = (height * width) as f64;
-            let parts = x.numbers.chunks_exact(size).zip(gradient.chunks_exact_mut(size)).zip(&moments).enumerate();
+            let parts = x.numbers().chunks_exact(size).zip(gradient.chunks_exact_mut(size)).zip(&moments).enumerate();
             for (at, ((image, errors), of)) in parts {
-                let row = &scales.numbers[at * step..][..3 * channels];
+                let row = &scales.numbers()[at * step..][..3 * channels];
                 let normal = |c: usize, x: f32| (f64::from(x) - of.means[c]) * of.inverse[c];
                 // Sums over the pixels of the errors, and of their products with the normalised numbers.
                 let (mut sums, mut along) = (vec![0.0; channels], vec![0.0; channels]);
@@ -138,9 +138,10 @@ impl Tape {
     pub fn largest(&mut self, x: &Value, side: usize) -> Value {
         let ([_, channels, height, width], reach) = (x.shape, side / 2);
         let size = height * width * channels;
-        let mut found = self.pool.any(x.numbers.len());
-        let mut places = vec![0_u32; x.numbers.len()];
-        let images = x.numbers.chunks_exact(size).zip(found.chunks_exact_mut(size)).zip(places.chunks_exact_mut(size));
+        let mut found = self.pool.any(x.numbers().len());
+        let mut places = vec![0_u32; x.numbers().len()];
+        let images =
+            x.numbers().chunks_exact(size).zip(found.chunks_exact_mut(size)).zip(places.chunks_exact_mut(size));
         for ((image, found), places) in images {
             for (pixel, (found, places)) in
                 found.chunks_exact_mut(channels).zip(places.chunks_exact_mut(channels)).enumerate()
@@ -163,7 +164,7 @@ impl Tape {
         }
         let x = x.clone();
         self.record(found, x.shape, move |gradients, gradient| {
-            let mut of_x = gradients.pool.zeros(x.numbers.len());
+            let mut of_x = gradients.pool.zeros(x.numbers().len());
             let images = of_x.chunks_exact_mut(size).zip(gradient.chunks_exact(size)).zip(places.chunks_exact(size));
             for ((of_x, errors), places) in images {
                 places.iter().zip(errors).for_each(|(place, error)| of_x[*place as usize] += error);
@@ -178,10 +179,10 @@ impl Tape {
         let shape = [images * step * step, channels, height.div_ceil(step), width.div_ceil(step)];
         let places = phases(x.shape, step);
         let mut found = self.pool.zeros(shape.into_iter().product());
-        spread(&x.numbers, channels, &places, &mut found);
+        spread(x.numbers(), channels, &places, &mut found);
         let x = x.clone();
         self.record(found, shape, move |gradients, gradient| {
-            let mut of_x = gradients.pool.any(x.numbers.len());
+            let mut of_x = gradients.pool.any(x.numbers().len());
             collect(&gradient, channels, &places, &mut of_x);
             gradients.add(&x, of_x);
         })
@@ -193,10 +194,10 @@ impl Tape {
         let shape = [parts / (step * step), channels, height, width];
         let places = phases(shape, step);
         let mut found = self.pool.any(shape.into_iter().product());
-        collect(&x.numbers, channels, &places, &mut found);
+        collect(x.numbers(), channels, &places, &mut found);
         let x = x.clone();
         self.record(found, shape, move |gradients, gradient| {
-            let mut of_x = gradients.pool.zeros(x.numbers.len());
+            let mut of_x = gradients.pool.zeros(x.numbers().len());
             spread(&gradient, channels, &places, &mut of_x);
             gradients.add(&x, of_x);
         })
