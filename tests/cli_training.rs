@@ -16,7 +16,7 @@ use safetensors::SafeTensors;
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
 use scorefield::nn::checkpoint::Checkpoint;
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
-use scorefield::nn::unet::{Refine, Style, UNetConfig};
+use scorefield::nn::unet::{Refine, Style, UNet, UNetConfig};
 use scorefield::rng::{Rng, Stream};
 use training::{advance, cpu, set, tensors, tiny};
 use unet_weights::{hashed, parameter};
@@ -161,6 +161,30 @@ fn training_lowers_the_loss() {
         println!("{name}: {} to {}", mean(&losses[..15]), mean(&losses[45..]));
         assert!(mean(&losses[45..]) < 0.85 * mean(&losses[..15]), "{name}: {losses:?}");
     }
+}
+
+#[test]
+fn a_trained_network_is_told_what_it_was_trained_with() {
+    use std::convert::Infallible;
+    let style = Style::Song(scorefield::nn::unet::Song::NCSN_PP);
+    let recipe = Recipe { network: UNetConfig { style, ..tiny().network }, seed: 3, ..tiny() };
+    let mut trainer = ImageTrainer::new(recipe.clone(), &cpu(), 1).unwrap();
+    // Of other frequencies than any seed's, as when a run begins from given weights.
+    let shapes = trainer.shapes();
+    trainer.set_parameters(shapes.iter().map(|p| parameter(&p.name, &p.shape)).collect());
+    let network = trainer.network().unwrap();
+    let (parameters, numbers) = (network.parameters(), network.numbers().unwrap());
+    let place = |name: &str| parameters.iter().position(|parameter| parameter.name == name).unwrap();
+    let made = recipe.network.init(0, &cpu().device).unwrap();
+    let Ok(read) = made.load(|name, _| Ok::<_, Infallible>(numbers[place(name)].clone()));
+    let output = |network: &UNet| {
+        let x = unet_weights::image("input", [1, 3, 8, 8], &cpu().device);
+        let told = network.condition(&[-0.7], &[None]).unwrap();
+        network.forward(x, &told).into_data().try_into_vec::<f32>().unwrap()
+    };
+    let found = output(&network);
+    assert!(found.iter().any(|value| *value != 0.0));
+    assert_eq!(found, output(&read));
 }
 
 #[test]

@@ -76,6 +76,18 @@ pub enum ConditionError {
 #[derive(Clone, Debug)]
 pub struct Condition(Told<Tensor<2>>);
 
+/// Pixels from 0 to 1, of those from -1 to 1.
+fn in_unit_range(x: Tensor<4>) -> Tensor<4> {
+    // Without the tensor operations where nothing else needs them.
+    if cpu::is_cpu(&x.device()) {
+        return cpu::edit(x, |x| x.iter_mut().for_each(|x| *x = 0.5 * *x + 0.5));
+    }
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
+    return x * 0.5 + 0.5;
+    #[cfg(not(any(not(target_arch = "wasm32"), feature = "gpu")))]
+    unreachable!("a worker has the device of its one interpreter and no other")
+}
+
 impl UNet {
     /// The embedding of times, in the units the network was trained with (0 to 999 for Ho et al.), and of classes,
     /// `None` meaning no class. Each list has one entry for all images or one for each; no labels mean no class.
@@ -135,7 +147,7 @@ impl UNet {
     #[must_use]
     pub fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
         let interpreter = Interpreter::of([&x.device(), &self.device()]);
-        let x = if self.config.details().unit_pixels { x * 0.5 + 0.5 } else { x };
+        let x = if self.config.details().unit_pixels { in_unit_range(x) } else { x };
         let output = interpret!(interpreter, layers => graph::evaluate(layers, self, x, &condition.0));
         interpreter.in_single_precision(output)
     }

@@ -26,6 +26,7 @@ pub struct UNet {
 }
 
 /// The layers of a network, which differ in more than details.
+#[allow(clippy::large_enum_variant, reason = "a network has one of them; and the derivation of modules knows no boxes")]
 #[derive(Module, Debug)]
 pub enum Body {
     /// Of Ho et al.'s, Nichol and Dhariwal's and Song et al.'s.
