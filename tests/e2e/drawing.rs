@@ -16,7 +16,6 @@ fn count(page: &Page) -> Option<usize> {
 fn mouse_touch_and_pen_draw_and_undo_clear_and_the_link_follow() {
     let page = Page::open("drawing", "#dataset=drawing&device=cpu&denoiser=exact&samples=100&steps=5");
     page.wait_for(&["idle"], SOON);
-    page.browser.script("document.querySelector(arguments[0]).scrollIntoView({ block: 'center' });", &[PAD.into()]);
     let strokes = [
         ("mouse", [[-60, -60], [-20, -60], [20, -40], [60, -60]]),
         ("touch", [[-60, 0], [-20, 10], [20, -10], [60, 0]]),

@@ -188,8 +188,10 @@ impl Browser {
     }
 
     /// Draws a stroke over an element with a `mouse`, `touch` or `pen`, through the browser's own input. The points are
-    /// distances from its centre, in pixels.
+    /// distances from its centre, in pixels. It is brought to the middle of the window first: at the border something that
+    /// sticks there may lie over it.
     pub fn stroke(&self, selector: &str, pointer: &str, points: &[[i32; 2]]) {
+        self.script("document.querySelector(arguments[0])?.scrollIntoView({ block: 'center' });", &[selector.into()]);
         let element = self.element(selector).expect("the element is there");
         let origin = json!({ ELEMENT: element });
         let to = |[x, y]: [i32; 2]| json!({ "type": "pointerMove", "duration": 40, "origin": origin, "x": x, "y": y });
