@@ -1,5 +1,7 @@
 //! The address of the page, which says what is on it.
 
+use std::cell::RefCell;
+
 use leptos::prelude::window;
 use wasm_bindgen::JsValue;
 
@@ -22,6 +24,22 @@ pub fn whole(page: Page) -> String {
     format!("{place}{}", fragment(page, true))
 }
 
+thread_local! {
+    /// The fragment that the page last wrote or read; nothing before.
+    static KNOWN: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn hash() -> String {
+    window().location().hash().unwrap_or_default()
+}
+
+/// Takes note that the page has read the fragment as it is now, and says what it is.
+pub fn seen() -> String {
+    let now = hash();
+    KNOWN.set(Some(now.clone()));
+    now
+}
+
 fn state(page: Page, push: bool) {
     let Ok(history) = window().history() else { return };
     let new = fragment(page, false);
@@ -31,16 +49,20 @@ fn state(page: Page, push: bool) {
     } else {
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&new));
     }
+    seen();
 }
 
-/// Changes the entry of the history to what is on the page now.
+/// Changes the entry of the history to what is on the page now. Not where the visitor has gone on to another entry, which the
+/// page has yet to be told of: that one would be lost.
 pub fn replace(page: Page) {
-    state(page, false);
+    if KNOWN.with_borrow(|known| known.as_ref().is_none_or(|known| *known == hash())) {
+        state(page, false);
+    }
 }
 
 /// Makes a new entry in the history for a run.
 pub fn push(page: Page) {
-    if window().location().hash().unwrap_or_default() != fragment(page, false) {
+    if hash() != fragment(page, false) {
         state(page, true);
     }
 }

@@ -34,7 +34,7 @@ pub fn follow(page: Page) {
         waiting.set_value(set_timeout_with_handle(move || address::replace(page), REST).ok());
     });
     window_event_listener(leptos::ev::hashchange, move |_| {
-        open(page, &window().location().hash().unwrap_or_default());
+        open(page, &address::seen());
     });
 }
 
