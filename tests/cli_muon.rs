@@ -2,11 +2,14 @@
 //! that is decided on late, and noise matched to images.
 #![cfg(feature = "cli")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/training.rs"]
 mod training;
 
+use golden::Golden;
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -22,7 +25,7 @@ use scorefield::nn::objective::Objective;
 use scorefield::nn::tape::Factors;
 use training::{advance, cpu, set, tensors, tiny};
 
-const REFERENCE: &[u8] = include_bytes!("golden/muon.safetensors");
+const REFERENCE: Golden = Golden(include_bytes!("golden/muon.safetensors"));
 /// A singular value near 0 is multiplied by 3.4445^5 = 485, and the rounding of single precision, 6e-8, with it: 3e-5 of
 /// numbers below 1. None of the singular values here is that near to 0; found are 7e-7.
 const TOLERANCE: f32 = 1e-5;
@@ -40,12 +43,6 @@ const MATRICES: [(&str, &[usize]); 6] = [
 ];
 /// Learning rates and lengths of the gradients there.
 const STEPS: [(f64, f32); 5] = [(0.004, 1e-3), (0.012, 3.0), (0.02, 0.3), (0.02, 1.0), (0.01, 0.1)];
-
-fn reference(name: &str) -> Vec<f32> {
-    let file = SafeTensors::deserialize(REFERENCE).unwrap();
-    let view = file.tensor(name).unwrap();
-    view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
 
 fn named(name: &str, shape: &[usize]) -> Vec<f32> {
     hashed(name, shape.iter().product()).map(|u| u as f32).collect()
@@ -72,7 +69,7 @@ fn near(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
 fn matrices_become_what_the_polynomial_makes_of_their_singular_values() {
     for (name, shape) in MATRICES {
         let (sizes, matrix) = (Sizes::of(shape).unwrap(), named(&format!("matrix {name}"), shape));
-        let expected = reference(&format!("orthogonal/{name}"));
+        let expected = REFERENCE.numbers(&format!("orthogonal/{name}"));
         let tensor = flat(matrix.clone()).reshape([sizes.rows, sizes.columns]);
         near(name, &orthogonal(matrix.clone(), sizes, Factors::Single), &expected, TOLERANCE);
         let half = format!("{name} of bfloat16");
@@ -101,7 +98,7 @@ fn steps_of_muon_equal_an_independent_implementations() {
         // The tolerance of every step by its length, and some roundings of numbers about 1.
         let lengths: f64 = STEPS.iter().map(|(rate, _)| sizes.step(*rate)).sum();
         let tolerance = lengths as f32 * TOLERANCE + 1e-6;
-        let expected = reference(&format!("steps/{name}"));
+        let expected = REFERENCE.numbers(&format!("steps/{name}"));
         near(name, &on_host, &expected, tolerance);
         near(&format!("{name} on a device"), &numbers(on_device), &expected, tolerance);
         near(&format!("{name}'s momentum"), &host.into_mean(), &numbers(device.into_mean()), 1e-6);

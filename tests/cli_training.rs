@@ -2,6 +2,8 @@
 //! program itself on tiny networks.
 #![cfg(feature = "cli")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/training.rs"]
@@ -9,10 +11,10 @@ mod training;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
+use golden::Golden;
 use std::fs;
 
 use program::{Folder, failure, images, records, scorefield, success};
-use safetensors::SafeTensors;
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
 use scorefield::nn::checkpoint::Checkpoint;
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
@@ -21,18 +23,12 @@ use scorefield::rng::{Rng, Stream};
 use training::{advance, cpu, set, tensors, tiny};
 use unet_weights::{hashed, parameter};
 
-const REFERENCE: &[u8] = include_bytes!("golden/image_training.safetensors");
+const REFERENCE: Golden = Golden(include_bytes!("golden/image_training.safetensors"));
 /// What issue and design ask for: both sides compute in single precision, through some 20 layers and back.
 const TOLERANCE: f32 = 1e-4;
 const KEPT: usize = 24;
 /// Four images of 3 x 8 x 8.
 const NUMBERS: usize = 4 * 3 * 8 * 8;
-
-fn reference(name: &str) -> Vec<f32> {
-    let file = SafeTensors::deserialize(REFERENCE).unwrap();
-    let view = file.tensor(name).unwrap();
-    view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
 
 fn compare(case: &str, objective: Objective, learned_variance: bool, steps: [usize; 4]) {
     let network = UNetConfig { channels: 32, groups: 32, learned_variance, ..tiny().network };
@@ -43,26 +39,27 @@ fn compare(case: &str, objective: Objective, learned_variance: bool, steps: [usi
     trainer.set_parameters(shapes.iter().map(|p| parameter(&p.name, &p.shape)).collect());
     let image = |u: f64| u as f32;
     let images: Vec<f32> = match case {
-        "hybrid" => reference("hybrid/image"),
+        "hybrid" => REFERENCE.numbers("hybrid/image"),
         _ => hashed("image", NUMBERS).map(image).collect(),
     };
     let noise: Vec<f32> = hashed("noise", NUMBERS).map(|u| 1.7 * u as f32).collect();
-    let levels = reference(&format!("{case}/sigma")).into_iter().zip(steps);
+    let levels = REFERENCE.numbers(&format!("{case}/sigma")).into_iter().zip(steps);
     let levels = levels.map(|(sigma, step)| TrainingLevel { sigma: f64::from(sigma), step: Some(step) }).collect();
     let labels = vec![Some(3), None, Some(7), Some(0)];
     let batch = ImageBatch::new(objective.convention(), images, &noise, levels, labels);
     let gradient = trainer.gradient(&batch).unwrap();
 
     let loss = gradient.loss.into_data().try_into_vec::<f32>().unwrap()[0];
-    let expected = reference(&format!("{case}/loss"))[0];
+    let expected = REFERENCE.numbers(&format!("{case}/loss"))[0];
     println!("{case}: loss {loss} of {expected}");
     assert!((loss - expected).abs() < TOLERANCE * expected, "{case}: {loss} instead of {expected}");
 
     let mut order: Vec<usize> = (0..shapes.len()).collect();
     order.sort_by_key(|i| shapes[*i].name.clone());
-    let (largest, rows) = (reference(&format!("{case}/largest")), reference(&format!("{case}/gradients")));
+    let (largest, rows) =
+        (REFERENCE.numbers(&format!("{case}/largest")), REFERENCE.numbers(&format!("{case}/gradients")));
     assert_eq!(largest.len(), shapes.len());
-    let norm = reference(&format!("{case}/norm"))[0];
+    let norm = REFERENCE.numbers(&format!("{case}/norm"))[0];
     let (mut squares, mut worst) = (0.0_f64, 0.0_f32);
     for ((&index, &largest), row) in order.iter().zip(&largest).zip(rows.chunks_exact(KEPT)) {
         let found = gradient.parts[index].to_data().try_into_vec::<f32>().unwrap();

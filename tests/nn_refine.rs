@@ -2,13 +2,15 @@
 //! the files.
 #![cfg(feature = "cpu")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
+use golden::Golden;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::SafeTensors;
 use scorefield::diffusion::Convention;
 use scorefield::diffusion::convention::TimeConvention;
 use scorefield::engine::images::ImageModel;
@@ -17,35 +19,13 @@ use scorefield::nn::resampling::{Resampling, resample, resample_back};
 use scorefield::nn::unet::{Refine, Style, UNet, UNetConfig};
 use unet_weights::{error, file, hashed, image, parameter};
 
-const REFERENCE: &[u8] = include_bytes!("golden/refinenet_reference.safetensors");
+const REFERENCE: Golden = Golden(include_bytes!("golden/refinenet_reference.safetensors"));
 const NCSN: &[u8] = include_bytes!("golden/ncsn_small.pth");
 const NCSN_V2: &[u8] = include_bytes!("golden/ncsnv2_small.pth");
 /// Single precision on both sides, with sums of up to 300 products in different orders through two dozen convolutions.
 const TOLERANCE: f64 = 1e-5;
 /// Noise levels of NCSN, for pixels from 0 to 1.
 const LEVELS: usize = 10;
-
-type Shapes = BTreeMap<String, Vec<usize>>;
-
-fn metadata(key: &str) -> String {
-    let (_, metadata) = SafeTensors::read_metadata(REFERENCE).unwrap();
-    metadata.metadata().as_ref().unwrap()[key].clone()
-}
-
-fn shapes(case: &str) -> Shapes {
-    serde_json::from_str::<BTreeMap<String, Shapes>>(&metadata("shapes")).unwrap()[case].clone()
-}
-
-/// The reference's tensors, under names that begin with this.
-fn tensors(case: &str, prefix: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    shapes(case).into_iter().map(|(n, s)| (format!("{prefix}{n}"), s.clone(), parameter(&n, &s))).collect()
-}
-
-fn reference(case: &str) -> Vec<f32> {
-    let reference = SafeTensors::deserialize(REFERENCE).unwrap();
-    let output = reference.tensor(case).unwrap();
-    output.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
 
 /// A level's logarithm.
 fn log_of(level: usize) -> f64 {
@@ -66,7 +46,7 @@ const CASES: [Case; 3] = [
 
 impl Case {
     fn network(&self, device: &Device) -> UNet {
-        let file = file(&tensors(self.name, ""));
+        let file = file(&REFERENCE.tensors(self.name, ""));
         let checkpoint = Checkpoint::open(&[&file]).unwrap();
         checkpoint.load(&checkpoint.recognise().unwrap(), device).unwrap()
     }
@@ -78,7 +58,7 @@ impl Case {
 
     /// What the reference computes, as this project has it: the score times the noise level.
     fn wanted(&self) -> Vec<f32> {
-        let mut wanted = reference(self.name);
+        let mut wanted = REFERENCE.numbers(self.name);
         let size = wanted.len() / 2;
         for (image, level) in wanted.chunks_exact_mut(size).zip(self.levels) {
             image.iter_mut().for_each(|value| *value *= log_of(*level).exp() as f32);
@@ -91,7 +71,7 @@ impl Case {
 fn every_network_is_recognised_by_its_layout_and_computes_what_the_reference_computes() {
     let device = Device::flex();
     for case in &CASES {
-        let file = file(&tensors(case.name, ""));
+        let file = file(&REFERENCE.tensors(case.name, ""));
         let checkpoint = Checkpoint::open(&[&file]).unwrap();
         let recognised = checkpoint.recognise().unwrap();
         let Architecture { names, config } = &recognised.architecture;
@@ -169,7 +149,7 @@ fn files_that_are_cut_short_altered_or_of_another_network_are_refused() {
         let checkpoint = Checkpoint::open(&[&file])?;
         checkpoint.load(&checkpoint.recognise()?, &Device::flex()).map(|_| ())
     };
-    let all = tensors("ncsnv2", "0/module.");
+    let all = REFERENCE.tensors("ncsnv2", "0/module.");
     load(&all).unwrap();
     // A deeper network of the same family.
     let mut deeper = all.clone();
@@ -188,7 +168,7 @@ fn files_that_are_cut_short_altered_or_of_another_network_are_refused() {
     endless.iter_mut().for_each(|(_, _, values)| values[0] = f32::INFINITY);
     assert!(matches!(load(&endless), Err(CheckpointError::NotFinite { .. })));
     // Levels without end are no network's.
-    let mut levels = tensors("ncsn", "");
+    let mut levels = REFERENCE.tensors("ncsn", "");
     levels.retain(|(name, ..)| name != "normalizer.embed.weight");
     levels.push(("normalizer.embed.weight".to_owned(), vec![20_000, 1], vec![0.0; 20_000]));
     assert!(matches!(load(&levels), Err(CheckpointError::Config(_))));
@@ -254,7 +234,8 @@ mod gradients {
 
     #[test]
     fn gradients_are_torchs() {
-        let all: BTreeMap<String, BTreeMap<String, [f64; 2]>> = serde_json::from_str(&metadata("gradients")).unwrap();
+        let all: BTreeMap<String, BTreeMap<String, [f64; 2]>> =
+            serde_json::from_str(&REFERENCE.metadata("gradients")).unwrap();
         for case in &CASES {
             let network = case.network(&Device::flex());
             assert!(network.is_traceable());
@@ -286,7 +267,7 @@ mod gradients {
     #[test]
     fn written_out_gradients_are_those_of_automatic_derivatives() {
         for case in &CASES {
-            let file = file(&tensors(case.name, ""));
+            let file = file(&REFERENCE.tensors(case.name, ""));
             let checkpoint = Checkpoint::open(&[&file]).unwrap();
             let recognised: Recognised = checkpoint.recognise().unwrap();
             let found = traced(case, &case.network(&Device::flex()));

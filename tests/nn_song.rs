@@ -2,13 +2,15 @@
 //! numbers, and `edm_pickle.py` a file as Karras et al. publish theirs.
 #![cfg(feature = "cpu")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
+use golden::Golden;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::SafeTensors;
 use scorefield::diffusion::Convention;
 use scorefield::engine::images::ImageModel;
 use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Container, Names};
@@ -16,24 +18,11 @@ use scorefield::nn::resampling::{Filter, Resampling, resample, resample_back};
 use scorefield::nn::unet::{Decoder, Encoder, NoiseEmbedding, Song, Style, UNetConfig};
 use unet_weights::{error, file, hashed, image, parameter};
 
-const REFERENCE: &[u8] = include_bytes!("golden/song_reference.safetensors");
+const REFERENCE: Golden = Golden(include_bytes!("golden/song_reference.safetensors"));
 const PICKLE: &[u8] = include_bytes!("golden/edm_small.pkl");
 const CHECKPOINT: &[u8] = include_bytes!("golden/sde_small.pth");
 /// Single precision on both sides, with sums of up to 600 products in different orders.
 const TOLERANCE: f64 = 1e-5;
-
-type Shapes = BTreeMap<String, Vec<usize>>;
-
-fn shapes(case: &str) -> Shapes {
-    let (_, metadata) = SafeTensors::read_metadata(REFERENCE).unwrap();
-    let all: BTreeMap<String, Shapes> = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["shapes"]).unwrap();
-    all[case].clone()
-}
-
-/// The reference's tensors, under names that begin with this.
-fn tensors(case: &str, prefix: &str) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    shapes(case).into_iter().map(|(n, s)| (format!("{prefix}{n}"), s.clone(), parameter(&n, &s))).collect()
-}
 
 fn expected(case: &str) -> UNetConfig {
     let kind = case.split_once('_').unwrap().1;
@@ -61,12 +50,6 @@ fn expected(case: &str) -> UNetConfig {
     config
 }
 
-fn reference(case: &str) -> Vec<f32> {
-    let reference = SafeTensors::deserialize(REFERENCE).unwrap();
-    let output = reference.tensor(case).unwrap();
-    output.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
-
 const CASES: [&str; 7] =
     ["edm_ddpm_pp", "edm_ncsn_pp", "edm_skips", "edm_classes", "sde_ddpm_pp", "sde_ncsn_pp", "sde_skips"];
 
@@ -74,7 +57,7 @@ const CASES: [&str; 7] =
 fn every_network_is_recognised_by_its_layout_and_computes_what_the_reference_computes() {
     let device = Device::flex();
     for case in CASES {
-        let file = file(&tensors(case, ""));
+        let file = file(&REFERENCE.tensors(case, ""));
         let checkpoint = Checkpoint::open(&[&file]).unwrap();
         let recognised = checkpoint.recognise().unwrap();
         let Architecture { names, config } = &recognised.architecture;
@@ -84,7 +67,7 @@ fn every_network_is_recognised_by_its_layout_and_computes_what_the_reference_com
         let labels: &[Option<usize>] = if case == "edm_classes" { &[Some(3), Some(8)] } else { &[] };
         let condition = network.condition(&[-0.9_f32, 1.1].map(f64::from), labels).unwrap();
         let output = network.forward(image("input", [2, 3, 16, 16], &device), &condition);
-        let found = error(&output.into_data().try_into_vec::<f32>().unwrap(), &reference(case));
+        let found = error(&output.into_data().try_into_vec::<f32>().unwrap(), &REFERENCE.numbers(case));
         println!("{case}: {found:.1e}");
         assert!(found < TOLERANCE, "{case}: {found:e}");
     }
@@ -99,7 +82,7 @@ fn conventions_are_those_of_the_systems_that_published_them() {
         ("sde_skips", Some(Convention::vp())),
         ("sde_ncsn_pp", Some(Convention::ve())),
     ] {
-        let file = file(&tensors(case, ""));
+        let file = file(&REFERENCE.tensors(case, ""));
         let model = ImageModel::from_published(&[("a file", &file)], &device).unwrap();
         if let Some(convention) = convention {
             assert_eq!(model.convention, convention, "{case}");
@@ -164,7 +147,7 @@ fn pickles_that_are_cut_short_or_altered_are_refused() {
 #[test]
 fn averages_in_a_list_are_taken_in_torchs_order() {
     let case = "sde_ncsn_pp";
-    let mut all = tensors(case, "model/module.");
+    let mut all = REFERENCE.tensors(case, "model/module.");
     // The list has them in the order of the modules, which is not that of the names.
     let order = |name: &str| {
         let mut parts = name.split('.').skip(1);
@@ -179,7 +162,7 @@ fn averages_in_a_list_are_taken_in_torchs_order() {
         (at, place, kind == "bias" || kind == "b")
     };
     let mut names: Vec<(String, Vec<usize>)> =
-        shapes(case).into_iter().filter(|(name, _)| !name.ends_with("0.W") || name.contains("NIN")).collect();
+        REFERENCE.shapes(case).into_iter().filter(|(name, _)| !name.ends_with("0.W") || name.contains("NIN")).collect();
     names.sort_by_key(|(name, _)| order(name));
     for (at, (name, shape)) in names.iter().enumerate() {
         all.push((format!("ema/shadow_params/{at}"), shape.clone(), parameter(&format!("{name} averaged"), shape)));
@@ -199,7 +182,8 @@ fn averages_in_a_list_are_taken_in_torchs_order() {
             == averaged(
                 &format!(
                     "{}.bias",
-                    shapes(case)
+                    REFERENCE
+                        .shapes(case)
                         .keys()
                         .filter_map(|n| n.split('.').nth(1)?.parse::<usize>().ok())
                         .max()
@@ -292,9 +276,8 @@ fn a_resampling_and_its_gradient_belong_together_and_keep_what_is_constant() {
 #[test]
 fn gradients_are_torchs() {
     use scorefield::nn::tape::{Pool, Tape};
-    let (_, metadata) = SafeTensors::read_metadata(REFERENCE).unwrap();
     let all: BTreeMap<String, BTreeMap<String, [f64; 2]>> =
-        serde_json::from_str(&metadata.metadata().as_ref().unwrap()["gradients"]).unwrap();
+        serde_json::from_str(&REFERENCE.metadata("gradients")).unwrap();
     for (case, song) in [("ddpm_pp", Song::DDPM_PP), ("ncsn_pp", Song::NCSN_PP)] {
         let config = UNetConfig {
             channels: 16,
@@ -337,7 +320,7 @@ fn gradients_are_torchs() {
 fn written_out_gradients_are_those_of_automatic_derivatives() {
     use scorefield::nn::tape::{Pool, Tape};
     for case in ["edm_ncsn_pp", "edm_skips", "edm_classes"] {
-        let file = file(&tensors(case, ""));
+        let file = file(&REFERENCE.tensors(case, ""));
         let checkpoint = Checkpoint::open(&[&file]).unwrap();
         let recognised = checkpoint.recognise().unwrap();
         let device = Device::flex();

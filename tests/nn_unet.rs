@@ -1,28 +1,25 @@
 //! The U-Net against diffusers' `UNet2DModel`: `tests/golden/unet_reference.py` made the numbers.
 #![cfg(feature = "cpu")]
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
 use burn::tensor::Device;
+use golden::Golden;
 use safetensors::SafeTensors;
 use scorefield::nn::unet::{ConditionError, ConfigError, Style, UNet, UNetConfig, time_features};
 use unet_weights::{image, network};
 
-const REFERENCE: &[u8] = include_bytes!("golden/unet_reference.safetensors");
+const REFERENCE: Golden = Golden(include_bytes!("golden/unet_reference.safetensors"));
 /// Both sides compute in single precision, with sums of up to 2304 terms in different orders, through 30 layers.
 const TOLERANCE: f64 = 1e-4;
-
-fn reference(name: &str) -> Vec<f32> {
-    let file = SafeTensors::deserialize(REFERENCE).unwrap();
-    let view = file.tensor(name).unwrap();
-    view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
 
 /// The largest difference relative to the largest number.
 #[track_caller]
 fn assert_close(name: &str, found: &[f32]) {
-    let expected = reference(name);
+    let expected = REFERENCE.numbers(name);
     assert_eq!(found.len(), expected.len(), "{name}");
     let scale = expected.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
     let error = found.iter().zip(&expected).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
@@ -70,7 +67,7 @@ fn compare(case: &str, config: &UNetConfig, shape: [usize; 4], times: &[f64], la
     let all = net.gradients(&gradients);
     let mut compared = 0;
     let prefix = format!("{case}/gradient/");
-    for name in SafeTensors::deserialize(REFERENCE).unwrap().names() {
+    for name in SafeTensors::deserialize(REFERENCE.0).unwrap().names() {
         let Some(parameter) = name.strip_prefix(&prefix).filter(|n| *n != "input") else { continue };
         let index = net.parameters().iter().position(|p| p.name == parameter).expect(parameter);
         let gradient = all[index].clone().unwrap().into_data().try_into_vec::<f32>().unwrap();

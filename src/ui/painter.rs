@@ -175,9 +175,10 @@ fn polygon(c: &Context, layout: &Layout, layer: &Layer, data: &[f32]) {
     c.stroke();
     dash(c, &[]);
     // What fills is seen; what is dashed is only a border.
-    c.set_global_alpha(if layer.dashes == 0 { 0.12 } else { 0.0 });
-    c.fill();
-    c.set_global_alpha(1.0);
+    if layer.dashes == 0 {
+        c.set_global_alpha(0.12);
+        c.fill();
+    }
 }
 
 /// Sets the dash pattern of lines; solid without one.

@@ -1,21 +1,7 @@
 // What every channel of every image is multiplied by, and what is then added: group normalisation (Wu and He 2018). A
 // workgroup looks twice at one group of one image, so that the variance is of differences from the mean.
 
-var<workgroup> parts: array<f32, THREADS>;
-
-fn total(thread: u32, part: f32) -> f32 {
-    parts[thread] = part;
-    workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        if (thread < half) {
-            parts[thread] += parts[thread + half];
-        }
-        workgroupBarrier();
-    }
-    let sum = parts[0];
-    workgroupBarrier();
-    return sum;
-}
+#total
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {

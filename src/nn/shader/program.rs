@@ -120,6 +120,9 @@ fn several(kind: &str, step: usize) -> String {
     if step == 4 { format!("vec4<{kind}>") } else { kind.to_owned() }
 }
 
+/// The sum of a number of every thread of a workgroup, in WGSL.
+const TOTAL: &str = include_str!("total.wgsl");
+
 impl Normalisation {
     /// Threads for a group of so many numbers: each has a few turns.
     pub fn threads(numbers: usize) -> usize {
@@ -141,6 +144,7 @@ impl Normalisation {
         text.sizes(&["channels", "share", "pixels"]);
         text.flag("SCALE_SHIFT", self.scale_shift != Rows::None);
         text.part("row", format!("        let row = {} * (2u * sizes.channels);\n", self.scale_shift.row("group.y")));
+        text.part("total", TOTAL.to_owned());
         text.complete(include_str!("normalisation.wgsl"))
     }
 }
@@ -285,6 +289,7 @@ impl Instance {
         text.buffer("affine", "vec2<f32>", false);
         text.sizes(&["channels", "pixels"]);
         text.part("row", format!("    let row = {} * (3u * sizes.channels);\n", self.rows.row("image")));
+        text.part("total", TOTAL.to_owned());
         text.complete(include_str!("instance.wgsl"))
     }
 }
