@@ -74,7 +74,7 @@ async fn this_device_computes_what_diffusers_computed() {
     let compute = open(DeviceChoice::Cpu).await.expect("this worker has the CPU");
     let report = images::self_test::self_test(&compute, &mut Inbox::new(&mut port)).await.expect("it computes");
     let report = report.expect("nobody ends it");
-    assert_eq!(report.cases.len(), 4);
+    assert_eq!(report.cases.len(), 6);
     assert!(report.passed(), "{report:?}");
 }
 
@@ -108,19 +108,19 @@ async fn a_file_is_read_in_pieces_kept_and_forgotten() {
     let port = BrowserPort::open().expect("this is a worker");
     let text = "data:text/plain,0123456789";
     let mut whole = Vec::new();
-    let mut download = port.fetch(text, Some("a-key")).await.expect("there is such a file");
+    let mut download = port.fetch(text, Some("a-key"), 0).await.expect("there is such a file");
     assert!(!download.is_kept());
     while let Some(piece) = download.piece().await.expect("it can be read") {
         whole.extend(piece);
     }
     assert_eq!(whole, b"0123456789");
     if port.keep("a-key", Some(&whole)).await {
-        let mut download = port.fetch("no such address", Some("a-key")).await.expect("it was kept");
+        let mut download = port.fetch("no such address", Some("a-key"), 0).await.expect("it was kept");
         assert!(download.is_kept());
         assert_eq!(download.piece().await.expect("it can be read"), Some(whole));
         assert!(port.keep("a-key", None).await);
     }
-    assert!(port.fetch("./nothing-is-here", Some("a-key")).await.is_err());
+    assert!(port.fetch("./nothing-is-here", Some("a-key"), 0).await.is_err());
 }
 
 #[wasm_bindgen_test]
