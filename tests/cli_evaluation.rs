@@ -204,7 +204,7 @@ fn weights_are_sampled_evaluated_and_converted() {
         let common = ["evaluate", "--weights", &net, "--reference", &data, "--count", "2", "--bits", method, "--json"];
         json(&scorefield(common.iter().chain(&["--set", more])))["bits_per_dimension"].as_f64().unwrap()
     };
-    let (bound, flow) = (bits("bound", "steps=50"), bits("flow", "tolerance=0.001"));
+    let (bound, flow) = (bits("bound", "steps=50"), bits("flow", "flow-tolerance=0.001"));
     println!("bound {bound}, flow {flow}");
     assert!((2.0..50.0).contains(&bound) && (2.0..50.0).contains(&flow), "{bound} {flow}");
 

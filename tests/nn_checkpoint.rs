@@ -526,6 +526,7 @@ fn manifest() -> Manifest {
         licence: "MIT".into(),
         provenance: "a test".into(),
         fid: None,
+        bits: None,
         grids: Vec::new(),
     }
 }

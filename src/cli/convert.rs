@@ -1,16 +1,15 @@
 //! `scorefield convert`: a published checkpoint, or what the training kit writes, to the set of weights that the page
 //! reads.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::failure::{Failure, Outcome};
 use super::files;
 use super::set::{SetArgs, write_set};
-use super::source::Source;
-use crate::nn::checkpoint::MeasuredFid;
+use super::source::{Measured, Source};
 use crate::nn::objective::Objective;
 use crate::nn::unet::Parameter;
 
@@ -34,9 +33,9 @@ pub struct ConvertArgs {
     /// Height and width of an image [default: as the source says, else 32]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub image_size: Option<u32>,
-    /// What `scorefield evaluate --json` wrote about these weights
+    /// What `scorefield evaluate --json` wrote about these weights, with and without --bits; may be given several times
     #[arg(long, value_name = "FILE")]
-    pub measured: Option<PathBuf>,
+    pub measured: Vec<PathBuf>,
     /// What the set says of itself
     #[command(flatten)]
     pub set: SetArgs,
@@ -60,8 +59,7 @@ struct Written {
 /// When the source cannot be used, or the folder cannot be written.
 pub fn run(args: &ConvertArgs) -> Outcome {
     let source = Source::read(&args.source, args.objective, args.image_size)?;
-    let fid = args.measured.as_deref().map(measured).transpose()?;
-    let files = source.pack(&args.set, fid)?;
+    let files = source.pack(&args.set, measured(&args.measured)?)?;
     write_set(&args.out, &files, args.set.index.as_deref())?;
     let written = Written {
         folder: args.out.clone(),
@@ -78,11 +76,16 @@ pub fn run(args: &ConvertArgs) -> Outcome {
     Ok(())
 }
 
-fn measured(path: &Path) -> Outcome<MeasuredFid> {
-    #[derive(Deserialize)]
-    struct Report {
-        fid: MeasuredFid,
+/// Reads what was measured from reports of `evaluate --json`: of each kind the last one counts.
+fn measured(reports: &[PathBuf]) -> Outcome<Measured> {
+    let mut all = Measured::default();
+    for path in reports {
+        let report: Result<Measured, _> = serde_json::from_str(&files::read_text(path)?);
+        let Measured { fid, bits } = report.map_err(|error| Failure::input(path.display(), error))?;
+        if fid.is_none() && bits.is_none() {
+            return Err(Failure::input(path.display(), "there is neither a FID nor bits per dimension in it"));
+        }
+        (all.fid, all.bits) = (fid.or(all.fid), bits.or(all.bits));
     }
-    let report: Result<Report, _> = serde_json::from_str(&files::read_text(path)?);
-    report.map(|report| report.fid).map_err(|error| Failure::input(path.display(), error))
+    Ok(all)
 }

@@ -2,18 +2,29 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 use super::failure::{Failure, Outcome};
 use super::files;
 use super::folder::Folder;
 use super::set::SetArgs;
 use crate::diffusion::{Convention, now};
 use crate::lab::{DeviceChoice, check_names, usual_names};
-use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredFid, pack};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredBits, MeasuredFid, pack};
 use crate::nn::objective::Objective;
 use crate::nn::unet::{Parameter, UNetConfig};
 
 /// Height and width of images where nobody says another.
 const USUAL_SIDE: u32 = 32;
+
+/// What was measured of weights.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Measured {
+    /// How good their pictures are.
+    pub fid: Option<MeasuredFid>,
+    /// How likely they find other images.
+    pub bits: Option<MeasuredBits>,
+}
 
 /// Weights with what is known about them.
 #[derive(Clone, Debug)]
@@ -115,7 +126,7 @@ impl Source {
     ///
     /// # Errors
     /// When a number cannot be written with this precision, or a name is missing or cannot be one.
-    pub fn pack(&self, set: &SetArgs, fid: Option<MeasuredFid>) -> Outcome<Vec<(String, Vec<u8>)>> {
+    pub fn pack(&self, set: &SetArgs, measured: Measured) -> Outcome<Vec<(String, Vec<u8>)>> {
         let Convention { prediction, input, time } = self.convention;
         let known = self.manifest.as_ref();
         let channels = self.config.channels;
@@ -152,7 +163,8 @@ impl Source {
             files: Vec::new(),
             licence,
             provenance: set.provenance.clone().unwrap_or_else(|| self.provenance.clone()),
-            fid: fid.or_else(|| known.and_then(|manifest| manifest.fid.clone())),
+            fid: measured.fid.or_else(|| known.and_then(|manifest| manifest.fid.clone())),
+            bits: measured.bits.or_else(|| known.and_then(|manifest| manifest.bits.clone())),
             grids: known.map(|manifest| manifest.grids.clone()).unwrap_or_default(),
         };
         pack(&self.parameters, &self.values, set.precision.into(), manifest).map_err(Failure::other)

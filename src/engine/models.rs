@@ -32,7 +32,8 @@ impl Models {
 
     /// Lets go of who evaluates images when the visitor has turned to something else: nobody waits for them meanwhile.
     pub fn make_room(&mut self, command: &Command) {
-        let images = matches!(command, Command::Sample { config, .. } if config.experiment == ExperimentId::Images);
+        let images = matches!(command, Command::Sample { config, .. } | Command::Likelihood { config, .. }
+            if config.experiment == ExperimentId::Images);
         if ends_a_run(command) && !images && !matches!(command, Command::Images(_) | Command::Pool(_) | Command::Stop) {
             self.images.dismiss();
         }
@@ -43,6 +44,9 @@ impl Models {
         match command {
             Command::Sample { run, config } if config.experiment == ExperimentId::Images => {
                 self.images.sample(&self.plane, inbox, run, config).await;
+            }
+            Command::Likelihood { run, config } if config.experiment == ExperimentId::Images => {
+                self.images.likelihood(&self.plane, inbox, run, config).await;
             }
             Command::Images(command) => self.images.handle(inbox, command).await,
             Command::Pool(order) => self.images.evaluate(inbox, order).await,

@@ -97,6 +97,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
                 advanced: true,
             },
             Group { id: "noise", fields: &["seed", "arrangement", "variation", "seed-to"], advanced: false },
+            Group { id: "picture-likelihood", fields: &["probes", "flow-tolerance"], advanced: true },
             Group { id: "run", fields: &["device", "precision"], advanced: true },
         ],
     },

@@ -206,9 +206,10 @@ run_config! {
 
         // Likelihood
         /// How the divergence of the probability flow is computed.
+        #[only(|run| run.experiment == ExperimentId::Plane)]
         divergence: DivergenceId = DivergenceId::Exact;
-        /// Probes of Hutchinson's estimate.
-        #[only(|run| run.divergence != DivergenceId::Exact)]
+        /// Probes of Hutchinson's estimate; of an image each is a random sign for every number.
+        #[only(|run| run.experiment == ExperimentId::Images || run.divergence != DivergenceId::Exact)]
         probes: u32 = 1, 1..=32;
         /// Fresh data whose likelihood is computed.
         points: u32 = 500, 1..=5000;
@@ -319,6 +320,8 @@ impl RunConfig {
             steps: 20,
             spacing: SpacingId::Karras,
             observe_noise: 0.1,
+            probes: 4,
+            flow_tolerance: 1e-3,
             ..Self::default()
         }
     }

@@ -312,11 +312,12 @@ impl Layout {
             |corner: f64| std::f64::consts::TAU * (corner - 0.5 * (corners as f64 - 1.0)) / corners.max(1) as f64;
         let (mut side, mut low, mut high) = (f64::EPSILON, 0.0_f64, f64::EPSILON);
         for angle in (0..corners).map(|corner| turn(corner as f64)) {
-            (side, low, high) = (side.max(angle.sin()), low.min(angle.cos()), high.max(angle.cos()));
+            let (sine, cosine) = libm::sincos(angle);
+            (side, low, high) = (side.max(sine), low.min(cosine), high.max(cosine));
         }
         let longest = (0.5 * self.width / side).min(self.height / (high - low));
-        let (far, angle) = (self.y.position(value) * longest, turn(corner));
-        [self.left + 0.5 * self.width + far * angle.sin(), self.top + high * longest - far * angle.cos()]
+        let (far, (sine, cosine)) = (self.y.position(value) * longest, libm::sincos(turn(corner)));
+        [self.left + 0.5 * self.width + far * sine, self.top + high * longest - far * cosine]
     }
 
     /// Where a point is, in CSS pixels.

@@ -324,11 +324,7 @@ impl Session {
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
         let slot = self.turn_to(config);
-        if config.experiment == ExperimentId::Images {
-            self.bring_images(slot, config);
-        } else if config.denoiser == DenoiserId::Trained {
-            self.bring_weights(slot);
-        }
+        self.bring_models(slot, config);
         let config = config.clone();
         self.begin(Work::Sampling, config.clone(), false, |run| Command::Sample { run, config });
     }
@@ -339,12 +335,11 @@ impl Session {
         self.begin(Work::Study, config.clone(), false, |run| Command::Study { run, config });
     }
 
-    /// Computes likelihoods of fresh data with the newest weights or with the closed form.
+    /// Computes likelihoods: of fresh data with the newest weights or with the closed form, or of the configuration's
+    /// picture.
     pub fn likelihood(&mut self, config: &RunConfig) {
         let slot = self.turn_to(config);
-        if config.denoiser == DenoiserId::Trained {
-            self.bring_weights(slot);
-        }
+        self.bring_models(slot, config);
         let config = config.clone();
         self.begin(Work::Likelihood, config.clone(), false, |run| Command::Likelihood { run, config });
     }
@@ -353,6 +348,15 @@ impl Session {
     pub fn inspect(&mut self, config: &RunConfig, points: Floats) {
         let config = config.clone();
         self.begin(Work::Inspection, config.clone(), false, |run| Command::Inspect { run, config, points });
+    }
+
+    /// Gives a worker what the configuration's model consists of, as far as it does not hold it.
+    fn bring_models(&mut self, slot: Slot, config: &RunConfig) {
+        if config.experiment == ExperimentId::Images {
+            self.bring_images(slot, config);
+        } else if config.denoiser == DenoiserId::Trained {
+            self.bring_weights(slot);
+        }
     }
 
     /// Gives a worker the newest weights if it does not hold them.

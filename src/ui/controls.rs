@@ -5,7 +5,7 @@ use web_sys::Event;
 
 use super::bridge::remote::is_offered;
 use super::element::{Element, element};
-use super::images::{are_required, classes, known, solvers, weights};
+use super::images::{are_required, classes, known, picture_likelihood, solvers, weights};
 use super::likelihood::likelihood;
 use super::pad::pad;
 use super::parts::choice;
@@ -40,7 +40,11 @@ fn fields(group: &'static Group) -> Element {
         return element("fieldset").class("group").child(element("legend").words(title)).holds(&fields);
     }
     let inside = element("fieldset").child(element("legend").class("unseen").words(title)).holds(&fields);
-    let inside = if group.id == "likelihood" { inside.holds(&likelihood()) } else { inside };
+    let inside = match group.id {
+        "likelihood" => inside.holds(&likelihood()),
+        "picture-likelihood" => inside.holds(&picture_likelihood()),
+        _ => inside,
+    };
     let group = element("details").class("group").holds(&[element("summary").words(title), inside]);
     // A chart that was folded away had no width to be painted at.
     group.on("toggle", move |_: Event| page.resized.update(|n| *n += 1))

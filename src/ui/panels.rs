@@ -108,9 +108,13 @@ pub fn play() -> Element {
                 let share = f64::from(progress.step) / f64::from(progress.of.max(1));
                 page.filled("status.studying", &[("percent", &((100.0 * share) as u32).to_string())])
             }
-            Status::Running if work != Some(Work::Sampling) => page
-                .filled("status.measuring", &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())]),
-            Status::Running => images::words(page).unwrap_or_else(|| page.text("status.sampling")),
+            Status::Running => images::words(page).unwrap_or_else(|| match work {
+                Some(Work::Sampling) => page.text("status.sampling"),
+                _ => page.filled(
+                    "status.measuring",
+                    &[("step", &progress.step.to_string()), ("of", &progress.of.to_string())],
+                ),
+            }),
             other => page.text(&format!("status.{}", other.id())),
         }
     };

@@ -248,7 +248,8 @@ impl Page {
         }
         self.reports.update(|[likelihood, samples, control]| {
             (*samples, *control) = (None, None);
-            if training {
+            // Of a picture that may no longer be there.
+            if training || self.config.with_untracked(|config| config.experiment == ExperimentId::Images) {
                 *likelihood = None;
             }
         });

@@ -39,6 +39,7 @@ pub fn page_with(config: &UNetConfig, precision: Precision) -> Page {
         licence: "MIT".into(),
         provenance: "made for a test".into(),
         fid: None,
+        bits: None,
         grids: vec![SearchedGrid { ratios: vec![80.0, 2.0, 0.2], search: "for a test".into() }],
     };
     {

@@ -13,10 +13,12 @@ use crate::cli::interrupt;
 use crate::cli::progress::clock;
 use crate::cli::sample::{Guard, check_class, load};
 use crate::data::ImageSet;
+use crate::data::metrics::Floor;
 use crate::diffusion::Schedule;
-use crate::engine::image_likelihood::{Asked, Bits};
 use crate::engine::images::ImageModel;
+use crate::engine::images::likelihood::{Asked, Bits};
 use crate::lab::{ClassChoice, RunConfig};
+use crate::nn::checkpoint::MeasuredBits;
 
 /// Images evaluated at once in a thread.
 const TOGETHER: usize = 4;
@@ -24,6 +26,12 @@ const TOGETHER: usize = 4;
 #[derive(Clone, Debug, Serialize)]
 struct Report {
     bits_per_dimension: f64,
+    /// Standard error of the mean, by how the images differ.
+    standard_error: Option<f64>,
+    /// The part of it that comes from dequantisation, probes and noise, by how the estimates of an image differ.
+    estimate_error: Option<f64>,
+    /// Estimates of each image, which are averaged.
+    probes: u32,
     method: &'static str,
     images: usize,
     reference: Origin,
@@ -37,68 +45,94 @@ struct Report {
     ema: &'static str,
     seconds: f64,
     device: String,
+    /// For the manifest of the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits: Option<MeasuredBits>,
 }
 
 /// Measures it.
 pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
     let start = Instant::now();
     let default = match method {
-        BitsArg::Bound => "experiment=images&schedule=ddpm-linear&steps=1000",
-        BitsArg::Flow => "experiment=images&schedule=linear&tolerance=1e-4",
+        BitsArg::Bound => "experiment=images&schedule=ddpm-linear&steps=1000&probes=1",
+        BitsArg::Flow => "experiment=images&schedule=linear&flow-tolerance=1e-4&probes=1",
     };
     let config = args.config.config_of(default)?;
     let set = images::open(&args.reference, args.reference_half)?.first(args.count.unwrap_or(16));
     let compute = args.device.open()?;
     interrupt::listen();
-    let model = load(weights, args.objective, &compute, method == BitsArg::Flow)?;
+    let model = load(weights, args.objective, &compute, false)?;
     if (model.side, model.config().image_channels) != (set.size(), set.channels()) {
         return Err(Failure::usage("the network is of images of another size than the reference has"));
     }
     let labels = labels(&model, &config, &set)?;
     let schedule = Schedule::from_config(&config);
-    let RunConfig { steps, tolerance, seed, .. } = config;
-    let ask = |(index, pixels): (usize, &[u8])| -> Outcome<(f64, usize, u32)> {
+    let RunConfig { steps, flow_tolerance: tolerance, seed, probes, .. } = config;
+    // The estimates of every image, and the most levels.
+    let ask = |(index, pixels): (usize, &[u8])| -> Outcome<(Vec<Vec<f64>>, u32)> {
         let images = pixels.len() / set.numbers();
         let seed = seed.wrapping_add(u32::try_from(index * TOGETHER).unwrap_or_default());
         let first = index * TOGETHER;
         let labels = labels.get(first..first + images).unwrap_or_default();
-        let asked = Asked { pixels, images, labels, seed };
-        let Bits { mean, evaluations } = match method {
-            BitsArg::Bound => wait(asked.bound(&model, &schedule, steps as usize, &compute, &mut Guard)),
-            BitsArg::Flow => wait(asked.flow(&model, &schedule, tolerance, &compute, &mut Guard)),
+        let (mut found, mut evaluations) = (vec![Vec::new(); images], 0);
+        for draw in 0..probes {
+            let asked = Asked { pixels, images, labels, seed, draw };
+            let bits = match method {
+                BitsArg::Bound => wait(asked.bound(&model, &schedule, steps as usize, &compute, &mut Guard)),
+                BitsArg::Flow => wait(asked.flow(&model, &schedule, tolerance, &compute, &mut Guard)),
+            };
+            let bits = bits.map_err(Failure::other)?;
+            let Bits { each, evaluations: of_each } =
+                bits.ok_or_else(|| Failure::new(Kind::Interrupted, "ended before its time"))?;
+            found.iter_mut().zip(each).for_each(|(all, bits)| all.push(bits));
+            evaluations = evaluations.max(of_each);
         }
-        .map_err(|error| match interrupt::asked() {
-            true => Failure::new(Kind::Interrupted, "ended before its time"),
-            false => Failure::other(error),
-        })?;
-        Ok((mean * images as f64, images, evaluations))
+        Ok((found, evaluations))
     };
     let parts: Vec<(usize, &[u8])> = set.pixels().chunks(TOGETHER * set.numbers()).enumerate().collect();
     let threads = if compute.info.gpu { 1 } else { args.device.threads() };
     let share = parts.len().div_ceil(threads);
-    let results: Vec<Outcome<(f64, usize, u32)>> = std::thread::scope(|scope| {
+    let results: Vec<Outcome<(Vec<Vec<f64>>, u32)>> = std::thread::scope(|scope| {
         let work = |parts: Vec<(usize, &[u8])>| parts.into_iter().map(ask).collect::<Vec<_>>();
         let handles: Vec<_> = parts.chunks(share).map(|parts| scope.spawn(move || work(parts.to_vec()))).collect();
         let lost = || vec![Err(Failure::other("a thread ended early: there may not be enough memory"))];
         handles.into_iter().flat_map(|handle| handle.join().unwrap_or_else(|_| lost())).collect()
     });
-    let (mut sum, mut images, mut evaluations) = (0.0, 0, 0);
+    let (mut found, mut evaluations) = (Vec::new(), 0);
     for result in results {
-        let (part, count, took) = result?;
-        sum += part;
-        images += count;
-        evaluations = evaluations.max(took);
+        let (part, levels) = result?;
+        found.extend(part);
+        evaluations = evaluations.max(levels);
     }
-    let bits = sum / images as f64;
+    let images = found.len();
+    let means: Vec<f64> = found.iter().map(|of_image| Floor::of(of_image).mean).collect();
+    let Floor { mean: bits, spread } = Floor::of(&means);
+    let standard_error = (images > 1).then(|| spread / (images as f64).sqrt());
+    let variances = found.iter().map(|of_image| Floor::of(of_image).spread.powi(2) / f64::from(probes));
+    let estimate_error = (probes > 1).then(|| variances.sum::<f64>().sqrt() / images as f64);
     if !bits.is_finite() {
         return Err(Failure::other("the likelihood is not finite"));
     }
     let flow = method == BitsArg::Flow;
+    let source = half_name(args);
+    let how = if flow { format!("tolerance {tolerance:e}") } else { format!("{steps} steps") };
+    let method = if flow { "probability flow" } else { "variational bound" };
+    let measured = standard_error.map(|error| MeasuredBits {
+        value: bits,
+        error,
+        images: images as u32,
+        evaluations,
+        method: format!("{method}, schedule {}, {how}, {probes} estimates each", config.schedule.id()),
+        reference: source.clone(),
+    });
     let report = Report {
         bits_per_dimension: bits,
-        method: if flow { "probability flow, one random probe an image" } else { "variational bound" },
+        standard_error,
+        estimate_error,
+        probes,
+        method,
         images,
-        reference: Origin { source: half_name(args), images, sha256: digest(&set) },
+        reference: Origin { source, images, sha256: digest(&set) },
         evaluations,
         schedule: config.schedule.id(),
         steps: (!flow).then_some(steps),
@@ -108,14 +142,18 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
         ema: "the weights of the file (sets of this program hold moving averages)",
         seconds: start.elapsed().as_secs_f64(),
         device: compute.info.name.clone(),
+        bits: measured,
     };
     if args.json {
         say!("{}", serde_json::to_string_pretty(&report).map_err(Failure::other)?)?;
     } else {
         let Report { method, schedule, evaluations, seed, seconds, ema, device, class, .. } = &report;
-        let how = if flow { format!("tolerance {tolerance}") } else { format!("{steps} steps") };
-        say!("{bits:.4} bits per dimension by the {method}, {images} images of {}", report.reference.source)?;
-        say!("schedule {schedule}, {how}, {evaluations} evaluations an image, class {class}, seed {seed}, {ema}")?;
+        let error = |error: Option<f64>, of: &str| error.map_or_else(String::new, |error| format!(" ± {error:.4}{of}"));
+        let errors = error(standard_error, "") + &error(estimate_error, " (of which by the estimates)");
+        say!("{bits:.4}{errors} bits per dimension by the {method}, {images} images of {}", report.reference.source)?;
+        say!(
+            "schedule {schedule}, {how}, {evaluations} levels, {probes} estimates an image, class {class}, seed {seed}, {ema}"
+        )?;
         say!("{} on {device}", clock(*seconds))?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::set::write_set;
-use crate::cli::source::Source;
+use crate::cli::source::{Measured, Source};
 use crate::cli::{files, interrupt};
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe, TrainingPrecision};
@@ -271,7 +271,7 @@ impl Run<'_> {
         };
         let mut set = self.args.set.clone();
         set.class_names = class_names(self.args, self.set, recipe)?;
-        write_set(folder, &source.pack(&set, None)?, index)
+        write_set(folder, &source.pack(&set, Measured::default())?, index)
     }
 
     fn provenance(&self, percent: f64) -> String {

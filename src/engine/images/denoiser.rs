@@ -32,6 +32,10 @@ pub trait ProgressListener {
     /// Called before every part of an evaluation with the images evaluated so far, each evaluation counted. Ends the
     /// run by `false`: at once, without an evaluation more.
     async fn go_on(&mut self, evaluated: u64) -> bool;
+    /// Told before an evaluation which share of the whole is done, by who does not know how many there will be.
+    fn done(&mut self, share: f64) {
+        let _ = share;
+    }
     /// Says that fewer images are evaluated at a time, for want of memory.
     fn smaller_batch(&mut self, images: usize);
     /// Milliseconds since some moment.

@@ -1,11 +1,13 @@
 //! What the worker does with images: loads weights, samples, tests and times, and evaluates for other workers.
 
 use super::job::ImageSampling;
+use super::likelihood_job::PictureLikelihood;
 use super::load::{Found, LoadedModel, load};
 use super::pool::WorkerPool;
 use super::refusal::LoadError;
 use super::remote_model::{self, RemoteModel};
-use super::{ImageError, benchmark as image_benchmark, self_test};
+use super::{ImageError, ImageModel, benchmark as image_benchmark, self_test};
+use crate::engine::EngineError;
 use crate::engine::drive::{Aside, drive, fail};
 use crate::engine::inbox::{Inbox, Port};
 use crate::engine::sample::Sampling;
@@ -14,6 +16,18 @@ use crate::nn::device::ComputeDevice;
 use crate::protocol::PoolRequest;
 use crate::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use crate::protocol::{Command, Event, RunId};
+
+/// The network at hand, if it is the one that a configuration names.
+fn held<'m>(held: &'m Option<LoadedModel>, config: &RunConfig) -> Result<&'m ImageModel, ImageError> {
+    let wanted = config.weights.as_str();
+    match held {
+        Some(held) if held.is(wanted) => Ok(&held.model),
+        other => {
+            let held = other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
+            Err(ImageError::NoWeights { wanted: wanted.to_owned(), held })
+        }
+    }
+}
 
 /// Images: the device, the network at hand, and who helps to evaluate it.
 pub struct ImageDesk {
@@ -55,9 +69,8 @@ impl ImageDesk {
         run: RunId,
         config: RunConfig,
     ) {
-        let wanted = config.weights.as_str();
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
-        if let Some(held) = self.model.as_mut().filter(|held| held.is(wanted)) {
+        if let Some(held) = self.model.as_mut().filter(|held| held.is(config.weights.as_str())) {
             match held.model.prepare(config.precision, &self.compute).await {
                 Ok(None) => {}
                 Ok(Some(notice)) => inbox.port.send(Event::Images(ImageEvent::Notice { run, notice })),
@@ -71,21 +84,31 @@ impl ImageDesk {
             inbox.port.send(Event::Images(ImageEvent::Notice { run, notice }));
         }
         let mut pool = std::mem::take(&mut self.pool);
-        let job = match &self.model {
-            Some(held) if held.is(wanted) => {
-                ImageSampling::new(config, &held.model, &self.compute, self.most, &mut pool)
-            }
-            other => {
-                let held =
-                    other.as_ref().map_or_else(String::new, |held| format!(", but {:?} are", held.model.summary.id));
-                Err(ImageError::NoWeights { wanted: wanted.to_owned(), held }.into())
-            }
-        };
+        let job = held(&self.model, &config)
+            .map_err(EngineError::from)
+            .and_then(|model| ImageSampling::new(config, model, &self.compute, self.most, &mut pool));
         match job {
             Ok(job) => drive(aside, inbox, &mut Sampling::new(run, job)).await,
             Err(error) => fail(inbox, Some(run), &error),
         }
         self.pool = pool;
+    }
+
+    /// Measures how likely the weights at hand, if they are those that the configuration names, find its picture.
+    pub async fn likelihood<P: Port>(
+        &mut self,
+        aside: &impl Aside,
+        inbox: &mut Inbox<'_, P>,
+        run: RunId,
+        config: RunConfig,
+    ) {
+        let (pool, now) = (&mut self.pool, inbox.port.now_ms());
+        let job = held(&self.model, &config)
+            .and_then(|model| PictureLikelihood::new(run, config, model, &self.compute, pool, now));
+        match job {
+            Ok(mut job) => drive(aside, inbox, &mut job).await,
+            Err(error) => fail(inbox, Some(run), &error.into()),
+        }
     }
 
     /// Does what a command on images asks for.

@@ -4,10 +4,13 @@
 //! load -> ImageModel (weights and the convention they were trained with)
 //!   -> ImageDenoiser (every schedule, guidance, learned variance, memory)
 //!   -> ImageRun (a sampler over Pictures under what is known) -> job (progress), or `sample` without a page
+//! likelihood (the denoiser with products of its Jacobian) -> likelihood_job
 //! pool (other workers) -> remote_model (the network that they evaluate)
 //! ```
 
 pub mod benchmark;
+#[cfg(feature = "cli")]
+mod bound;
 mod denoiser;
 #[cfg(feature = "models")]
 pub mod desk;
@@ -18,6 +21,10 @@ pub mod half;
 mod hub;
 pub mod job;
 mod known;
+#[cfg(feature = "models")]
+pub mod likelihood;
+#[cfg(feature = "models")]
+mod likelihood_job;
 pub mod load;
 mod model;
 mod noise;
@@ -26,6 +33,7 @@ pub mod pool;
 mod refusal;
 #[cfg(feature = "models")]
 pub(in crate::engine) mod remote_model;
+mod reporter;
 mod run;
 pub mod self_test;
 

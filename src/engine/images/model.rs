@@ -36,6 +36,8 @@ pub struct ImageModel {
     pub side: usize,
     /// What is known of it.
     pub summary: WeightsSummary,
+    /// Bits per dimension of other images and their standard error, if they were measured.
+    pub bits: Option<[f64; 2]>,
     grids: Vec<SearchedGrid>,
     #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     pub(super) half: Half,
@@ -63,6 +65,7 @@ impl ImageModel {
             convention,
             side,
             summary,
+            bits: None,
             grids: Vec::new(),
             #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
             half: Half::default(),
@@ -97,6 +100,7 @@ impl ImageModel {
             fid: fid.unwrap_or_default(),
             ..model.summary
         };
+        model.bits = manifest.bits.as_ref().map(|bits| [bits.value, bits.error]);
         model.set_grids(manifest.grids.clone());
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         model.came_from(&checkpoint);

@@ -89,6 +89,24 @@ pub struct MeasuredFid {
     pub reference: String,
 }
 
+/// How likely the network was found to find images that it was not trained on, as `evaluate --bits` measures it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredBits {
+    /// Bits per dimension, the mean over the images.
+    pub value: f64,
+    /// Its standard error.
+    pub error: f64,
+    /// Images.
+    pub images: u32,
+    /// Levels at which each was evaluated.
+    pub evaluations: u32,
+    /// Method, schedule and tolerance.
+    pub method: String,
+    /// Which images.
+    pub reference: String,
+}
+
 /// A grid that was searched for the weights ([`crate::diffusion::grid_search`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +147,9 @@ pub struct Manifest {
     pub provenance: String,
     /// How good its pictures are, if that was measured.
     pub fid: Option<MeasuredFid>,
+    /// How likely it finds other images, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<MeasuredBits>,
     /// Grids that were searched for it, at most one for a number of steps, in rising order. Not written when there are
     /// none: readers that know nothing of grids refuse a manifest that has some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

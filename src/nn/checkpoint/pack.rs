@@ -70,6 +70,7 @@ mod tests {
             licence: "MIT".into(),
             provenance: "made for a test".into(),
             fid: None,
+            bits: None,
             grids: Vec::new(),
         }
     }

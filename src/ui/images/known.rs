@@ -241,7 +241,7 @@ pub fn known() -> Element {
 }
 
 /// The image that is looked at, or the first one of the run on show.
-fn at_hand(page: Page) -> Option<Vec<u8>> {
+pub fn at_hand(page: Page) -> Option<Vec<u8>> {
     let (row, image) = page.images.chosen.get_untracked().unwrap_or((0, 0));
     let pixels = page.images.rows.with_value(|rows| {
         let frame = rows.get(row)?.film.last()?;
