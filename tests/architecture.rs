@@ -116,6 +116,24 @@ fn only_nn_and_engine_know_burn_and_only_the_page_knows_leptos() {
     }
 }
 
+/// The standard library's functions of the page's half are others than `libm`'s: a visitor would fetch both, tables
+/// included.
+#[test]
+fn the_page_has_one_kind_of_mathematical_functions() {
+    let functions =
+        ["sin", "cos", "tan", "sin_cos", "atan2", "exp", "ln", "log2", "log10", "powf", "hypot", "tanh", "cbrt"];
+    let mut found = Vec::new();
+    for (file, source) in sources() {
+        let home = file.split(['/', '.']).next().unwrap_or_default();
+        if ["plot", "lab", "session", "share", "ui", "diffusion", "data", "rng", "experiments"].contains(&home) {
+            let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+            let called = |name: &&&str| source.contains(&format!(".{name}(")) && !file.ends_with("tests.rs");
+            found.extend(functions.iter().filter(called).map(|name| format!("{file}: {name}")));
+        }
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn what_is_proved_is_what_runs() {
     let found = callers::uncalled(&sources(), &["diffusion/", "data/"]);

@@ -58,11 +58,11 @@ fn measure(page: &mut Page, config: &RunConfig) -> Vec<Event> {
 }
 
 fn reports(events: &[Event]) -> Vec<&Report> {
-    let report = |event| match event {
-        Event::Report { run: RUN, report } => Some(report),
+    let of_run = |event| match event {
+        &Event::Report { run: RUN, ref report } => Some(report),
         _ => None,
     };
-    events.iter().map(report).collect::<Vec<_>>().into_iter().flatten().collect()
+    events.iter().filter_map(of_run).collect()
 }
 
 /// Where there is no noise to be seen, the flow multiplies everything by one number, and its density is known.

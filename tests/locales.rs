@@ -10,6 +10,7 @@ use scorefield::lab::{CIFAR10, FIELDS, Kind};
 use scorefield::protocol::FailureKind;
 use scorefield::protocol::Verdict;
 use scorefield::session::Status;
+use scorefield::share::from_fragment;
 use scorefield::study::{STUDIES, Source};
 
 /// Every kind; the match makes a new one an error here.
@@ -45,6 +46,11 @@ fn places(text: &str) -> BTreeSet<&str> {
 /// Formulas in LaTeX, between dollar signs.
 fn formulas(text: &str) -> BTreeSet<&str> {
     text.split('$').skip(1).step_by(2).collect()
+}
+
+/// Settings that links of the prose lead to.
+fn links(text: &str) -> BTreeSet<&str> {
+    text.split("](#").skip(1).filter_map(|rest| rest.split_once(')')).map(|(settings, _)| settings).collect()
 }
 
 /// String literals of the page's sources that look like keys: words joined by dots, the first of them a section.
@@ -162,7 +168,19 @@ fn every_text_has_the_places_of_its_english_original_and_says_something() {
             assert!(!text.is_empty(), "{}: {key} is empty", language.tag());
             assert_eq!(places(text), places(english[key]), "{}: {key}", language.tag());
             assert_eq!(formulas(text), formulas(english[key]), "{}: {key}", language.tag());
+            assert_eq!(links(text), links(english[key]), "{}: {key}", language.tag());
         }
+    }
+}
+
+#[test]
+fn links_of_the_prose_are_settings_that_the_page_reads_without_a_word() {
+    let all: BTreeSet<&str> = texts(Language::English).into_values().flat_map(links).collect();
+    assert!(!all.is_empty());
+    for settings in all {
+        let (link, rejected) = from_fragment(settings);
+        assert!(rejected.is_empty(), "{settings}: {rejected:?}");
+        assert!(settings.contains(link.config.experiment.id()), "{settings}");
     }
 }
 

@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod convert;
 pub mod count;
 pub mod device;
+pub mod digits;
 pub mod download;
 pub mod evaluate;
 pub mod failure;
@@ -59,6 +60,8 @@ enum Command {
     Grid(Box<grid::GridArgs>),
     /// Runs the studies of the report and writes or checks what they say of every claim
     Report(report::ReportArgs),
+    /// Trains the small network of digits that one of the studies samples
+    Digits(digits::DigitsArgs),
     /// Times training steps and evaluations
     Bench(bench::BenchArgs),
     /// Serves the built page, and computes for it with --remote
@@ -91,6 +94,7 @@ fn obey(command: Command) -> Outcome {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Grid(args) => grid::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Digits(args) => digits::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Convert(args) => convert::run(&args),

@@ -23,7 +23,7 @@ pub fn independent_pixel_bits(known: &[f32], digits: &[f32]) -> Vec<f64> {
     }
     let all = (known.len() / PIXELS + GREYS) as f64;
     let bits =
-        |digit: &[f32]| counts.iter().zip(digit).map(|(counts, v)| -(counts[grey(*v)] / all).log2()).sum::<f64>();
+        |digit: &[f32]| counts.iter().zip(digit).map(|(counts, v)| -libm::log2(counts[grey(*v)] / all)).sum::<f64>();
     digits.chunks_exact(PIXELS).map(|digit| bits(digit) / PIXELS as f64).collect()
 }
 

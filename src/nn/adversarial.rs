@@ -14,7 +14,7 @@ use super::device::{ComputeDevice, DeviceError};
 use super::mlp::{Gradient, Jet, Mlp};
 use super::training::{Answer, Training};
 
-/// Share of the moving average of the generator's parameters that a step keeps.
+/// Share of the moving average of the players' parameters that a step keeps, if nobody says another.
 const KEEP: f64 = 0.99;
 const ADAM: AdamConfig = AdamConfig { beta_1: 0.5, beta_2: 0.999, epsilon: 1e-8 };
 /// Slope of the players' rectifiers on the left.
@@ -73,6 +73,7 @@ pub struct Adversaries {
     widening: Array,
     /// Logits of the critic's last step, data above samples.
     logits: Option<Array>,
+    keep: f64,
     device: Device,
 }
 
@@ -98,7 +99,14 @@ impl Adversaries {
         (0..rows).for_each(|i| widening[i * columns + i] = 1.0);
         let widening = Array::new(widening, columns, &device);
         let (generator, critic) = (training(form.generator, parameters[0]), training(form.critic, parameters[1]));
-        Self { form, generator, critic, widening, logits: None, device }
+        Self { form, generator, critic, widening, logits: None, keep: KEEP, device }
+    }
+
+    /// The players with a moving average of which every step keeps this share.
+    #[must_use]
+    pub fn with_average(mut self, keep: f64) -> Self {
+        self.keep = keep;
+        self
     }
 
     fn array(&self, rows: &[f32], columns: usize) -> Array {
@@ -156,7 +164,7 @@ impl Adversaries {
     /// One step of Adam at this rate for the critic.
     pub fn train_critic(&mut self, real: &[f32], inputs: &[f32], view: View<'_>, rate: f64) {
         let (loss, gradient, logits) = self.critic_gradient(real, inputs, view);
-        let update = ADAM.update(self.critic.next_step(), rate, KEEP);
+        let update = ADAM.update(self.critic.next_step(), rate, self.keep);
         self.critic.step(loss, &gradient, update);
         self.logits = Some(logits);
     }
@@ -164,7 +172,7 @@ impl Adversaries {
     /// One step of Adam at this rate for the generator.
     pub fn train_generator(&mut self, inputs: &[f32], view: View<'_>, aim: Aim, rate: f64) {
         let (loss, gradient) = self.generator_gradient(inputs, view, aim);
-        let update = ADAM.update(self.generator.next_step(), rate, KEEP);
+        let update = ADAM.update(self.generator.next_step(), rate, self.keep);
         self.generator.step(loss, &gradient, update);
     }
 
@@ -196,6 +204,14 @@ impl Adversaries {
     /// [`DeviceError::Lost`] when the device no longer answers.
     pub fn logits<'a>(&'a self, seen: &[f32]) -> Answer<'a> {
         Box::pin(self.critic.mlp().forward(self.array(seen, self.form.critic.inputs)).read())
+    }
+
+    /// The moving average of the generator's parameters, in the order of [`Shape::layers`].
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device no longer answers.
+    pub fn averaged_generator(&self) -> Answer<'_> {
+        Box::pin(self.generator.averaged().parameters().clone().read())
     }
 
     /// The generator's outputs, with the moving average of its weights, for rows of inputs.

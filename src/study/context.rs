@@ -17,7 +17,8 @@ use crate::nn::device::ComputeDevice;
 use crate::protocol::{Floats, LayerData, Measured, StudyUpdate};
 use crate::rng::{Rng, Stream};
 
-type Step = Pin<Box<dyn Future<Output = Result<(), StudyError>>>>;
+/// Work that goes on a step at a time.
+pub type Step = Pin<Box<dyn Future<Output = Result<(), StudyError>>>>;
 /// The work of a study, for a run.
 pub type Work = fn(StudyContext, &RunConfig) -> Step;
 
@@ -167,7 +168,12 @@ pub struct StudyRun {
 impl StudyRun {
     /// Begins the work of a study.
     #[must_use]
-    pub fn new(study: &'static Study, work: Work, config: &RunConfig, compute: &ComputeDevice) -> Self {
+    pub fn new(
+        study: &'static Study,
+        work: impl FnOnce(StudyContext, &RunConfig) -> Step,
+        config: &RunConfig,
+        compute: &ComputeDevice,
+    ) -> Self {
         let shared = Rc::<RefCell<Shared>>::default();
         let context = StudyContext { study, seed: config.seed, compute: compute.clone(), shared: shared.clone() };
         Self { work: work(context, config), shared }

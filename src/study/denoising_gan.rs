@@ -18,6 +18,9 @@ settings! {
 
 const GAUSSIANS: Source = Source::Paper("Denoising Diffusion GANs, Xiao et al. 2022, arXiv 2112.07804");
 
+/// Rows of the picture of digits, from the bottom.
+const DONE: &[&str] = &["large-steps-4", "large-steps-3", "large-steps-2", "large-steps-1", "large-steps-0"];
+
 /// The table.
 pub const STUDY: Study = Study {
     id: "denoising-gan",
@@ -57,14 +60,23 @@ pub const STUDY: Study = Study {
             Axis::fixed("share", 0.0, 1.0),
             &[Layer::new("near-a-mode", Mark::Bars, 1), Layer::new("recall", Mark::Dots, 2)],
         ),
+        Figure::pictures("digits", Axis::free(""), Axis::of("large-steps-done", DONE)),
+        Figure::curves(
+            "digits-judged",
+            Axis::of("", &["digits-held-out", "denoising-gan"]),
+            Axis::fixed("share", 0.0, 1.0),
+            &[Layer::new("precision", Mark::Bars, 1), Layer::new("recall", Mark::Dots, 2)],
+        ),
     ],
     claims: &[
         Claim { key: "multimodal", source: Source::Report("3-1-2") },
         Claim { key: "few", source: Source::Report("5-1-2, [19]") },
         Claim { key: "covers", source: GAUSSIANS },
         Claim { key: "better-with-steps", source: GAUSSIANS },
+        Claim { key: "digits-like", source: Source::Report("5-1-2, [19]") },
+        Claim { key: "digits-diverse", source: Source::Report("5-1-2, [19]") },
     ],
-    notes: &["pairs", "equal", "network"],
+    notes: &["pairs", "equal", "network", "digits"],
     brief: "fit-steps=2500&fit-batch=32",
 };
 
@@ -76,6 +88,7 @@ pub const WORK: super::context::Work = |context, config| Box::pin(work::run(cont
 mod work {
     use super::Settings;
     use crate::data::Mixture;
+    use crate::data::digits::PIXELS;
     use crate::data::metrics::{modes, precision_recall};
     use crate::diffusion::schedule::spacing::even_subset;
     use crate::diffusion::{Sampler, Schedule, Solver};
@@ -83,14 +96,16 @@ mod work {
     use crate::rng::{Rng, Stream};
     use crate::study::chain::{fresh_noise, start, walk, walk_back};
     use crate::study::context::StudyContext;
+    use crate::study::digits_chain::{judged, samples, shipped};
     use crate::study::error::StudyError;
     use crate::study::generative::{Game, GamePlan};
     use crate::study::large_steps::{Chain, ChainPlan};
     use crate::study::line::{Line, normal};
     use crate::study::network::{Fit, Learned, LevelNet, Size};
+    use crate::study::pictures::{Split, digit_grid};
     use crate::study::settings::{ChainTable, PlaneModes};
     use crate::study::step_back::StepBack;
-    use crate::study::tools::{curve, difference, flat, histogram, near, span};
+    use crate::study::tools::{curve, difference, flat, histogram, near, share_error, span};
 
     /// Numbers of large steps that are compared; one of them is the whole training's when it is chosen.
     const COMPARED: [usize; 4] = [1, 2, 4, 8];
@@ -100,6 +115,9 @@ mod work {
     /// First coordinate of the noisy points from which a step is looked at.
     const CUT: f64 = 0.2;
     const BINS: usize = 60;
+    /// Digits beside each other, and those that are judged.
+    const ACROSS: usize = 12;
+    const DIGITS_JUDGED: usize = 400;
     /// Places over which the divergence of a step from its Gaussian is averaged.
     const PLACES: usize = 41;
     /// Half the window of standardised data; what a stage's cloud is narrowed by.
@@ -109,7 +127,7 @@ mod work {
     /// The training of a chain of so many large steps.
     fn plan(settings: &Settings, steps: usize) -> ChainPlan {
         let Settings { latent_size: latent, fit_width: width, hidden_layers: depth, .. } = *settings;
-        ChainPlan { steps, latent, width, depth, batch: settings.fit_batch, rate: settings.fit_rate }
+        ChainPlan { dimension: 2, steps, latent, width, depth, batch: settings.fit_batch, rate: settings.fit_rate }
     }
 
     /// What is told of samples.
@@ -151,7 +169,35 @@ mod work {
         let few = study.denoising().await?;
         let game = study.game().await?;
         study.diffusion(few, game).await?;
-        study.numbers_of_steps().await
+        study.numbers_of_steps().await?;
+        digits(&context).await
+    }
+
+    /// The chain of digits that the page ships: its way from noise to digits, and how its samples are judged.
+    async fn digits(context: &StudyContext) -> Result<(), StudyError> {
+        let (split, chain) = (Split::read(context).await?, shipped(context).await?);
+        let stages = chain.stages(context, ACROSS).await?;
+        let grey: Vec<Vec<f32>> =
+            stages.iter().map(|x| x.iter().map(|v| v.clamp(-1.0, 1.0) as f32).collect()).collect();
+        let (rows, columns) = (grey.len(), ACROSS as f64);
+        let window = [-0.5, columns - 0.5, -0.5, rows as f64 - 0.5];
+        let digit = |column: usize, row: usize| grey[rows - 1 - row].chunks_exact(PIXELS).nth(column);
+        context.draw("digits", "grey", digit_grid([ACROSS, rows], window, digit));
+        context.yield_now().await;
+        let samples = samples(context, &chain, DIGITS_JUDGED).await?;
+        context.yield_now().await;
+        let (found, held_out) = (judged(&samples, &split), judged(&split.held_out().to_f32(), &split));
+        let both = [(held_out, Split::HELD_OUT), (found, DIGITS_JUDGED)];
+        let precision = both
+            .iter()
+            .enumerate()
+            .flat_map(|(place, ((precision, _), count))| [place as f64, *precision, share_error(*precision, *count)]);
+        context.draw("digits-judged", "precision", precision);
+        context.draw("digits-judged", "recall", [0.0, held_out.1, 1.0, found.1]);
+        for (claim, value) in [("digits-like", found.0), ("digits-diverse", found.1)] {
+            context.conclude(claim, value, share_error(value, DIGITS_JUDGED), [0.5, 1.0]);
+        }
+        Ok(())
     }
 
     impl Study<'_> {
@@ -181,7 +227,7 @@ mod work {
                 if let (true, Some(place)) =
                     (step == settings.fit_steps / 3, COMPARED.iter().position(|count| *count == settings.big_steps))
                 {
-                    let judged = self.judge(&chain.samples(context, JUDGED).await?).await;
+                    let judged = self.judge(chain.samples(context, JUDGED).await?.as_chunks().0).await;
                     self.compare(place, judged);
                 }
                 if !last {
@@ -189,7 +235,7 @@ mod work {
                     self.tick();
                 }
             }
-            Ok(self.judge(&chain.samples(context, JUDGED).await?).await)
+            Ok(self.judge(chain.samples(context, JUDGED).await?.as_chunks().0).await)
         }
 
         /// The divergence, in nats, of a true step back from the Gaussian of its mean and variance, on the first axis, averaged
@@ -227,7 +273,10 @@ mod work {
 
         async fn draw_stages(&self, chain: &Chain) -> Result<(), StudyError> {
             let stages = chain.stages(self.context, SHOWN).await?;
-            let clouds = stages.iter().enumerate().flat_map(|(place, cloud)| cloud.iter().map(move |x| (place, *x)));
+            let clouds = stages
+                .iter()
+                .enumerate()
+                .flat_map(|(place, cloud)| cloud.as_chunks().0.iter().map(move |x| (place, *x)));
             self.context.draw("stages", "generated-stage", clouds.flat_map(|(place, x)| in_column(place, x)));
             // Noisy points of this first coordinate: their modes are as likely as they explain it, and the second coordinate
             // is that of the mode.
@@ -235,8 +284,8 @@ mod work {
             let weights = Line::first_of(&self.mixture, level);
             let shares: Vec<f64> = weights.0.iter().map(|(w, m, s)| w * normal(CUT, *m, s * s)).collect();
             let mut rng = self.context.rng(Stream::Data, 2);
-            let noisy: Vec<[f64; 2]> = (0..JUDGED)
-                .map(|_| {
+            let noisy: Vec<f64> = (0..JUDGED)
+                .flat_map(|_| {
                     let mut left = rng.uniform() * shares.iter().sum::<f64>();
                     let below = |share: &f64| {
                         left -= share;
@@ -247,7 +296,7 @@ mod work {
                 })
                 .collect();
             let before = chain.back(self.context, &noisy, 0, &mut rng).await?;
-            let first: Vec<f64> = before.iter().map(|x| x[0]).collect();
+            let first: Vec<f64> = before.iter().step_by(2).copied().collect();
             self.context.draw("true-step", "generated-step", histogram(&first, [-HALF, HALF], BINS));
             Ok(())
         }
@@ -303,7 +352,7 @@ mod work {
                     chain.train(self.context, step, &|rng, count| flat(&self.mixture.draw(rng, count))).await?;
                     self.tick();
                 }
-                let judged = self.judge(&chain.samples(self.context, JUDGED).await?).await;
+                let judged = self.judge(chain.samples(self.context, JUDGED).await?.as_chunks().0).await;
                 self.compare(place, judged);
             }
             let of = |place: usize| self.compared.iter().find(|(at, _)| *at == place).map(|(_, judged)| judged.near);

@@ -90,7 +90,7 @@ impl Family {
             }
             Self::Chain => {
                 let (steps, rate) = (LARGE_STEPS, 2e-3);
-                let plan = |width| ChainPlan { steps, latent, width, depth: DEPTH, batch, rate };
+                let plan = |width| ChainPlan { dimension: 2, steps, latent, width, depth: DEPTH, batch, rate };
                 let plan = plan(width(|width| plan(width).form().parameters()));
                 (Model::Chain(Box::new(Chain::new(context, plan, 3))), plan.form().parameters())
             }
@@ -133,7 +133,7 @@ impl Model {
                 let sampler = sampler(context, count, evaluations);
                 Ok(walk(context, sampler, &mut model, &mut noise, look).await?.points())
             }
-            Self::Chain(chain) => chain.samples(context, count).await,
+            Self::Chain(chain) => Ok(chain.samples(context, count).await?.as_chunks().0.to_vec()),
         }
     }
 
@@ -148,7 +148,7 @@ impl Model {
                 walk_step(&mut sampler(context, count, CHAIN), &mut model, &mut noise).await?;
             }
             Self::Chain(chain) => {
-                let from = start(context, 2, count, 0).points();
+                let from = start(context, 2, count, 0).values;
                 chain.back(context, &from, 0, &mut context.rng(Stream::Solver, 0)).await?;
             }
         }

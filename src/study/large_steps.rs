@@ -1,10 +1,10 @@
-//! Denoising adversarial networks in the plane (Xiao et al. 2022, arXiv 2112.07804): a generator and a critic for a few
-//! large steps of a chain.
+//! Denoising adversarial networks (Xiao et al. 2022, arXiv 2112.07804) of points of any dimension: a generator and a critic
+//! for a few large steps of a chain.
 
 use super::context::StudyContext;
 use super::error::StudyError;
 use super::generative::Draw;
-use super::tools::{flat, points, waits};
+use super::tools::waits;
 use crate::diffusion::level::renoise;
 use crate::diffusion::schedule::clean;
 use crate::diffusion::solver::Posterior;
@@ -29,13 +29,16 @@ fn levels(steps: usize) -> Vec<Level> {
 pub struct Chain {
     /// The clean level, and that after each step.
     pub levels: Vec<Level>,
-    plan: ChainPlan,
+    /// How it is trained.
+    pub plan: ChainPlan,
     net: Adversaries,
 }
 
 /// How the two players of a chain are trained.
 #[derive(Clone, Copy)]
 pub struct ChainPlan {
+    /// Numbers of a point.
+    pub dimension: usize,
     /// Large steps.
     pub steps: usize,
     /// Numbers in a latent.
@@ -53,7 +56,13 @@ pub struct ChainPlan {
 impl ChainPlan {
     /// The players: the generator sees a point, a latent and the step, the critic two points and the step.
     pub fn form(self) -> AdversarialForm {
-        AdversarialForm::even(2 + self.latent + 1, 2, 3, self.width, self.depth)
+        AdversarialForm::even(
+            self.dimension + self.latent + 1,
+            self.dimension,
+            self.dimension + 1,
+            self.width,
+            self.depth,
+        )
     }
 }
 
@@ -71,6 +80,30 @@ impl Chain {
         Self { levels: levels(plan.steps), plan, net }
     }
 
+    /// The chain of a generator with these parameters, in the order of [`crate::nn::architecture::Shape::layers`]; its critic
+    /// knows nothing.
+    pub fn of_generator(context: &StudyContext, plan: ChainPlan, parameters: &[f32]) -> Self {
+        let form = plan.form();
+        let critic = vec![0.0; form.critic.parameters()];
+        let net = Adversaries::from_parameters(form, &context.compute, [parameters, &critic]);
+        Self { levels: levels(plan.steps), plan, net }
+    }
+
+    /// The same with a moving average of which every step of training keeps this share.
+    #[cfg(feature = "cli")]
+    pub fn with_average(self, keep: f64) -> Self {
+        Self { net: self.net.with_average(keep), ..self }
+    }
+
+    /// The moving average of the generator's parameters.
+    ///
+    /// # Errors
+    /// The device's.
+    #[cfg(feature = "cli")]
+    pub async fn generator(&self) -> Result<Vec<f32>, StudyError> {
+        Ok(self.net.averaged_generator().await?)
+    }
+
     /// Number of large steps.
     pub fn steps(&self) -> usize {
         self.plan.steps
@@ -83,22 +116,22 @@ impl Chain {
 
     fn pairs(&self, draw: Draw<'_>, data: &mut Rng, rng: &mut Rng) -> Pairs {
         let mut pairs = Pairs { steps: Vec::new(), before: Vec::new(), noisy: Vec::new() };
-        for x in points::<2>(&draw(data, self.plan.batch)) {
+        for x in draw(data, self.plan.batch).chunks_exact(self.plan.dimension) {
             let step = rng.below(self.steps() as u32) as usize;
             let (to, from) = (self.levels[step], self.levels[step + 1]);
-            let before = to.mix(x, [rng.normal(), rng.normal()]);
-            let noisy = renoise(before, to, from, [rng.normal(), rng.normal()]);
+            let before: Vec<f64> = x.iter().map(|v| to.mix(f64::from(*v), rng.normal())).collect();
+            let noisy = before.iter().map(|v| renoise(*v, to, from, rng.normal()) as f32);
+            pairs.noisy.extend(noisy);
+            pairs.before.extend(before.iter().map(|v| *v as f32));
             pairs.steps.push(step);
-            pairs.before.extend(before.map(|v| v as f32));
-            pairs.noisy.extend(noisy.map(|v| v as f32));
         }
         pairs
     }
 
     /// Rows of the generator's inputs.
     fn inputs(&self, noisy: &[f32], step: impl Fn(usize) -> usize, rng: &mut Rng) -> Vec<f32> {
-        let mut rows = Vec::with_capacity(noisy.len() / 2 * (self.plan.latent + 3));
-        for (row, x) in noisy.chunks_exact(2).enumerate() {
+        let mut rows = Vec::new();
+        for (row, x) in noisy.chunks_exact(self.plan.dimension).enumerate() {
             rows.extend(x);
             rows.extend(rng.normals(self.plan.latent));
             rows.push(self.feature(step(row)));
@@ -109,7 +142,7 @@ impl Chain {
     /// What the posterior makes of the generator's guesses, with fresh noise, and what the critic sees beside.
     fn places(&self, pairs: &Pairs, rng: &mut Rng) -> [Vec<f32>; 2] {
         let [mut scale, mut added] = [const { Vec::new() }; 2];
-        for (step, x) in pairs.steps.iter().zip(pairs.noisy.chunks_exact(2)) {
+        for (step, x) in pairs.steps.iter().zip(pairs.noisy.chunks_exact(self.plan.dimension)) {
             let posterior = Posterior::between(self.levels[step + 1], self.levels[*step]);
             let std = posterior.variance.sqrt();
             scale.push(posterior.data as f32);
@@ -131,10 +164,13 @@ impl Chain {
             let [scale, added] = self.places(&pairs, &mut rng);
             let view = View { scale: &scale, added: &added };
             if of_critic {
-                let rows = pairs.before.chunks_exact(2).zip(pairs.noisy.chunks_exact(2)).zip(&pairs.steps);
-                let real: Vec<f32> = rows
-                    .flat_map(|((before, noisy), step)| [before[0], before[1], noisy[0], noisy[1], self.feature(*step)])
-                    .collect();
+                let rows = [&pairs.before, &pairs.noisy].map(|rows| rows.chunks_exact(self.plan.dimension));
+                let [before, noisy] = rows;
+                let mut real = Vec::new();
+                for ((before, noisy), step) in before.zip(noisy).zip(&pairs.steps) {
+                    real.extend(before.iter().chain(noisy));
+                    real.push(self.feature(*step));
+                }
                 self.net.train_critic(&real, &inputs, view, self.plan.rate);
             } else {
                 self.net.train_generator(&inputs, view, Aim::NonSaturating, self.plan.rate);
@@ -146,31 +182,33 @@ impl Chain {
         Ok(())
     }
 
-    /// Points one step before noisy ones of one level.
+    /// Points one step before noisy ones of one level, flat.
     pub async fn back(
         &self,
         context: &StudyContext,
-        x: &[[f64; 2]],
+        x: &[f64],
         step: usize,
         rng: &mut Rng,
-    ) -> Result<Vec<[f64; 2]>, StudyError> {
+    ) -> Result<Vec<f64>, StudyError> {
         let posterior = Posterior::between(self.levels[step + 1], self.levels[step]);
         let (mut before, std) = (Vec::with_capacity(x.len()), posterior.variance.sqrt());
-        for x in x.chunks(AT_ONCE) {
+        for x in x.chunks(AT_ONCE * self.plan.dimension) {
             context.yield_now().await;
-            let guesses = self.net.outputs(&self.inputs(&flat(x), |_| step, rng)).await?;
-            let guesses: Vec<[f64; 2]> = points(&guesses);
-            before.extend(x.iter().zip(guesses).map(|(x, guess)| -> [f64; 2] {
-                core::array::from_fn(|i| posterior.data * guess[i] + posterior.x * x[i] + std * rng.normal())
-            }));
+            let noisy: Vec<f32> = x.iter().map(|v| *v as f32).collect();
+            let guesses = self.net.outputs(&self.inputs(&noisy, |_| step, rng)).await?;
+            let both = x.iter().zip(guesses);
+            before.extend(
+                both.map(|(x, guess)| posterior.data * f64::from(guess) + posterior.x * x + std * rng.normal()),
+            );
         }
         Ok(before)
     }
 
-    /// The whole way back: where the samples are before it and after each of its steps.
-    pub async fn stages(&self, context: &StudyContext, count: usize) -> Result<Vec<Vec<[f64; 2]>>, StudyError> {
+    /// The whole way back: where the samples are before it and after each of its steps, flat.
+    pub async fn stages(&self, context: &StudyContext, count: usize) -> Result<Vec<Vec<f64>>, StudyError> {
         let mut rng = context.rng(Stream::Prior, 0);
-        let mut stages = vec![rng.normal_points(count)];
+        let prior = (0..count * self.plan.dimension).map(|_| rng.normal()).collect::<Vec<f64>>();
+        let mut stages = vec![prior];
         let mut rng = context.rng(Stream::Solver, 0);
         for step in (0..self.steps()).rev() {
             let next = self.back(context, &stages[stages.len() - 1], step, &mut rng).await?;
@@ -179,8 +217,8 @@ impl Chain {
         Ok(stages)
     }
 
-    /// Samples of the chain, the same noise every time.
-    pub async fn samples(&self, context: &StudyContext, count: usize) -> Result<Vec<[f64; 2]>, StudyError> {
+    /// Samples of the chain, flat, the same noise every time.
+    pub async fn samples(&self, context: &StudyContext, count: usize) -> Result<Vec<f64>, StudyError> {
         Ok(self.stages(context, count).await?.pop().unwrap_or_default())
     }
 }

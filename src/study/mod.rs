@@ -14,6 +14,8 @@ mod classes;
 #[cfg(feature = "engine")]
 mod context;
 #[cfg(feature = "engine")]
+pub mod digits_chain;
+#[cfg(feature = "engine")]
 mod error;
 #[cfg(feature = "engine")]
 mod families;

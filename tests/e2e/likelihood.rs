@@ -122,3 +122,35 @@ fn samples_of_the_closed_form_are_like_fresh_data_in_every_comparison() {
     }
     page.close();
 }
+
+#[test]
+fn the_likelihood_of_a_picture_stands_beside_what_the_program_measured_of_test_images() {
+    let page = Page::open("picture-likelihood", "#experiment=images&device=cpu&images=2&steps=6&seed=5&probes=2");
+    page.wait_for(&["idle"], SOON);
+    let disabled = "return document.querySelector(\"[data-testid='likelihood-start']\").disabled;";
+    assert_eq!(page.browser.script(disabled, &[]).as_bool(), Some(true), "there is no picture yet");
+    page.press("sample");
+    page.wait_for(&["done"], LATE);
+    page.set("flow-tolerance", "0.02");
+    page.press("likelihood-start");
+    page.until("how long it takes is said", LATE, || page.text("status").contains(" s left").then_some(()));
+    page.until("both estimates are there", LATE, || {
+        let bits = row(&page, "likelihood-bits")?;
+        (page.state()? == "done" && bits.error.is_finite()).then_some(())
+    });
+    let [bits, evaluations] = rows(&page, ["likelihood-bits", "likelihood-evaluations"]);
+    // What a network makes is likelier than the pictures it learned from, and no picture has less than nothing.
+    assert!(bits.value > 0.0 && bits.value < 8.0, "{} bits", bits.value);
+    assert!(bits.error > 0.0 && bits.error < 0.5, "± {}", bits.error);
+    assert!(bits.reference > 2.0 && bits.reference < 8.0 && bits.spread > 0.0, "{} of test images", bits.reference);
+    assert!(evaluations.value >= 30.0);
+
+    // It can be stopped, and the images stay.
+    page.set("flow-tolerance", "0.000001");
+    page.press("likelihood-start");
+    page.wait_for(&["running"], SOON);
+    page.press("stop");
+    page.wait_for(&["done"], SOON);
+    assert!(page.number("likelihood-bits", "data-value").is_some());
+    page.close();
+}

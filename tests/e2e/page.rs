@@ -301,8 +301,11 @@ impl Page {
     pub fn saved(&self, ending: &str) -> PathBuf {
         self.until(&format!("a file {ending} is saved"), SOON, || {
             let files = fs::read_dir(&self.folder).ok()?.filter_map(Result::ok).map(|e| e.path());
-            // An unfinished file ends in something else.
-            files.into_iter().find(|p| p.is_file() && p.to_string_lossy().ends_with(ending))
+            // An unfinished file ends in something else, and its name is kept free for it by an empty one.
+            files.into_iter().find(|path| {
+                let written = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
+                written && path.to_string_lossy().ends_with(ending)
+            })
         })
     }
 

@@ -1,4 +1,5 @@
-//! Prose of the locale files as HTML: formulas, which stand in LaTeX between dollar signs, become MathML.
+//! Prose of the locale files as HTML: formulas, which stand in LaTeX between dollar signs, become MathML, and
+//! `[words](#settings)` become links to other experiments of the page.
 //!
 //! The page sets this HTML as it is. Browsers lay formulas out from left to right inside Persian too, and read them aloud.
 
@@ -37,13 +38,26 @@ fn html(text: &str, converter: &LatexToMathML) -> Result<String, String> {
     let mut html = String::with_capacity(text.len());
     for (i, part) in text.split('$').enumerate() {
         if i % 2 == 0 {
-            html.push_str(&part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"));
+            html.push_str(&linked(&part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")));
         } else {
             let formula = converter.convert_with_local_state(part, MathDisplay::Inline);
             html.push_str(&formula.map_err(|error| format!("{part}: {error:?}"))?.mathml);
         }
     }
     if text.matches('$').count().is_multiple_of(2) { Ok(html) } else { Err("a formula without an end".to_owned()) }
+}
+
+/// Escaped text with its links: `[words](#settings)`, and no other address.
+fn linked(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(middle) = rest.find("](#") {
+        let (before, after) = rest.split_at(middle);
+        let Some((start, end)) = before.rfind('[').zip(after.find(')')) else { break };
+        html.extend([&before[..start], "<a href=\"", &after[2..end], "\">", &before[start + 1..], "</a>"]);
+        rest = &after[end + 1..];
+    }
+    html + rest
 }
 
 #[cfg(test)]
@@ -60,6 +74,14 @@ mod tests {
         assert!(lines[1].starts_with("note.a.b = If a &lt; b, <math>"), "{}", lines[1]);
         assert!(lines[1].contains("<msub><mi>x</mi><mi>t</mi></msub>") && lines[1].contains("<msqrt>"), "{}", lines[1]);
         assert!(lines[1].contains("</math> &amp; <math>") && lines[1].ends_with("</math>."), "{}", lines[1]);
+    }
+
+    #[test]
+    fn links_of_prose_lead_to_settings_of_the_page_and_nothing_else_is_one() {
+        let made = finished("note.a.b = In [0, 1] a [picture](#experiment=images&task=inpaint) and [x](http://y).\n");
+        let expected =
+            "note.a.b = In [0, 1] a <a href=\"#experiment=images&amp;task=inpaint\">picture</a> and [x](http://y).\n";
+        assert_eq!(made.unwrap(), expected);
     }
 
     #[test]

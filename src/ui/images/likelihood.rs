@@ -1,11 +1,10 @@
 //! How likely the network finds a picture: the button and the numbers.
 
-use leptos::prelude::*;
-
 use super::known::at_hand;
 use super::pixels::pixels;
-use crate::lab::{PIXELS, Picture, TaskId};
-use crate::protocol::{ImageProgress, Subject};
+use crate::lab::{PIXELS, Picture, RunConfig, TaskId};
+use crate::protocol::Subject;
+use crate::protocol::images::ImageProgress;
 use crate::ui::element::Element;
 use crate::ui::measures::numbers;
 use crate::ui::parts::{button, note};
@@ -25,7 +24,7 @@ pub fn picture_likelihood() -> [Element; 3] {
         if let Some(picture) = picture(page) {
             let config = page.config.get_untracked();
             page.images.progress.set(ImageProgress::default());
-            page.tell(|session| session.likelihood(&crate::lab::RunConfig { picture, ..config }));
+            page.tell(|session| session.likelihood(&RunConfig { picture, ..config }));
         }
     };
     let none = move || {

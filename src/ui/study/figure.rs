@@ -68,7 +68,7 @@ pub fn chart(study: &'static Study, index: usize, figure: &'static Figure) -> El
         let (Some(layout), [x, y]) = (places.get(), pointer(&event)) else { return };
         let distance = |handle: &Handle| {
             let [hx, hy] = layout.place(untrack(|| place(page, handle)));
-            (hx - x).hypot(hy - y)
+            libm::hypot(hx - x, hy - y)
         };
         let near = figure.handles.iter().enumerate().map(|(i, handle)| (i, distance(handle)));
         let nearest = near.filter(|(_, d)| *d < REACH).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i);
