@@ -1,5 +1,8 @@
 //! Likelihoods: by the probability-flow ODE and by the variational bound of a chain.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use super::level::{Denoiser, Estimate, Level, State};
 use super::objective::normal_divergence;
 use super::prediction::learned_log_variance;
@@ -133,7 +136,10 @@ impl<S: Batched, M: Diverges<S>> Denoiser<Followed<S>> for Follower<'_, M> {
     type Error = M::Error;
 
     async fn estimate(&mut self, followed: &Followed<S>, level: Level) -> Result<Estimate<Followed<S>>, M::Error> {
-        let (estimate, of_noise) = self.0.estimate_with_divergence(&followed.x, level).await?;
+        // Boxed: the solver's seven evaluations would each have the model's code anew.
+        let asked: Pin<Box<dyn Future<Output = Result<(Estimate<S>, Vec<f64>), M::Error>> + '_>> =
+            Box::pin(self.0.estimate_with_divergence(&followed.x, level));
+        let (estimate, of_noise) = asked.await?;
         let dimension = followed.x.dimension() as f64;
         // data = (x - sigma noise) / alpha
         let of_data = of_noise.iter().map(|d| (dimension - level.sigma * d) / level.alpha).collect();

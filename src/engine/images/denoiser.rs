@@ -1,5 +1,8 @@
 //! The network as a denoiser: every schedule, classes with guidance, learned variance, and no more memory than there is.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use burn::tensor::Tensor;
 
 use super::model::ImageModel;
@@ -320,7 +323,9 @@ impl<W: ProgressListener> Denoiser<Pictures> for ImageDenoiser<'_, W> {
     type Error = Stopped;
 
     async fn estimate(&mut self, x: &Pictures, level: Level) -> Result<Estimate<Pictures>, Stopped> {
-        let output = self.outputs(x, level).await?;
+        // Boxed: every step of every solver would have the code of an evaluation anew.
+        let outputs: Pin<Box<dyn Future<Output = Result<Pictures, Stopped>> + '_>> = Box::pin(self.outputs(x, level));
+        let output = outputs.await?;
         let channels = x.0.dims()[1];
         let (output, variance) = if output.0.dims()[1] == 2 * channels {
             (output.channels(0, channels), Some(output.channels(channels, channels)))

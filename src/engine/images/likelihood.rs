@@ -41,9 +41,11 @@ impl Batched for Pictures {
     /// Not numbers when the device no longer answers: what is computed of them is none either.
     async fn dots(&self, other: &Self) -> Vec<f64> {
         let images = self.0.dims()[0];
-        let products = (self.0.clone() * other.0.clone()).reshape([images as i32, -1]).sum_dim(1);
-        let dots = Pictures(products.reshape([images, 1, 1, 1])).values().await;
-        dots.map_or_else(|_| vec![f64::NAN; images], |dots| dots.into_iter().map(f64::from).collect())
+        // Summed here: sums of tensors would be a tenth of the CPU worker.
+        let (Ok(a), Ok(b)) = (self.values().await, other.values().await) else { return vec![f64::NAN; images] };
+        let count = self.dimension().max(1);
+        let dot = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        a.chunks_exact(count).zip(b.chunks_exact(count)).map(dot).collect()
     }
 
     fn dimension(&self) -> usize {

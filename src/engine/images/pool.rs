@@ -127,6 +127,12 @@ impl WorkerPool {
         self.workers.iter().filter(|worker| matches!(worker.state, State::Idle | State::Busy(_))).count()
     }
 
+    /// One that nobody is taken into.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self { cores: Some(1), ..Self::default() }
+    }
+
     /// Spawns as many workers as evaluations can be made at a time, as far as cores and memory go.
     pub fn spawn<P: Port>(&mut self, evaluations: usize, model: &ImageModel, port: &P) {
         let cores = self.cores.map_or(MOST, |cores| cores as usize).min(port.cores());

@@ -41,6 +41,7 @@ pub struct Teller {
     rate: f64,
     /// How many evaluate, as was said last.
     workers: usize,
+    silent: bool,
 }
 
 impl Teller {
@@ -48,6 +49,12 @@ impl Teller {
     #[must_use]
     pub fn new(images: usize) -> Self {
         Self { images, part: [0, 1], workers: 1, ..Self::default() }
+    }
+
+    /// Says nothing: for what is over in no time.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { silent: true, ..Self::new(1) }
     }
 
     /// The job begins.
@@ -79,7 +86,7 @@ impl Teller {
         self.now = evaluated;
         let now = port.now_ms();
         let elapsed = now - self.told;
-        if elapsed >= REPORT_MS {
+        if elapsed >= REPORT_MS && !self.silent {
             let evaluated = self.earlier + evaluated;
             let rate = 1000.0 * evaluated.saturating_sub(self.evaluated) as f64 / elapsed;
             self.rate = if self.rate == 0.0 { rate } else { 0.7 * self.rate + 0.3 * rate };

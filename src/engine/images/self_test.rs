@@ -4,6 +4,8 @@ use std::convert::Infallible;
 
 use super::model::ImageModel;
 use super::pictures::Pictures;
+use super::pool::WorkerPool;
+use super::reporter::{Reporter, Teller};
 use super::run::ImageRun;
 use crate::diffusion::Convention;
 use crate::engine::error::{EngineError, ImageError};
@@ -141,7 +143,10 @@ pub async fn self_test<P: Port>(
             "network-ncsnv2" => {
                 (ask(&UNetConfig::refine(Refine::NCSN_V2, 8), &[0.0; 2], &[], compute).await?, TOLERANCE)
             }
-            _ => (sample(compute).await?, SAMPLE_TOLERANCE),
+            _ => match sample(compute, inbox).await? {
+                Some(found) => (found, SAMPLE_TOLERANCE),
+                None => return Ok(None),
+            },
         };
         let wanted: Vec<f32> = expected.by_ref().take(found.len()).collect();
         report.cases.push(case(name, wanted, found, slack * tolerance));
@@ -162,8 +167,9 @@ async fn ask(
     Ok(Pictures(output).values().await?)
 }
 
-/// Five steps of DDIM through the whole of the sampler.
-async fn sample(compute: &ComputeDevice) -> Result<Vec<f32>, EngineError> {
+/// Five steps of DDIM through the whole of the sampler, with the listener of every run: with another the CPU worker would
+/// have all solvers twice. `None` when a command ended it.
+async fn sample<P: Port>(compute: &ComputeDevice, inbox: &mut Inbox<'_, P>) -> Result<Option<Vec<f32>>, EngineError> {
     let model = model(compute)?;
     let config = RunConfig {
         experiment: ExperimentId::Images,
@@ -176,8 +182,17 @@ async fn sample(compute: &ComputeDevice) -> Result<Vec<f32>, EngineError> {
         ..RunConfig::default()
     };
     let mut run = ImageRun::new(config, &model, compute)?.from_noise(images("noise", 2, compute));
-    while run.step(&mut ()).await? == Outcome::Stepped {}
-    Ok(run.sampler().x().values().await?)
+    // This worker alone: the others are not tested.
+    let (mut teller, mut pool) = (Teller::silent(), WorkerPool::nobody());
+    let mut reporter = Reporter { inbox, teller: &mut teller, pool: &mut pool };
+    loop {
+        match run.step(&mut reporter).await? {
+            Outcome::Stepped => {}
+            Outcome::Finished => break,
+            Outcome::GivenUp => return Ok(None),
+        }
+    }
+    Ok(Some(run.sampler().x().values().await?))
 }
 
 fn case(name: &str, expected: Vec<f32>, found: Vec<f32>, tolerance: f64) -> SelfTestCase {
