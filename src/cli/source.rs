@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::set::SetArgs;
 use crate::diffusion::{Convention, now};
 use crate::lab::{DeviceChoice, check_names, usual_names};
-use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, MeasuredBits, MeasuredFid, pack};
+use crate::nn::checkpoint::{Architecture, Checkpoint, Manifest, Measurement, pack};
 use crate::nn::objective::Objective;
 use crate::nn::unet::{Parameter, UNetConfig};
 
@@ -21,9 +21,9 @@ const USUAL_SIDE: u32 = 32;
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Measured {
     /// How good their pictures are.
-    pub fid: Option<MeasuredFid>,
+    pub fid: Option<Measurement>,
     /// How likely they find other images.
-    pub bits: Option<MeasuredBits>,
+    pub bits: Option<Measurement>,
 }
 
 /// Weights with what is known about them.

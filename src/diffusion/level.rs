@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 /// Anything a solver can move: a number, a point, a batch of points, a tensor on a device.
@@ -154,6 +155,9 @@ impl<S> Estimate<S> {
         Self { data, noise, variance: None }
     }
 }
+
+/// An evaluation behind a pointer: every place that waits for one that is not would have its code anew.
+pub type Evaluation<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + 'a>>;
 
 /// Anything that estimates data and noise at a level: a network, a closed form, or a constraint around another denoiser.
 #[allow(async_fn_in_trait)]

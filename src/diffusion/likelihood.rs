@@ -1,9 +1,6 @@
 //! Likelihoods: by the probability-flow ODE and by the variational bound of a chain.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use super::level::{Denoiser, Estimate, Level, State};
+use super::level::{Denoiser, Estimate, Evaluation, Level, State};
 use super::objective::normal_divergence;
 use super::prediction::learned_log_variance;
 use super::solver::{Posterior, Tolerance, follow};
@@ -136,8 +133,7 @@ impl<S: Batched, M: Diverges<S>> Denoiser<Followed<S>> for Follower<'_, M> {
     type Error = M::Error;
 
     async fn estimate(&mut self, followed: &Followed<S>, level: Level) -> Result<Estimate<Followed<S>>, M::Error> {
-        // Boxed: the solver's seven evaluations would each have the model's code anew.
-        let asked: Pin<Box<dyn Future<Output = Result<(Estimate<S>, Vec<f64>), M::Error>> + '_>> =
+        let asked: Evaluation<'_, (Estimate<S>, Vec<f64>), M::Error> =
             Box::pin(self.0.estimate_with_divergence(&followed.x, level));
         let (estimate, of_noise) = asked.await?;
         let dimension = followed.x.dimension() as f64;

@@ -14,7 +14,7 @@ pub mod schedule;
 pub mod solver;
 
 pub use convention::Convention;
-pub use level::{Denoiser, Estimate, Level, State, infallible, now};
+pub use level::{Denoiser, Estimate, Evaluation, Level, State, infallible, now};
 pub use objective::Weighting;
 pub use prediction::Prediction;
 pub use schedule::{Schedule, Spacing};

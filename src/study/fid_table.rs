@@ -62,7 +62,7 @@ pub const WORK: super::context::Work = |context, _| Box::pin(work::run(context))
 #[cfg(feature = "engine")]
 mod work {
     use super::{COLUMNS, NETWORKS, QUANTITIES, ROWS};
-    use crate::nn::checkpoint::{Manifest, MeasuredFid};
+    use crate::nn::checkpoint::{Manifest, Measurement};
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
 
@@ -158,7 +158,7 @@ mod work {
     }
 
     /// What was measured of the weights beside the page.
-    async fn ours(context: &StudyContext) -> Result<MeasuredFid, StudyError> {
+    async fn ours(context: &StudyContext) -> Result<Measurement, StudyError> {
         let file = String::from_utf8(context.file(OURS).await?).map_err(|_| StudyError::File(OURS))?;
         let manifest = Manifest::from_json(&file).map_err(|_| StudyError::File(OURS))?;
         manifest.fid.ok_or(StudyError::File(OURS))

@@ -18,7 +18,7 @@ use crate::diffusion::Schedule;
 use crate::engine::images::ImageModel;
 use crate::engine::images::likelihood::{Asked, Bits};
 use crate::lab::{ClassChoice, RunConfig};
-use crate::nn::checkpoint::MeasuredBits;
+use crate::nn::checkpoint::Measurement;
 
 /// Images evaluated at once in a thread.
 const TOGETHER: usize = 4;
@@ -47,7 +47,7 @@ struct Report {
     device: String,
     /// For the manifest of the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
-    bits: Option<MeasuredBits>,
+    bits: Option<Measurement>,
 }
 
 /// Measures it.
@@ -117,12 +117,12 @@ pub fn run(args: &EvaluateArgs, method: BitsArg, weights: &Path) -> Outcome {
     let source = half_name(args);
     let how = if flow { format!("tolerance {tolerance:e}") } else { format!("{steps} steps") };
     let method = if flow { "probability flow" } else { "variational bound" };
-    let measured = standard_error.map(|error| MeasuredBits {
+    let measured = standard_error.map(|error| Measurement {
         value: bits,
-        error,
+        error: Some(error),
         images: images as u32,
         evaluations,
-        method: format!("{method}, schedule {}, {how}, {probes} estimates each", config.schedule.id()),
+        solver: format!("{method}, schedule {}, {how}, {probes} estimates each", config.schedule.id()),
         reference: source.clone(),
     });
     let report = Report {

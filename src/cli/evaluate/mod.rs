@@ -16,7 +16,7 @@ use super::sample::Generator;
 use super::{files, interrupt};
 use crate::data::ImageSet;
 use crate::data::metrics::gaussian::precision_recall;
-use crate::nn::checkpoint::{MeasuredFid, sha256};
+use crate::nn::checkpoint::{Measurement, sha256};
 use crate::nn::inception::Inception;
 use args::{Origin, half_name};
 use features::{Extractor, FeaturesArg};
@@ -46,7 +46,7 @@ struct Report {
     seconds: f64,
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fid: Option<MeasuredFid>,
+    fid: Option<Measurement>,
 }
 
 /// Does it.
@@ -117,8 +117,9 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         Some(facts) => (facts.evaluations, facts.solver.clone()),
         None => (0, "given images".to_owned()),
     };
-    let fid = matches!(extractor, Extractor::Inception(_)).then(|| MeasuredFid {
+    let fid = matches!(extractor, Extractor::Inception(_)).then(|| Measurement {
         value: distance,
+        error: None,
         images: u32::try_from(set.len()).unwrap_or(u32::MAX),
         evaluations,
         solver: solver.clone(),

@@ -1,12 +1,9 @@
 //! The probability-flow ODE by Dormand and Prince's pair of orders 5 and 4 with step control, as score_sde solves it
 //! with scipy: the same tableau, first step and control of the error.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use super::context::{Context, NoiseSource, NoiseUse, Tally};
 use super::ode::slope;
-use crate::diffusion::{Denoiser, Level, Schedule, State};
+use crate::diffusion::{Denoiser, Evaluation, Level, Schedule, State};
 
 /// Times of the stages.
 const NODES: [f64; 6] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0];
@@ -164,12 +161,11 @@ async fn start<S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     Ok(Adaptive { t, slope: Some(slope), step: if step.is_nan() { shortest(t) } else { step }, rejected: false })
 }
 
-/// Boxed: each of the five places that wait for it would have the code of an evaluation anew.
 fn slope_at<'a, S: State, D: Denoiser<S>, N: NoiseSource<S>>(
     run: &'a mut Context<'_, S, D, N>,
     x: &'a S,
     t: f64,
-) -> Pin<Box<dyn Future<Output = Result<S, D::Error>> + 'a>> {
+) -> Evaluation<'a, S, D::Error> {
     Box::pin(async move {
         let level = run.schedule.level(t);
         let estimate = run.estimate(x, level).await?;

@@ -1,8 +1,5 @@
 //! The network as a denoiser: every schedule, classes with guidance, learned variance, and no more memory than there is.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use burn::tensor::Tensor;
 
 use super::model::ImageModel;
@@ -10,7 +7,7 @@ use super::pictures::{Pictures, finish};
 use super::pool::EvaluationBatch;
 use crate::diffusion::constraint::classifier_free;
 use crate::diffusion::prediction::canonical;
-use crate::diffusion::{Denoiser, Estimate, Level, State as _};
+use crate::diffusion::{Denoiser, Estimate, Evaluation, Level, State as _};
 use crate::engine::error::{ImageError, Stopped};
 use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
@@ -323,8 +320,7 @@ impl<W: ProgressListener> Denoiser<Pictures> for ImageDenoiser<'_, W> {
     type Error = Stopped;
 
     async fn estimate(&mut self, x: &Pictures, level: Level) -> Result<Estimate<Pictures>, Stopped> {
-        // Boxed: every step of every solver would have the code of an evaluation anew.
-        let outputs: Pin<Box<dyn Future<Output = Result<Pictures, Stopped>> + '_>> = Box::pin(self.outputs(x, level));
+        let outputs: Evaluation<'_, Pictures, Stopped> = Box::pin(self.outputs(x, level));
         let output = outputs.await?;
         let channels = x.0.dims()[1];
         let (output, variance) = if output.0.dims()[1] == 2 * channels {

@@ -100,7 +100,7 @@ impl ImageModel {
             fid: fid.unwrap_or_default(),
             ..model.summary
         };
-        model.bits = manifest.bits.as_ref().map(|bits| [bits.value, bits.error]);
+        model.bits = manifest.bits.as_ref().map(|bits| [bits.value, bits.error.unwrap_or(f64::NAN)]);
         model.set_grids(manifest.grids.clone());
         #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
         model.came_from(&checkpoint);

@@ -73,37 +73,23 @@ pub struct ManifestFile {
     pub sha256: String,
 }
 
-/// A measured Fréchet inception distance, with what it takes to compare it.
+/// A number that was measured of weights, a Fréchet inception distance or bits per dimension, with what it takes to compare
+/// it. One type for both: a reader is paid for by every visitor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MeasuredFid {
-    /// The distance.
+pub struct Measurement {
+    /// The number.
     pub value: f64,
-    /// Pictures drawn.
+    /// Its standard error, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+    /// Pictures that were drawn or judged.
     pub images: u32,
-    /// Network evaluations for each.
+    /// Network evaluations for each, or levels at which its likelihood was followed.
     pub evaluations: u32,
     /// Solver and schedule.
     pub solver: String,
-    /// What they were compared with.
-    pub reference: String,
-}
-
-/// How likely the network was found to find images that it was not trained on, as `evaluate --bits` measures it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeasuredBits {
-    /// Bits per dimension, the mean over the images.
-    pub value: f64,
-    /// Its standard error.
-    pub error: f64,
-    /// Images.
-    pub images: u32,
-    /// Levels at which each was evaluated.
-    pub evaluations: u32,
-    /// Method, schedule and tolerance.
-    pub method: String,
-    /// Which images.
+    /// What they were compared with, or which they were.
     pub reference: String,
 }
 
@@ -146,10 +132,10 @@ pub struct Manifest {
     /// How they were trained, by whom, on what.
     pub provenance: String,
     /// How good its pictures are, if that was measured.
-    pub fid: Option<MeasuredFid>,
-    /// How likely it finds other images, if that was measured.
+    pub fid: Option<Measurement>,
+    /// Bits per dimension of images that it was not trained on, if they were measured (`evaluate --bits`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bits: Option<MeasuredBits>,
+    pub bits: Option<Measurement>,
     /// Grids that were searched for it, at most one for a number of steps, in rising order. Not written when there are
     /// none: readers that know nothing of grids refuse a manifest that has some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -52,7 +52,7 @@ pub use error::CheckpointError;
 pub use layout::{Architecture, Recognised};
 pub use limits::SCALE_SUFFIX;
 use limits::{LONGEST_NAME, MOST_TENSORS};
-pub use manifest::{Manifest, ManifestError, ManifestFile, MeasuredBits, MeasuredFid, SearchedGrid, sha256};
+pub use manifest::{Manifest, ManifestError, ManifestFile, Measurement, SearchedGrid, sha256};
 pub use names::Names;
 pub use number::Number;
 pub use pack::{LONGEST_SHARD, pack};
