@@ -61,6 +61,7 @@ pub const STUDY: Study = Study {
             &[Layer::new("near-a-mode", Mark::Bars, 1), Layer::new("recall", Mark::Dots, 2)],
         ),
         Figure::pictures("digits", Axis::free(""), Axis::of("large-steps-done", DONE)),
+        Figure::pictures("digits-drawn", Axis::free(""), Axis::free("")),
         Figure::curves(
             "digits-judged",
             Axis::of("", &["digits-held-out", "denoising-gan"]),
@@ -102,7 +103,7 @@ mod work {
     use crate::study::large_steps::{Chain, ChainPlan};
     use crate::study::line::{Line, normal};
     use crate::study::network::{Fit, Learned, LevelNet, Size};
-    use crate::study::pictures::{Split, digit_grid};
+    use crate::study::pictures::{Split, digit_grid, square};
     use crate::study::settings::{ChainTable, PlaneModes};
     use crate::study::step_back::StepBack;
     use crate::study::tools::{curve, difference, flat, histogram, near, share_error, span};
@@ -116,7 +117,8 @@ mod work {
     const CUT: f64 = 0.2;
     const BINS: usize = 60;
     /// Digits beside each other, and those that are judged.
-    const ACROSS: usize = 12;
+    const ACROSS: usize = 5;
+    const DRAWN: usize = 10;
     const DIGITS_JUDGED: usize = 400;
     /// Places over which the divergence of a step from its Gaussian is averaged.
     const PLACES: usize = 41;
@@ -185,6 +187,9 @@ mod work {
         context.draw("digits", "grey", digit_grid([ACROSS, rows], window, digit));
         context.yield_now().await;
         let samples = samples(context, &chain, DIGITS_JUDGED).await?;
+        context.yield_now().await;
+        let drawn = |column: usize, row: usize| samples.chunks_exact(PIXELS).nth(row * DRAWN + column);
+        context.draw("digits-drawn", "grey", digit_grid([DRAWN; 2], square(DRAWN), drawn));
         context.yield_now().await;
         let (found, held_out) = (judged(&samples, &split), judged(&split.held_out().to_f32(), &split));
         let both = [(held_out, Split::HELD_OUT), (found, DIGITS_JUDGED)];
