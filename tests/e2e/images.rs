@@ -177,7 +177,7 @@ fn filling_in_leaves_the_known_pixels_as_they_were() {
     page.set("preset", "left");
     page.set("seed", "77");
     page.press("sample");
-    page.until("the run begins", SOON, || (page.state()? == "running").then_some(()));
+    page.begun();
     let canvas = images(&page);
     let filled = first_image(&canvas, &page);
     let side = |half: usize| (0..1024).filter(move |i| (i % 32) / 16 == half);
@@ -191,7 +191,7 @@ fn filling_in_leaves_the_known_pixels_as_they_were() {
     page.set("task", "colourise");
     page.set("clip", "never");
     page.press("sample");
-    page.until("the run begins", SOON, || (page.state()? == "running").then_some(()));
+    page.begun();
     let canvas = images(&page);
     for (now, before) in first_image(&canvas, &page).iter().zip(&original) {
         let inside = |pixel: &[u8; 3]| pixel.iter().all(|&v| v > 0 && v < 255);

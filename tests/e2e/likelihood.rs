@@ -33,7 +33,7 @@ fn the_likelihood_of_the_closed_form_is_the_exact_one_within_its_stated_error() 
     page.wait_for(&["idle"], SOON);
     let compute = || {
         page.press("likelihood-start");
-        page.wait_for(&["running", "done"], SOON);
+        page.begun();
         page.wait_for(&["done"], LATE);
     };
     compute();

@@ -251,7 +251,13 @@ impl Page {
         let selector = format!("[data-testid='{id}']");
         self.browser.script(
             "const e = document.querySelector(arguments[0]);
-             for (let d = e && e.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;",
+             for (let d = e && e.closest('details'); d; d = d.parentElement.closest('details')) d.open = true;
+             const status = document.querySelector(\"[data-testid='status']\");
+             if (status && !status.heard) {
+               const hear = changes => status.heard.push(...changes.map(c => c.oldValue), status.dataset.state);
+               new MutationObserver(hear).observe(status, { attributeFilter: ['data-state'], attributeOldValue: true });
+             }
+             if (status) status.heard = [];",
             &[json!(selector)],
         );
         let mut last = String::new();
@@ -279,6 +285,12 @@ impl Page {
     /// The one word for what goes on: loading, idle, running, paused, done or failed.
     pub fn state(&self) -> Option<String> {
         self.attribute("status", "data-state")
+    }
+
+    /// Waits until what was pressed last has begun a run, however soon that was over.
+    pub fn begun(&self) {
+        let heard = "return !!document.querySelector(\"[data-testid='status']\")?.heard?.includes('running');";
+        self.until("a run begins", SOON, || self.browser.script(heard, &[]).as_bool().filter(|&begun| begun));
     }
 
     /// Waits for one of these words; a failure is one only if it is not expected.

@@ -38,7 +38,7 @@ fn several_cores_make_the_picture_that_one_makes_and_the_page_says_how_many() {
 
     page.set("cores", "1");
     page.press("sample");
-    page.until("the run begins", SOON, || (page.state()? == "running").then_some(()));
+    page.begun();
     let alone = images(&page);
     assert_eq!(page.text("workers"), "");
     assert!(together == alone, "other pictures");

@@ -93,7 +93,7 @@ fn a_reload_brings_back_settings_and_weights() {
     page.wait_for(&["done"], LATE);
     page.until("the weights are kept", SOON, || kept(&page).filter(|&steps| steps == 60.0));
     page.press("sample");
-    page.wait_for(&["running", "done"], SOON);
+    page.begun();
     page.wait_for(&["done"], LATE);
     let before = page.samples();
 
