@@ -68,6 +68,7 @@ impl Teller {
     }
 
     /// Part number `part` of `of`, from 0, begins. What is evaluated is counted from 0 again.
+    #[cfg(feature = "models")]
     pub fn part(&mut self, part: u32, of: u32) {
         self.part = [part, of.max(1)];
         self.earlier += std::mem::take(&mut self.now);
