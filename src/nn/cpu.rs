@@ -1,5 +1,5 @@
 //! Tensors of the CPU device as plain numbers: layers of a convolutional network with one pass over memory where a
-//! chain of tensor operations has five, around Burn's matrix products.
+//! chain of tensor operations has five, between matrix products.
 //!
 //! What is here computes what the tensor operations of `nn::layers::operations` compute; it has no derivatives. A worker
 //! that knows only the CPU uses nothing else, and so need not carry the tensor operations: a third of its size.
@@ -12,6 +12,7 @@ mod memory;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::elementwise;
+use super::product::{product_transposed, transposed_product};
 pub use convolution::{convolve, linear_pixels};
 pub use kernels::add_scaled;
 pub use maps::{elu, instance_norm, largest, phases, scale, whole};
@@ -223,7 +224,10 @@ pub fn add_to_channels(x: Tensor<4>, shifts: &[f32]) -> Tensor<4> {
 /// `x W^T + b`, row by row.
 #[must_use]
 pub fn linear(x: Tensor<2>, weight: &Tensor<2>, bias: &[f32]) -> Tensor<2> {
-    edit(x.matmul(weight.clone().transpose()), |rows| elementwise::add_bias(rows, bias))
+    let ([rows, inner], [columns, _], device) = (x.dims(), weight.dims(), x.device());
+    let mut found = product_transposed(&lend(x), &lend(weight.clone()), [rows, inner, columns]);
+    elementwise::add_bias(&mut found, bias);
+    tensor(found, [rows, columns], &device)
 }
 
 /// What attention makes of scaled queries, keys and values, each `[images, channels, pixels]`, its channels divided
@@ -233,18 +237,13 @@ pub fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>, heads: usize) 
     let ([images, channels, pixels], device) = (query.dims(), query.device());
     let share = channels / heads.max(1);
     let mut found = Vec::with_capacity(images * channels * pixels);
-    let (query, key, value) = (numbers(query), numbers(key), numbers(value));
-    let parts = |values: &[f32], at: usize| -> Tensor<2> {
-        tensor(values[at..at + share * pixels].to_vec(), [share, pixels], &device)
-    };
-    for at in (0..images * heads).map(|head| head * share * pixels) {
-        let scores = parts(&query, at).transpose().matmul(parts(&key, at));
-        let weights = edit(scores, |scores| {
-            for row in scores.chunks_exact_mut(pixels) {
-                elementwise::softmax_in_place(row);
-            }
-        });
-        found.extend(numbers(parts(&value, at).matmul(weights.transpose())));
+    let (query, key, value) = (lend(query), lend(key), lend(value));
+    for head in (0..images * heads).map(|head| head * share * pixels..(head + 1) * share * pixels) {
+        let mut weights = transposed_product(&query[head.clone()], &key[head.clone()], [pixels, share, pixels]);
+        for row in weights.chunks_exact_mut(pixels) {
+            elementwise::softmax_in_place(row);
+        }
+        found.extend(product_transposed(&value[head], &weights, [share, pixels, pixels]));
     }
     tensor(found, [images, channels, pixels], &device)
 }

@@ -104,10 +104,11 @@ pub async fn open(choice: DeviceChoice) -> Result<ComputeDevice, DeviceError> {
 
 #[cfg(feature = "cpu")]
 fn cpu() -> Result<ComputeDevice, DeviceError> {
-    let vectors = if cfg!(target_arch = "wasm32") {
-        if cfg!(target_feature = "simd128") { "WebAssembly, simd128" } else { "WebAssembly" }
-    } else {
-        std::env::consts::ARCH
+    let vectors = match (cfg!(target_arch = "wasm32"), cfg!(target_feature = "simd128"), kernels::lanes::RELAXED) {
+        (true, _, true) => "WebAssembly, relaxed simd128",
+        (true, true, _) => "WebAssembly, simd128",
+        (true, ..) => "WebAssembly",
+        _ => std::env::consts::ARCH,
     };
     let info = DeviceInfo { gpu: false, name: format!("Burn Flex ({vectors})"), software: false };
     Ok(ComputeDevice { device: Device::flex(), info, most_bytes: u64::MAX })

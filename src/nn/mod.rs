@@ -21,6 +21,7 @@ pub mod moments;
 pub mod muon;
 pub mod objective;
 pub mod preconditioning;
+mod product;
 pub mod resampling;
 pub mod score;
 #[cfg(feature = "gpu")]

@@ -7,8 +7,8 @@
 use burn::tensor::Tensor;
 use kernels::native::bf16::places::round;
 use kernels::native::bf16::{Line, convolution as bf16};
-use kernels::native::product::{Product, multiply};
 use kernels::native::tiles::Epilogue;
+use kernels::product::{Product, multiply};
 
 use super::tape::Factors;
 

@@ -1,6 +1,6 @@
 //! Which device computes, and what the page says about it.
 
-use super::images::images;
+use super::images::{images, pixels};
 use super::page::{LATE, Page, SOON};
 
 #[test]
@@ -70,4 +70,25 @@ fn half_precision_where_there_is_none_is_single_and_the_page_says_so() {
     let (half, words) = drawn("half", "&precision=f16");
     assert!(words.contains("computes in f32 only") && !silence.contains("f32"), "{words:?} {silence:?}");
     assert!(full == half && !full.is_empty());
+}
+
+#[test]
+fn a_browser_without_relaxed_vector_instructions_gets_the_other_program_and_the_same_picture() {
+    let link = "#experiment=images&device=cpu&images=2&steps=5&solver=ddim&seed=5";
+    let drawn = |page: Page| {
+        page.wait_for(&["idle"], SOON);
+        page.press("sample");
+        let found = (images(&page), pixels(&page, "samples"), page.text("device"));
+        page.close();
+        found
+    };
+    let (_, relaxed, device) = drawn(Page::open("relaxed", link));
+    assert!(device.contains("relaxed simd128"), "{device}");
+    let (_, plain, device) = drawn(Page::open_without_relaxed_simd("not-relaxed", link));
+    assert!(device.contains("simd128") && !device.contains("relaxed"), "{device}");
+    // The same noise; products rounded once instead of twice move a picture by less than is seen.
+    assert_eq!(relaxed.len(), plain.len());
+    let furthest = relaxed.iter().zip(&plain).map(|(a, b)| a.abs_diff(*b)).max();
+    println!("furthest byte: {furthest:?}");
+    assert!(furthest.is_some_and(|bytes| bytes <= 4), "{furthest:?} of 255");
 }

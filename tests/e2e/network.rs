@@ -50,7 +50,7 @@ fn page_and_workers_ask_only_where_the_page_comes_from() {
             foreign.insert(url.to_owned())
         };
     }
-    for part in ["worker_cpu.js", "worker_cpu_bg.wasm", "worker_gpu_bg.wasm", "locales/en.txt"] {
+    for part in ["worker_cpu_relaxed.js", "worker_cpu_relaxed_bg.wasm", "worker_gpu_bg.wasm", "locales/en.txt"] {
         assert!(ours.iter().any(|url| url.contains(part)), "{part} is not in the log: {ours:?}");
     }
     assert_eq!(foreign, BTreeSet::new());

@@ -26,6 +26,9 @@ globalThis.Worker = class extends Native {
   constructor(address, options) { super(address, options); globalThis.workers.push([String(address), this]); }
 };";
 
+/// A browser that takes no module with instructions beyond the usual ones.
+const NOT_RELAXED: &str = "WebAssembly.validate = () => false;";
+
 /// Copies a folder, with links to its files where the disk has them.
 fn copy_links(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
@@ -95,21 +98,34 @@ impl Page {
 
     /// The same from a server that is there already, at this address, with what follows the path there.
     pub fn open_from(name: &'static str, address: &str, rest: &str) -> Self {
-        Self::open_in(&arguments(), name, (address.to_owned(), "/".to_owned()), None, rest)
+        Self::open_in(&arguments(), &[KEEP_WORKERS], name, (address.to_owned(), "/".to_owned()), None, rest)
+    }
+
+    /// The same in a browser without relaxed vector instructions, as far as it tells the page.
+    pub fn open_without_relaxed_simd(name: &'static str, fragment: &str) -> Self {
+        let scripts = [KEEP_WORKERS, NOT_RELAXED];
+        let (server, place) = Self::serve(name, |_| {});
+        Self::open_in(&arguments(), &scripts, name, place, Some(server), fragment)
     }
 
     fn open_with(arguments: &[&str], name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
-        let dist = dist();
+        let (server, place) = Self::serve(name, change);
+        Self::open_in(arguments, &[KEEP_WORKERS], name, place, Some(server), fragment)
+    }
+
+    /// A server of the built page after a change to its files, and its address and the path there.
+    fn serve(name: &str, change: impl FnOnce(&Path)) -> (Server, (String, String)) {
         let served = folder_of(name).join("served");
-        copy_links(&dist, &served);
+        copy_links(&dist(), &served);
         change(&served);
         let server = Server::start(&served, PREFIX, 0).expect("a free port");
         let place = (server.address().to_string(), format!("{PREFIX}/"));
-        Self::open_in(arguments, name, place, Some(server), fragment)
+        (server, place)
     }
 
     fn open_in(
         arguments: &[&str],
+        scripts: &[&str],
         name: &'static str,
         place: (String, String),
         server: Option<Server>,
@@ -119,7 +135,7 @@ impl Page {
         fs::create_dir_all(&folder).expect("a folder for saved files");
         let browser = Browser::start(arguments);
         browser.save_into(&folder.to_string_lossy());
-        browser.before_every_page(KEEP_WORKERS);
+        scripts.iter().for_each(|script| browser.before_every_page(script));
         let page = Self { browser, _server: server, place, name, folder };
         page.go(rest);
         page

@@ -8,7 +8,7 @@ use super::skip;
 const LONG: &str = "#experiment=images&device=cpu&images=6&steps=60&solver=ddim&seed=5";
 
 /// What stands between a worker's file and its program.
-const LOADER: &str = "worker_cpu_loader.js";
+const LOADER: &str = "worker_cpu_relaxed_loader.js";
 
 fn cores(page: &Page) -> u64 {
     let there = page.browser.script("return document.querySelector(\"[data-testid='cores']\").options.length;", &[]);
@@ -82,12 +82,12 @@ fn workers_that_die_and_a_browser_that_has_none_change_nothing_in_the_picture() 
         page.press("sample");
         images(&page)
     };
-    let dying = "import init from './worker_cpu.js';
+    let dying = "import init from './worker_cpu_relaxed.js';
         const Native = Worker;
         self.Worker = class extends Native { constructor(address, options) { super(address + '?hired', options); } };
         await init();
         if (location.search) setTimeout(() => { throw new Error('it dies'); }, 1500 + 1500 * Math.random());";
-    let absent = "import init from './worker_cpu.js'; self.Worker = undefined; await init();";
+    let absent = "import init from './worker_cpu_relaxed.js'; self.Worker = undefined; await init();";
     for loader in [dying, absent] {
         let page = Page::open_changed("pool-dies", LONG, |served| replace(served, LOADER, loader));
         page.wait_for(&["idle"], SOON);

@@ -111,7 +111,7 @@ fn a_reload_brings_back_settings_and_weights() {
 fn an_engine_of_another_build_is_told_apart_and_asks_for_a_reload() {
     let page = Page::open_changed("outdated", SMALL, |served| {
         // What a worker of an older deployment would say first.
-        replace(served, "worker_cpu_loader.js", "postMessage(new Uint8Array([1, 2, 3, 4, 0]));");
+        replace(served, "worker_cpu_relaxed_loader.js", "postMessage(new Uint8Array([1, 2, 3, 4, 0]));");
     });
     page.wait_for(&["failed"], SOON);
     let message = page.text("error");
@@ -122,7 +122,7 @@ fn an_engine_of_another_build_is_told_apart_and_asks_for_a_reload() {
 #[test]
 fn an_engine_that_cannot_be_fetched_is_a_message_on_a_page_that_still_works() {
     let page = Page::open_changed("no-engine", SMALL, |served| {
-        for name in ["worker_cpu_bg.wasm", "worker_cpu_loader.js", "worker_cpu.js"] {
+        for name in ["worker_cpu_relaxed_bg.wasm", "worker_cpu_relaxed_loader.js", "worker_cpu_relaxed.js"] {
             fs::remove_file(served.join(name)).expect("a served file");
         }
     });

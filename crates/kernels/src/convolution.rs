@@ -37,6 +37,7 @@ pub fn pack(weights: &[f32], taps: usize) -> Vec<f32> {
 ///
 /// # Panics
 /// When `input` ends before the last place and a row's length.
+#[cfg_attr(all(target_arch = "wasm32", feature = "relaxed"), target_feature(enable = "relaxed-simd"))]
 #[inline(never)]
 pub fn convolve(input: &[f32], offsets: &[usize], weights: &[f32], bias: &[f32], positions: usize, out: &mut [f32]) {
     let length = row_length(positions);
@@ -56,7 +57,7 @@ pub fn convolve(input: &[f32], offsets: &[usize], weights: &[f32], bias: &[f32],
                 for (sums, weight) in sums.iter_mut().zip(weights) {
                     let weight = four::splat(*weight);
                     for (sum, x) in sums.iter_mut().zip(&x) {
-                        *sum = four::add(*sum, four::multiply(weight, *x));
+                        *sum = four::multiply_add(weight, *x, *sum);
                     }
                 }
             }
@@ -92,6 +93,7 @@ pub fn multiply(input: &[f32], channels: usize, weights: &[f32], bias: &[f32], p
 }
 
 /// For `G` groups of four pixels that are all there, or for what is left. Says how many groups they were.
+#[cfg_attr(all(target_arch = "wasm32", feature = "relaxed"), target_feature(enable = "relaxed-simd"))]
 #[inline(never)]
 fn multiply_groups<const G: usize, const FULL: bool>(
     input: &[f32],
@@ -119,7 +121,7 @@ fn multiply_groups<const G: usize, const FULL: bool>(
         for (sums, weight) in sums.iter_mut().zip(weights) {
             let weight = four::splat(*weight);
             for (sum, x) in sums.iter_mut().zip(&x) {
-                *sum = four::add(*sum, four::multiply(weight, *x));
+                *sum = four::multiply_add(weight, *x, *sum);
             }
         }
     }

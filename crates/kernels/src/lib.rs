@@ -6,8 +6,11 @@
 
 pub mod convolution;
 mod four;
+pub mod lanes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+pub mod product;
+mod silu;
 pub mod winograd;
 
 /// An activation function.
@@ -114,7 +117,7 @@ fn trace(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], f: impl Fn(f32) -> 
 #[inline(never)]
 pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
-        Activation::Silu => forward(rows, bias, silu),
+        Activation::Silu => silu::activate(rows, bias),
         Activation::Gelu => forward(rows, bias, gelu),
         Activation::Relu => forward(rows, bias, relu),
         Activation::LeakyRelu(slope) => forward(rows, bias, |x| leaky_relu(x, slope)),
@@ -127,7 +130,7 @@ pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
 #[inline(never)]
 pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
-        Activation::Silu => trace(rows, slopes, bias, silu),
+        Activation::Silu => silu::activate_with_slope(rows, slopes, bias),
         Activation::Gelu => trace(rows, slopes, bias, gelu),
         Activation::Relu => trace(rows, slopes, bias, relu),
         Activation::LeakyRelu(slope) => trace(rows, slopes, bias, |x| leaky_relu(x, slope)),
@@ -139,7 +142,7 @@ pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], a
 /// `values = silu(values)`.
 #[inline(never)]
 pub fn silu_in_place(values: &mut [f32]) {
-    values.iter_mut().for_each(|x| *x = silu(*x).0);
+    silu::normalised(values, 0.0, 1.0, 0.0);
 }
 
 /// `values = exp(values)`
@@ -344,7 +347,7 @@ pub fn elu_in_place(values: &mut [f32]) {
 /// `values = silu((values - mean) * scale + shift)`
 #[inline(never)]
 pub fn normalise_silu(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
-    values.iter_mut().for_each(|x| *x = silu((*x - mean) * scale + shift).0);
+    silu::normalised(values, mean, scale, shift);
 }
 
 /// `a += k b`

@@ -3,8 +3,9 @@
 //!
 //! Polynomials are evaluated at 0, infinity, and plus and minus 3/4 and 3/2. Lavin and Gray's plus and minus 1 and 2 make
 //! the rounding errors twice as large; with these they are about twice those of plain sums. Sums run over the
-//! channels in their order, whatever is worked on together, and no product is fused with a sum: results depend neither on
-//! the number of images nor on the machine.
+//! channels in their order, whatever is worked on together: results do not depend on the number of images. Products are
+//! fused with sums in the program for browsers with relaxed vector instructions alone; elsewhere they do not depend on the
+//! machine either.
 
 use crate::four::{self, Four};
 
@@ -179,6 +180,7 @@ fn transform_kernels(weights: &[f32], inputs: usize, found: &mut [Kernels]) {
 }
 
 /// The sums over the channels for `T` tiles and [`OUTPUTS`] outputs at a point.
+#[cfg_attr(all(target_arch = "wasm32", feature = "relaxed"), target_feature(enable = "relaxed-simd"))]
 #[inline(never)]
 fn multiply<const T: usize>(tiles: &[Tiles<T>], kernels: &[Kernels], point: usize, products: &mut [[Four; HALVES]; T]) {
     #[cfg(target_arch = "x86_64")]
@@ -207,7 +209,7 @@ fn sums<const T: usize>(tiles: &[Tiles<T>], kernels: &[Kernels], point: usize) -
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = four::splat(x[channel]);
                 for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = four::add(*sum, four::multiply(w, x));
+                    *sum = four::multiply_add(w, x, *sum);
                 }
             }
         }

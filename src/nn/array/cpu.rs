@@ -1,8 +1,8 @@
-//! Arrays of the CPU: Burn's matrix products, and everything between them in one pass over memory.
+//! Arrays of the CPU: matrix products, and everything between them in one pass over memory.
 //!
 //! Of a training step of a small network, half the time of the plain form in tensor operations goes into allocating,
-//! writing and reading what lies between the matrix products. A worker that knows only the CPU has no other tensor
-//! operation than these products.
+//! writing and reading what lies between the matrix products. A worker that knows only the CPU has no tensor operation
+//! at all.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -11,6 +11,7 @@ use kernels::Activation;
 
 use super::operations::Operations;
 use crate::nn::moments::{self, Update};
+use crate::nn::product::{product, product_transposed, transposed_product};
 
 /// Numbers of the CPU, row by row. They may be part of a longer vector that others have too; what changes them copies
 /// them first if they are.
@@ -32,19 +33,13 @@ impl CpuArray {
         match tensor.try_into_primitive::<Flex>() {
             Ok(tensor) if tensor.is_contiguous() => Self(tensor),
             Ok(tensor) => Self(tensor.to_contiguous()),
-            Err(_) => unreachable!("a product of the CPU's tensors is one of them"),
+            Err(_) => unreachable!("callers ask is_cpu of the tensor's device before they come here"),
         }
     }
 
     /// The numbers as a tensor.
     pub fn into_tensor(self) -> Tensor<2> {
         Tensor::from_primitive::<Flex>(self.0)
-    }
-
-    /// The numbers as a tensor, transposed.
-    fn transposed(&self) -> Tensor<2> {
-        let layout = self.0.layout().transpose(0, 1);
-        Tensor::from_primitive::<Flex>(self.0.clone().with_layout(layout))
     }
 
     fn range(&self) -> (usize, usize) {
@@ -137,15 +132,18 @@ impl Operations for CpuArray {
     }
 
     fn matmul(&self, other: &Self) -> Self {
-        Self::of(self.clone().into_tensor().matmul(other.clone().into_tensor()))
+        let sizes = [self.rows(), self.columns(), other.columns()];
+        Self::new(product(self.numbers(), other.numbers(), sizes), sizes[2])
     }
 
     fn transposed_matmul(&self, other: &Self) -> Self {
-        Self::of(self.transposed().matmul(other.clone().into_tensor()))
+        let sizes = [self.columns(), self.rows(), other.columns()];
+        Self::new(transposed_product(self.numbers(), other.numbers(), sizes), sizes[2])
     }
 
     fn matmul_transposed(&self, other: &Self) -> Self {
-        Self::of(self.clone().into_tensor().matmul(other.transposed()))
+        let sizes = [self.rows(), self.columns(), other.rows()];
+        Self::new(product_transposed(self.numbers(), other.numbers(), sizes), sizes[2])
     }
 
     fn add(self, other: &Self) -> Self {

@@ -2,8 +2,8 @@
 
 use kernels::native::bf16::convolution as bf16;
 use kernels::native::channels::{weigh, weigh_back};
-use kernels::native::product::{Product, multiply};
 use kernels::native::tiles::Epilogue;
+use kernels::product::{Product, multiply};
 
 use super::{Buffer, Factors, Lines, Pool, Tape, Value, transpose_into};
 

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use kernels::native::bf16::convolution as bf16;
 use kernels::native::channels::{add, add_bias, channel_sums};
-use kernels::native::product::{Product, multiply};
 use kernels::native::tiles;
+use kernels::product::{Product, multiply};
 
 use super::{Affine, Buffer, Factors, Gradients, Lines, Tape, Value, transpose_into};
 

@@ -6,6 +6,4 @@
 
 pub mod bf16;
 pub mod channels;
-pub mod lanes;
-pub mod product;
 pub mod tiles;

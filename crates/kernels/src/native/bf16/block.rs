@@ -3,7 +3,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx::Amx;
 use super::{Kind, Line, kinds};
-use crate::native::lanes::{F32x16, LANES, Lanes, Task, run};
+use crate::lanes::{F32x16, LANES, Lanes, Task, run};
 
 /// Rows and columns of a block.
 pub const SIDE: usize = 2 * LANES;

@@ -11,7 +11,7 @@ use super::Line;
 use super::block::{Block, Results, SIDE, Steps, Unit};
 use super::layout::{Added, Kernels, Learn, NOWHERE, Scatter};
 use super::places::{Grid, Pairs, Turned, round};
-use crate::native::lanes::{LANES, run};
+use crate::lanes::{LANES, run};
 use crate::native::tiles::Epilogue;
 
 /// A convolution of images `[images, height, width, inputs]` with kernels `[outputs, inputs, kernel, kernel]`.

@@ -2,7 +2,7 @@
 
 use super::Line;
 use super::block::{Results, SIDE};
-use crate::native::lanes::{F32x16, LANES, Lanes, Task};
+use crate::lanes::{F32x16, LANES, Lanes, Task};
 
 /// Kernels `[outputs, inputs, taps]` as the other factor of a convolution, tiles `[sixteens of columns, taps, chunks of
 /// terms, 16]`: the columns are outputs and the terms inputs, or the other way round if `back`.

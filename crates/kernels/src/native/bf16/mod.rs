@@ -14,7 +14,7 @@ pub mod places;
 #[cfg(test)]
 mod tests;
 
-pub use super::lanes::Line;
+pub use crate::lanes::Line;
 
 /// The instructions that products are computed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::Line;
 use super::block::SIDE;
-use crate::native::lanes::{LANES, Lanes, Task, run};
+use crate::lanes::{LANES, Lanes, Task, run};
 
 /// Images of a height and a width with places for zeros after every row and every image, and before the first and after
 /// the last of them.

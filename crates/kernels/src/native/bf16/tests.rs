@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::convolution::{Room, Sizes, convolve, convolve_back};
 use super::places::{Grid, restore, round};
 use super::*;
-use crate::native::lanes::tests::{error, noise};
+use crate::lanes::tests::{error, noise};
 use crate::native::tiles::Epilogue;
 
 thread_local! {

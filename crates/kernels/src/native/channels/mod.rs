@@ -4,7 +4,7 @@
 mod tests;
 
 use super::bf16::places::Grid;
-use super::lanes::{LANES, Lanes, Line, Task, run};
+use crate::lanes::{LANES, Lanes, Line, Task, run};
 
 /// Pixels that are added up before they are added to a sum, so that large images lose no digits.
 const RUN: usize = 32;

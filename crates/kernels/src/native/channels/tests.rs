@@ -1,8 +1,8 @@
 //! Channels beside definitions, in double precision.
 
 use super::super::bf16::places::round;
-use super::super::lanes::tests::{error, noise, with_each};
 use super::*;
+use crate::lanes::tests::{error, noise, with_each};
 
 /// Images, groups, channels of a group, pixels: whole sixteens and not, more pixels than are added up at once.
 const SIZES: [[usize; 4]; 6] =

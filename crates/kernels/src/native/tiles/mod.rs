@@ -12,8 +12,8 @@ mod tests;
 
 use points::{Input, InputBack, Kernel, KernelBack, Output, OutputBack, both};
 
-use super::lanes::{LANES, Lanes, Task, run};
-use super::product::{Product, multiply};
+use crate::lanes::{LANES, Lanes, Task, run};
+use crate::product::{Product, multiply};
 use crate::winograd::{POINTS, SIDE, TILE};
 
 /// F32x16 at the points that are worked on together: with the kernels, what a core has of the second cache.

@@ -1,7 +1,7 @@
 //! Tiles, results and kernels at the points, and the same read backwards.
 
 use super::{SIDE, TILE};
-use crate::native::lanes::Lanes;
+use crate::lanes::Lanes;
 use crate::winograd::{A, A2, B, B2, OF_A, OF_B};
 
 /// A transformation of a line of numbers: a type and not a closure, as those are not always inlined.

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use super::super::lanes::Kind;
-use super::super::lanes::tests::{error, noise, with_each};
 use super::*;
+use crate::lanes::Kind;
+use crate::lanes::tests::{error, noise, with_each};
 
 /// Images, inputs, outputs, height, width: channels that fill no sixteen, images smaller than a tile, odd sides,
 /// more tiles than are worked on together.

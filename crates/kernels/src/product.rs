@@ -1,7 +1,7 @@
 //! Matrix products: blocks of the result in registers, one of the factors read number by number where it lies, in
 //! whatever order, the other in rows of sixteen.
 
-use super::lanes::{F32x16, LANES, Lanes, Task, run};
+use crate::lanes::{F32x16, LANES, Lanes, Task, run};
 
 /// Sums that are worked on together: sixteen or thirty-two columns of as many rows stay in the nearest cache.
 const TOGETHER: usize = 256;
@@ -126,6 +126,7 @@ impl Block<'_> {
                 8.. => self.of_rows::<L, 8, WIDE>(lanes),
                 6.. => self.of_rows::<L, 6, WIDE>(lanes),
                 4.. => self.of_rows::<L, 4, WIDE>(lanes),
+                3.. => self.of_rows::<L, 3, WIDE>(lanes),
                 2.. => self.of_rows::<L, 2, WIDE>(lanes),
                 _ => self.of_rows::<L, 1, WIDE>(lanes),
             }
@@ -176,8 +177,8 @@ impl Block<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::tests::{error, noise, with_each};
     use super::*;
+    use crate::lanes::tests::{error, noise, with_each};
 
     /// Rows, sums and columns: blocks that are full and not, fewer columns than sixteen, sums in two parts.
     const SIZES: [[usize; 3]; 9] = [
