@@ -11,6 +11,7 @@ use crate::protocol::images::MOST_WORKERS;
 const LANGUAGE: &str = "scorefield-language";
 const THEME: &str = "scorefield-theme";
 const CORES: &str = "scorefield-cores";
+const OFFLINE: &str = "scorefield-offline";
 const WEIGHTS: &str = "scorefield-weights";
 const STEP: &str = "scorefield-step";
 /// Largest file of weights that is kept for a reload: storage holds about 5 MB of text a site.
@@ -65,6 +66,17 @@ pub fn cores() -> [u32; 2] {
 /// Keeps the choice of the number of cores.
 pub fn keep_cores(cores: &str) {
     write(local(), CORES, cores);
+}
+
+/// Whether the page is to be kept for visits without a network: unless it was said not to.
+#[must_use]
+pub fn keeps_offline() -> bool {
+    read(local(), OFFLINE).as_deref() != Some("no")
+}
+
+/// Keeps the choice whether it is.
+pub fn keep_offline(wanted: bool) {
+    write(local(), OFFLINE, if wanted { "yes" } else { "no" });
 }
 
 /// Keeps the choice of the language.

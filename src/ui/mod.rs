@@ -15,6 +15,7 @@ mod likelihood;
 mod link;
 mod measures;
 mod memory;
+mod offline;
 mod pad;
 mod painter;
 mod panels;
@@ -69,6 +70,7 @@ async fn open() {
         study::follow(page);
         bridge::connect(page);
         memory::restore(page);
+        offline::prepare(page);
         if late {
             words::speak(page, language);
         }
@@ -115,7 +117,7 @@ fn app() -> Vec<Element> {
             .on("drop", drop_file)
             .child(panels::introduction())
             .changing(stage),
-        element("footer").child(element("p").says("page.private")),
+        element("footer").holds(&[element("p").says("page.private"), offline::choice()]),
     ]
 }
 

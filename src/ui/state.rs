@@ -110,6 +110,8 @@ pub struct Signals {
     pub notices: Signal<Vec<Rejected>>,
     /// A message about a file, a key of the locale files; empty when there is none.
     pub file_notice: Signal<&'static str>,
+    /// The copy for visits without a network.
+    pub offline: Signal<super::offline::Copy>,
     /// The whole link.
     pub link: Signal<String>,
     /// Clouds and fields, too large and too frequent for signals.
@@ -161,6 +163,7 @@ impl Page {
             repaint: Signal::new(0),
             notices: Signal::new(Vec::new()),
             file_notice: Signal::new(""),
+            offline: Signal::new(super::offline::Copy::default()),
             link: Signal::new(String::new()),
             scene: StoredValue::new_local(Scene::default()),
             time: Signal::new(0.0),

@@ -1,7 +1,9 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
 //! of the prose in its texts, and takes the names of functions out of it, which wasm-bindgen writes anew and no visitor
-//! reads.
+//! reads. `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits
+//! without a network.
 
+mod offline;
 mod prose;
 
 use std::path::Path;
@@ -13,11 +15,15 @@ use scorefield::study::{FILE, STUDIES, to_bytes};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder] = arguments.as_slice() else {
-        eprintln!("usage: finish_page FOLDER");
-        return ExitCode::FAILURE;
+    let (folder, work): (_, fn(&Path) -> io::Result<()>) = match arguments.as_slice() {
+        [folder] => (folder, finish),
+        [flag, folder] if flag == "--offline" => (folder, offline::write),
+        _ => {
+            eprintln!("usage: finish_page [--offline] FOLDER");
+            return ExitCode::FAILURE;
+        }
     };
-    match finish(Path::new(folder)) {
+    match work(Path::new(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{folder}: {error}");

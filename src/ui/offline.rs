@@ -1,0 +1,141 @@
+//! The copy of the page that the browser keeps for visits without a network: the script that keeps it is written by the
+//! build (`src/bin/finish_page/offline.rs`).
+
+use std::time::Duration;
+
+use js_sys::{Array, Reflect};
+use leptos::prelude::*;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::JsValue;
+
+use super::bridge::remote;
+use super::element::{Element, element};
+use super::memory;
+use super::parts::check;
+use super::reflect::{call, get, words};
+use super::state::{Page, page, start};
+
+/// What its name begins with among what the browser keeps.
+const PREFIX: &str = "scorefield-page-";
+/// After what time the copy is asked for: whoever comes wants the page first.
+const LATER: Duration = Duration::from_secs(4);
+
+/// What there is of the copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copy {
+    /// Browsers have none for pages that are not encrypted, nor in every mode.
+    #[default]
+    Unavailable,
+    /// None, as the visitor wants it.
+    Unwanted,
+    /// Being fetched.
+    Awaited,
+    /// All of it is there.
+    There,
+    /// That of a newer build is there, and the page is of the older one.
+    Newer,
+}
+
+impl Copy {
+    const fn id(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Unwanted => "unwanted",
+            Self::Awaited => "awaited",
+            Self::There => "there",
+            Self::Newer => "newer",
+        }
+    }
+}
+
+/// What keeps copies; undefined where nothing does. A machine that computes for the page is needed for that anyway.
+fn container() -> JsValue {
+    if remote::is_offered() { JsValue::UNDEFINED } else { get(window().navigator().as_ref(), "serviceWorker") }
+}
+
+/// Has the copy made, a while after the page has begun.
+pub fn prepare(page: Page) {
+    if container().is_undefined() {
+        return;
+    }
+    if memory::keeps_offline() {
+        page.offline.set(Copy::Awaited);
+        set_timeout(move || start(keep(page)), LATER);
+    } else {
+        page.offline.set(Copy::Unwanted);
+    }
+}
+
+async fn keep(page: Page) {
+    let Ok(registration) = call(&container(), "register", &"./offline.js".into()).await else {
+        page.offline.set(Copy::Unavailable);
+        return;
+    };
+    look(page, &registration);
+    let followed = registration.clone();
+    let found = Closure::<dyn Fn()>::new(move || {
+        let (registration, installing) = (followed.clone(), get(&followed, "installing"));
+        let changed = Closure::<dyn Fn()>::new(move || look(page, &registration));
+        let _ = Reflect::set(&installing, &"onstatechange".into(), changed.as_ref());
+        changed.forget();
+    });
+    let _ = Reflect::set(&registration, &"onupdatefound".into(), found.as_ref());
+    // Both live as long as the page.
+    found.forget();
+}
+
+/// Says what there is.
+fn look(page: Page, registration: &JsValue) {
+    let (waiting, active) = (get(registration, "waiting"), get(registration, "active"));
+    // A copy that waits beside an active one is that of another build.
+    let there = match (waiting.is_object(), words(&active, "state").as_str()) {
+        (true, "activated") => Copy::Newer,
+        (_, "activated") => Copy::There,
+        _ => Copy::Awaited,
+    };
+    if there == Copy::Newer && page.offline.get_untracked() != there {
+        page.file_notice.set("offline.newer");
+    }
+    page.offline.set(there);
+}
+
+/// Lets go of the copy.
+async fn forget(page: Page) {
+    if let Ok(registration) = call(&container(), "getRegistration", &JsValue::UNDEFINED).await {
+        // What is not there need not go.
+        let _ = call(&registration, "unregister", &JsValue::UNDEFINED).await;
+    }
+    let caches = get(window().as_ref(), "caches");
+    if let Ok(names) = call(&caches, "keys", &JsValue::UNDEFINED).await {
+        for name in Array::from(&names).iter() {
+            if name.as_string().is_some_and(|name| name.starts_with(PREFIX)) {
+                let _ = call(&caches, "delete", &name).await;
+            }
+        }
+    }
+    page.offline.set(Copy::Unwanted);
+}
+
+/// The choice, and what there is.
+pub fn choice() -> Element {
+    let page = page();
+    let change = move |wanted: bool| {
+        memory::keep_offline(wanted);
+        if wanted {
+            page.offline.set(Copy::Awaited);
+            start(keep(page));
+        } else {
+            start(forget(page));
+        }
+    };
+    let wanted = move || !matches!(page.offline.get(), Copy::Unavailable | Copy::Unwanted);
+    element("div").class("offline").gone_when(move || page.offline.get() == Copy::Unavailable).holds(&[
+        check("offline", move || page.text("offline.label"), wanted, change),
+        element("span")
+            .class("note")
+            .test_id("offline-state")
+            .attribute("role", "status")
+            .attribute_of("data-state", move || page.offline.get().id().to_owned())
+            .words(move || page.text(&format!("offline.{}", page.offline.get().id()))),
+    ])
+}
