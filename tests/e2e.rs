@@ -16,6 +16,8 @@ mod languages;
 mod likelihood;
 #[path = "e2e/network.rs"]
 mod network;
+#[path = "e2e/offline.rs"]
+mod offline;
 #[path = "e2e/page.rs"]
 mod page;
 #[path = "e2e/pool.rs"]

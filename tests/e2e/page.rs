@@ -65,7 +65,7 @@ fn folder_of(name: &str) -> PathBuf {
 pub struct Page {
     pub browser: Browser,
     /// Serves the page, unless another one does.
-    _server: Option<Server>,
+    server: Option<Server>,
     /// The address that serves it, and the path there.
     place: (String, String),
     name: &'static str,
@@ -136,9 +136,14 @@ impl Page {
         let browser = Browser::start(arguments);
         browser.save_into(&folder.to_string_lossy());
         scripts.iter().for_each(|script| browser.before_every_page(script));
-        let page = Self { browser, _server: server, place, name, folder };
+        let page = Self { browser, server, place, name, folder };
         page.go(rest);
         page
+    }
+
+    /// Ends the page's own server, as a network that is gone.
+    pub fn end_server(&mut self) {
+        self.server = None;
     }
 
     /// Opens another link.
