@@ -6,7 +6,7 @@ use super::error::CheckpointError;
 use super::improved;
 use super::limits::SCALE_SUFFIX;
 use super::names::{File, Names};
-use super::noise_levels::{self, NoiseLevels};
+use super::noise_levels::{NoiseLevels, SIGMAS};
 use super::pickle::Plain;
 use super::tensors::Stored;
 use super::{edm, jax, refine, score_sde};
@@ -232,7 +232,7 @@ pub fn recognise(
     let mut recognised = Recognised::new(Architecture { names, config }, prefix);
     let config = &recognised.architecture.config;
     let sigmas = match names {
-        Names::ScoreSde | Names::Jax | Names::Refine => noise_levels::in_file(tensors)?,
+        Names::ScoreSde | Names::Jax | Names::Refine => sigmas(tensors)?,
         Names::Diffusers | Names::Ddim | Names::Improved | Names::Edm { .. } => None,
     };
     recognised.levels = sigmas.as_deref().and_then(NoiseLevels::of);
@@ -266,6 +266,13 @@ pub fn recognise(
         Names::Diffusers | Names::Ddim | Names::Improved => {}
     }
     Ok(recognised)
+}
+
+/// The numbers of a file's noise levels, if it has some.
+fn sigmas(tensors: &BTreeMap<String, Stored>) -> Result<Option<Vec<f32>>, CheckpointError> {
+    let is_sigmas = |name: &str| name.strip_suffix(".weight").unwrap_or(name).rsplit(['.', '/']).next() == Some(SIGMAS);
+    let found = tensors.iter().find(|(name, _)| is_sigmas(name));
+    found.map(|(name, stored)| stored.decode(name)).transpose()
 }
 
 fn no_averages() -> String {

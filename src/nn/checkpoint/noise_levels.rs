@@ -1,9 +1,5 @@
 //! Noise levels that lie beside weights or are published with them: geometric progressions.
 
-use std::collections::BTreeMap;
-
-use super::error::CheckpointError;
-use super::tensors::Stored;
 use crate::diffusion::convention::{Convention, TimeConvention};
 
 /// Their name: in ncsnv2's and score_sde's files and, where there are some, in this project's.
@@ -43,16 +39,6 @@ impl NoiseLevels {
         let Self { count, largest, smallest } = self;
         Convention { time: TimeConvention::Levels { count, largest, smallest }, ..Convention::ve() }
     }
-}
-
-/// The numbers of a file's levels, if it has some.
-///
-/// # Errors
-/// [`CheckpointError::Extent`] when not all are there.
-pub fn in_file(tensors: &BTreeMap<String, Stored>) -> Result<Option<Vec<f32>>, CheckpointError> {
-    let is_sigmas = |name: &str| name.strip_suffix(".weight").unwrap_or(name).rsplit(['.', '/']).next() == Some(SIGMAS);
-    let found = tensors.iter().find(|(name, _)| is_sigmas(name));
-    found.map(|(name, stored)| stored.decode(name)).transpose()
 }
 
 #[cfg(test)]

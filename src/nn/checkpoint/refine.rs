@@ -61,7 +61,7 @@ pub fn is_idle(name: &str) -> bool {
     name == SIGMAS
 }
 
-/// The shape of the network, from its ends; whether the rest agrees is seen when it is loaded.
+/// The shape of the network, from its ends and the names of its stages; whether the rest agrees is seen when it is loaded.
 pub fn infer(file: &File) -> Result<UNetConfig, CheckpointError> {
     let (channels, image_channels) = (file.length("begin_conv.weight", 0)?, file.length("begin_conv.weight", 1)?);
     let levels =
