@@ -1,20 +1,29 @@
 //! Speed of images in a browser: the shipped network on the CPU worker, alone and with those that it hires, against
 //! onnxruntime-web, WebAssembly with SIMD on one thread and on as many as there are cores, in one page and in alternating
 //! rounds. The page is cross-origin isolated, for the peer's threads share memory; ours need none. It needs dist/ with the CPU worker, npm, and python3 with venv
-//! (onnx_graph.py writes the same network as an ONNX graph):
+//! (onnx_graph.py writes the same network as an ONNX graph); with `ncsnpp` of an NCSN++ of random numbers (ncsnpp_set.py). Before
+//! anything is timed, both evaluate the same noise, and what they make of it must be the same picture:
 //!
 //!     cargo bench --profile dev --features e2e --bench images
+//!     cargo bench --profile dev --features e2e --bench images -- ncsnpp
 
 #[path = "../tests/e2e/webdriver.rs"]
 #[allow(dead_code)]
 mod webdriver;
 
+use scorefield::diffusion::convention::{InputScale, TimeConvention};
+use scorefield::diffusion::prediction::canonical;
+use scorefield::diffusion::{Prediction, Schedule};
+use scorefield::lab::images::seed_of;
 use scorefield::lab::{RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
+use scorefield::rng::{Rng, Stream};
 use scorefield::serve::Server;
 use scorefield::wire::{decode, encode};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
@@ -24,8 +33,13 @@ use webdriver::{Browser, arguments};
 const PEER: &str = "1.30.0";
 /// What onnx_graph.py needs.
 const PYTHON: [&str; 3] = ["onnx==1.23.2", "numpy==2.4.6", "safetensors==0.8.0"];
-/// The weights.
-const SET: &str = "preview-32";
+/// The weights of the page.
+const SHIPPED: &str = "preview-32";
+/// Those that ncsnpp_set.py makes, and what asks for them.
+const MADE: (&str, &str) = ("ncsnpp-32", "ncsnpp");
+/// Height, width and channels of an image.
+const SIDE: usize = 32;
+const CHANNELS: usize = 3;
 /// Images of an evaluation.
 const BATCHES: [u32; 3] = [1, 4, 16];
 /// Rounds of each.
@@ -40,7 +54,7 @@ const BUDGET: f64 = 1500.0;
 
 /// Starts both, and keeps our worker's messages.
 const START: &str = "
-const done = arguments[0];
+const [graph, done] = arguments;
 (async () => {
   globalThis.letters = [];
   globalThis.worker = new Worker('worker_cpu_loader.js', { type: 'module' });
@@ -57,7 +71,7 @@ const done = arguments[0];
     const ort = await import('./ort.js?' + threads);
     ort.env.wasm.numThreads = threads;
     ort.env.wasm.wasmPaths = { mjs: at('ort-wasm.js?' + threads), wasm: at('ort-wasm.wasm') };
-    const peer = await ort.InferenceSession.create('./network.onnx', { executionProviders: ['wasm'] });
+    const peer = await ort.InferenceSession.create('./' + graph, { executionProviders: ['wasm'] });
     peers.push([ort, peer]);
   }
   return await next();
@@ -68,6 +82,16 @@ const ASK: &str = "
 const [command, done] = arguments;
 if (command) worker.postMessage(Uint8Array.from(command));
 next().then(done);";
+
+/// What the peer makes of these images at this time.
+const EVALUATE: &str = "
+const [numbers, images, at, done] = arguments;
+(async () => {
+  const [ort, peer] = peers[0];
+  const x = new ort.Tensor('float32', Float32Array.from(numbers), [images, 3, 32, 32]);
+  const { y } = await peer.run({ x, time: new ort.Tensor('float32', Float32Array.of(at), [1]) });
+  return Array.from(y.data);
+})().then(done, e => done(String(e)));";
 
 /// Times the peer.
 const THEIRS: &str = "
@@ -98,11 +122,21 @@ fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
 }
 
+/// The interpreter with what the scripts need.
+fn python(folder: &Path) -> String {
+    let venv = folder.join("venv");
+    if !venv.exists() {
+        run("python3", |python| python.args(["-m", "venv"]).arg(&venv));
+        run(&venv.join("bin/pip").to_string_lossy(), |pip| pip.args(["install", "--quiet"]).args(PYTHON));
+    }
+    venv.join("bin/python").to_string_lossy().into_owned()
+}
+
 /// One folder with our worker, the weights, and the peer with its graph.
-fn install() -> PathBuf {
+fn install(set: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = env::temp_dir().join("scorefield-peer-images");
-    let weights = folder.join("weights").join(SET);
+    let weights = folder.join("weights").join(set);
     fs::create_dir_all(&weights).expect("a folder");
     let peer = folder.join("node_modules/onnxruntime-web");
     if !peer.exists() {
@@ -111,16 +145,15 @@ fn install() -> PathBuf {
             npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(package)
         });
     }
-    let graph = folder.join("network.onnx");
-    if !graph.exists() {
-        let venv = folder.join("venv");
-        run("python3", |python| python.args(["-m", "venv"]).arg(&venv));
-        run(&venv.join("bin/pip").to_string_lossy(), |pip| pip.args(["install", "--quiet"]).args(PYTHON));
-        let set = root.join("web/weights").join(SET);
-        run(&venv.join("bin/python").to_string_lossy(), |python| {
-            python.arg(root.join("benches/onnx_graph.py")).arg(set).arg(&graph)
-        });
+    let python = python(&folder);
+    if set == SHIPPED {
+        for entry in fs::read_dir(root.join("web/weights").join(set)).expect("the weights").filter_map(Result::ok) {
+            copy(&entry.path(), &weights.join(entry.file_name()));
+        }
+    } else {
+        run(&python, |python| python.arg(root.join("benches/ncsnpp_set.py")).arg(&weights));
     }
+    run(&python, |python| python.arg(root.join("benches/onnx_graph.py")).arg(&weights).arg(folder.join(graph(set))));
     // Under names whose type the server knows.
     let renamed = [
         ("ort.wasm.min.mjs", "ort.js"),
@@ -133,12 +166,16 @@ fn install() -> PathBuf {
     for name in ["worker_cpu_loader.js", "worker_cpu.js", "worker_cpu_bg.wasm"] {
         copy(&root.join("dist").join(name), &folder.join(name));
     }
-    copy(&root.join("web/weights/index.json"), &folder.join("weights/index.json"));
-    for entry in fs::read_dir(root.join("web/weights").join(SET)).expect("the weights").filter_map(Result::ok) {
-        copy(&entry.path(), &weights.join(entry.file_name()));
-    }
+    let entry = json!({ "id": set, "title": set, "bytes": 1, "preview": true });
+    let index = json!({ "format": 1, "sets": [entry] });
+    fs::write(folder.join("weights/index.json"), index.to_string()).expect("a list");
     fs::write(folder.join("index.html"), "<!DOCTYPE html>").expect("a page");
     folder
+}
+
+/// The peer's name of the network.
+fn graph(set: &str) -> String {
+    format!("{set}.onnx")
 }
 
 fn event(message: &Value) -> Event {
@@ -162,6 +199,68 @@ fn ask<T>(browser: &Browser, command: Command, wanted: impl Fn(Event) -> Option<
     }
 }
 
+/// What a manifest says of how its network is asked.
+#[derive(Deserialize)]
+struct Asked {
+    prediction: Prediction,
+    input: InputScale,
+    time: TimeConvention,
+}
+
+/// What the worker expects of pure noise, in one evaluation, and what follows from the peer's output for the same noise: bytes,
+/// `red, green, blue` of every pixel.
+fn pictures(browser: &Browser, asked: &Asked) -> [Vec<u8>; 2] {
+    let config = RunConfig { images: 4, steps: 1, solver: SolverId::Ddim, seed: 5, ..RunConfig::of_images() };
+    let seen = RefCell::new(Vec::new());
+    ask(browser, Command::Sample { run: RunId(4), config: config.clone() }, |event| match event {
+        Event::Images(ImageEvent::Frame { frame, .. }) if !frame.expected.0.is_empty() => {
+            assert_eq!(frame.evaluations, 1);
+            *seen.borrow_mut() = frame.expected.0;
+            None
+        }
+        Event::Done { .. } => Some(()),
+        _ => None,
+    });
+    let schedule = Schedule::from_config(&config);
+    let level = schedule.level(schedule.time_range().1);
+    let noise = (0..config.images)
+        .flat_map(|image| Rng::new(seed_of(&config, image), Stream::Prior, 0).normals(CHANNELS * SIDE * SIDE));
+    let x: Vec<f64> = noise.map(|z| schedule.prior_std() * f64::from(z)).collect();
+    let scale = asked.input.scale(level);
+    let shown: Vec<f64> = x.iter().map(|x| scale * x).collect();
+    let time = asked.time.times(&[level])[0];
+    let answer = browser.script_async(EVALUATE, &[json!(shown), json!(config.images), json!(time)]);
+    let output: Vec<f64> =
+        serde_json::from_value(answer.clone()).unwrap_or_else(|_| panic!("the peer failed: {answer}"));
+    let (view, to_view) = canonical(level);
+    let (data, _) = asked.prediction.split(view);
+    let unit = asked.prediction.output_scale(view);
+    let expected = x.iter().zip(output).map(|(x, y)| data.x * to_view * x + data.output * unit * y);
+    let bytes: Vec<u8> = expected.map(|value| (127.5 * (value + 1.0)).round().clamp(0.0, 255.0) as u8).collect();
+    let pixels = SIDE * SIDE;
+    let interleaved = bytes.chunks_exact(CHANNELS * pixels).flat_map(|image| {
+        (0..pixels).flat_map(move |pixel| (0..CHANNELS).map(move |channel| image[channel * pixels + pixel]))
+    });
+    [seen.into_inner(), interleaved.collect()]
+}
+
+/// Refuses to time two networks that are not the same.
+fn compare(browser: &Browser, asked: &Asked) {
+    let [ours, theirs] = pictures(browser, asked);
+    assert_eq!(ours.len(), theirs.len(), "one of the two made other pictures");
+    let apart = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b));
+    let (largest, differ) = (apart.clone().max().unwrap_or(255), apart.filter(|apart| *apart > 0).count());
+    let mean = ours.iter().map(|byte| f64::from(*byte)).sum::<f64>() / ours.len() as f64;
+    let spread = ours.iter().map(|byte| (f64::from(*byte) - mean).powi(2)).sum::<f64>() / ours.len() as f64;
+    println!(
+        "outputs agree within {largest} of 255: {differ} of {} bytes differ, spread {:.1}",
+        ours.len(),
+        spread.sqrt()
+    );
+    // What is rounded to bytes may fall to either side; pictures of one grey would always agree.
+    assert!(largest <= 1 && spread.sqrt() > 2.0, "they compute different networks");
+}
+
 /// Milliseconds that a run takes which keeps at most so many cores busy.
 fn run_on(browser: &Browser, most: u32) -> f64 {
     let cores = encode(&Command::Images(ImageCommand::Cores { most })).expect("bytes");
@@ -180,18 +279,28 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn main() {
-    let server = Server::start_with(&install(), "", 0, &ISOLATED).expect("a free port");
+    let names: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let set = match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => SHIPPED,
+        [name] if name == MADE.1 => MADE.0,
+        _ => panic!("{names:?}: there is {}, or without a name the page's own network", MADE.1),
+    };
+    let folder = install(set);
+    let manifest = fs::read(folder.join("weights").join(set).join("manifest.json")).expect("a manifest");
+    let asked: Asked = serde_json::from_slice(&manifest).expect("a manifest");
+    let server = Server::start_with(&folder, "", 0, &ISOLATED).expect("a free port");
     let browser = Browser::start(&arguments());
     browser.goto(&format!("http://{}/", server.address()));
     let cores = browser.script("return navigator.hardwareConcurrency;", &[]);
-    let ready = browser.script_async(START, &[]);
+    let ready = browser.script_async(START, &[json!(graph(set))]);
     assert!(matches!(event(&ready), Event::Ready { .. }), "{ready}");
-    let load = ImageCommand::Load { run: RunId(1), source: WeightsSource::Set { id: SET.to_owned() } };
+    let load = ImageCommand::Load { run: RunId(1), source: WeightsSource::Set { id: set.to_owned() } };
     ask(&browser, Command::Images(load), |event| match event {
         Event::Images(ImageEvent::Loaded { .. }) => Some(()),
         Event::Images(ImageEvent::Refused { refusal, .. }) => panic!("{refusal:?}"),
         _ => None,
     });
+    compare(&browser, &asked);
     // Ours alone and together, theirs with one thread and with all.
     let mut times = vec![vec![Vec::new(); BATCHES.len()]; 4];
     let mut gflop = 0.0;
@@ -224,7 +333,7 @@ fn main() {
         eprintln!("a run: {:.0?} ms", runs.each_ref().map(|times| times[times.len() - 1]));
     }
     println!(
-        "\n{SET}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
+        "\n{set}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
     );
     println!("| images | scorefield | with a pool | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
     for (index, batch) in BATCHES.iter().enumerate() {

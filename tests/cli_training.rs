@@ -18,7 +18,7 @@ use program::{Folder, failure, images, records, scorefield, success};
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
 use scorefield::nn::checkpoint::Checkpoint;
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
-use scorefield::nn::unet::{Refine, Style, UNet, UNetConfig};
+use scorefield::nn::unet::{REFINE_SHAPES, Refine, Style, UNet, UNetConfig};
 use scorefield::rng::{Rng, Stream};
 use training::{advance, cpu, set, tensors, tiny};
 use unet_weights::{hashed, parameter};
@@ -193,15 +193,21 @@ fn refinenets_are_trained_with_their_own_objective_and_read_again() {
         let asked = ["train", "--data", &data, "--network", network, "--channels", "4", "--batch", "4", "--steps", "2"];
         scorefield(asked.iter().chain(more))
     };
-    for (network, objective, levels) in [("ncsn", "ncsn-10", 10), ("ncsnv2", "ncsn", 0)] {
-        success(&run(network, &["--out", &folder.path(network)]));
-        let manifest = fs::read_to_string(folder.path(&format!("{network}/manifest.json"))).unwrap();
+    for (network, shape, objective, levels) in
+        [("ncsn", 0, "ncsn-10", 10), ("ncsnv2", 0, "ncsn", 0), ("ncsnv2", 1, "ncsn", 0)]
+    {
+        let (out, multipliers) = (format!("{network}-{shape}"), REFINE_SHAPES[shape].to_vec());
+        let text = multipliers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+        let asked: &[&str] = if shape == 0 { &[] } else { &["--multipliers", &text] };
+        let path = folder.path(&out);
+        success(&run(network, &[asked, &["--out", path.as_str()]].concat()));
+        let manifest = fs::read_to_string(folder.path(&format!("{out}/manifest.json"))).unwrap();
         assert!(manifest.contains("\"score\"") && manifest.contains(objective), "{manifest}");
         // What was written is read by its own names, and its shape is the manifest's.
-        let file = fs::read(folder.path(&format!("{network}/weights.00.safetensors"))).unwrap();
+        let file = fs::read(folder.path(&format!("{out}/weights.00.safetensors"))).unwrap();
         let recognised = Checkpoint::open(&[&file]).unwrap().recognise().unwrap();
         let config = recognised.architecture.config.clone();
-        assert_eq!(config, UNetConfig::refine(Refine { levels }, 4));
+        assert_eq!(config, UNetConfig { multipliers, ..UNetConfig::refine(Refine { levels }, 4) });
         let network = Checkpoint::open(&[&file]).unwrap().load(&recognised, &cpu().device).unwrap();
         assert_eq!(network.parameters().iter().filter(|p| p.name == "sigmas.weight").count(), usize::from(levels > 0));
     }

@@ -625,6 +625,19 @@ fn times_are_those_the_networks_were_trained_with() {
         let kept = (-(0.1 * t + 9.95 * t * t)).exp();
         close(linear.times(&[level(kept.sqrt(), (-(-(0.1 * t + 9.95 * t * t)).exp_m1()).sqrt())])[0], 999.0 * t);
     }
+    // Song et al. in steps: the place among levels that fall geometrically, and none beyond them.
+    let levels = TimeConvention::Levels { count: 1000, largest: 100.0, smallest: 0.02 };
+    for place in [0, 1, 500, 999] {
+        let sigma = 100.0 * f64::powf(0.02 / 100.0, f64::from(place) / 999.0);
+        let times = levels.times(&[level(1.0, sigma), level(0.5, 0.5 * sigma)]);
+        times.into_iter().for_each(|time| close(time, f64::from(place)));
+    }
+    assert_eq!(levels.times(&[level(1.0, 200.0), level(1.0, 0.001)]), [0.0, 999.0]);
+    let text = serde_json::to_string(&levels).unwrap();
+    assert_eq!(serde_json::from_str::<TimeConvention>(&text).unwrap(), levels);
+    for (count, largest, smallest) in [(1, 100.0, 0.02), (9, 0.02, 0.02), (9, f64::NAN, 0.02), (9, 1.0, 0.0)] {
+        assert!(levels.is_possible() && !TimeConvention::Levels { count, largest, smallest }.is_possible());
+    }
     let edm = TimeConvention::LogSigma { factor: 100.0 };
     close(edm.times(&[level(0.5, 1.0)])[0], 100.0 * 2.0_f64.ln());
     assert_eq!(TimeConvention::None.times(&[level(0.5, 1.0)]), [0.0]);

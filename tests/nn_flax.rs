@@ -60,7 +60,7 @@ fn averages_come_first_and_conventions_are_those_of_the_publication() {
         let model = ImageModel::from_published(&[("checkpoint_26", file)], &device).unwrap();
         assert_eq!((model.convention, model.summary.recognised.as_str()), (convention, said));
         let provenance = &model.summary.provenance;
-        assert!(!provenance.contains("averaged") && provenance.contains("are assumed"), "{provenance}");
+        assert!(!provenance.contains("averaged") && provenance.contains("is assumed"), "{provenance}");
     }
     let recognised = Checkpoint::open(&[NCSN_PP]).unwrap().recognise().unwrap();
     assert_eq!(recognised.prefix, "params_ema/");

@@ -16,13 +16,13 @@ use scorefield::diffusion::convention::TimeConvention;
 use scorefield::engine::images::ImageModel;
 use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Names};
 use scorefield::nn::resampling::{Resampling, resample, resample_back};
-use scorefield::nn::unet::{Refine, Style, UNet, UNetConfig};
+use scorefield::nn::unet::{REFINE_SHAPES, Refine, Style, UNet, UNetConfig};
 use unet_weights::{error, file, hashed, image, parameter};
 
 const REFERENCE: Golden = Golden(include_bytes!("golden/refinenet_reference.safetensors"));
 const NCSN: &[u8] = include_bytes!("golden/ncsn_small.pth");
 const NCSN_V2: &[u8] = include_bytes!("golden/ncsnv2_small.pth");
-/// Single precision on both sides, with sums of up to 300 products in different orders through two dozen convolutions.
+/// Single precision on both sides, with sums of up to 300 products in different orders through four dozen convolutions.
 const TOLERANCE: f64 = 1e-5;
 /// Noise levels of NCSN, for pixels from 0 to 1.
 const LEVELS: usize = 10;
@@ -36,13 +36,22 @@ struct Case {
     name: &'static str,
     shape: [usize; 4],
     levels: &'static [usize],
+    /// Which of the shapes, and how many channels.
+    network: (usize, usize),
 }
 
-const CASES: [Case; 3] = [
-    Case { name: "ncsn", shape: [2, 3, 16, 16], levels: &[3, 8] },
-    Case { name: "ncsn_grey", shape: [2, 1, 12, 12], levels: &[0, 9] },
-    Case { name: "ncsnv2", shape: [2, 3, 16, 16], levels: &[] },
+const CASES: [Case; 5] = [
+    Case { name: "ncsn", shape: [2, 3, 16, 16], levels: &[3, 8], network: (0, 8) },
+    Case { name: "ncsn_grey", shape: [2, 1, 12, 12], levels: &[0, 9], network: (0, 8) },
+    Case { name: "ncsnv2", shape: [2, 3, 16, 16], levels: &[], network: (0, 8) },
+    Case { name: "ncsnv2_deeper", shape: [2, 3, 16, 16], levels: &[], network: (1, 4) },
+    Case { name: "ncsnv2_deepest", shape: [2, 3, 24, 24], levels: &[], network: (2, 4) },
 ];
+
+/// The network of one of the shapes.
+fn shaped(refine: Refine, shape: usize, channels: usize) -> UNetConfig {
+    UNetConfig { multipliers: REFINE_SHAPES[shape].to_vec(), ..UNetConfig::refine(refine, channels) }
+}
 
 impl Case {
     fn network(&self, device: &Device) -> UNet {
@@ -77,7 +86,8 @@ fn every_network_is_recognised_by_its_layout_and_computes_what_the_reference_com
         let Architecture { names, config } = &recognised.architecture;
         assert_eq!(*names, Names::Refine);
         let levels = if case.levels.is_empty() { 0 } else { LEVELS };
-        let wanted = UNetConfig { image_channels: case.shape[1], ..UNetConfig::refine(Refine { levels }, 8) };
+        let (shape, channels) = case.network;
+        let wanted = UNetConfig { image_channels: case.shape[1], ..shaped(Refine { levels }, shape, channels) };
         assert_eq!(*config, wanted);
         let network = case.network(&device);
         let condition = network.condition(&case.times(), &[]).unwrap();
@@ -151,10 +161,16 @@ fn files_that_are_cut_short_altered_or_of_another_network_are_refused() {
     };
     let all = REFERENCE.tensors("ncsnv2", "0/module.");
     load(&all).unwrap();
-    // A deeper network of the same family.
-    let mut deeper = all.clone();
-    deeper.push(("0/module.res5.0.conv1.weight".to_owned(), vec![16, 16, 3, 3], vec![0.0; 2304]));
-    assert!(matches!(load(&deeper), Err(CheckpointError::Unexpected { tensor }) if tensor.contains("res5")));
+    // A tensor that no network of the family has, and one that makes it a deeper network, the rest of which is not there.
+    let with = |name: &str| {
+        let mut all = all.clone();
+        all.push((name.to_owned(), vec![16, 16, 3, 3], vec![0.0; 2304]));
+        load(&all)
+    };
+    let beyond = with("0/module.res6.0.conv1.weight");
+    assert!(matches!(beyond, Err(CheckpointError::Unexpected { tensor }) if tensor.contains("res6")));
+    let deeper = with("0/module.res5.0.conv1.weight");
+    assert!(matches!(deeper, Err(CheckpointError::Several(found)) if found.len() > 10));
     let mut short = all.clone();
     short.retain(|(name, ..)| !name.contains("crp.convs.1"));
     assert!(matches!(load(&short), Err(CheckpointError::Several(_))));
@@ -175,22 +191,52 @@ fn files_that_are_cut_short_altered_or_of_another_network_are_refused() {
 }
 
 #[test]
+fn a_deeper_network_is_read_with_its_own_size_and_sampled_as_its_publication_did() {
+    let read = |case: &str, levels: u32, largest: f64| {
+        let mut all = REFERENCE.tensors(case, "4/");
+        let sigma = |at: u32| (largest * f64::powf(0.01 / largest, f64::from(at) / f64::from(levels - 1))) as f32;
+        all.push(("0/module.sigmas".to_owned(), vec![levels as usize], (0..levels).map(sigma).collect()));
+        ImageModel::from_published(&[("checkpoint.pth", &file(&all))], &Device::flex()).unwrap()
+    };
+    for (case, levels, largest, side, title, said) in [
+        ("ncsnv2", 500, 90.0, 64, "NCSNv2 (", "5 steps at each of 500 geometric levels from 180.0000 to 0.0200"),
+        ("ncsnv2_deeper", 788, 140.0, 96, "NCSNv2 for 128 pixels", "4 steps at each of 788"),
+        ("ncsnv2_deeper", 1086, 190.0, 128, "NCSNv2 for 128 pixels", "3 steps at each of 1086"),
+        ("ncsnv2_deepest", 2311, 348.0, 256, "NCSNv2 for 256 pixels", "3 steps at each of 2311"),
+    ] {
+        let model = read(case, levels, largest);
+        assert_eq!(model.convention, Convention { time: TimeConvention::None, ..Convention::ve() });
+        assert_eq!(model.summary.side, side, "{case}");
+        assert!(model.summary.recognised.starts_with(title), "{}", model.summary.recognised);
+        assert!(model.summary.provenance.contains(said), "{}", model.summary.provenance);
+    }
+}
+
+#[test]
 fn networks_have_as_many_parameters_as_the_papers_say() {
-    for (refine, channels, image_channels, published) in
-        [(Refine::NCSN, 128, 3, 30_117_635), (Refine::NCSN, 64, 1, 7_638_657), (Refine::NCSN_V2, 128, 3, 29_694_083)]
-    {
-        let config = UNetConfig { image_channels, ..UNetConfig::refine(refine, channels) };
+    for (refine, shape, channels, image_channels, published) in [
+        (Refine::NCSN, 0, 128, 3, 30_117_635),
+        (Refine::NCSN, 0, 64, 1, 7_638_657),
+        (Refine::NCSN_V2, 0, 128, 3, 29_694_083),
+        (Refine::NCSN_V2, 1, 128, 3, 83_445_379),
+        (Refine::NCSN_V2, 2, 128, 3, 94_132_611),
+    ] {
+        let config = UNetConfig { image_channels, ..shaped(refine, shape, channels) };
         let network = config.init(0, &Device::flex()).unwrap();
         let learned = network.parameters();
         let learned = learned.iter().filter(|parameter| parameter.name != "sigmas.weight");
         assert_eq!(learned.map(scorefield::nn::unet::Parameter::count).sum::<usize>(), published);
-        assert_eq!(config.size_multiple(), 2);
+        assert_eq!(config.size_multiple(), [2, 4, 8][shape]);
+        // What halves and what is added at which size, the counter follows as well.
+        assert!(network.cost(8 * config.size_multiple()).products > 0);
     }
     for wrong in [
         UNetConfig { layers: 3, ..UNetConfig::refine(Refine::NCSN, 8) },
         UNetConfig { classes: 10, ..UNetConfig::refine(Refine::NCSN, 8) },
         UNetConfig { dropout: 0.1, ..UNetConfig::refine(Refine::NCSN, 8) },
         UNetConfig::refine(Refine { levels: 1 }, 8),
+        UNetConfig { multipliers: vec![1, 2, 2, 4], ..UNetConfig::refine(Refine::NCSN_V2, 8) },
+        UNetConfig { multipliers: Vec::new(), ..UNetConfig::refine(Refine::NCSN_V2, 8) },
     ] {
         assert!(wrong.validate().is_err(), "{wrong:?}");
     }

@@ -18,7 +18,7 @@ use cubecl::launched::LaunchedKernels;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 use scorefield::engine::images::half::has_half;
 use scorefield::nn::device::{Adapter, open_adapter};
-use scorefield::nn::unet::{Decoder, Encoder, Refine, Song, Style, UNet, UNetConfig};
+use scorefield::nn::unet::{Decoder, Encoder, REFINE_SHAPES, Refine, Song, Style, UNet, UNetConfig};
 use unet_weights::{error, image, improved, network, now_or_later, plain};
 
 /// A network, images at a time, and their side.
@@ -40,6 +40,11 @@ fn cases() -> Vec<Case> {
     let wide = UNetConfig { channels: 64, multipliers: vec![1, 1, 1, 1], attention_levels: vec![1, 2], ..plain() };
     let song = |song: Song| UNetConfig { style: Style::Song(song), groups: 32, ..plain() };
     let skips = Song { encoder: Encoder::Skip, decoder: Decoder::Skip, ..Song::NCSN_PP };
+    let deeper = UNetConfig {
+        image_channels: 1,
+        multipliers: REFINE_SHAPES[1].to_vec(),
+        ..UNetConfig::refine(Refine::NCSN_V2, 8)
+    };
     vec![
         ("DDPM++", song(Song::DDPM_PP), 2, 16),
         ("NCSN++", song(Song::NCSN_PP), 2, 16),
@@ -47,6 +52,7 @@ fn cases() -> Vec<Case> {
         ("NCSN", UNetConfig::refine(Refine::NCSN, 16), 2, 16),
         ("NCSN, a size that does not divide by its dilations", UNetConfig::refine(Refine::NCSN, 8), 1, 12),
         ("NCSNv2", UNetConfig::refine(Refine::NCSN_V2, 16), 2, 16),
+        ("NCSNv2 that halves twice, in grey", deeper, 2, 20),
         ("plain", plain(), 2, 8),
         ("the shipped one's kind", shipped, 3, 32),
         ("improved, several heads", improved(), 3, 16),

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use scorefield::diffusion::Convention;
+use scorefield::diffusion::convention::TimeConvention;
 use scorefield::engine::images::ImageModel;
 use scorefield::nn::checkpoint::{Architecture, Checkpoint, CheckpointError, Container, Names};
 use scorefield::nn::resampling::{Filter, Resampling, resample, resample_back};
@@ -28,6 +29,7 @@ fn expected(case: &str) -> UNetConfig {
     let kind = case.split_once('_').unwrap().1;
     let song = match kind {
         "ncsn_pp" => Song::NCSN_PP,
+        "counted" => Song { noise: NoiseEmbedding::Positional, ..Song::NCSN_PP },
         "skips" => Song {
             filter: Filter::Binomial,
             encoder: Encoder::Skip,
@@ -50,8 +52,16 @@ fn expected(case: &str) -> UNetConfig {
     config
 }
 
-const CASES: [&str; 7] =
-    ["edm_ddpm_pp", "edm_ncsn_pp", "edm_skips", "edm_classes", "sde_ddpm_pp", "sde_ncsn_pp", "sde_skips"];
+const CASES: [&str; 8] = [
+    "edm_ddpm_pp",
+    "edm_ncsn_pp",
+    "edm_skips",
+    "edm_classes",
+    "sde_ddpm_pp",
+    "sde_ncsn_pp",
+    "sde_skips",
+    "sde_counted",
+];
 
 #[test]
 fn every_network_is_recognised_by_its_layout_and_computes_what_the_reference_computes() {
@@ -91,6 +101,54 @@ fn conventions_are_those_of_the_systems_that_published_them() {
         let said = if case.ends_with("ncsn_pp") { "NCSN++" } else { "DDPM++" };
         assert!(model.summary.recognised.contains(said), "{}", model.summary.recognised);
     }
+}
+
+#[test]
+fn a_network_that_counts_levels_has_those_of_its_file_or_of_its_publication() {
+    let device = Device::flex();
+    let sigmas = |case: &str, sigmas: &[f32]| {
+        let mut all = REFERENCE.tensors(case, "");
+        all.extend((!sigmas.is_empty()).then(|| ("sigmas".to_owned(), vec![sigmas.len()], sigmas.to_vec())));
+        file(&all)
+    };
+    let read = |file: &[u8], scheduler: &str| {
+        let weights = ("checkpoint.pth", file);
+        let settings = ("scheduler_config.json", scheduler.as_bytes());
+        let files = [weights, settings];
+        let model = ImageModel::from_published(&files[..if scheduler.is_empty() { 1 } else { 2 }], &device);
+        model.map(|model| (model.convention, model.summary))
+    };
+    let of = |count, largest, smallest| Convention {
+        time: TimeConvention::Levels { count, largest, smallest },
+        ..Convention::ve()
+    };
+    // 11 levels from 32 to 1/32, for pixels from 0 to 1.
+    let octaves: Vec<f32> = (0..11).map(|at| 2.0_f32.powi(5 - at)).collect();
+    let counted = sigmas("sde_counted", &octaves);
+    let (convention, summary) = read(&counted, "").unwrap();
+    assert_eq!(convention, of(11, 64.0, 0.0625));
+    assert_eq!(summary.recognised, "NCSN++ of score_sde (safetensors)");
+    let said = &summary.provenance;
+    assert!(said.contains("11 geometric levels from 64.0000 to 0.0625") && said.contains("in the file"), "{said}");
+    for other in [&[][..], &[3.0, 2.0, 1.0]] {
+        let (convention, summary) = read(&sigmas("sde_counted", other), "").unwrap();
+        assert_eq!(convention, of(1000, 100.0, 0.02));
+        assert!(summary.provenance.contains("with the published levels"), "{}", summary.provenance);
+    }
+    // Settings beside a file say which equation it is: the same network was trained with either.
+    let (convention, summary) = read(&counted, r#"{ "_class_name": "DDPMScheduler" }"#).unwrap();
+    assert_eq!(convention, Convention::ddpm());
+    assert!(!summary.provenance.contains("level"), "{}", summary.provenance);
+    let exploding =
+        r#"{ "_class_name": "ScoreSdeVeScheduler", "sigma_max": 8, "sigma_min": 0.5, "num_train_timesteps": 5 }"#;
+    assert_eq!(read(&counted, exploding).unwrap().0, of(11, 64.0, 0.0625));
+    let (convention, summary) = read(&sigmas("sde_ddpm_pp", &[]), exploding).unwrap();
+    assert_eq!(convention, of(5, 16.0, 1.0));
+    assert!(summary.provenance.contains("as scheduler_config.json has them"), "{}", summary.provenance);
+    assert_eq!(read(&sigmas("sde_ncsn_pp", &octaves), exploding).unwrap().0, Convention::ve());
+    let swapped = exploding.replace("0.5", "9");
+    let Err(error) = read(&sigmas("sde_ddpm_pp", &[]), &swapped) else { panic!("levels that rise") };
+    assert!(error.to_string().contains("sigma_max"), "{error}");
 }
 
 #[test]

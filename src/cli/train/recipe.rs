@@ -102,7 +102,7 @@ impl RecipeArgs {
 
     fn applied(&self, base: &Recipe) -> Recipe {
         let mut recipe = self.changes.applied_to(base);
-        // A RefineNet has one shape, no classes and no dropout; what is asked for beside that is refused later.
+        // A RefineNet has shapes of its own, no classes and no dropout; what is asked for beside that is refused later.
         let shape = match self.network.style {
             Some(Style::Refine(refine)) => {
                 let UNetConfig { image_channels, channels, .. } = base.network;

@@ -11,10 +11,14 @@ use serde_json::{Map, Value};
 
 use crate::diffusion::convention::{ChainBetas, InputScale, TimeConvention};
 use crate::diffusion::{Convention, Prediction};
+use crate::nn::checkpoint::noise_levels::NoiseLevels;
 use reader::Reader;
 
 pub use network::network;
 pub use settings::{Described, NETWORK_FILE, Network, SCHEDULER_FILE, SettingsError};
+
+/// Song et al.'s scheduler for variance-exploding networks, which are told sigma itself.
+const EXPLODING: &str = "ScoreSdeVeScheduler";
 
 /// Whether a JSON object of this class is a network's: that of the training kit has no class.
 #[must_use]
@@ -42,8 +46,6 @@ pub fn convention(json: &str) -> Result<Described<Convention>, SettingsError> {
         "LMSDiscreteScheduler",
         "DDPMParallelScheduler",
     ];
-    // Song et al.'s for variance-exploding networks, which are told sigma itself.
-    const EXPLODING: &str = "ScoreSdeVeScheduler";
     let wanted = "scheduler of a chain of betas, or ScoreSdeVeScheduler,";
     let runs = |class: &str| class == EXPLODING || CHAINS.contains(&class);
     let mut read = Reader::open(SCHEDULER_FILE, json, runs, wanted)?;
@@ -82,4 +84,21 @@ pub fn convention(json: &str) -> Result<Described<Convention>, SettingsError> {
     }
     // What is left is about sampling, which the page's own controls decide.
     Ok(Described { of: Convention { prediction, input: InputScale::Preserving, time }, unread: Vec::new() })
+}
+
+/// The noise levels that a `scheduler_config.json` of the variance-exploding kind describes: of pixels from 0 to 1, and so of
+/// twice the size for those from -1 to 1.
+///
+/// # Errors
+/// A [`SettingsError`] that names the setting.
+pub fn levels(json: &str) -> Result<NoiseLevels, SettingsError> {
+    let mut read = Reader::open(SCHEDULER_FILE, json, |class| class == EXPLODING, EXPLODING)?;
+    let (smallest, largest) = (2.0 * read.real("sigma_min", 0.01)?, 2.0 * read.real("sigma_max", 1348.0)?);
+    let count = u32::try_from(read.number("num_train_timesteps", 2000)?).unwrap_or(u32::MAX);
+    let levels = NoiseLevels { count, largest, smallest };
+    if levels.convention().time.is_possible() {
+        Ok(levels)
+    } else {
+        Err(read.refuse("sigma_max", "more than sigma_min, which is more than 0, in 2 to 100000 levels"))
+    }
 }

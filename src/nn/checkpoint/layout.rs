@@ -6,11 +6,12 @@ use super::error::CheckpointError;
 use super::improved;
 use super::limits::SCALE_SUFFIX;
 use super::names::{File, Names};
+use super::noise_levels::{NoiseLevels, SIGMAS};
 use super::pickle::Plain;
 use super::tensors::Stored;
 use super::{edm, jax, refine, score_sde};
 use crate::diffusion::convention::Convention;
-use crate::nn::unet::{Decoder, Encoder, Filter, NoiseEmbedding, Refine, Song, Style, UNetConfig};
+use crate::nn::unet::{Decoder, Encoder, Filter, NoiseEmbedding, Refine, Song, Style, UNetConfig, halvings};
 
 /// The network that a file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,22 +27,28 @@ impl Architecture {
     /// A name for messages.
     #[must_use]
     pub fn title(&self) -> &'static str {
-        let song = self.config.style.song().map(|song| song.noise);
-        match (self.names, song) {
-            (Names::Diffusers, Some(_)) => "NCSN++, named as in diffusers",
-            (Names::Diffusers, None) => "the U-Net of DDPM, named as in diffusers",
+        let song = self.config.style.song();
+        // Where both are told the noise level in steps, NCSN++ is the one whose way down is told of the image.
+        let is_ncsn = |song: Song| song.noise == NoiseEmbedding::Fourier || song.encoder == Encoder::Residual;
+        match (self.names, song.is_some_and(is_ncsn)) {
+            (Names::Diffusers, _) if song.is_some() => "NCSN++, named as in diffusers",
+            (Names::Diffusers, _) => "the U-Net of DDPM, named as in diffusers",
             (Names::Ddim, _) => "the U-Net of DDPM, named as in the DDIM repository",
             (Names::Improved, _) => {
                 "a U-Net of improved-diffusion (scale-shift normalisation, several heads, [cos, sin] times)"
             }
-            (Names::Edm { .. }, Some(NoiseEmbedding::Fourier)) => "NCSN++ as Karras et al. have it (EDM's SongUNet)",
-            (Names::Edm { .. }, _) => "DDPM++ as Karras et al. have it (EDM's SongUNet)",
-            (Names::ScoreSde, Some(NoiseEmbedding::Fourier)) => "NCSN++ of score_sde",
-            (Names::ScoreSde, _) => "DDPM++ of score_sde",
-            (Names::Jax, Some(NoiseEmbedding::Fourier)) => "NCSN++ of score_sde in JAX",
-            (Names::Jax, _) => "DDPM++ of score_sde in JAX",
+            (Names::Edm { .. }, true) => "NCSN++ as Karras et al. have it (EDM's SongUNet)",
+            (Names::Edm { .. }, false) => "DDPM++ as Karras et al. have it (EDM's SongUNet)",
+            (Names::ScoreSde, true) => "NCSN++ of score_sde",
+            (Names::ScoreSde, false) => "DDPM++ of score_sde",
+            (Names::Jax, true) => "NCSN++ of score_sde in JAX",
+            (Names::Jax, false) => "DDPM++ of score_sde in JAX",
             (Names::Refine, _) if self.config.style.refine() == Some(Refine::NCSN_V2) => {
-                "NCSNv2 (RefineNet, told no noise level)"
+                match halvings(self.config.multipliers.len()) {
+                    0 | 1 => "NCSNv2 (RefineNet, told no noise level)",
+                    2 => "NCSNv2 for 128 pixels (RefineNet of five stages, told no noise level)",
+                    _ => "NCSNv2 for 256 pixels (RefineNet of six stages, told no noise level)",
+                }
             }
             (Names::Refine, _) => "NCSN (RefineNet, told the noise level in every normalisation)",
         }
@@ -59,6 +66,8 @@ pub struct Recognised {
     pub convention: Option<Convention>,
     /// Where averages of the parameters are, by the names that those have.
     pub averages: BTreeMap<String, String>,
+    /// The noise levels beside the network, where they fall geometrically.
+    pub levels: Option<NoiseLevels>,
     /// What was assumed because the file does not say it, a line each.
     pub notes: Vec<String>,
 }
@@ -71,7 +80,7 @@ impl Recognised {
     }
 
     fn new(architecture: Architecture, prefix: String) -> Self {
-        Self { architecture, prefix, convention: None, averages: BTreeMap::new(), notes: Vec::new() }
+        Self { architecture, prefix, convention: None, averages: BTreeMap::new(), levels: None, notes: Vec::new() }
     }
 }
 
@@ -125,9 +134,9 @@ impl Names {
             Self::ScoreSde => score_sde::name(name, config).unwrap_or_else(|| name.to_owned()),
             Self::Jax => jax::name(name, config).unwrap_or_else(|| name.to_owned()),
             // This project's own files have its names.
-            Self::Refine => {
-                refine::name(name).filter(|theirs| there(theirs) || !there(name)).unwrap_or_else(|| name.to_owned())
-            }
+            Self::Refine => refine::name(name, levels)
+                .filter(|theirs| there(theirs) || !there(name))
+                .unwrap_or_else(|| name.to_owned()),
             Self::Diffusers => {
                 let older = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value.")]
                     .into_iter()
@@ -222,6 +231,11 @@ pub fn recognise(
     };
     let mut recognised = Recognised::new(Architecture { names, config }, prefix);
     let config = &recognised.architecture.config;
+    let sigmas = match names {
+        Names::ScoreSde | Names::Jax | Names::Refine => sigmas(tensors)?,
+        Names::Diffusers | Names::Ddim | Names::Improved | Names::Edm { .. } => None,
+    };
+    recognised.levels = sigmas.as_deref().and_then(NoiseLevels::of);
     match names {
         Names::Edm { .. } => {
             let convention = edm::convention(settings, &recognised.prefix);
@@ -233,29 +247,32 @@ pub fn recognise(
                 recognised.notes.push(no_averages());
             }
             recognised.notes.push(score_sde::assumed(config));
-            recognised.convention = Some(score_sde::convention(config));
+            recognised.convention = Some(score_sde::convention(config, recognised.levels));
         }
         Names::Jax => {
             recognised.notes.extend((!recognised.prefix.contains("ema")).then(no_averages));
             recognised.notes.push(score_sde::assumed(config));
             recognised.notes.extend(jax::assumed(config));
-            recognised.convention = Some(score_sde::convention(config));
+            recognised.convention = Some(score_sde::convention(config, recognised.levels));
         }
         Names::Refine => {
             // Averages are under names without the `module.` that the model's have.
             if tensors.keys().any(|name| name.ends_with("module.begin_conv.weight")) {
                 recognised.notes.extend(recognised.prefix.ends_with("module.").then(no_averages));
             }
-            let sigmas = tensors.iter().find(|(name, _)| {
-                name.strip_suffix(".weight").unwrap_or(name).rsplit(['.', '/']).next() == Some(refine::SIGMAS)
-            });
-            let sigmas = sigmas.map(|(name, stored)| stored.decode(name)).transpose()?;
-            recognised.notes.extend(refine::notes(sigmas.as_deref(), config.style));
+            recognised.notes.extend(refine::notes(sigmas.as_deref(), config));
             recognised.convention = Some(refine::convention(config.style));
         }
         Names::Diffusers | Names::Ddim | Names::Improved => {}
     }
     Ok(recognised)
+}
+
+/// The numbers of a file's noise levels, if it has some.
+fn sigmas(tensors: &BTreeMap<String, Stored>) -> Result<Option<Vec<f32>>, CheckpointError> {
+    let is_sigmas = |name: &str| name.strip_suffix(".weight").unwrap_or(name).rsplit(['.', '/']).next() == Some(SIGMAS);
+    let found = tensors.iter().find(|(name, _)| is_sigmas(name));
+    found.map(|(name, stored)| stored.decode(name)).transpose()
 }
 
 fn no_averages() -> String {

@@ -26,6 +26,7 @@ mod limits;
 mod manifest;
 mod modules;
 mod names;
+mod noise_levels;
 mod number;
 mod pack;
 pub mod pickle;
@@ -54,6 +55,7 @@ pub use limits::SCALE_SUFFIX;
 use limits::{LONGEST_NAME, MOST_TENSORS};
 pub use manifest::{Manifest, ManifestError, ManifestFile, Measurement, SearchedGrid, sha256};
 pub use names::Names;
+pub use noise_levels::NoiseLevels;
 pub use number::Number;
 pub use pack::{LONGEST_SHARD, pack};
 

@@ -5,6 +5,7 @@ use super::diffusers::{self, NETWORK_FILE, SCHEDULER_FILE, SettingsError};
 use super::{Architecture, CheckpointError, Names, Recognised};
 use super::{refine, score_sde};
 use crate::diffusion::Convention;
+use crate::diffusion::convention::TimeConvention;
 use crate::nn::unet::{NoiseEmbedding, UNetConfig};
 
 /// Formats of weights by their extensions, the preferred first: safetensors can hold nothing but tensors.
@@ -82,7 +83,7 @@ impl Settings {
         let mut notes = std::mem::take(&mut recognised.notes);
         let mut image_size = match names {
             Names::Edm { side } => u32::try_from(*side).ok(),
-            Names::Refine if config.image_channels == 1 => Some(refine::GREY_SIDE),
+            Names::Refine => refine::side(config, recognised.levels),
             _ => None,
         };
         match &self.network {
@@ -100,26 +101,53 @@ impl Settings {
             }
         }
         let noise = config.style.song().map(|song| song.noise);
+        let of_score_sde = matches!(names, Names::ScoreSde | Names::Jax);
         let convention = match (wanted, &self.scheduler) {
             (Some(wanted), _) => wanted,
             (None, Some(json)) => {
                 let described = diffusers::convention(json)?;
                 notes.extend(unread(SCHEDULER_FILE, &described.unread));
-                // Frequencies of the logarithm of sigma mean nothing to a network that counts steps, and the other way.
-                let exploding = noise == Some(NoiseEmbedding::Fourier);
-                if exploding != (described.of == Convention::ve()) {
+                let exploding = described.of == Convention::ve();
+                // Frequencies of the logarithm of sigma mean nothing to a network that counts steps, and the other way; but
+                // score_sde has networks that count levels.
+                let fourier = noise == Some(NoiseEmbedding::Fourier);
+                if exploding && !fourier && of_score_sde {
+                    let levels = recognised.levels.map_or_else(|| diffusers::levels(json), Ok)?;
+                    let convention = levels.convention();
+                    let from = if recognised.levels.is_some() { "the file" } else { SCHEDULER_FILE };
+                    notes.push(format!("{}, as {from} has them", score_sde::equation(&convention)));
+                    convention
+                } else if exploding == fourier {
+                    described.of
+                } else {
                     let found = format!("noise that the network of {NETWORK_FILE} is not told");
-                    let wanted = if exploding { "ScoreSdeVeScheduler" } else { "scheduler of a chain of betas" };
+                    let wanted = if fourier { "ScoreSdeVeScheduler" } else { "scheduler of a chain of betas" };
                     return Err(SettingsError::Class { file: SCHEDULER_FILE, found, wanted }.into());
                 }
-                described.of
             }
-            (None, None) if recognised.convention.is_some() => recognised.convention.unwrap_or_else(Convention::ddpm),
+            (None, None) if recognised.convention.is_some() => {
+                let convention = recognised.convention.unwrap_or_else(Convention::ddpm);
+                if of_score_sde {
+                    let from = match (convention.time, recognised.levels) {
+                        (TimeConvention::Levels { .. }, Some(_)) => " with the levels in the file",
+                        (TimeConvention::Levels { .. }, None) => " with the published levels",
+                        _ => "",
+                    };
+                    let equation = score_sde::equation(&convention);
+                    notes.push(format!("the file does not say its equation: {equation} is assumed{from}"));
+                }
+                convention
+            }
             (None, None) => {
                 let (convention, told) = match (&names, noise) {
-                    (_, Some(noise)) => (score_sde::convention(config), score_sde::equation(noise)),
-                    (Names::Improved, _) => (Convention::improved(), "the noise of 4000 steps of the cosine schedule"),
-                    _ => (Convention::ddpm(), "the noise of 1000 steps of betas from 1e-4 to 0.02"),
+                    (_, Some(noise)) => {
+                        let convention = score_sde::continuous(noise);
+                        (convention, score_sde::equation(&convention))
+                    }
+                    (Names::Improved, _) => {
+                        (Convention::improved(), "the noise of 4000 steps of the cosine schedule".to_owned())
+                    }
+                    _ => (Convention::ddpm(), "the noise of 1000 steps of betas from 1e-4 to 0.02".to_owned()),
                 };
                 notes.push(format!("no {SCHEDULER_FILE} beside the weights: {told} is assumed"));
                 convention

@@ -1,36 +1,42 @@
-//! The layout of ncsn and ncsnv2 (Song and Ermon 2019, 2020): stages `res1` to `res4` and blocks of refinement `refine1` to
-//! `refine4`; and the noise levels beside them.
+//! The layout of ncsn and ncsnv2 (Song and Ermon 2019, 2020): stages `res1`, `res2`, … and as many blocks of refinement
+//! `refine1`, `refine2`, …; and the noise levels beside them.
 
 use super::error::CheckpointError;
 use super::names::File;
+use super::noise_levels::{NoiseLevels, SIGMAS};
 use crate::diffusion::convention::{Convention, TimeConvention};
-use crate::nn::unet::{Refine, Style, UNetConfig};
+use crate::nn::unet::{REFINE_SHAPES, Refine, Style, UNetConfig, halvings};
 
-/// Noise levels, in NCSNv2's files and, where there are some, in this project's.
-pub const SIGMAS: &str = "sigmas";
 /// Height and width of the images of one channel that such networks were published for.
-pub const GREY_SIDE: u32 = 28;
-/// How far published levels are from a geometric progression: the roundings of single precision.
-const GEOMETRIC_SLACK: f64 = 1e-3;
+const GREY_SIDE: u32 = 28;
+/// Numbers of the stages of the network for 256 pixels, which has one more than that for 128.
+const DEEPEST_STAGES: [usize; 6] = [1, 2, 3, 31, 4, 5];
+/// Numbers of its blocks of refinement.
+const DEEPEST_BLOCKS: [usize; 6] = [1, 2, 31, 3, 4, 5];
 
-/// Its name of this project's parameter `name`.
-pub fn name(name: &str) -> Option<String> {
+/// Its name of this project's parameter `name`, in a network of so many stages.
+pub fn name(name: &str, stages: usize) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
-    let next = |index: &str| Some(index.parse::<usize>().ok()? + 1);
+    let number = |index: &str, deepest: [usize; 6]| {
+        let index = index.parse::<usize>().ok()?;
+        if stages == deepest.len() { deepest.get(index).copied() } else { index.checked_add(1) }
+    };
     Some(match &parts[..] {
         ["sigmas", _] => SIGMAS.to_owned(),
         ["stages", stage, block, layer, rest @ ..] => {
             // Means of four pixels are in one layer with what comes before them.
-            let halves = (*stage, *block) == ("1", "0") && matches!(*layer, "conv2" | "shortcut");
+            let halves = (1..=halvings(stages)).contains(&stage.parse().ok()?)
+                && *block == "0"
+                && matches!(*layer, "conv2" | "shortcut");
             let inner = if halves { ".conv" } else { "" };
-            format!("res{}.{block}.{layer}{inner}.{}", next(stage)?, rest.join("."))
+            format!("res{}.{block}.{layer}{inner}.{}", number(stage, DEEPEST_STAGES)?, rest.join("."))
         }
         ["refine", stage, part, rest @ ..] => {
-            let stage = next(stage)?;
-            // Convolutions of a chain are numbered by block and place in it.
+            let stage = number(stage, DEEPEST_BLOCKS)?;
+            // Convolutions of a chain are numbered by block and place in it, both from 1.
             let chained = |unit: &str, layer: &str, rest: &[&str]| {
                 let unit: usize = unit.parse().ok()?;
-                Some(format!("{}_{}_{layer}.{}", unit / 2, unit % 2, rest.join(".")))
+                Some(format!("{}_{}_{layer}.{}", unit / 2 + 1, unit % 2 + 1, rest.join(".")))
             };
             match (*part, rest) {
                 ("adapt", [input, unit, layer, rest @ ..]) => {
@@ -55,12 +61,16 @@ pub fn is_idle(name: &str) -> bool {
     name == SIGMAS
 }
 
-/// The shape of the network, from its ends; whether the rest agrees is seen when it is loaded.
+/// The shape of the network, from its ends and the names of its stages; whether the rest agrees is seen when it is loaded.
 pub fn infer(file: &File) -> Result<UNetConfig, CheckpointError> {
     let (channels, image_channels) = (file.length("begin_conv.weight", 0)?, file.length("begin_conv.weight", 1)?);
     let levels =
         if file.shape("normalizer.embed.weight").is_ok() { file.length("normalizer.embed.weight", 0)? } else { 0 };
-    Ok(UNetConfig { image_channels, ..UNetConfig::refine(Refine { levels }, channels) })
+    // A stage more than the network before it has; in this project's own files by this project's names.
+    let has = |names: [&str; 2]| names.iter().any(|name| file.shape(&format!("{name}.0.conv1.weight")).is_ok());
+    let shape = usize::from(has(["res5", "stages.4"])) + usize::from(has(["res31", "stages.5"]));
+    let multipliers = REFINE_SHAPES[shape].to_vec();
+    Ok(UNetConfig { image_channels, multipliers, ..UNetConfig::refine(Refine { levels }, channels) })
 }
 
 /// The convention of such networks: the score times sigma, told its logarithm or nothing, for images that are between 0 and 1
@@ -70,54 +80,81 @@ pub fn convention(style: Style) -> Convention {
     if told { Convention::ve() } else { Convention { time: TimeConvention::None, ..Convention::ve() } }
 }
 
-/// How such a network is sampled as published: levels of annealed Langevin dynamics, for images between -1 and 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How a network of Song and Ermon 2020 is sampled as published, for images between 0 and 1.
 struct Published {
-    levels: usize,
+    /// Height and width of its images.
+    side: u32,
+    levels: u32,
     largest: f64,
-    smallest: f64,
     /// Langevin steps a level.
     steps: u32,
-    snr: f64,
+    /// Their size at the smallest level.
+    rate: f64,
+}
+
+/// The smallest level of all of them.
+const SMALLEST: f64 = 0.01;
+
+impl Published {
+    /// CIFAR-10, CelebA, LSUN's churches, its bedrooms and towers, and FFHQ.
+    const ALL: [Self; 5] = [
+        Self { side: 32, levels: 232, largest: 50.0, steps: 5, rate: 6.2e-6 },
+        Self { side: 64, levels: 500, largest: 90.0, steps: 5, rate: 3.3e-6 },
+        Self { side: 96, levels: 788, largest: 140.0, steps: 4, rate: 4.9e-6 },
+        Self { side: 128, levels: 1086, largest: 190.0, steps: 3, rate: 1.8e-6 },
+        Self { side: 256, levels: 2311, largest: 348.0, steps: 3, rate: 0.9e-6 },
+    ];
+
+    /// That of so many levels, or else the one whose network has so many stages.
+    fn of(levels: Option<NoiseLevels>, stages: usize) -> &'static Self {
+        let side = match halvings(stages) {
+            0 | 1 => 32,
+            2 => 128,
+            _ => 256,
+        };
+        let as_many = levels.and_then(|levels| Self::ALL.iter().find(|published| published.levels == levels.count));
+        as_many.or_else(|| Self::ALL.iter().find(|published| published.side == side)).unwrap_or(&Self::ALL[0])
+    }
+
+    /// The size of a step in terms of what the network says and the noise that is added.
+    fn snr(&self) -> f64 {
+        libm::sqrt(self.rate / 2.0) / SMALLEST
+    }
+}
+
+/// Height and width of the images that such a network was published for, where that is known.
+pub fn side(config: &UNetConfig, levels: Option<NoiseLevels>) -> Option<u32> {
+    match config.style.refine() {
+        _ if config.image_channels == 1 => Some(GREY_SIDE),
+        Some(Refine { levels: 0 }) => Some(Published::of(levels, config.multipliers.len()).side),
+        _ => None,
+    }
 }
 
 /// What is known of a network's noise levels: those in the file, if it has some, and else those of the publication; and how it
 /// is sampled by them.
-pub fn notes(sigmas: Option<&[f32]>, style: Style) -> Vec<String> {
-    let told = style.refine().map_or(0, |refine| refine.levels);
-    let published = if told > 0 {
-        Published { levels: told, largest: 2.0, smallest: 0.02, steps: 100, snr: 0.316 }
+pub fn notes(sigmas: Option<&[f32]>, config: &UNetConfig) -> [String; 2] {
+    let found = sigmas.and_then(NoiseLevels::of);
+    let told = config.style.refine().map_or(0, |refine| refine.levels);
+    let (usual, steps, snr) = if told > 0 {
+        let usual = NoiseLevels { count: u32::try_from(told).unwrap_or(u32::MAX), largest: 2.0, smallest: 0.02 };
+        (usual, 100, 0.316)
     } else {
-        Published { levels: 232, largest: 100.0, smallest: 0.02, steps: 5, snr: 0.176 }
+        let published = Published::of(found, config.multipliers.len());
+        let (largest, smallest) = (2.0 * published.largest, 2.0 * SMALLEST);
+        (NoiseLevels { count: published.levels, largest, smallest }, published.steps, published.snr())
     };
-    let (of, mut notes) = match sigmas.and_then(geometric) {
-        Some((levels, largest, smallest)) => {
-            (Published { levels, largest, smallest, ..published }, vec!["noise levels are the file's".to_owned()])
-        }
-        None if sigmas.is_some() => {
-            (published, vec!["the noise levels in the file are no geometric progression: not obeyed".to_owned()])
-        }
-        None => (published, vec!["the file does not say its noise levels: the published ones are assumed".to_owned()]),
+    let NoiseLevels { count, largest, smallest } = found.unwrap_or(usual);
+    let sampled = format!(
+        "Sampled as published by annealed Langevin dynamics with {steps} steps at each of {count} geometric levels from \
+         {largest:.4} to {smallest:.4} for pixels from -1 to 1 and a signal-to-noise ratio of {snr:.3}"
+    );
+    let from = match (sigmas, found) {
+        (_, Some(_)) => "noise levels are the file's",
+        (Some(_), None) => "the noise levels in the file are no geometric progression: not obeyed",
+        (None, None) => "the file does not say its noise levels: the published ones are assumed",
     };
-    let Published { levels, largest, smallest, steps, snr } = of;
-    notes.push(format!(
-        "Sampled as published by annealed Langevin dynamics with {steps} steps at each of {levels} geometric levels from \
-         {largest:.4} to {smallest:.4} for pixels from -1 to 1 and a signal-to-noise ratio of {snr}"
-    ));
-    notes
-}
-
-/// How many levels there are, the largest and the smallest, for pixels from -1 to 1, when they fall geometrically.
-fn geometric(sigmas: &[f32]) -> Option<(usize, f64, f64)> {
-    let (&[largest, .., smallest], count) = (sigmas, sigmas.len()) else { return None };
-    let (largest, smallest) = (f64::from(largest), f64::from(smallest));
-    let falls = smallest > 0.0 && largest > smallest && largest.is_finite();
-    let ratio = libm::log(smallest / largest);
-    let near = |(at, sigma): (usize, &f32)| {
-        let wanted = libm::log(largest) + ratio * at as f64 / (count - 1) as f64;
-        (libm::log(f64::from(*sigma)) - wanted).abs() < GEOMETRIC_SLACK
-    };
-    (falls && sigmas.iter().enumerate().all(near)).then_some((count, 2.0 * largest, 2.0 * smallest))
+    [from.to_owned(), sampled]
 }
 
 #[cfg(test)]
@@ -131,26 +168,59 @@ mod tests {
             ("stages.1.0.conv1.weight", "res2.0.conv1.weight"),
             ("stages.2.0.shortcut.bias", "res3.0.shortcut.bias"),
             ("stages.0.1.normalize2.gamma", "res1.1.normalize2.gamma"),
-            ("refine.1.adapt.1.3.conv.weight", "refine2.adapt_convs.1.1_1_conv.weight"),
-            ("refine.3.output.4.norm.embed.weight", "refine4.output_convs.2_0_norm.embed.weight"),
+            ("refine.1.adapt.1.3.conv.weight", "refine2.adapt_convs.1.2_2_conv.weight"),
+            ("refine.3.output.4.norm.embed.weight", "refine4.output_convs.3_1_norm.embed.weight"),
             ("refine.2.merge.0.conv.bias", "refine3.msf.convs.0.bias"),
             ("refine.0.pool.1.norm.embed.weight", "refine1.crp.norms.1.embed.weight"),
             ("sigmas.weight", "sigmas"),
         ] {
-            assert_eq!(name(ours).as_deref(), Some(theirs));
+            assert_eq!(name(ours, 4).as_deref(), Some(theirs));
         }
-        // The ends have the same names in both.
-        assert_eq!((name("begin_conv.weight"), name("normalizer.alpha")), (None, None));
+        for (ours, theirs, stages) in [
+            ("stages.2.0.shortcut.bias", "res3.0.shortcut.conv.bias", 5),
+            ("stages.3.0.shortcut.bias", "res4.0.shortcut.bias", 5),
+            ("refine.4.pool.1.conv.weight", "refine5.crp.convs.1.weight", 5),
+            ("stages.3.0.conv2.weight", "res31.0.conv2.conv.weight", 6),
+            ("stages.4.0.conv2.weight", "res4.0.conv2.weight", 6),
+            ("refine.2.merge.1.conv.bias", "refine31.msf.convs.1.bias", 6),
+            ("refine.3.output.0.conv.weight", "refine3.output_convs.1_1_conv.weight", 6),
+        ] {
+            assert_eq!(name(ours, stages).as_deref(), Some(theirs));
+        }
+        // The ends have the same names in both; and there is no more than there is.
+        for none in ["begin_conv.weight", "normalizer.alpha", "stages.6.0.conv1.weight"] {
+            assert_eq!(name(none, 6), None);
+        }
     }
 
     #[test]
-    fn levels_are_obeyed_when_they_are_a_geometric_progression() {
-        assert_eq!(geometric(&[4.0, 2.0, 1.0]), Some((3, 8.0, 2.0)));
-        for other in [&[4.0, 3.0, 1.0][..], &[1.0, 2.0, 4.0], &[1.0], &[], &[1.0, -1.0], &[1.0, f32::NAN, 0.1]] {
-            assert_eq!(geometric(other), None);
+    fn sampling_is_that_of_the_publication_with_as_many_levels() {
+        let of = |refine, shape: usize| UNetConfig {
+            multipliers: REFINE_SHAPES[shape].to_vec(),
+            ..UNetConfig::refine(refine, 8)
+        };
+        let said = |sigmas, config: &UNetConfig| notes(sigmas, config).join(". ");
+        let ncsn = of(Refine::NCSN, 0);
+        assert!(said(None, &ncsn).contains("published ones are assumed") && said(None, &ncsn).contains("10 geometric"));
+        assert!(said(Some(&[4.0, 2.0, 1.0]), &ncsn).contains("3 geometric levels from 8.0000 to 2.0000"));
+        let geometric = |count: u32, largest: f64| -> Vec<f32> {
+            let share = |at| f64::from(at) / f64::from(count - 1);
+            (0..count).map(|at| (largest * libm::pow(SMALLEST / largest, share(at))) as f32).collect()
+        };
+        let sigmas = geometric(788, 140.0);
+        let churches = of(Refine::NCSN_V2, 1);
+        assert_eq!(side(&churches, NoiseLevels::of(&sigmas)), Some(96));
+        let text = said(Some(&sigmas), &churches);
+        assert!(
+            text.contains("4 steps at each of 788 geometric levels from 280.0000") && text.contains("0.157"),
+            "{text}"
+        );
+        // Without levels, or with as many as nobody published, the size of images goes by the network.
+        for (shape, pixels) in [(0, 32), (1, 128), (2, 256)] {
+            assert_eq!(side(&of(Refine::NCSN_V2, shape), None), Some(pixels));
+            assert_eq!(side(&of(Refine::NCSN_V2, shape), NoiseLevels::of(&[4.0, 2.0, 1.0])), Some(pixels));
         }
-        let notes = |sigmas| notes(sigmas, Style::Refine(Refine::NCSN)).join(". ");
-        assert!(notes(None).contains("published ones are assumed") && notes(None).contains("10 geometric levels"));
-        assert!(notes(Some(&[4.0, 2.0, 1.0])).contains("3 geometric levels from 8.0000 to 2.0000"));
+        assert_eq!(side(&ncsn, None), None);
+        assert_eq!(side(&UNetConfig { image_channels: 1, ..of(Refine::NCSN_V2, 0) }, None), Some(GREY_SIDE));
     }
 }

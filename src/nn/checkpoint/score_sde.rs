@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::error::CheckpointError;
 use super::names::File;
+use super::noise_levels::{NoiseLevels, SIGMAS};
 use super::tensors::Stored;
-use crate::diffusion::convention::Convention;
+use crate::diffusion::convention::{Convention, TimeConvention};
 use crate::nn::unet::{Decoder, Encoder, Filter, NoiseEmbedding, Song, Style, UNetConfig};
 
 /// Layers of a module in the order in which torch lists their parameters.
@@ -23,6 +24,8 @@ const ORDER: [&str; 11] = [
     "NIN_3",
     "Conv2d_0",
 ];
+/// Levels of the published network that is told the place of one, for pixels from -1 to 1.
+const PUBLISHED: NoiseLevels = NoiseLevels { count: 1000, largest: 100.0, smallest: 0.02 };
 /// Most modules.
 const MOST_MODULES: usize = 1024;
 
@@ -176,7 +179,7 @@ fn attention(inner: &[&str]) -> Option<String> {
 
 /// Whether a tensor of this name is nothing that is learned: the noise levels.
 pub fn is_idle(name: &str) -> bool {
-    name == "sigmas"
+    name == SIGMAS
 }
 
 /// The shape of the network, from the modules in a row; whether the rest agrees is seen when it is loaded.
@@ -253,27 +256,46 @@ pub fn infer(file: &File) -> Result<UNetConfig, CheckpointError> {
     Ok(if multipliers.len() > 1 && last(&skip) { skip } else { with(Decoder::Standard) })
 }
 
-/// The convention that such a network usually has: variance-exploding with frequencies that are drawn, else variance-preserving.
-pub fn convention(config: &UNetConfig) -> Convention {
-    let fourier = config.style.song().is_some_and(|song| song.noise == NoiseEmbedding::Fourier);
-    if fourier { Convention::ve() } else { Convention::vp() }
+/// The convention that such a network usually has: variance-exploding with frequencies that are drawn or, told the place of a
+/// level, where the way down is told of the image; else variance-preserving. The last two leave the same trace where both were
+/// trained, which only the former was published of.
+pub fn convention(config: &UNetConfig, levels: Option<NoiseLevels>) -> Convention {
+    match config.style.song() {
+        Some(Song { noise: NoiseEmbedding::Positional, encoder: Encoder::Residual, .. }) => {
+            levels.unwrap_or(PUBLISHED).convention()
+        }
+        Some(song) => continuous(song.noise),
+        None => Convention::vp(),
+    }
 }
 
-/// What leaves no trace in such a file and is taken to be as those have it who published such networks.
+/// The convention of networks that were trained at all levels between the largest and the smallest.
+pub fn continuous(noise: NoiseEmbedding) -> Convention {
+    match noise {
+        NoiseEmbedding::Fourier => Convention::ve(),
+        NoiseEmbedding::Positional => Convention::vp(),
+    }
+}
+
+/// What leaves no trace in such a file, beside the equation, and is taken to be as those have it who published such networks.
 pub fn assumed(config: &UNetConfig) -> String {
     let song = config.style.song().unwrap_or(Song::DDPM_PP);
     let filter = match song.filter {
         Filter::Box => "[1, 1]",
         Filter::Binomial => "[1, 3, 3, 1]",
     };
-    format!("the file does not say its filter and its equation: {filter} and {} are assumed", equation(song.noise))
+    format!("the file does not say its filter: {filter} is assumed")
 }
 
-/// The equation of [`convention`].
-pub fn equation(noise: NoiseEmbedding) -> &'static str {
-    match noise {
-        NoiseEmbedding::Fourier => "variance-exploding, told the logarithm of sigma",
-        NoiseEmbedding::Positional => "variance-preserving, told 999 times the time of betas from 0.1 to 20",
+/// The equation of a convention, in words.
+pub fn equation(convention: &Convention) -> String {
+    match convention.time {
+        TimeConvention::LogScaled { .. } => "variance-exploding, told the logarithm of sigma".to_owned(),
+        TimeConvention::Levels { count, largest, smallest } => format!(
+            "variance-exploding, told the place among {count} geometric levels from {largest:.4} to {smallest:.4} for pixels \
+             from -1 to 1"
+        ),
+        _ => "variance-preserving, told 999 times the time of betas from 0.1 to 20".to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::refine::{BLOCKS, MULTIPLIERS, Refine};
+use super::refine::{BLOCKS, Refine, SHAPES, halvings};
 use super::song::{Decoder, Encoder, NoiseEmbedding, Song};
 use thiserror::Error;
 
@@ -54,7 +54,7 @@ pub enum ConfigError {
     /// Nothing that can be added to a variance.
     #[error("U-Net: {0} is no number to add to variances: it must be in [1e-12, 1]")]
     Epsilon(f64),
-    /// A RefineNet has one shape, and is told neither classes nor trained with dropout.
+    /// A RefineNet has one of three shapes, and is neither told classes nor trained with dropout.
     #[error("RefineNet: {0}")]
     Refine(&'static str),
 }
@@ -212,12 +212,12 @@ impl UNetConfig {
         }
     }
 
-    /// A network of Song and Ermon; with 128 channels that for CIFAR-10.
+    /// A network of Song and Ermon for up to 64 pixels; with 128 channels that for CIFAR-10.
     #[must_use]
     pub fn refine(refine: Refine, channels: usize) -> Self {
         Self {
             channels,
-            multipliers: MULTIPLIERS.to_vec(),
+            multipliers: SHAPES[0].to_vec(),
             layers: BLOCKS,
             attention_levels: Vec::new(),
             dropout: 0.0,
@@ -339,14 +339,15 @@ impl UNetConfig {
 
     /// What a RefineNet can be beside its channels and noise levels.
     fn validate_refine(&self, levels: usize) -> Result<(), ConfigError> {
-        let wrong = if self.multipliers != MULTIPLIERS || self.layers != BLOCKS || !self.attention_levels.is_empty() {
-            "it has 1, 2, 2 and 2 times the channels, 2 blocks each and no attention"
+        let shaped = SHAPES.contains(&&self.multipliers[..]);
+        let wrong = if !shaped || self.layers != BLOCKS || !self.attention_levels.is_empty() {
+            "its stages have 1,2,2,2, 1,2,2,4,4 or 1,2,2,2,4,4 times the channels, 2 blocks each and no attention"
         } else if self.classes > 0 || self.learned_variance || self.dropout != 0.0 || self.details.is_some() {
             "it is told no classes, learns no variance, and has neither dropout nor other details"
         } else if levels == 1 || levels > MOST_NOISE_LEVELS {
             "it is told of 2 to 10,000 noise levels, or of none"
-        } else if self.channels > MOST_CHANNELS / 2 {
-            "it has 4 to 2048 channels"
+        } else if self.widths().iter().any(|width| *width > MOST_CHANNELS) {
+            "a stage has more than 4096 channels"
         } else {
             return Ok(());
         };
@@ -374,9 +375,10 @@ impl UNetConfig {
     /// What height and width of an image must be multiples of.
     #[must_use]
     pub fn size_multiple(&self) -> usize {
+        let stages = self.multipliers.len();
         if self.style.refine().is_some() {
-            return 2;
+            return 1 << halvings(stages).min(31);
         }
-        1 << self.multipliers.len().saturating_sub(1).min(31)
+        1 << stages.saturating_sub(1).min(31)
     }
 }

@@ -44,7 +44,7 @@ use graph::Told;
 pub use network::UNet;
 use network::{Blocks, Body};
 pub use parameters::Parameter;
-pub use refine::Refine;
+pub use refine::{Refine, SHAPES as REFINE_SHAPES, halvings};
 pub use song::{Decoder, Encoder, Filter, NoiseEmbedding, Song};
 pub use time::{fourier_features, time_features};
 

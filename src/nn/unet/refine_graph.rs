@@ -22,8 +22,9 @@ pub fn evaluate<L: Layers>(layers: &mut L, network: &RefineNet, x: L::Maps, leve
     for block in &network.refine {
         // As many stages as blocks of refinement: RefineNet::new.
         let inputs: Vec<L::Maps> = outputs.pop().into_iter().chain(below.take()).collect();
-        // The lowest three are of one size; the highest is twice as large as the one below.
-        below = Some(refine(layers, block, inputs, outputs.is_empty(), levels));
+        // What comes from below a stage that halves is half as large.
+        let lower = network.stages.get(outputs.len() + 1).and_then(|stage| stage.first());
+        below = Some(refine(layers, block, inputs, lower.is_some_and(|block| block.halves), levels));
     }
     let h = below.unwrap_or(h);
     let scales = layers.scales(&network.normalizer, levels);

@@ -5,12 +5,10 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use super::config::UNetConfig;
-use super::refine::{BLOCKS, Refine};
+use super::refine::{BLOCKS, Refine, dilation};
 use super::table::Table;
 use crate::nn::layers::modules::{Conv, Init, Initialiser, InstanceNorm};
 
-/// Pixels between the numbers of a stage's kernels.
-const DILATIONS: [usize; 4] = [1, 1, 2, 4];
 /// Convolutions of a block of refinement.
 pub const UNITS: usize = 2;
 
@@ -124,7 +122,8 @@ impl RefineNet {
         let begin_conv = make.conv([config.image_channels, config.channels], 3, 1);
         let mut width = config.channels;
         let mut stages = Vec::with_capacity(widths.len());
-        for (stage, (&outputs, dilation)) in widths.iter().zip(DILATIONS).enumerate() {
+        for (stage, &outputs) in widths.iter().enumerate() {
+            let dilation = dilation(stage, widths.len());
             stages.push(
                 (0..BLOCKS)
                     .map(|block| {
@@ -138,8 +137,8 @@ impl RefineNet {
         let mut below = None;
         for (stage, &channels) in widths.iter().enumerate().rev() {
             let inputs: Vec<usize> = std::iter::once(channels).chain(below).collect();
-            // The block above the halving already has the channels of what it is for.
-            let outputs = if stage == 1 { widths[0] } else { channels };
+            // What goes up already has the channels of the stage that it is added to.
+            let outputs = widths[stage.saturating_sub(1)];
             refine.push(make.refine(&inputs, outputs, stage == 0));
             below = Some(outputs);
         }
