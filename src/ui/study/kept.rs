@@ -1,10 +1,8 @@
 //! What a run of a study leaves behind in the browser: its verdicts and its time.
 
-use leptos::prelude::*;
-
 use crate::experiments;
 use crate::session::past::PastRun;
-use crate::session::{Session, Status, Work};
+use crate::session::{Status, Work};
 use crate::share::settings_digest;
 use crate::ui::memory;
 use crate::ui::state::{Page, effect, memo};
