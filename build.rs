@@ -23,13 +23,17 @@ fn main() {
     // Only the page reads them: a new text is no reason to build the workers again.
     if env::var_os("CARGO_FEATURE_UI").is_some() {
         println!("cargo::rustc-env=SCOREFIELD_LOCALES={:08x}", digest(&["web/locales"]));
+        // What the build writes the contents from.
+        let contents = ["web/locales", "docs/report.json", "docs/times.json", "src/bin/finish_page", "src/study"];
+        println!("cargo::rustc-env=SCOREFIELD_CONTENTS={:08x}", digest(&contents));
     }
 }
 
 /// 32-bit FNV-1a over the names and contents of files and folders, whatever the line ends of the checkout.
 fn digest(paths: &[&str]) -> u32 {
     let mut files = Vec::new();
-    for path in paths {
+    // What is not there yet cannot be watched: it would be a change at every build.
+    for path in paths.iter().filter(|path| Path::new(path).exists()) {
         println!("cargo::rerun-if-changed={path}");
         collect(Path::new(path), &mut files);
     }

@@ -21,12 +21,14 @@
 //!
 //! Each knows only modules above it in this list; `tests/architecture.rs` has the whole table and checks it.
 //!
-//! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids), `lasting` (tables read from a file): know nothing;
+//! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids), `digest`,
+//!   `lasting` (tables read from a file): know nothing;
 //! * [`diffusion`], [`data`], [`plot`]: the mathematics; pure, no browser and no tensor library;
 //! * [`lab`]: what a run is: its configuration, ranges and names;
 //! * [`protocol`], [`wire`]: what page and worker say to each other, and its bytes;
 //! * `nn` (feature `engine`): networks, optimisers, devices and files of weights, on Burn;
 //! * [`study`]: the experiments of the report, one file each: a table, and with the engine its work;
+//! * [`report`]: what was measured of their claims, as the repository keeps it;
 //! * [`experiments`]: the table of all experiments; [`share`]: a run as a link; [`session`]: the page's side of the
 //!   conversation with its workers, without a browser;
 //! * `engine` (feature `engine`): training, sampling and measuring in short steps: the worker but for the browser;
@@ -53,11 +55,13 @@ mod choice;
 pub mod data;
 pub mod decimal;
 pub mod diffusion;
+mod digest;
 pub mod experiments;
 pub mod lab;
 mod lasting;
 pub mod plot;
 pub mod protocol;
+pub mod report;
 pub mod rng;
 pub mod session;
 pub mod share;

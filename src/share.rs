@@ -5,6 +5,7 @@
 //!
 //! Reading is total: whatever the fragment holds, a valid configuration comes out, with a list of what was corrected.
 
+use crate::digest::fnv1a;
 use crate::experiments::{defaults, field_of, fields_of, find};
 use crate::lab::{Correction, ExperimentId, RunConfig, SolverId};
 
@@ -24,6 +25,8 @@ pub struct Link {
     pub compare: Vec<SolverId>,
     /// What to examine once everything is there (`test=1`, `benchmark=1`).
     pub examine: Examination,
+    /// Whether it asks for nothing, or for the contents of the page (`#contents`), and no settings.
+    pub contents: bool,
     /// Language the sender saw, if the link names one (`lang=fa`). It is a wish: an unknown one is ignored.
     pub language: Option<String>,
 }
@@ -60,13 +63,7 @@ pub enum Rejected {
 /// Writes the fragment, with its `#`.
 #[must_use]
 pub fn to_fragment(link: &Link) -> String {
-    let defaults = defaults(link.config.experiment);
-    let mut parts = vec![format!("experiment={}", link.config.experiment.id())];
-    for field in fields_of(link.config.experiment).filter(|f| f.key != "experiment") {
-        if field.get(&link.config) != field.get(&defaults) {
-            parts.push(format!("{}={}", field.key, percent_encode(&field.text(&link.config))));
-        }
-    }
+    let mut parts = if link.contents { vec!["contents".to_owned()] } else { settings(&link.config) };
     if !link.compare.is_empty() {
         let ids: Vec<&str> = link.compare.iter().map(|solver| solver.id()).collect();
         parts.push(format!("compare={}", ids.join(",")));
@@ -77,6 +74,25 @@ pub fn to_fragment(link: &Link) -> String {
         parts.push(format!("lang={language}"));
     }
     format!("#{}", parts.join("&"))
+}
+
+/// The experiment, and what of its settings differs from its defaults.
+fn settings(config: &RunConfig) -> Vec<String> {
+    let defaults = defaults(config.experiment);
+    let mut parts = vec![format!("experiment={}", config.experiment.id())];
+    for field in fields_of(config.experiment).filter(|f| f.key != "experiment") {
+        if field.get(config) != field.get(&defaults) {
+            parts.push(format!("{}={}", field.key, percent_encode(&field.text(config))));
+        }
+    }
+    parts
+}
+
+/// Digest of what a run computes: its settings but for its seed and the device that it is done on.
+#[must_use]
+pub fn settings_digest(config: &RunConfig) -> u32 {
+    let RunConfig { device, seed, .. } = defaults(config.experiment);
+    fnv1a(settings(&RunConfig { device, seed, ..config.clone() }).join("&").as_bytes())
 }
 
 /// The keys and values of a fragment, with or without its `#`, and whether it was cut.
@@ -111,10 +127,13 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
         .filter(|(key, _)| key == "experiment")
         .find_map(|(_, value)| find(value.trim()))
         .unwrap_or(ExperimentId::Plane);
-    let mut link = Link { config: defaults(experiment), ..Link::default() };
+    // Nothing but the language asks for no experiment.
+    let contents = pairs.iter().all(|(key, _)| matches!(key.as_str(), "contents" | "lang" | "v"));
+    let mut link = Link { config: defaults(experiment), contents, ..Link::default() };
 
     for (key, value) in &pairs {
         match key.as_str() {
+            "contents" => {}
             "run" => link.run = value == "1",
             "test" => link.examine.self_test = value == "1",
             "benchmark" => link.examine.benchmark = value == "1",

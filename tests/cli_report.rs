@@ -13,9 +13,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use program::{Folder, failure, scorefield, success};
-use scorefield::cli::report::{Report, TIMED, markdown};
+use scorefield::cli::report::{markdown, read};
 use scorefield::lab::{Language, Texts};
 use scorefield::protocol::Verdict;
+use scorefield::report::{Report, TIMED};
 use scorefield::study::STUDIES;
 use serde_json::Value;
 use verdicts::{EXPECTED, unexpected};
@@ -52,7 +53,7 @@ fn a_report_is_written_study_by_study_and_checked_verdict_by_verdict() {
     let folder = Folder::new("report");
     let (out, file) = (folder.path("out"), folder.path("out/report.json"));
     success(&report(&["--only", QUICK, "--out", &out]));
-    let first = Report::read(Path::new(&file)).unwrap();
+    let first = read(Path::new(&file)).unwrap();
     let study = STUDIES.iter().find(|study| study.id == QUICK).unwrap();
     let keys: Vec<&str> = first.studies[0].claims.iter().map(|claim| claim.claim.as_str()).collect();
     assert_eq!(keys, study.claims.iter().map(|claim| claim.key).collect::<Vec<_>>());
@@ -67,7 +68,7 @@ fn a_report_is_written_study_by_study_and_checked_verdict_by_verdict() {
 
     // Another study stands beside it, in the order of the menu.
     success(&report(&["--only", OTHER, "--out", &out]));
-    let both = Report::read(Path::new(&file)).unwrap();
+    let both = read(Path::new(&file)).unwrap();
     let place = |id: &str| STUDIES.iter().position(|study| study.id == id);
     let ids: Vec<&str> = both.studies.iter().map(|study| study.study.as_str()).collect();
     assert!(place(ids[0]) < place(ids[1]) && ids.len() == 2, "{ids:?}");
@@ -124,7 +125,7 @@ fn what_cannot_be_is_refused_before_anything_is_run() {
     let output = scorefield(run);
     failure(&output, 3, "digits");
     failure(&output, 3, "--only ncsn-digits");
-    let kept = Report::read(Path::new(&folder.path("out/report.json"))).unwrap();
+    let kept = read(Path::new(&folder.path("out/report.json"))).unwrap();
     assert_eq!((kept.counts.studies, kept.studies[0].study.as_str()), (1, OTHER));
 }
 
@@ -144,13 +145,13 @@ fn what_was_finished_is_kept_when_ctrl_c_ends_the_rest() {
     success(&Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap());
     let output = child.wait_with_output().unwrap();
     failure(&output, 130, "--only ncsn-digits");
-    let kept = Report::read(Path::new(&file)).unwrap();
+    let kept = read(Path::new(&file)).unwrap();
     assert_eq!((kept.counts.studies, kept.studies[0].study.as_str()), (1, QUICK));
 }
 
 /// The report that is kept.
 fn written() -> Report {
-    Report::read(&home().join("docs/report.json")).unwrap()
+    read(&home().join("docs/report.json")).unwrap()
 }
 
 #[test]

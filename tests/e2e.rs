@@ -1,5 +1,7 @@
 //! The page end to end, in headless Chromium, from the files that visitors get. Needs dist/ (`make dist`).
 
+#[path = "e2e/contents.rs"]
+mod contents;
 #[path = "e2e/devices.rs"]
 mod devices;
 #[path = "e2e/drawing.rs"]

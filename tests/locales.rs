@@ -75,9 +75,12 @@ fn keys_in_sources() -> BTreeSet<String> {
         "images",
         "catalogue",
         "values",
+        "contents",
     ];
     let mut keys = BTreeSet::new();
-    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui")];
+    // The build writes some of what the page shows.
+    let mut paths =
+        ["src/ui", "src/bin/finish_page"].map(|path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).to_vec();
     while let Some(path) = paths.pop() {
         if path.is_dir() {
             paths.extend(std::fs::read_dir(path).expect("a folder of sources").map(|e| e.expect("an entry").path()));
@@ -136,7 +139,9 @@ fn keys_from_tables() -> BTreeSet<String> {
     }
     let sources = [Source::Report(""), Source::Magazine, Source::Article, Source::Blog("")];
     keys.extend(sources.map(|source| format!("source.{}", source.id().0)));
-    keys.extend([Verdict::Holds, Verdict::Fails, Verdict::Open].map(|v| format!("verdict.{}", v.id())));
+    for verdict in [Verdict::Holds, Verdict::Fails, Verdict::Open] {
+        keys.extend(["verdict", "contents"].map(|of| format!("{of}.{}", verdict.id())));
+    }
     keys.extend(MEASURES.iter().map(|id| format!("measure.{id}")));
     for kind in FAILURES {
         keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);

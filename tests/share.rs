@@ -5,7 +5,7 @@ use scorefield::experiments::{all, defaults, fields_of};
 use scorefield::lab::{ClassChoice, Correction, FIELDS, Kind, RunConfig, SolverId};
 use scorefield::lab::{PIXELS, Picture};
 use scorefield::rng::{Rng, Stream};
-use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, to_fragment};
+use scorefield::share::{Link, MAX_LENGTH, Rejected, from_fragment, settings_digest, to_fragment};
 use scorefield::study::STUDIES;
 
 fn link(config: RunConfig) -> Link {
@@ -187,4 +187,30 @@ fn huge_links_are_cut_and_said_to_be() {
 fn escaped_links_are_understood() {
     let (read, rejected) = from_fragment("#dataset=%72ings&steps=5%30");
     assert_eq!((read.config.dataset, read.config.steps, rejected), (DatasetId::Rings, 50, vec![]));
+}
+
+#[test]
+fn an_address_that_asks_for_nothing_asks_for_the_contents() {
+    for fragment in ["", "#", "#contents", "contents=1", "#lang=fa", "#contents&lang=fa&v=1"] {
+        let (read, rejected) = from_fragment(fragment);
+        assert!(read.contents && rejected.is_empty(), "{fragment}: {rejected:?}");
+        assert_eq!(read.config, RunConfig::default(), "{fragment}");
+    }
+    for fragment in
+        ["#dataset=rings", "#experiment=plane", "#contents&experiment=score-1d", "#run=1", "#nothing", "#test=1"]
+    {
+        assert!(!from_fragment(fragment).0.contents, "{fragment}");
+    }
+    let sent = Link { contents: true, language: Some("fa".to_owned()), ..Link::default() };
+    assert_eq!(to_fragment(&sent), "#contents&lang=fa");
+    assert_eq!(from_fragment("#contents&lang=fa"), (sent, vec![]));
+}
+
+#[test]
+fn the_digest_of_settings_is_of_what_is_computed_and_not_of_seed_or_device() {
+    let digest = |fragment: &str| settings_digest(&from_fragment(fragment).0.config);
+    let usual = digest("#experiment=score-1d");
+    assert_eq!(digest("#experiment=score-1d&seed=77&device=cpu&lang=fa&run=1"), usual);
+    assert_ne!(digest("#experiment=score-1d&chains=200"), usual);
+    assert_ne!(digest("#experiment=gaussian-1d"), usual);
 }

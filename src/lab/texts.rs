@@ -54,6 +54,16 @@ impl Language {
         }
     }
 
+    /// Where the page's contents in this language are, beside it.
+    #[must_use]
+    pub const fn contents(self) -> &'static str {
+        match self {
+            Self::English => "contents/en.html",
+            Self::Persian => "contents/fa.html",
+            Self::Chinese => "contents/zh.html",
+        }
+    }
+
     /// What is said when the locale file cannot be had: the one text that is built in.
     #[must_use]
     pub const fn without_file(self) -> &'static str {

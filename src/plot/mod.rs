@@ -9,6 +9,7 @@ pub mod label;
 pub mod mosaic;
 pub mod plane;
 pub mod scale;
+pub mod svg;
 pub mod theme;
 pub mod values;
 

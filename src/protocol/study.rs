@@ -60,6 +60,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 3] = [Self::Holds, Self::Fails, Self::Open];
+
     /// End of the key of its text, `verdict.<id>`, and word for tests.
     #[must_use]
     pub const fn id(self) -> &'static str {
@@ -68,6 +71,12 @@ impl Verdict {
             Self::Fails => "fails",
             Self::Open => "open",
         }
+    }
+
+    /// The verdict with this id.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.id() == id)
     }
 }
 

@@ -9,6 +9,7 @@ mod events;
 pub mod film;
 pub mod image_state;
 mod images;
+pub mod past;
 mod queries;
 mod slot;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! is [`STUDIES`](super::STUDIES) in the bytes of [`crate::wire`], which tell tables of another build from damaged ones.
 
 use super::table::Study;
+use crate::digest::fnv1a;
 use crate::lasting::Reader;
 use crate::wire::{self, WireError};
 
@@ -20,10 +21,9 @@ pub fn to_bytes(studies: &[&Study]) -> Result<Vec<u8>, WireError> {
     Ok(bytes)
 }
 
-/// 32-bit FNV-1a, at the end of the file: a damaged table could still be one, with a range that ends before it begins.
+/// The digest at the end of the file: a damaged table could still be one, with a range that ends before it begins.
 fn digest(bytes: &[u8]) -> [u8; 4] {
-    let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    bytes.iter().fold(0x811c_9dc5, step).to_le_bytes()
+    fnv1a(bytes).to_le_bytes()
 }
 
 /// The tables in a file.

@@ -13,7 +13,7 @@ fn fragment(page: Page, run: bool) -> String {
     let language = Some(page.language.get_untracked().tag().to_owned());
     let (config, compare) = (page.config.get_untracked(), page.images.compared.get_untracked());
     let compare = if config.experiment == ExperimentId::Images { compare } else { Vec::new() };
-    to_fragment(&Link { config, run, compare, language, examine: Examination::default() })
+    to_fragment(&Link { config, run, compare, language, contents: false, examine: Examination::default() })
 }
 
 /// The link to what is on the page, that trains and samples when it is opened.
@@ -55,6 +55,10 @@ fn state(page: Page, push: bool) {
 /// Changes the entry of the history to what is on the page now. Not where the visitor has gone on to another entry, which the
 /// page has yet to be told of: that one would be lost.
 pub fn replace(page: Page) {
+    // The contents show nothing of the run that waits behind them.
+    if page.contents.get_untracked() {
+        return;
+    }
     if KNOWN.with_borrow(|known| known.as_ref().is_none_or(|known| *known == hash())) {
         state(page, false);
     }

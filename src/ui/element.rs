@@ -249,6 +249,11 @@ impl Element {
         self.change_inside(Box::new(move || if holds.get() { make() } else { Vec::new() }))
     }
 
+    /// The element as the document has it.
+    pub fn node(&self) -> web_sys::Element {
+        self.0.clone()
+    }
+
     /// The element as a canvas, which it must be.
     pub fn canvas(&self) -> HtmlCanvasElement {
         self.0.clone().unchecked_into()

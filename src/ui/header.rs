@@ -30,8 +30,12 @@ pub fn header() -> Element {
     });
     let setting = |key, menu| element("label").class("setting").holds(&[element("span").says(key), menu]);
     let brand = element("h1").child(element("bdi").plain("scorefield"));
+    let contents = element("a").attribute("href", "#contents").test_id("contents-link").says("contents.title");
+    let contents =
+        contents.attribute_of("aria-current", move || if page.contents.get() { "page" } else { "false" }.to_owned());
     element("header").holds(&[
         element("div").class("brand").holds(&[brand, element("p").says("page.tagline")]),
+        element("nav").class("ways").label("contents.ways").child(contents),
         element("div").class("settings").holds(&[
             setting("field.experiment.label", menu()),
             element("span").class("unseen").attribute("id", "experiment-help").says("field.experiment.help"),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use leptos::prelude::*;
 
 use super::state::{Page, effect};
-use super::{address, runs, words};
+use super::{address, parts, runs, words};
 use crate::lab::{ExperimentId, Language};
-use crate::share::{Link, Rejected, from_fragment};
+use crate::share::{Examination, Link, Rejected, from_fragment};
 use crate::study::studies;
 
 /// How long the address waits for more changes: browsers refuse too many of them.
@@ -53,10 +53,27 @@ pub fn read(fragment: &str) -> (Link, Vec<Rejected>, bool) {
 /// Opens a link in the place of what is on the page.
 pub fn open(page: Page, fragment: &str) {
     let (opened, rejected, again) = read(fragment);
+    let left = page.contents.get_untracked() && !opened.contents;
     page.awaited.set_value(again.then(|| fragment.to_owned()));
     page.notices.set(rejected);
     if let Some(language) = Language::choose(opened.language.as_deref()) {
         words::speak(page, language);
+    }
+    page.contents.set(opened.contents);
+    if opened.contents {
+        return;
+    }
+    if left {
+        parts::begin_reading();
+        // Who goes back from the contents finds what was there, its run included.
+        let same = page.config.with_untracked(|config| *config == opened.config)
+            && page.images.compared.with_untracked(|compared| *compared == opened.compare);
+        if same && !again && opened.examine == Examination::default() {
+            if opened.run {
+                runs::start(page);
+            }
+            return;
+        }
     }
     let device = opened.config.device;
     page.config.set(opened.config);

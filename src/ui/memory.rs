@@ -4,15 +4,17 @@ use leptos::prelude::*;
 use web_sys::{BeforeUnloadEvent, Storage};
 
 use super::state::{Page, Theme, effect, memo};
-use crate::lab::{Language, Texts};
+use crate::lab::{ExperimentId, Language, Texts};
 use crate::protocol::Bytes;
 use crate::protocol::images::MOST_WORKERS;
+use crate::session::past::{Past, PastRun};
 
 const LANGUAGE: &str = "scorefield-language";
 const THEME: &str = "scorefield-theme";
 const CORES: &str = "scorefield-cores";
 const OFFLINE: &str = "scorefield-offline";
 const WEIGHTS: &str = "scorefield-weights";
+const PAST: &str = "scorefield-runs";
 const STEP: &str = "scorefield-step";
 /// Largest file of weights that is kept for a reload: storage holds about 5 MB of text a site.
 const MOST_KEPT: usize = 2_500_000;
@@ -119,7 +121,7 @@ pub fn follow(page: Page) {
             let _ = root.set_attribute("dir", language.direction());
         }
         if !page.texts.with(Texts::are_awaited) {
-            document().set_title(&page.text("page.title"));
+            document().set_title(&title(page));
         }
     });
     effect(move || {
@@ -156,6 +158,31 @@ pub fn follow(page: Page) {
             event.prevent_default();
         }
     });
+}
+
+/// The title of the page: the name of what it shows.
+fn title(page: Page) -> String {
+    let key = match page.config.with(|config| config.experiment) {
+        _ if page.contents.get() => "contents.title".to_owned(),
+        ExperimentId::Plane => return page.text("page.title"),
+        // Before the tables are there nobody knows whether there is such a study.
+        _ if page.awaits_study() => return page.text("page.title"),
+        experiment => format!("choice.experiment.{}", experiment.id()),
+    };
+    format!("{} · scorefield", page.text(&key))
+}
+
+/// What studies measured here before.
+#[must_use]
+pub fn past() -> Past {
+    Past::read(&read(local(), PAST).unwrap_or_default())
+}
+
+/// Keeps a run of a study.
+pub fn keep_run(run: PastRun) {
+    let mut past = past();
+    past.put(run);
+    write(local(), PAST, &past.write());
 }
 
 /// Gives the session the weights that this tab had before a reload.

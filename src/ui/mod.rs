@@ -5,6 +5,7 @@ mod bridge;
 mod catalogue;
 mod chart;
 mod charts;
+mod contents;
 mod controls;
 mod download;
 mod element;
@@ -61,6 +62,7 @@ async fn open() {
         page.awaited.set_value(again.then_some(fragment));
         catalogue::fill(page, tables);
         provide_context(page);
+        page.contents.set(opened.contents);
         page.images.compared.set(opened.compare);
         page.images.wanted.set(opened.examine);
         memory::follow(page);
@@ -97,6 +99,11 @@ fn app() -> Vec<Element> {
     };
     let drop_file = move |event: DragEvent| {
         event.prevent_default();
+        // What a file says is shown by an experiment.
+        if page.contents.get_untracked() {
+            page.contents.set(false);
+            address::push(page);
+        }
         if let Some(files) = event.data_transfer().and_then(|transfer| transfer.files()) {
             export::take(page, parts::list(&files));
         }
@@ -104,13 +111,21 @@ fn app() -> Vec<Element> {
     let main = element("main").attribute("id", "main").attribute("tabindex", "-1");
     let experiment = memo(move || page.config.with(|c| c.experiment));
     let awaits = memo(move || page.awaits_study());
-    let stage = move || match experiments::study(experiment.get()) {
-        Some(study) => study::stage(study),
-        None if awaits.get() => vec![catalogue::stage()],
-        None => vec![plane()],
+    let listed = memo(move || page.contents.get());
+    let stage = move || {
+        if listed.get() {
+            return contents::stage();
+        }
+        page.visited.set_value(true);
+        match experiments::study(experiment.get()) {
+            Some(study) => study::stage(study),
+            None if awaits.get() => vec![catalogue::stage()],
+            None => vec![plane()],
+        }
     };
+    let skip_to = move || page.text(if listed.get() { "contents.skip" } else { "page.skip" });
     vec![
-        element("a").class("skip").attribute("href", "#main").on("click", skip).says("page.skip"),
+        element("a").class("skip").attribute("href", "#main").on("click", skip).words(skip_to),
         header::header(),
         panels::notice(main)
             .on("dragover", |event: DragEvent| event.prevent_default())

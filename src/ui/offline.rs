@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
 
 use super::bridge::remote;
 use super::element::{Element, element};

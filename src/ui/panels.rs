@@ -22,7 +22,8 @@ pub fn introduction() -> Element {
         move || page.text(&format!("experiment.{}.{end}", page.config.with(|c| c.experiment.id().to_owned())))
     };
     // Before the tables are there nobody knows whether there is such a study.
-    let section = element("section").class("introduction").gone_when(move || page.awaits_study());
+    let section =
+        element("section").class("introduction").gone_when(move || page.contents.get() || page.awaits_study());
     section.test_id("introduction").holds(&[
         element("h2").words(part("title")),
         element("p").html(part("lead")),

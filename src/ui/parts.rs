@@ -100,6 +100,14 @@ pub fn paint_when(
     });
 }
 
+/// Leads to the beginning of what is shown now, the keyboard and who listens too.
+pub fn begin_reading() {
+    window().scroll_to_with_x_and_y(0.0, 0.0);
+    if let Some(main) = document().get_element_by_id("main") {
+        let _ = main.unchecked_into::<web_sys::HtmlElement>().focus();
+    }
+}
+
 /// Keeps the pointer for a canvas until it is released.
 pub fn capture(event: &PointerEvent) {
     if let Some(canvas) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) {

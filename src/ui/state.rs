@@ -50,6 +50,17 @@ impl Theme {
     }
 }
 
+/// Whether the contents of the page are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// They are being fetched.
+    Awaited,
+    /// They are there, as HTML.
+    There(&'static str),
+    /// They could not be had.
+    Missing,
+}
+
 /// How far a training is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -122,6 +133,12 @@ pub struct Signals {
     pub playing: Signal<bool>,
     /// Whether the tables of the studies are there.
     pub catalogue: Signal<Catalogue>,
+    /// Whether the contents are shown, in the place of an experiment.
+    pub contents: Signal<bool>,
+    /// The contents in the language of the page.
+    pub listed: Signal<Listed>,
+    /// Whether an experiment has been shown in this visit.
+    pub visited: Kept<bool>,
     /// Fragment of a link to a study that waits for its table.
     pub awaited: Kept<Option<String>>,
     /// What the study on the page has told.
@@ -169,6 +186,9 @@ impl Page {
             time: Signal::new(0.0),
             playing: Signal::new(false),
             catalogue: Signal::new(Catalogue::Awaited),
+            contents: Signal::new(false),
+            listed: Signal::new(Listed::Awaited),
+            visited: Kept::new(false),
             awaited: Kept::new(None),
             told: Box::leak(Box::default()),
             resized: Signal::new(0),

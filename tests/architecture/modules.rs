@@ -78,14 +78,16 @@ pub struct Crate {
 }
 
 impl Crate {
-    /// Reads the library `lib.rs` and the programs `bin/*.rs`, and every file that they declare as a module outside tests.
+    /// Reads the library `lib.rs` and the programs `bin/*.rs` and `bin/*/main.rs`, and every file that they declare as a module outside tests.
     ///
     /// # Panics
     ///
     /// When a file is missing, is no Rust or is found by `#[path]`.
     pub fn read(name: &str, sources: &Sources) -> Self {
         let mut this = Self { name: name.to_owned(), modules: Vec::new() };
-        let programs = sources.keys().filter(|file| file.starts_with("bin/"));
+        // A program is a file of its own, or the first of a folder.
+        let is_root = |file: &str| !file.contains('/') || file.ends_with("/main.rs");
+        let programs = sources.keys().filter(|file| file.strip_prefix("bin/").is_some_and(is_root));
         for root in std::iter::once("lib.rs").chain(programs.map(String::as_str)) {
             let folder = root.rsplit_once('/').map_or("", |(folder, _)| folder);
             this.add_file(sources, root, folder, None, Vec::new());

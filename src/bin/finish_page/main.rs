@@ -1,16 +1,19 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
-//! of the prose in its texts, and takes the names of functions out of it, which wasm-bindgen writes anew and no visitor
-//! reads. `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits
-//! without a network.
+//! of the prose in its texts, writes its contents with what was measured of every claim, and takes the names of functions
+//! out of it, which wasm-bindgen writes anew and no visitor reads. `finish_page --offline FOLDER`, once all files of the page
+//! are there: writes the script that keeps them for visits without a network.
 
+mod contents;
 mod offline;
 mod prose;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{fs, io};
 
-use scorefield::lab::Language;
+use contents::Contents;
+use scorefield::lab::{Language, Texts};
+use scorefield::report::{Report, Times};
 use scorefield::study::{FILE, STUDIES, to_bytes};
 
 fn main() -> ExitCode {
@@ -34,10 +37,17 @@ fn main() -> ExitCode {
 
 fn finish(folder: &Path) -> io::Result<()> {
     fs::write(folder.join(FILE), to_bytes(STUDIES).map_err(io::Error::other)?)?;
+    let (report, times) = (read_report()?, read_times()?);
     for language in Language::ALL {
         let path = folder.join(language.file());
         let finished = prose::finished(&fs::read_to_string(&path)?).map_err(io::Error::other)?;
-        fs::write(path, finished)?;
+        fs::write(path, &finished)?;
+        // As long as the program.
+        let texts = Texts::read(finished.leak());
+        let contents = Contents { language, texts: &texts, report: &report, times: &times };
+        let path = folder.join(language.contents());
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, contents.html().map_err(io::Error::other)?)?;
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -48,6 +58,28 @@ fn finish(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file of the documentation.
+fn kept(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+}
+
+/// What was measured of the claims.
+fn read_report() -> io::Result<Report> {
+    let path = kept("report.json");
+    let bad = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).map_err(|error| bad(&error))?;
+    Report::from_json(&text).map_err(|error| bad(&error))
+}
+
+/// How long the studies take; nothing where nobody has measured it.
+fn read_times() -> io::Result<Times> {
+    match fs::read_to_string(kept("times.json")) {
+        Ok(text) => Ok(serde_json::from_str(&text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Times::default()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A WebAssembly module without its section of names; `None` for what is no module.

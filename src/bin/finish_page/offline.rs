@@ -65,7 +65,8 @@ pub fn write(folder: &Path) -> io::Result<()> {
         lines.push(format!("  {}: ['{digest}', '{when}'],", quoted(&path)?));
     }
     let version = hex(version.finalize());
-    let script = include_str!("offline.js.txt").replace("VERSION", &version[..16]).replace("  FILES", &lines.join("\n"));
+    let script =
+        include_str!("offline.js.txt").replace("VERSION", &version[..16]).replace("  FILES", &lines.join("\n"));
     fs::write(folder.join(FILE), script)
 }
 
@@ -73,7 +74,8 @@ pub fn write(folder: &Path) -> io::Result<()> {
 fn default_set(folder: &Path) -> io::Result<String> {
     let list = fs::read_to_string(folder.join("weights/index.json"))?;
     let list: serde_json::Value = serde_json::from_str(&list).map_err(io::Error::other)?;
-    let id = list["sets"][0]["id"].as_str().ok_or_else(|| io::Error::other("no set of weights in weights/index.json"))?;
+    let id =
+        list["sets"][0]["id"].as_str().ok_or_else(|| io::Error::other("no set of weights in weights/index.json"))?;
     Ok(format!("weights/{id}/"))
 }
 

@@ -38,13 +38,18 @@ fn html(text: &str, converter: &LatexToMathML) -> Result<String, String> {
     let mut html = String::with_capacity(text.len());
     for (i, part) in text.split('$').enumerate() {
         if i % 2 == 0 {
-            html.push_str(&linked(&part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")));
+            html.push_str(&linked(&escaped(part)));
         } else {
             let formula = converter.convert_with_local_state(part, MathDisplay::Inline);
             html.push_str(&formula.map_err(|error| format!("{part}: {error:?}"))?.mathml);
         }
     }
     if text.matches('$').count().is_multiple_of(2) { Ok(html) } else { Err("a formula without an end".to_owned()) }
+}
+
+/// Plain text for HTML.
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Escaped text with its links: `[words](#settings)`, and no other address.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::record::Settings;
+use crate::report::Settings;
 
 /// Runs the studies of the report on this processor and writes what they measure of every claim: OUT/report.md, a table
 /// to read, and OUT/report.json.
@@ -31,6 +31,9 @@ pub struct ReportArgs {
     /// Writes nothing: runs the studies of this report.json as it says and fails where a verdict is another
     #[arg(long, value_name = "FILE", conflicts_with_all = ["full", "seed", "out"])]
     pub check: Option<PathBuf>,
+    /// Writes no report: of every study a small picture for the table of contents to this folder, ID.svg
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "check"])]
+    pub pictures: Option<PathBuf>,
     /// The folder of the page, with its texts and data
     #[arg(long, value_name = "FOLDER", default_value = "web")]
     pub web: PathBuf,

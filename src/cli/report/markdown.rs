@@ -1,10 +1,8 @@
 //! The report as a table to read: `docs/report.md`.
 
-use super::record::{ClaimRecord, Counts, Report, StudyRecord};
 use crate::lab::Texts;
-use crate::lab::texts::fill;
-use crate::plot::label::number;
 use crate::protocol::Verdict;
+use crate::report::{ClaimRecord, Counts, Report, StudyRecord};
 use crate::study::STUDIES;
 
 /// Every claim in a table, chapter by chapter, in the words of the page's English texts.
@@ -75,34 +73,13 @@ fn sentence(study: &StudyRecord, claim: &ClaimRecord, texts: &Texts) -> String {
 }
 
 fn row(study: &StudyRecord, claim: &ClaimRecord, texts: &Texts) -> String {
-    let source = match claim.source.as_str() {
-        "paper" => claim.place.clone(),
-        id => fill(texts.get(&format!("source.{id}")), &[("place", &claim.place)]),
-    };
     let title = texts.get(&format!("choice.experiment.{}", study.study)).to_owned();
     let measured = texts.get(&format!("claim.{}.{}.measured", study.study, claim.claim)).to_owned();
     let verdict = texts.get(&format!("verdict.{}", claim.verdict)).to_owned();
     let sentence = sentence(study, claim, texts);
-    let cells = [sentence, source, title, measured, numbers(claim, texts), verdict].map(|text| cell(&text));
+    let number = format!("{} {}", claim.number(texts), claim.bound(texts)).trim_end().to_owned();
+    let cells = [sentence, claim.source(texts, ", "), title, measured, number, verdict].map(|text| cell(&text));
     format!("| {} |\n", cells.join(" | "))
-}
-
-/// The number, its error, and the bound, as the page says them.
-fn numbers(claim: &ClaimRecord, texts: &Texts) -> String {
-    let Some(value) = claim.value else { return "–".to_owned() };
-    let value = number(value, 4);
-    let shown = match claim.error.filter(|error| *error > 0.0) {
-        Some(error) => fill(texts.get("claims.number"), &[("value", &value), ("error", &number(error, 2))]),
-        None => value,
-    };
-    let [low, high] = [claim.low, claim.high].map(|end| end.map_or_else(String::new, |end| number(end, 3)));
-    let key = match (claim.low, claim.high) {
-        (Some(_), Some(_)) => "claims.between",
-        (Some(_), None) => "claims.least",
-        _ => "claims.most",
-    };
-    let mark = if claim.timed { "†" } else { "" };
-    format!("{shown}{mark} {}", fill(texts.get(key), &[("low", &low), ("high", &high)]))
 }
 
 /// What stands in a cell: a bar would end it.

@@ -2,7 +2,7 @@
 
 mod args;
 mod markdown;
-mod record;
+mod pictures;
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,12 +14,12 @@ use super::{files, interrupt};
 use crate::lab::{DeviceChoice, Language, Texts};
 use crate::nn::device::{ComputeDevice, open};
 use crate::protocol::StudyUpdate;
+use crate::report::{Counts, Report, ReportError, Settings, StudyRecord};
 use crate::share::from_fragment;
 use crate::study::{STUDIES, Study, StudyError, follow};
 
 pub use args::ReportArgs;
 pub use markdown::markdown;
-pub use record::{ClaimRecord, Counts, Report, Settings, StudyRecord, TIMED};
 
 /// Name of the data.
 const DATA: &str = "report.json";
@@ -35,10 +35,34 @@ pub fn run(args: &ReportArgs) -> Outcome {
     let chosen = chosen(args)?;
     // Before hours of work, not after it.
     let texts = texts(&args.web)?;
-    match &args.check {
-        Some(file) => check(args, file, &chosen),
-        None => write(args, &texts, &chosen),
+    match (&args.check, &args.pictures) {
+        (Some(file), _) => check(args, file, &chosen),
+        (None, Some(folder)) => paint(args, folder, &chosen),
+        (None, None) => write(args, &texts, &chosen),
     }
+}
+
+/// Runs the studies and paints a figure of each; without a choice also what stands beside them in the table of contents.
+fn paint(args: &ReportArgs, folder: &Path, chosen: &[&'static Study]) -> Outcome {
+    let mut runs = Runs::begin(args, args.settings(), args.seed, chosen.len())?;
+    for study in chosen {
+        pictures::of_study(folder, study, &runs.update(study)?)?;
+    }
+    if args.only.is_empty() && args.from.is_none() {
+        pictures::of_others(folder, &args.web, &runs.compute)?;
+    }
+    say!("{} studies: {}", chosen.len(), folder.display())
+}
+
+/// The report in a file.
+///
+/// # Errors
+/// When it cannot be read, or is not one.
+pub fn read(path: &Path) -> Outcome<Report> {
+    let bad = |why: ReportError| {
+        Failure::input(path.display(), format!("{why}: name a report.json that `scorefield report` wrote"))
+    };
+    Report::from_json(&files::read_text(path)?).map_err(bad)
 }
 
 /// The studies that are asked for, in the order of the menu.
@@ -70,7 +94,7 @@ fn beside(why: &str) -> Failure {
 fn write(args: &ReportArgs, texts: &Texts, chosen: &[&'static Study]) -> Outcome {
     let (settings, seed) = (args.settings(), args.seed);
     let path = args.out.join(DATA);
-    let mut report = if path.exists() { Report::read(&path)? } else { Report::new(settings, seed) };
+    let mut report = if path.exists() { read(&path)? } else { Report::new(settings, seed) };
     if (report.settings, report.seed) != (settings, seed) {
         let (settings, seed) = (report.settings.id(), report.seed);
         return Err(Failure::usage(format!(
@@ -94,7 +118,7 @@ fn write(args: &ReportArgs, texts: &Texts, chosen: &[&'static Study]) -> Outcome
             Failure::new(failure.kind, words)
         })?;
         report.put(record);
-        let files = [(TABLE, markdown(&report, texts)), (DATA, report.to_json()?)];
+        let files = [(TABLE, markdown(&report, texts)), (DATA, report.to_json().map_err(Failure::other)?)];
         files::write_all(&args.out, &files.map(|(name, text)| (name.to_owned(), text.into_bytes())))?;
     }
     let Counts { studies, claims, .. } = report.counts;
@@ -104,7 +128,7 @@ fn write(args: &ReportArgs, texts: &Texts, chosen: &[&'static Study]) -> Outcome
 
 /// Runs the studies of a report again, and names every verdict that is another.
 fn check(args: &ReportArgs, file: &Path, chosen: &[&'static Study]) -> Outcome {
-    let known = Report::read(file)?;
+    let known = read(file)?;
     let all = args.only.is_empty() && args.from.is_none();
     // All that the program has are compared, and what it no longer has is a difference too.
     let mut changes: Vec<String> = Vec::new();
@@ -166,9 +190,19 @@ impl<'a> Runs<'a> {
         Ok(Self { web: &args.web, settings, seed, compute, progress: Progress::default(), done: 0, all })
     }
 
-    /// Runs a study to its end.
+    /// Runs a study to its end, and says what it measured.
     fn run(&mut self, study: &'static Study) -> Outcome<StudyRecord> {
         let start = Instant::now();
+        let update = self.update(study)?;
+        let record = StudyRecord::new(study, &update)
+            .map_err(|claim| Failure::other(format!("{}: the claim {claim} was not measured", study.id)))?;
+        let (words, seconds) = (record.counts().words(), start.elapsed().as_secs_f64());
+        say!("{}  {words}  {}", study.id, clock(seconds))?;
+        Ok(record)
+    }
+
+    /// Runs a study to its end.
+    fn update(&mut self, study: &'static Study) -> Outcome<StudyUpdate> {
         self.done += 1;
         let (settings, seed) = (if self.settings == Settings::Brief { study.brief } else { "" }, self.seed);
         let (link, rejected) = from_fragment(&format!("#experiment={}&{settings}&seed={seed}", study.id));
@@ -189,11 +223,6 @@ impl<'a> Runs<'a> {
             StudyError::Unreachable(why) => beside(&words(&why)),
             other => Failure::other(words(&other)),
         })?;
-        let update = update.ok_or_else(|| Failure::new(Kind::Interrupted, words(&"ended before its time")))?;
-        let record = StudyRecord::new(study, &update)
-            .map_err(|claim| Failure::other(words(&format!("the claim {claim} was not measured"))))?;
-        let (words, seconds) = (record.counts().words(), start.elapsed().as_secs_f64());
-        say!("{}  {words}  {}", study.id, clock(seconds))?;
-        Ok(record)
+        update.ok_or_else(|| Failure::new(Kind::Interrupted, words(&"ended before its time")))
     }
 }

@@ -25,10 +25,11 @@ impl CpuArray {
         Self(FlexTensor::from_data(TensorData::new(values, [rows, columns])))
     }
 
-    /// The numbers of a tensor of the CPU device.
+    /// The numbers of a tensor of the CPU device. Where there is no other, nobody has tensors to begin with.
     ///
     /// # Panics
     /// When the tensor is of another device.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "gpu"))]
     pub fn of(tensor: Tensor<2>) -> Self {
         match tensor.try_into_primitive::<Flex>() {
             Ok(tensor) if tensor.is_contiguous() => Self(tensor),

@@ -2,6 +2,7 @@
 
 mod claims;
 mod figure;
+mod kept;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::controls::control;
 use super::element::{Element, element};
 use super::parts::choice;
 use super::state::{Page, effect, memo, page};
-use super::{export, panels};
+use super::{address, export, panels};
 use crate::experiments::{self, defaults};
 use crate::lab::{ExperimentId, RunConfig, field};
 use crate::share::{Link, to_fragment};
@@ -23,6 +24,7 @@ const REST: Duration = Duration::from_millis(40);
 
 /// Starts studies that follow their controls, at their beginning and with every change.
 pub fn follow(page: Page) {
+    kept::follow(page);
     let experiment = memo(move || page.config.with(|c| c.experiment));
     effect(move || {
         page.catalogue.track();
@@ -51,7 +53,7 @@ pub fn follow(page: Page) {
 pub fn menu() -> Element {
     let page = page();
     let option = move |id: &'static str| {
-        let selected = move || page.config.with(|c| c.experiment.id() == id);
+        let selected = move || !page.contents.get() && page.config.with(|c| c.experiment.id() == id);
         choice(id, selected, move || page.text(&format!("choice.experiment.{id}")))
     };
     let staged: Vec<Element> = experiments::EXPERIMENTS.iter().map(|e| option(e.id.id())).collect();
@@ -66,7 +68,7 @@ pub fn menu() -> Element {
         if page.awaits_study() {
             let id = page.config.with(|c| c.experiment.id().to_owned());
             let key = format!("choice.experiment.{id}");
-            return vec![choice(&id, || true, move || page.text(&key))];
+            return vec![choice(&id, move || !page.contents.get(), move || page.text(&key))];
         }
         let mut chapters: Vec<u8> = studies().iter().map(|study| study.chapter).collect();
         chapters.dedup();
@@ -77,8 +79,16 @@ pub fn menu() -> Element {
         .test_id("experiment")
         .attribute("aria-describedby", "experiment-help")
         .change(move |id| {
+            let listed = page.contents.get_untracked();
+            page.contents.set(false);
             let _ = page.write("experiment", &id);
+            if listed {
+                // An entry of its own: the way back leads to the contents.
+                address::push(page);
+            }
         })
+        // What the menu says where it is none of the others.
+        .when(move || page.contents.get(), move || vec![choice("", || true, move || page.text("contents.title"))])
         .holds(&staged)
         .changing(chapters)
 }
@@ -141,7 +151,12 @@ fn tour(study: &'static Study) -> Element {
         .label("tour.label")
         .holds(&step(before, "tour-back", "tour.back"))
         .plain(" ")
-        .child(element("span").class("note").words(place))
+        .child(
+            element("span")
+                .holds(&[element("a").attribute("href", "#contents").test_id("tour-contents").says("contents.title")])
+                .plain(" ")
+                .child(element("span").class("note").words(place)),
+        )
         .plain(" ")
         .holds(&step(after, "tour-next", "tour.next"))
 }

@@ -1,11 +1,14 @@
-//! What was measured of the claims of the studies, as `docs/report.json` keeps it.
+//! What was measured of the claims of the studies, as `docs/report.json` keeps it, and how long the studies take, as
+//! `docs/times.json` does.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use crate::cli::failure::{Failure, Outcome};
-use crate::cli::files;
+use crate::lab::Texts;
+use crate::lab::texts::fill;
+use crate::plot::label::number;
 use crate::protocol::{Measured, StudyUpdate, Verdict};
 use crate::study::{STUDIES, Study};
 
@@ -22,6 +25,20 @@ pub const TIMED: &[(&str, &str)] = &[
     ("trilemma", "train-vae"),
     ("trilemma", "train-gan"),
 ];
+
+/// Why a file is no report.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// It is not JSON, or not of a report.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Its format is another.
+    #[error("format {0} of a report is not read, only {FORMAT}")]
+    Format(u32),
+    /// One of its claims has none.
+    #[error("{0:?} is no verdict")]
+    Verdict(String),
+}
 
 /// How the studies were run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +107,45 @@ pub struct ClaimRecord {
     /// Whether the number is one of times, which another machine measures differently.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed: bool,
+}
+
+impl ClaimRecord {
+    /// The number with its error, and a † where another machine measures another; a dash where there is none.
+    #[must_use]
+    pub fn number(&self, texts: &Texts) -> String {
+        let Some(value) = self.value else { return "–".to_owned() };
+        let value = number(value, 4);
+        let shown = match self.error.filter(|error| *error > 0.0) {
+            Some(error) => fill(texts.get("claims.number"), &[("value", &value), ("error", &number(error, 2))]),
+            None => value,
+        };
+        if self.timed { shown + "†" } else { shown }
+    }
+
+    /// Where the number has to be for the claim to hold; nothing without a number.
+    #[must_use]
+    pub fn bound(&self, texts: &Texts) -> String {
+        if self.value.is_none() {
+            return String::new();
+        }
+        let [low, high] = [self.low, self.high].map(|end| end.map_or_else(String::new, |end| number(end, 3)));
+        let key = match (self.low, self.high) {
+            (Some(_), Some(_)) => "claims.between",
+            (Some(_), None) => "claims.least",
+            _ => "claims.most",
+        };
+        fill(texts.get(key), &[("low", &low), ("high", &high)])
+    }
+
+    /// The name of its source and the place there.
+    #[must_use]
+    pub fn source(&self, texts: &Texts, comma: &str) -> String {
+        match self.source.as_str() {
+            // Names of papers stay as they are.
+            "paper" => self.place.clone(),
+            id => fill(texts.get(&format!("source.{id}")), &[("place", &self.place.replace(", ", comma))]),
+        }
+    }
 }
 
 /// What was measured of a study.
@@ -167,22 +223,18 @@ impl Report {
         Self { format: FORMAT, settings, seed, counts: Counts::default(), studies: Vec::new() }
     }
 
-    /// Reads a report.
+    /// The report in a file.
     ///
     /// # Errors
-    /// When it cannot be read, or is not one.
-    pub fn read(path: &Path) -> Outcome<Self> {
-        let bad = |why: &dyn std::fmt::Display| {
-            Failure::input(path.display(), format!("{why}: name a report.json that `scorefield report` wrote"))
-        };
-        let mut report: Self = serde_json::from_str(&files::read_text(path)?).map_err(|error| bad(&error))?;
+    /// When it is none.
+    pub fn from_json(json: &str) -> Result<Self, ReportError> {
+        let mut report: Self = serde_json::from_str(json)?;
         if report.format != FORMAT {
-            return Err(bad(&format!("format {} of a report is not read, only {FORMAT}", report.format)));
+            return Err(ReportError::Format(report.format));
         }
-        let claims = report.studies.iter().flat_map(|study| &study.claims);
-        let known = |verdict: &str| [Verdict::Holds, Verdict::Fails, Verdict::Open].iter().any(|v| v.id() == verdict);
-        if let Some(claim) = claims.into_iter().find(|claim| !known(&claim.verdict)) {
-            return Err(bad(&format!("{:?} is no verdict", claim.verdict)));
+        let mut claims = report.studies.iter().flat_map(|study| &study.claims);
+        if let Some(claim) = claims.find(|claim| Verdict::from_id(&claim.verdict).is_none()) {
+            return Err(ReportError::Verdict(claim.verdict.clone()));
         }
         report.count();
         Ok(report)
@@ -192,8 +244,8 @@ impl Report {
     ///
     /// # Errors
     /// When the writer refuses.
-    pub fn to_json(&self) -> Outcome<String> {
-        serde_json::to_string_pretty(self).map(|json| json + "\n").map_err(Failure::other)
+    pub fn to_json(&self) -> Result<String, ReportError> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
     /// Puts a study in the place of what was known of it.
@@ -223,6 +275,15 @@ impl Report {
     }
 }
 
+/// How long the studies take at the settings that their links open with, by id, in seconds: measured in a browser.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Where they were measured.
+    pub machine: String,
+    /// The seconds of each that was.
+    pub seconds: BTreeMap<String, f64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +302,21 @@ mod tests {
             let known = STUDIES.iter().find(|known| known.id == *study).expect("a study");
             assert!(known.claims.iter().any(|known| known.key == *claim), "{study}: {claim}");
         }
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let report = |format: u32, verdict: &str| {
+            format!(
+                r#"{{"format": {format}, "settings": "brief", "seed": 1, "studies": [{{"study": "a", "chapter": 2, "claims": [
+                {{"claim": "b", "source": "paper", "place": "", "value": null, "error": 0, "low": 1, "high": null,
+                "verdict": "{verdict}"}}]}}]}}"#
+            )
+        };
+        assert_eq!(Report::from_json(&report(1, "open")).expect("a report").counts.open, 1);
+        assert!(matches!(Report::from_json(&report(2, "open")), Err(ReportError::Format(2))));
+        assert!(matches!(Report::from_json(&report(1, "true")), Err(ReportError::Verdict(_))));
+        assert!(matches!(Report::from_json("<!DOCTYPE html>"), Err(ReportError::Json(_))));
     }
 
     #[test]
@@ -267,6 +343,6 @@ mod tests {
         assert_eq!(report.studies.iter().map(|study| study.study.as_str()).collect::<Vec<_>>(), [first, second]);
         assert_eq!(report.counts, Counts { studies: 2, claims: 4, holds: 2, fails: 2, open: 0 });
         let json = report.to_json().expect("JSON");
-        assert_eq!(serde_json::from_str::<Report>(&json).expect("a report"), report);
+        assert_eq!(Report::from_json(&json).expect("a report"), report);
     }
 }
