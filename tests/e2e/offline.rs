@@ -48,7 +48,7 @@ fn a_newer_build_is_announced_and_taken_when_the_page_is_loaded_again_and_never_
     let page = Page::open_changed("two-builds", SMALL, |_| {});
     page.wait_for(&["idle"], SOON);
     wait_for_copy(&page, "there");
-    let tagline = "return document.querySelector('header .brand p').textContent;";
+    let tagline = "return document.querySelector('header .brand p')?.textContent;";
     let tagline = || page.browser.script(tagline, &[]).as_str().unwrap_or_default().to_owned();
     let old = tagline();
 
