@@ -65,8 +65,12 @@ pub fn of_others(folder: &Path, web: &Path, compute: &ComputeDevice) -> Outcome 
     let set = Generator::new(&weights, None, config, compute, 1)?.draw(IMAGES as usize)?.set;
     let mosaic = Mosaic { count: set.len(), side: set.size(), columns: COLUMNS, zoom: 1 };
     let [width, height] = mosaic.size();
+    // A set keeps its images plane by plane.
+    let area = set.size() * set.size();
+    let of = |image: &[u8]| (0..3 * area).map(|i| image[i % 3 * area + i / 3]).collect::<Vec<u8>>();
+    let images: Vec<u8> = set.pixels().chunks_exact(3 * area).flat_map(of).collect();
     // What is clear between two images is grey on both pages.
-    let pixels = mosaic.pixels(set.pixels());
+    let pixels = mosaic.pixels(&images);
     let colours: Vec<u8> =
         pixels.chunks_exact(4).flat_map(|p| if p[3] > 0 { [p[0], p[1], p[2]] } else { [134; 3] }).collect();
     let picture = svg::of_pixels(width, height, &colours);
