@@ -205,3 +205,18 @@ fn studies_that_read_the_clock_have_their_claims_marked() {
     }
     assert_eq!(found, marked);
 }
+
+#[test]
+fn a_picture_of_a_study_is_that_which_is_kept_and_no_report_is_written_with_it() {
+    let folder = Folder::new("report-pictures");
+    let pictures = folder.path("pictures");
+    success(&report(&["--only", QUICK, "--pictures", &pictures]));
+    let names: Vec<_> = fs::read_dir(&pictures).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [format!("{QUICK}.svg").as_str()]);
+    // Of another processor a number may round to a neighbour; what is drawn is the same.
+    let shape = |drawing: &str| drawing.split('"').skip(1).step_by(2).map(|part| part.len() > 60).collect::<Vec<_>>();
+    let [made, kept] = [PathBuf::from(&pictures), home().join("web/pictures")]
+        .map(|folder| fs::read_to_string(folder.join(format!("{QUICK}.svg"))).unwrap());
+    assert_eq!(shape(&made), shape(&kept), "write web/pictures anew: scorefield report --pictures web/pictures");
+    failure(&report(&["--pictures", &pictures, "--check", "x.json"]), 2, "--check");
+}

@@ -41,21 +41,25 @@ pub struct Entry {
     pub other: serde_json::Map<String, serde_json::Value>,
 }
 
+/// The list in a file.
+///
+/// # Errors
+/// When it cannot be read, or is not one.
+pub fn read(list: &Path) -> Outcome<Index> {
+    let index: Index =
+        serde_json::from_str(&files::read_text(list)?).map_err(|error| Failure::input(list.display(), error))?;
+    if index.format != FORMAT {
+        return Err(Failure::input(list.display(), format!("format {} is not known", index.format)));
+    }
+    Ok(index)
+}
+
 /// Enters the set of a folder, in place of an entry of the same name.
 ///
 /// # Errors
 /// When list or manifest cannot be read, the folder does not lie beside the list, or the list cannot be written.
 pub fn enter(list: &Path, folder: &Path) -> Outcome {
-    let mut index = if list.exists() {
-        let index: Index =
-            serde_json::from_str(&files::read_text(list)?).map_err(|error| Failure::input(list.display(), error))?;
-        if index.format != FORMAT {
-            return Err(Failure::input(list.display(), format!("format {} is not known", index.format)));
-        }
-        index
-    } else {
-        Index { format: FORMAT, sets: Vec::new() }
-    };
+    let mut index = if list.exists() { read(list)? } else { Index { format: FORMAT, sets: Vec::new() } };
     let place = |path: &Path| path.canonicalize().map_err(|error| Failure::input(path.display(), error));
     let beside = list.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = place(folder)?;

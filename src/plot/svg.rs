@@ -304,8 +304,9 @@ fn few_arrows(data: &[f32]) -> (Vec<[f64; 2]>, Vec<[f64; 2]>) {
     let count = data.len() / 4;
     let side = count.isqrt();
     let grid = side * side == count;
+    let left = |step: usize| if grid { side.div_ceil(step) * side.div_ceil(step) } else { count.div_ceil(step) };
     let mut step = 1;
-    while if grid { side.div_ceil(step) * side.div_ceil(step) } else { count.div_ceil(step) } > MOST_ARROWS {
+    while left(step) > MOST_ARROWS {
         step += 1;
     }
     let seen = |i: usize| {

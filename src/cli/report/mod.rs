@@ -45,11 +45,12 @@ pub fn run(args: &ReportArgs) -> Outcome {
 /// Runs the studies and paints a figure of each; without a choice also what stands beside them in the table of contents.
 fn paint(args: &ReportArgs, folder: &Path, chosen: &[&'static Study]) -> Outcome {
     let mut runs = Runs::begin(args, args.settings(), args.seed, chosen.len())?;
-    for study in chosen {
-        pictures::of_study(folder, study, &runs.update(study)?)?;
-    }
+    // What may be missing first: before minutes of work, not after them.
     if args.only.is_empty() && args.from.is_none() {
         pictures::of_others(folder, &args.web, &runs.compute)?;
+    }
+    for study in chosen {
+        pictures::of_study(folder, study, &runs.update(study)?)?;
     }
     say!("{} studies: {}", chosen.len(), folder.display())
 }

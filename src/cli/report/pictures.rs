@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::files;
 use crate::cli::sample::Generator;
+use crate::cli::{files, index};
 use crate::data::Dataset;
 use crate::lab::{ExperimentId, RunConfig};
 use crate::nn::device::ComputeDevice;
@@ -16,7 +16,7 @@ use crate::rng::{Rng, Stream};
 use crate::study::{Figure, Layer, Mark, Study};
 
 /// The figure of a study that says most, where that is not the first that is drawn.
-const SHOWN: &[(&str, &str)] = &[];
+const SHOWN: &[(&str, &str)] = &[("score-matching", "growth"), ("ncsn", "last"), ("skip", "known")];
 /// Columns of the density of points in the plane, and the points.
 const SIDE: usize = 56;
 const POINTS: usize = 400;
@@ -56,12 +56,21 @@ fn shown(study: &Study) -> usize {
 pub fn of_others(folder: &Path, web: &Path, compute: &ComputeDevice) -> Outcome {
     write(folder, ExperimentId::Plane.id(), &plane()?)?;
     let config = RunConfig { images: IMAGES, ..RunConfig::of_images() };
-    let weights = web.join("weights").join(config.weights.as_str());
+    let folder_of_weights = web.join("weights");
+    let sets = index::read(&folder_of_weights.join("index.json"))?.sets;
+    // That which the page has itself; the others are fetched from elsewhere.
+    let own = sets.iter().map(|set| folder_of_weights.join(&set.id)).find(|folder| folder.is_dir());
+    let weights =
+        own.ok_or_else(|| Failure::input(folder_of_weights.display(), "no set of weights is in this folder"))?;
     let set = Generator::new(&weights, None, config, compute, 1)?.draw(IMAGES as usize)?.set;
     let mosaic = Mosaic { count: set.len(), side: set.size(), columns: COLUMNS, zoom: 1 };
     let [width, height] = mosaic.size();
+    // A set keeps its images plane by plane.
+    let area = set.size() * set.size();
+    let of = |image: &[u8]| (0..3 * area).map(|i| image[i % 3 * area + i / 3]).collect::<Vec<u8>>();
+    let images: Vec<u8> = set.pixels().chunks_exact(3 * area).flat_map(of).collect();
     // What is clear between two images is grey on both pages.
-    let pixels = mosaic.pixels(set.pixels());
+    let pixels = mosaic.pixels(&images);
     let colours: Vec<u8> =
         pixels.chunks_exact(4).flat_map(|p| if p[3] > 0 { [p[0], p[1], p[2]] } else { [134; 3] }).collect();
     let picture = svg::of_pixels(width, height, &colours);
