@@ -68,7 +68,7 @@ impl Session {
                 self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
             }
             Event::Done { stopped, .. } => self.finished(slot, *stopped),
-            Event::Weights { step, file } => {
+            Event::Weights { step, file, .. } => {
                 self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
                 if std::mem::take(&mut self.exporting) {
                     self.actions.push(Action::Deliver(file.clone()));
@@ -92,7 +92,8 @@ impl Session {
         let Some(run) = &self.run else { return };
         let (work, config, then_sample) = (run.work, run.config.clone(), run.then_sample);
         if work == Work::Training {
-            self.post(slot, Command::Save);
+            let saved = self.name();
+            self.post(slot, Command::Save { run: saved });
             if then_sample && !stopped {
                 // Where the weights are, whatever the choice has become.
                 let id = self.name();

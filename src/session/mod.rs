@@ -465,7 +465,8 @@ impl Session {
         let slot = self.active();
         self.bring_weights(slot);
         self.exporting = true;
-        self.post(slot, Command::Save);
+        let run = self.name();
+        self.post(slot, Command::Save { run });
     }
 
     /// Takes a file of weights.

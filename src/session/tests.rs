@@ -195,7 +195,7 @@ fn the_measured_faster_device_gets_the_next_run_with_the_weights() {
     let mut session = with_both();
     session.train(&config(), false);
     session.receive(Slot::Cpu, &done(1, false));
-    session.receive(Slot::Cpu, &Event::Weights { step: 9, file: Bytes(vec![1]) });
+    session.receive(Slot::Cpu, &Event::Weights { run: RunId(0), step: 9, file: Bytes(vec![1]) });
     let _ = session.take_actions();
     assert!(session.wants_comparison());
     session.compare(&config());
@@ -251,7 +251,7 @@ fn weights_are_delivered_once_for_each_time_they_are_asked_for() {
     let mut session = with_cpu();
     session.train(&config(), false);
     session.receive(Slot::Cpu, &done(1, false));
-    let weights = Event::Weights { step: 3, file: Bytes(vec![5]) };
+    let weights = Event::Weights { run: RunId(0), step: 3, file: Bytes(vec![5]) };
     session.receive(Slot::Cpu, &weights);
     assert!(!session.take_actions().iter().any(|a| matches!(a, Action::Deliver(_))));
     session.export();
@@ -355,7 +355,7 @@ fn a_likelihood_brings_the_weights_along_and_its_reports_belong_to_it() {
     let mut session = with_both();
     session.train(&config(), false);
     session.receive(Slot::Cpu, &done(1, false));
-    session.receive(Slot::Cpu, &Event::Weights { step: 9, file: Bytes(vec![1]) });
+    session.receive(Slot::Cpu, &Event::Weights { run: RunId(0), step: 9, file: Bytes(vec![1]) });
     session.compare(&config());
     session.receive(Slot::Cpu, &timing(8.0));
     session.receive(Slot::Gpu, &timing(2.0));

@@ -1,0 +1,673 @@
+//! A browser around a session: its workers, a visitor, chance, and a model of its own of what is kept and what runs.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use scorefield::lab::images::OWN_WEIGHTS;
+use scorefield::lab::{DenoiserId, DeviceChoice, ExperimentId, RunConfig, Word};
+use scorefield::protocol::images::{NamedAddress, WeightsSource};
+use scorefield::protocol::{Bytes, Command, Event, Failure, FailureKind, Floats, ImageCommand, RunId};
+use scorefield::session::image_state::ImageWeights;
+use scorefield::session::{Action, Phase, Session, Slot, Status, Work};
+
+use super::session_worker::{Deed, Lineage, Tag, Worker, file_of, tag_of};
+
+/// What a broken rule says.
+pub type Kept = Result<(), String>;
+
+macro_rules! rule {
+    ($holds:expr, $($words:tt)+) => {
+        if !$holds {
+            return Err(format!($($words)+));
+        }
+    };
+}
+
+/// Most commands that may wait for a worker that is on its way.
+const MOST_WAITING: usize = 12;
+
+/// The browser and who sits before it.
+#[derive(Clone)]
+pub struct World {
+    pub session: Session,
+    workers: [Option<Worker>; Slot::ALL.len()],
+    /// Questions for an adapter that nobody has answered.
+    probes: u32,
+    has_adapter: bool,
+    config: RunConfig,
+    /// When the visitor asked for which weights: trainings and files, in order.
+    asked: BTreeMap<Lineage, u32>,
+    time: u32,
+    /// When the last training was asked for.
+    training_asked: u32,
+    /// The run posted last.
+    current: Option<RunId>,
+    /// Files given to the session whose end nobody has heard of: when, and what is in them.
+    imports: Vec<(u32, Option<Tag>)>,
+    /// Exports without an answer.
+    exports: u32,
+    /// How often the visitor was told of something new.
+    notices: u32,
+    shown: Option<Failure>,
+    /// The newest weights that the page said it has, when a run was asked for.
+    promised: Option<Tag>,
+    promises: BTreeMap<u32, Option<Tag>>,
+    /// Events of runs that are over, to be repeated when nobody expects them.
+    ghosts: VecDeque<(Slot, Event)>,
+    files: u32,
+}
+
+impl World {
+    pub fn new(choice: DeviceChoice, has_adapter: bool) -> Self {
+        let config = RunConfig { device: choice, ..RunConfig::default() };
+        let mut world = Self {
+            session: Session::new(choice, config.experiment),
+            workers: Default::default(),
+            probes: 0,
+            has_adapter,
+            config,
+            asked: BTreeMap::new(),
+            time: 0,
+            training_asked: 0,
+            current: None,
+            imports: Vec::new(),
+            exports: 0,
+            notices: 0,
+            shown: None,
+            promised: None,
+            promises: BTreeMap::new(),
+            ghosts: VecDeque::new(),
+            files: 1_000_000,
+        };
+        world.act().expect("nothing but launches");
+        world
+    }
+
+    fn worker(&mut self, slot: Slot) -> Option<&mut Worker> {
+        self.workers[slot as usize].as_mut()
+    }
+
+    /// The rank of weights: when they were asked for, and how far they are.
+    fn rank(&self, tag: Tag) -> (u32, u32) {
+        (self.asked.get(&tag.lineage).copied().unwrap_or(0), tag.step)
+    }
+
+    fn kept(&self) -> Option<Tag> {
+        self.session.checkpoint().map(|kept| tag_of(&kept.file).expect("a file that somebody made"))
+    }
+
+    /// Does what the session asks for, and notes what the page tells.
+    fn act(&mut self) -> Kept {
+        let mut posts = 0;
+        for action in self.session.take_actions() {
+            match action {
+                Action::Probe => self.probes += 1,
+                Action::Launch(slot) => {
+                    rule!(self.worker(slot).is_none(), "{slot:?} is launched beside one that lives");
+                    self.workers[slot as usize] = Some(Worker::new(slot));
+                }
+                Action::Terminate(slot) => self.workers[slot as usize] = None,
+                Action::Post(slot, command) => {
+                    posts += 1;
+                    self.note(&command);
+                    let Some(worker) = self.worker(slot).filter(|worker| worker.heard) else {
+                        return Err(format!("{command:?} goes to {slot:?}, which is not there"));
+                    };
+                    worker.inbox.push_back(command);
+                }
+                Action::Deliver(file) => {
+                    rule!(self.exports > 0, "a file is delivered that nobody asked for");
+                    self.exports -= 1;
+                    rule!(tag_of(&file).is_some(), "what is delivered is no file of weights");
+                }
+            }
+        }
+        rule!(posts <= MOST_WAITING, "{posts} commands had waited");
+        if self.session.failure() != self.shown.as_ref() {
+            self.shown = self.session.failure().cloned();
+            if self.shown.is_some() {
+                self.told();
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self) {
+        self.notices += 1;
+    }
+
+    fn note(&mut self, command: &Command) {
+        if let Command::Train { run, .. }
+        | Command::Continue { run, .. }
+        | Command::Sample { run, .. }
+        | Command::Study { run, .. }
+        | Command::Likelihood { run, .. }
+        | Command::Inspect { run, .. } = command
+        {
+            self.current = Some(*run);
+            if matches!(command, Command::Train { .. }) {
+                self.asked.insert(run.0, self.training_asked);
+            }
+            self.promises.insert(run.0, self.promised);
+        }
+    }
+
+    /// The visitor, or the browser, says something to the session.
+    fn tell(&mut self, say: impl FnOnce(&mut Session)) -> Kept {
+        let before = self.kept();
+        say(&mut self.session);
+        let asked = self.time;
+        self.act()?;
+        self.check_kept(before)?;
+        debug_assert!(asked == self.time);
+        Ok(())
+    }
+
+    fn check_kept(&self, before: Option<Tag>) -> Kept {
+        let Some(before) = before else { return Ok(()) };
+        let Some(now) = self.kept() else { return Err(format!("{before:?} was kept and is no more")) };
+        rule!(self.rank(now) >= self.rank(before), "{now:?} replaces {before:?}, which is newer");
+        Ok(())
+    }
+
+    fn hear(&mut self, slot: Slot) -> Kept {
+        let Some(event) = self.worker(slot).and_then(|worker| worker.outbox.pop_front()) else { return Ok(()) };
+        if matches!(event, Event::Ready { .. })
+            && let Some(worker) = self.worker(slot)
+        {
+            worker.heard = true;
+        }
+        if is_of_run(&event) && self.ghosts.len() < 32 {
+            self.ghosts.push_back((slot, event.clone()));
+        }
+        self.receive(slot, &event)?;
+        if self.session.wants_comparison() {
+            let config = self.config.clone();
+            self.tell(|session| session.compare(&config))?;
+        }
+        self.judge_deeds()
+    }
+
+    fn receive(&mut self, slot: Slot, event: &Event) -> Kept {
+        let before = (self.kept(), self.session.status(), self.session.failure().cloned());
+        let mut current = false;
+        let stale = run_of(event).is_some_and(|run| self.current != Some(run));
+        match event {
+            Event::Loaded { .. } | Event::Weights { .. } => {}
+            Event::Failed { run: Some(_), .. } => {}
+            _ => {}
+        }
+        self.tell(|session| current = session.receive(slot, event))?;
+        if let Event::Failed { .. } = event
+            && current
+        {
+            // What an answer says that is like the one before it is still an answer.
+            self.told();
+        }
+        if stale && is_of_run(event) {
+            rule!(!current, "{event:?} of a run that is over is shown");
+            let now = (self.kept(), self.session.status(), self.session.failure().cloned());
+            rule!(before == now, "{event:?} of a run that is over changes {before:?} to {now:?}");
+        }
+        Ok(())
+    }
+
+    fn judge_deeds(&mut self) -> Kept {
+        for slot in Slot::ALL {
+            let deeds = self.worker(slot).map(|worker| std::mem::take(&mut worker.deeds)).unwrap_or_default();
+            for deed in deeds {
+                if let Deed::Used(run, used) = deed {
+                    let Some(Some(promised)) = self.promises.get(&run.0).copied() else { continue };
+                    let Some(used) = used else { return Err(format!("{run:?} has no weights, but {promised:?} were kept")) };
+                    rule!(self.rank(used) >= self.rank(promised), "{run:?} uses {used:?}, but {promised:?} were kept");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker dies. Whatever was lost with it, the visitor is told.
+    fn kill(&mut self, slot: Slot, words: &str) -> Kept {
+        let Some(worker) = self.workers[slot as usize].take() else { return Ok(()) };
+        let kept = self.kept().map_or((0, 0), |kept| self.rank(kept));
+        let newest = worker.job.as_ref().and_then(|job| job.training).or(worker.weights);
+        let dear = newest.is_some_and(|tag| self.rank(tag) > kept && self.rank(tag).0 == self.newest_asked());
+        let at_work = worker.heard && self.session.is_busy() && self.session.running_slot() == slot;
+        let told = self.notices;
+        self.tell(|session| session.crashed(slot, words))?;
+        let again = matches!(self.session.phase(slot), Phase::Fetching(_)) && self.session.is_busy();
+        rule!(
+            again || !(at_work || dear) || self.session.failure().is_some() || self.notices > told,
+            "{slot:?} died with {newest:?} (at work: {at_work}) and nobody is told"
+        );
+        Ok(())
+    }
+
+    fn newest_asked(&self) -> u32 {
+        self.asked.values().copied().max().unwrap_or(0)
+    }
+
+    /// Lets everything happen that is on its way, but no run end by itself.
+    fn settle(&mut self) -> Kept {
+        for _ in 0..400 {
+            let mut moved = false;
+            while self.probes > 0 {
+                moved = true;
+                self.probes -= 1;
+                let present = self.has_adapter;
+                self.tell(|session| session.adapter(present))?;
+            }
+            for slot in Slot::ALL {
+                if let Some(worker) = self.worker(slot) {
+                    if !worker.begun {
+                        moved = true;
+                        worker.begin(false);
+                    } else if worker.heard && !worker.rests() {
+                        moved = true;
+                        worker.obey(None);
+                    }
+                    if !worker.outbox.is_empty() {
+                        moved = true;
+                        self.hear(slot)?;
+                    }
+                }
+                self.judge_deeds()?;
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+        Err("it never comes to rest".to_owned())
+    }
+
+    /// Whatever must be true when everything has been said.
+    fn check_rest(&self) -> Kept {
+        let session = &self.session;
+        let status = session.status();
+        let job = |slot: Slot| self.workers[slot as usize].as_ref().and_then(|worker| worker.job.as_ref());
+        for slot in Slot::ALL {
+            if let Some(job) = job(slot) {
+                let here = session.is_busy() && session.running_slot() == slot;
+                rule!(here, "{:?} runs on {slot:?} (paused: {}), and the page says {status:?}", job.run, job.paused);
+                let word = if job.paused { Status::Paused } else { Status::Running };
+                rule!(status == word, "{:?} is {word:?}, and the page says {status:?}", job.run);
+            }
+        }
+        if matches!(status, Status::Running | Status::Paused) {
+            let slot = session.running_slot();
+            rule!(job(slot).is_some(), "the page says {status:?}, and nothing runs on {slot:?}");
+        }
+        rule!(status != Status::Loading, "the page waits for a worker that nobody fetches");
+        rule!(!session.is_comparing(), "a measurement is waited for that nobody takes");
+        rule!(!session.is_examining(), "an examination is waited for that nobody does");
+        let fetching = matches!(session.image_weights(), ImageWeights::Fetching { .. });
+        rule!(!fetching, "weights of images are waited for that nobody fetches");
+        rule!(self.exports == 0 || session.failure().is_some(), "{} exports were never answered", self.exports);
+        if let Some(slot) = Slot::ALL.into_iter().find(|&slot| job(slot).is_some_and(|job| job.training.is_some())) {
+            let tag = job(slot).and_then(|job| job.training).expect("just found");
+            let kept = self.kept().is_some_and(|kept| kept.lineage == tag.lineage);
+            rule!(kept || session.has_unsaved_work(), "{tag:?} is kept nowhere, and the page says leaving loses nothing");
+        }
+        let kept = self.kept();
+        for worker in self.workers.iter().flatten() {
+            let Some(tag) = worker.weights.filter(|_| worker.job.as_ref().is_none_or(|job| job.training.is_none())) else {
+                continue;
+            };
+            if !worker.lost && self.rank(tag).0 == self.newest_asked() {
+                rule!(
+                    kept.is_some_and(|kept| self.rank(kept) >= self.rank(tag)),
+                    "{tag:?} is on {:?} alone; {kept:?} is kept",
+                    worker.slot
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on, a visitor can stop what runs, and begin something new.
+    fn check_ways_out(&self) -> Kept {
+        let mut stopped = self.clone();
+        if matches!(stopped.session.status(), Status::Running | Status::Paused) {
+            stopped.tell(Session::stop)?;
+            stopped.settle()?;
+            let at_work = stopped.workers.iter().flatten().any(|worker| worker.job.is_some());
+            rule!(!at_work, "a run goes on after Stop, and the page says {:?}", stopped.session.status());
+            rule!(!stopped.session.is_busy(), "Stop leaves {:?}", stopped.session.status());
+        }
+        let mut again = self.clone();
+        if again.session.can_recover() {
+            let config = again.config.clone();
+            again.restart(&config)?;
+            again.settle()?;
+            again.check_rest().map_err(|words| format!("after trying again: {words}"))?;
+        }
+        let mut dismissed = self.clone();
+        if dismissed.session.failure().is_some() {
+            dismissed.tell(Session::dismiss)?;
+            dismissed.settle()?;
+            dismissed.check_rest().map_err(|words| format!("after putting the failure aside: {words}"))?;
+        }
+        let mut new = self.clone();
+        new.write_device(DeviceChoice::Cpu)?;
+        new.write_experiment(ExperimentId::Plane)?;
+        new.settle()?;
+        new.tell(Session::dismiss)?;
+        let config = RunConfig { denoiser: DenoiserId::Exact, device: DeviceChoice::Cpu, ..RunConfig::default() };
+        new.run(|session| session.sample(&config))?;
+        new.settle()?;
+        rule!(new.session.status() == Status::Running, "a run cannot begin any more: {:?}", new.session.status());
+        Ok(())
+    }
+
+    /// Everything that must be true now.
+    pub fn check(&self) -> Kept {
+        let mut rest = self.clone();
+        rest.settle()?;
+        rest.check_rest()?;
+        rest.check_imports()?;
+        rest.check_ways_out()
+    }
+
+    /// A file that was given has been taken, or the visitor was told, or asked for other weights since.
+    fn check_imports(&mut self) -> Kept {
+        let kept = self.kept().map_or(0, |kept| self.rank(kept).0);
+        for (asked, tag) in &self.imports {
+            let newer = self.newest_asked() > *asked || self.time > *asked && self.imports.iter().any(|(at, _)| at > asked);
+            rule!(kept >= *asked || newer || self.notices > 0 && self.session.failure().is_some(), "a file {tag:?} was given and never heard of again");
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, say: impl FnOnce(&mut Session)) -> Kept {
+        self.promised = self.kept();
+        self.tell(say)
+    }
+
+    fn train(&mut self, then_sample: bool) -> Kept {
+        self.time += 1;
+        self.training_asked = self.time;
+        let config = self.config.clone();
+        self.run(|session| session.train(&config, then_sample))
+    }
+
+    fn restart(&mut self, config: &RunConfig) -> Kept {
+        if self.session.work() == Some(Work::Training) {
+            self.time += 1;
+            self.training_asked = self.time;
+        }
+        self.run(|session| session.restart(config))
+    }
+
+    fn write_device(&mut self, choice: DeviceChoice) -> Kept {
+        self.config.device = choice;
+        self.tell(|session| session.choose_device(choice))
+    }
+
+    /// As the menu of experiments does, and what follows from it.
+    fn write_experiment(&mut self, experiment: ExperimentId) -> Kept {
+        let device = self.config.device;
+        self.config = match experiment {
+            ExperimentId::Images => RunConfig::of_images(),
+            experiment => RunConfig { experiment, ..RunConfig::default() },
+        };
+        self.config.device = device;
+        self.tell(Session::start_afresh)?;
+        self.tell(|session| {
+            session.show_experiment(experiment);
+            session.start_afresh();
+        })
+    }
+
+    fn import(&mut self, good: bool) -> Kept {
+        self.time += 1;
+        self.files += 1;
+        let tag = good.then_some(Tag { lineage: self.files, step: 7 });
+        if let Some(tag) = tag {
+            self.asked.insert(tag.lineage, self.time);
+        }
+        let told = self.session.failure().is_some();
+        self.imports.push((self.time, tag));
+        let file = tag.map_or(Bytes(vec![1, 2, 3]), file_of);
+        self.tell(|session| session.import(file))?;
+        debug_assert!(told || self.notices < u32::MAX);
+        Ok(())
+    }
+
+    /// The page is loaded again: what the tab kept is all there is.
+    fn come_back(&mut self) -> Kept {
+        let kept = self.session.checkpoint().cloned();
+        self.workers = Default::default();
+        self.ghosts.clear();
+        self.imports.clear();
+        (self.probes, self.exports, self.current, self.shown) = (0, 0, None, None);
+        self.session = Session::new(self.config.device, self.config.experiment);
+        let names: Vec<Lineage> = self.asked.keys().copied().filter(|name| *name < 1_000_000).collect();
+        // Names begin anew: what was trained before gets one that no run will have.
+        let mut file = kept;
+        if let Some(kept) = &mut file
+            && let Some(mut tag) = tag_of(&kept.file)
+        {
+            let asked = self.asked.get(&tag.lineage).copied().unwrap_or(0);
+            self.files += 1;
+            tag.lineage = self.files;
+            self.asked.insert(tag.lineage, asked);
+            kept.file = file_of(tag);
+        }
+        for name in names {
+            self.asked.remove(&name);
+        }
+        self.promises.clear();
+        if let Some(kept) = file {
+            self.session.restore(kept.file, kept.step);
+        }
+        let config = self.config.clone();
+        self.tell(|session| session.show_experiment(config.experiment))
+    }
+
+    /// One thing that happens. What cannot happen now does not.
+    pub fn step(&mut self, chance: u32) -> Kept {
+        let (what, luck) = (chance % 64, chance / 64);
+        let slot = Slot::ALL[(luck % 4) as usize];
+        let fate = luck / 4;
+        let live = Slot::ALL.into_iter().filter(|&slot| self.workers[slot as usize].is_some()).collect::<Vec<_>>();
+        let some = live.get(fate as usize % live.len().max(1)).copied();
+        let (status, experiment) = (self.session.status(), self.config.experiment);
+        let going = matches!(status, Status::Running | Status::Paused);
+        let plane = experiment == ExperimentId::Plane;
+        let images = experiment == ExperimentId::Images;
+        let config = self.config.clone();
+        match what {
+            // The browser and the workers: half of all that happens.
+            0..=2 if self.probes > 0 => {
+                self.probes -= 1;
+                let present = self.has_adapter;
+                self.tell(|session| session.adapter(present))
+            }
+            0..=9 => match some.and_then(|slot| self.worker(slot)) {
+                Some(worker) if !worker.begun => {
+                    worker.begin(fate.is_multiple_of(5));
+                    Ok(())
+                }
+                Some(worker) => {
+                    worker.obey(Some(luck));
+                    self.judge_deeds()
+                }
+                None => Ok(()),
+            },
+            10..=15 => {
+                if let Some(worker) = some.and_then(|slot| self.worker(slot))
+                    && worker.job.as_ref().is_some_and(|job| !job.paused)
+                    && worker.inbox.is_empty()
+                {
+                    worker.go_on(Some(luck));
+                }
+                Ok(())
+            }
+            16..=27 => some.map_or(Ok(()), |slot| self.hear(slot)),
+            28 => self.tell(|session| session.progress(slot, 0.5)),
+            29 => match fate % 6 {
+                0 => self.kill(slot, "unreachable executed"),
+                1 => self.kill(slot, "it died"),
+                2 if self.worker(slot).is_some_and(|worker| worker.begun) => {
+                    let last = failure(if luck.is_multiple_of(2) { FailureKind::Internal } else { FailureKind::OutOfMemory });
+                    self.receive(slot, &Event::Failed { run: None, failure: last })?;
+                    self.kill(slot, "unreachable executed")
+                }
+                3 if matches!(slot, Slot::Gpu) => {
+                    if let Some(worker) = self.worker(slot).filter(|worker| worker.begun) {
+                        worker.lost = true;
+                        if worker.job.is_some() {
+                            worker.go_on(None);
+                        }
+                    }
+                    Ok(())
+                }
+                4 if matches!(slot, Slot::Remote | Slot::Gpu) && self.worker(slot).is_some() => {
+                    let begun = self.worker(slot).is_some_and(|worker| worker.begun);
+                    let kind = match (slot, begun) {
+                        (Slot::Remote, true) => FailureKind::Disconnected,
+                        (_, true) => FailureKind::DeviceLost,
+                        _ => FailureKind::NoDevice,
+                    };
+                    self.lose(slot, kind)
+                }
+                5 if fate.is_multiple_of(12) && self.worker(slot).is_some() => self.lose(slot, FailureKind::Outdated),
+                _ => Ok(()),
+            },
+            30 => match self.ghosts.pop_front() {
+                Some((slot, event)) if run_of(&event) != self.current => self.receive(slot, &event),
+                _ => Ok(()),
+            },
+            31 if fate.is_multiple_of(4) => self.come_back(),
+            // The visitor.
+            32..=34 if plane => self.train(luck.is_multiple_of(2)),
+            35..=37 if plane || images => self.run(|session| session.sample(&config)),
+            38 if !plane && !images => self.run(|session| session.study(&config)),
+            39 if plane => self.run(|session| session.likelihood(&config)),
+            40 if plane && matches!(status, Status::Idle | Status::Done) => {
+                self.run(|session| session.inspect(&config, Floats(vec![0.0; 4])))
+            }
+            41 | 42 if going => {
+                let held = status == Status::Paused;
+                self.tell(|session| if held { session.resume() } else { session.pause() })
+            }
+            43 if going => self.tell(Session::step),
+            44 | 45 if going => self.tell(Session::stop),
+            46 => self.restart(&config),
+            47 => {
+                let choice = DeviceChoice::ALL[fate as usize % DeviceChoice::ALL.len()];
+                self.config.device = choice;
+                self.tell(|session| {
+                    session.start_afresh();
+                    session.choose_device(choice);
+                })
+            }
+            48 | 49 => self.write_device(DeviceChoice::ALL[fate as usize % DeviceChoice::ALL.len()]),
+            50 | 51 => {
+                let study = ExperimentId::named("forward").expect("a study");
+                let all = [ExperimentId::Plane, ExperimentId::Plane, ExperimentId::Images, study];
+                self.write_experiment(all[fate as usize % all.len()])
+            }
+            52 => self.tell(Session::dismiss),
+            53 if self.session.has_weights() => {
+                self.exports += 1;
+                let told = self.notices;
+                self.tell(Session::export)?;
+                if self.notices > told {
+                    self.exports = 0;
+                }
+                Ok(())
+            }
+            54 => self.import(!fate.is_multiple_of(3)),
+            55 if plane => {
+                self.config.denoiser = if luck.is_multiple_of(2) { DenoiserId::Exact } else { DenoiserId::Trained };
+                Ok(())
+            }
+            56 if plane
+                && self.session.has_weights()
+                && matches!(status, Status::Idle | Status::Done | Status::Paused) =>
+            {
+                self.tell(|session| drop(session.field(&config, 0.5, 8)))
+            }
+            57 if !self.session.is_comparing() && !self.session.is_examining() && !going && status != Status::Loading => {
+                if images {
+                    self.tell(|session| session.measure_images(&config, &[1], 1.0))
+                } else {
+                    self.tell(|session| session.compare(&config))
+                }
+            }
+            58 if images && !self.session.is_examining() && !going => self.tell(Session::test_images),
+            59 | 60 if images => {
+                let names = ["", "a", "hub:x/y", OWN_WEIGHTS];
+                self.config.weights = Word::new(names[fate as usize % names.len()]);
+                Ok(())
+            }
+            61 if images => match fate % 3 {
+                0 => self.tell(|session| session.load_images(&config)),
+                1 => {
+                    let file = NamedAddress { name: "a.ckpt".to_owned(), address: "blob:1".to_owned() };
+                    self.tell(|session| session.own_images(WeightsSource::Addresses(vec![file])))
+                }
+                _ => self.tell(|session| session.use_cores(luck % 4)),
+            },
+            62 if images && self.session.asks_for_model(&config) => {
+                self.run(|session| session.fetch_model(&config, "https://hub", luck.is_multiple_of(3)))
+            }
+            63 if images => self.tell(Session::cancel_images),
+            _ => Ok(()),
+        }
+    }
+
+    fn lose(&mut self, slot: Slot, kind: FailureKind) -> Kept {
+        let at_work = self.session.is_busy() && self.session.running_slot() == slot;
+        self.receive(slot, &Event::Failed { run: None, failure: failure(kind) })?;
+        rule!(self.workers[slot as usize].is_none(), "{slot:?} is of no use any more and is not ended");
+        rule!(!at_work || self.session.failure().is_some(), "{slot:?} is lost at work and nobody is told");
+        Ok(())
+    }
+
+    /// What a reader of a broken rule wants to know.
+    pub fn describe(&self) -> String {
+        let workers: Vec<String> = self
+            .workers
+            .iter()
+            .flatten()
+            .map(|w| {
+                let commands: Vec<String> = w.inbox.iter().map(|c| word(&format!("{c:?}"))).collect();
+                let events: Vec<String> = w.outbox.iter().map(|e| word(&format!("{e:?}"))).collect();
+                format!("{:?}: job {:?}, weights {:?}, {commands:?} -> {events:?}", w.slot, w.job.as_ref().map(|j| (j.run, j.paused)), w.weights)
+            })
+            .collect();
+        format!("{:?} {:?} {:?} {}", self.session.status(), self.session.chosen_device(), self.kept(), workers.join("; "))
+    }
+}
+
+/// The first words of a description.
+fn word(debug: &str) -> String {
+    debug.split(['{', ',']).next().unwrap_or_default().trim().to_owned()
+}
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure { kind, detail: String::new() }
+}
+
+fn run_of(event: &Event) -> Option<RunId> {
+    match event {
+        Event::Training { run, .. }
+        | Event::Frame { run, .. }
+        | Event::Report { run, .. }
+        | Event::Checkpoint { run, .. }
+        | Event::Study { run, .. }
+        | Event::Paused { run }
+        | Event::Resumed { run } => Some(*run),
+        _ => None,
+    }
+}
+
+fn is_of_run(event: &Event) -> bool {
+    run_of(event).is_some()
+}
+
+/// Whether a command concerns images.
+pub fn is_of_images(command: &Command) -> bool {
+    matches!(command, Command::Images(ImageCommand::Load { .. }))
+}
