@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that a reader may hold whatever its file: tables, messages and what libFuzzer itself keeps.
 const FREE: usize = 64 << 20;
-/// Bytes for each byte of the file: deflate makes up to 1032 of one.
-const EACH: usize = 1200;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -32,9 +30,9 @@ unsafe impl GlobalAlloc for Bounded {
     }
 }
 
-/// Reads a file of so many bytes within the bound.
-pub fn within(length: usize, read: impl FnOnce()) {
-    MOST.store(HELD.load(Ordering::Relaxed) + FREE + EACH * length, Ordering::Relaxed);
+/// Reads within so many bytes of memory, beyond what is free.
+pub fn within(most: usize, read: impl FnOnce()) {
+    MOST.store(HELD.load(Ordering::Relaxed) + FREE + most, Ordering::Relaxed);
     read();
     MOST.store(usize::MAX, Ordering::Relaxed);
 }

@@ -8,13 +8,15 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 
-static READER: OnceLock<readers::Reader> = OnceLock::new();
+static READER: OnceLock<(readers::Reader, usize)> = OnceLock::new();
 
 fuzz_target!(|bytes: &[u8]| {
-    let read = READER.get_or_init(|| {
+    let (read, each) = READER.get_or_init(|| {
         let name = std::env::var("SCOREFIELD_READER").unwrap_or_default();
-        let found = readers::READERS.iter().find(|(known, _)| *known == name);
-        found.unwrap_or_else(|| panic!("SCOREFIELD_READER is none of {:?}", readers::READERS.map(|(known, _)| known))).1
+        let known = readers::READERS.map(|(known, ..)| known);
+        let found = readers::READERS.iter().find(|(known, ..)| *known == name);
+        let (_, read, each) = found.unwrap_or_else(|| panic!("SCOREFIELD_READER is none of {known:?}"));
+        (*read, *each)
     });
-    bound::within(bytes.len(), || read(bytes));
+    bound::within(each * bytes.len(), || read(bytes));
 });

@@ -21,22 +21,27 @@ const NETWORK: &[u8] = include_bytes!("../../tests/golden/unet_tiny.safetensors"
 /// A reader.
 pub type Reader = fn(&[u8]);
 
-/// All, by the names of their folders in `corpus`.
-pub const READERS: [(&str, Reader); 14] = [
-    ("pickle", read_pickle),
-    ("zip", read_zip),
-    ("safetensors", read_safetensors),
-    ("torch", read_torch),
-    ("modules", read_modules),
-    ("flax", read_flax),
-    ("manifest", read_manifest),
-    ("wire", read_wire),
-    ("remote", read_remote),
-    ("link", read_link),
-    ("settings", read_settings),
-    ("png", read_png),
-    ("archive", read_archive),
-    ("beside", read_beside),
+/// Bytes of memory for each byte of a file: names, nodes and tables are larger than what says them.
+const USUAL: usize = 256;
+/// Deflate makes 1032 bytes of one, and a pixel of one bit becomes four bytes.
+const PICTURE: usize = 2 * 1032 * 32;
+
+/// All, by the names of their folders in `corpus`, and how much memory each may take for a byte.
+pub const READERS: [(&str, Reader, usize); 14] = [
+    ("pickle", read_pickle, USUAL),
+    ("zip", read_zip, USUAL),
+    ("safetensors", read_safetensors, USUAL),
+    ("torch", read_torch, USUAL),
+    ("modules", read_modules, USUAL),
+    ("flax", read_flax, USUAL),
+    ("manifest", read_manifest, USUAL),
+    ("wire", read_wire, USUAL),
+    ("remote", read_remote, USUAL),
+    ("link", read_link, USUAL),
+    ("settings", read_settings, USUAL),
+    ("png", read_png, PICTURE),
+    ("archive", read_archive, USUAL),
+    ("beside", read_beside, USUAL),
 ];
 
 fn read_pickle(bytes: &[u8]) {

@@ -96,8 +96,10 @@ impl Session {
         if training {
             self.training_is_over(None);
             if then_sample && !stopped {
-                // Where the weights are, whatever the choice has become.
+                // Where the weights are, whatever the choice has become. What failed beside the training is still to be read.
+                let failure = self.failure.take();
                 self.begin(slot, Work::Sampling, config.clone(), |run| Command::Sample { run, config });
+                self.failure = failure;
             }
         }
     }

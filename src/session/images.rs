@@ -192,7 +192,7 @@ impl Session {
                 && run.state == Status::Running
                 && run.work == Work::Sampling
                 && run.config.experiment == ExperimentId::Images
-                && !self.awaits_file(slot)
+                && !self.would_lose(slot)
         };
         let Some(run) = self.run.as_ref().filter(hopeful) else { return false };
         let Some((_, images)) = batch.filter(|(id, images)| *id == run.id && *images > 1) else { return false };
@@ -205,7 +205,7 @@ impl Session {
         self.bring_images(slot, &config);
         let id = self.name();
         if let Some(run) = &mut self.run {
-            run.id = id;
+            (run.id, run.state) = (id, Status::Running);
         }
         self.post(slot, Command::Sample { run: id, config });
         true

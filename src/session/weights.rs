@@ -199,15 +199,20 @@ impl Session {
         Some(exported)
     }
 
+    /// Whether anything would be lost with a worker that nobody else has: weights, or a file that it was given.
+    pub(super) fn would_lose(&self, slot: Slot) -> bool {
+        let kept = self.checkpoint().map_or(0, |kept| kept.generation);
+        let device = self.device(slot);
+        let held = device.holds.filter(|_| device.phase == Phase::Ready).map_or(0, |held| held.generation);
+        let given = self.weights.loading.iter().any(|loading| loading.slot == slot && loading.given.is_some());
+        given || held > kept
+    }
+
     /// A worker's weights are gone with it. Says whether anything is lost that nobody else has.
     pub(super) fn lose_weights(&mut self, slot: Slot) -> bool {
+        let mut lost = self.would_lose(slot);
         let device = self.device_mut(slot);
-        let (held, ready) = (device.holds.take(), device.phase == Phase::Ready);
-        device.left = None;
-        let given = self.weights.loading.iter().any(|loading| loading.slot == slot && loading.given.is_some());
-        let unsaved = |saving: &Saving| Some(Held { generation: saving.generation, step: 0 }) > self.weights.kept();
-        let mut lost = given || self.weights.saving.iter().any(|saving| saving.slot == slot && unsaved(saving));
-        lost |= ready && held.is_some_and(|held| self.weights.kept().is_none_or(|kept| held.generation > kept.generation));
+        (device.holds, device.left) = (None, None);
         self.weights.loading.retain(|loading| loading.slot != slot);
         let mut exported = false;
         self.weights.saving.retain(|saving| {
@@ -222,11 +227,6 @@ impl Session {
             }
         }
         lost
-    }
-
-    /// Whether a worker is to take a file of the visitor's.
-    pub(super) fn awaits_file(&self, slot: Slot) -> bool {
-        self.weights.loading.iter().any(|loading| loading.slot == slot && loading.given.is_some())
     }
 
     /// Takes weights that an earlier visit left behind.
