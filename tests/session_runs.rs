@@ -69,7 +69,13 @@ impl Visit {
         let mut lines = vec![format!("{:?}, adapter: {}", self.choice, self.adapter)];
         for &chance in &self.steps {
             let end = world.step(chance);
-            lines.push(format!("  {:2} {:9} {} {}", chance % 64, chance / 64, world.describe(), end.err().unwrap_or_default()));
+            lines.push(format!(
+                "  {:2} {:9} {} {}",
+                chance % 64,
+                chance / 64,
+                world.describe(),
+                end.err().unwrap_or_default()
+            ));
         }
         lines.join("\n")
     }

@@ -17,7 +17,8 @@ static ALLOCATOR: Bounded = Bounded;
 // SAFETY: the system's allocator does the work; beside it numbers are counted, which allocates nothing.
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if HELD.fetch_add(layout.size(), Ordering::Relaxed).saturating_add(layout.size()) > MOST.load(Ordering::Relaxed) {
+        if HELD.fetch_add(layout.size(), Ordering::Relaxed).saturating_add(layout.size()) > MOST.load(Ordering::Relaxed)
+        {
             // libFuzzer keeps the file of a process that ends so.
             std::process::abort();
         }

@@ -5,10 +5,10 @@ use std::path::Path;
 use scorefield::cli::images::png_file::Picture;
 use scorefield::cli::images::store::Store;
 use scorefield::experiments::settings::{from_values, to_json};
-use scorefield::nn::weights::WeightsFile;
 use scorefield::nn::checkpoint::hub::HubModel;
 use scorefield::nn::checkpoint::published::Settings;
 use scorefield::nn::checkpoint::{Checkpoint, Manifest, pickle, raw_storages};
+use scorefield::nn::weights::WeightsFile;
 use scorefield::protocol::images::WeightsIndex;
 use scorefield::protocol::remote;
 use scorefield::protocol::{Command, Event};
@@ -58,7 +58,9 @@ fn checkpoint(bytes: &[u8]) {
     let _ = checkpoint.recognise();
     let small: Vec<String> = checkpoint
         .tensors()
-        .filter(|(_, _, shape)| shape.iter().try_fold(1_usize, |all, &n| all.checked_mul(n)).is_some_and(|n| n < 1 << 16))
+        .filter(|(_, _, shape)| {
+            shape.iter().try_fold(1_usize, |all, &n| all.checked_mul(n)).is_some_and(|n| n < 1 << 16)
+        })
         .map(|(name, ..)| name.to_owned())
         .take(16)
         .collect();
@@ -138,7 +140,11 @@ fn read_settings(bytes: &[u8]) {
 
 fn read_png(bytes: &[u8]) {
     if let Ok(picture) = Picture::decode(bytes) {
-        assert_eq!(picture.pixels.len(), picture.width * picture.height * picture.channels, "pixels of another picture");
+        assert_eq!(
+            picture.pixels.len(),
+            picture.width * picture.height * picture.channels,
+            "pixels of another picture"
+        );
     }
 }
 

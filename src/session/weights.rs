@@ -161,7 +161,8 @@ impl Session {
                 later.before = refused.before;
             }
         }
-        if let Some(run) = self.run.as_mut().filter(|run| run.slot == refused.slot && run.before == Some(refused.held)) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.slot == refused.slot && run.before == Some(refused.held))
+        {
             run.before = refused.before;
         }
     }

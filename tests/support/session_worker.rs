@@ -46,15 +46,6 @@ pub struct Job {
     work: fn(&Job) -> Event,
 }
 
-/// What the worker began to do that a rule is about.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Deed {
-    /// A run with trained weights began, with these or with none.
-    Used(RunId, Option<Tag>),
-    /// A run of images had to be refused, for there were other weights of images.
-    Lacked(RunId),
-}
-
 /// A worker.
 #[derive(Clone, Debug)]
 pub struct Worker {
@@ -71,7 +62,8 @@ pub struct Worker {
     pub loading: Option<(RunId, WeightsSource)>,
     /// Its device went away.
     pub lost: bool,
-    pub deeds: Vec<Deed>,
+    /// Runs with trained weights that began, and the weights, if there were any.
+    pub used: Vec<(RunId, Option<Tag>)>,
 }
 
 fn failure(kind: FailureKind) -> Failure {
@@ -108,7 +100,7 @@ impl Worker {
             job: None,
             loading: None,
             lost: false,
-            deeds: Vec::new(),
+            used: Vec::new(),
         }
     }
 
@@ -260,7 +252,6 @@ impl Worker {
                 if config.experiment == ExperimentId::Images =>
             {
                 if self.model.as_deref() != Some(config.weights.as_str()) {
-                    self.deeds.push(Deed::Lacked(run));
                     return self.fail(Some(run), FailureKind::Untrained);
                 }
                 self.say(Event::Images(ImageEvent::Batch { run, images: 4 }));
@@ -270,7 +261,7 @@ impl Worker {
             }
             Command::Sample { run, config } | Command::Likelihood { run, config } => {
                 if config.denoiser == DenoiserId::Trained {
-                    self.deeds.push(Deed::Used(run, self.weights));
+                    self.used.push((run, self.weights));
                     if self.weights.is_none() {
                         return self.fail(Some(run), FailureKind::Untrained);
                     }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use scorefield::lab::images::OWN_WEIGHTS;
 use scorefield::lab::{DenoiserId, DeviceChoice, ExperimentId, RunConfig, Word};
 use scorefield::protocol::images::{NamedAddress, WeightsSource};
-use scorefield::protocol::{Bytes, Command, Event, Failure, FailureKind, Floats, RunId};
+use scorefield::protocol::{Bytes, Command, Event, Failure, FailureKind, Floats, ImageCommand, RunId};
 use scorefield::session::image_state::ImageWeights;
 use scorefield::session::{Action, Phase, Session, Slot, Status, Work};
 
-use super::session_worker::{Deed, Lineage, Tag, Worker, file_of, tag_of};
+use super::session_worker::{Lineage, Tag, Worker, file_of, tag_of};
 
 /// What a broken rule says.
 pub type Kept = Result<(), String>;
@@ -181,7 +181,7 @@ impl World {
             let config = self.config.clone();
             self.tell(|session| session.compare(&config))?;
         }
-        self.judge_deeds()
+        self.judge_used()
     }
 
     fn receive(&mut self, slot: Slot, event: &Event) -> Kept {
@@ -203,15 +203,15 @@ impl World {
         Ok(())
     }
 
-    fn judge_deeds(&mut self) -> Kept {
+    fn judge_used(&mut self) -> Kept {
         for slot in Slot::ALL {
-            let deeds = self.worker(slot).map(|worker| std::mem::take(&mut worker.deeds)).unwrap_or_default();
-            for deed in deeds {
-                if let Deed::Used(run, used) = deed {
-                    let Some(Some(promised)) = self.promises.get(&run.0).copied() else { continue };
-                    let Some(used) = used else { return Err(format!("{run:?} has no weights, but {promised:?} were kept")) };
-                    rule!(self.rank(used) >= self.rank(promised), "{run:?} uses {used:?}, but {promised:?} were kept");
-                }
+            let used = self.worker(slot).map(|worker| std::mem::take(&mut worker.used)).unwrap_or_default();
+            for (run, used) in used {
+                let Some(Some(promised)) = self.promises.get(&run.0).copied() else { continue };
+                let Some(used) = used else {
+                    return Err(format!("{run:?} has no weights, but {promised:?} were kept"));
+                };
+                rule!(self.rank(used) >= self.rank(promised), "{run:?} uses {used:?}, but {promised:?} were kept");
             }
         }
         Ok(())
@@ -262,7 +262,7 @@ impl World {
                         self.hear(slot)?;
                     }
                 }
-                self.judge_deeds()?;
+                self.judge_used()?;
             }
             if !moved {
                 return Ok(());
@@ -297,11 +297,15 @@ impl World {
         if let Some(slot) = Slot::ALL.into_iter().find(|&slot| job(slot).is_some_and(|job| job.training.is_some())) {
             let tag = job(slot).and_then(|job| job.training).expect("just found");
             let kept = self.kept().is_some_and(|kept| kept.lineage == tag.lineage);
-            rule!(kept || session.has_unsaved_work(), "{tag:?} is kept nowhere, and the page says leaving loses nothing");
+            rule!(
+                kept || session.has_unsaved_work(),
+                "{tag:?} is kept nowhere, and the page says leaving loses nothing"
+            );
         }
         let kept = self.kept();
         for worker in self.workers.iter().flatten() {
-            let Some(tag) = worker.weights.filter(|_| worker.job.as_ref().is_none_or(|job| job.training.is_none())) else {
+            let Some(tag) = worker.weights.filter(|_| worker.job.as_ref().is_none_or(|job| job.training.is_none()))
+            else {
                 continue;
             };
             if !worker.lost && self.rank(tag).0 == self.newest_asked() {
@@ -373,6 +377,21 @@ impl World {
     fn run(&mut self, say: impl FnOnce(&mut Session)) -> Kept {
         self.promised = self.kept();
         self.tell(say)
+    }
+
+    /// A run of images: a worker with other weights, or none, is given those.
+    fn sample_images(&mut self, config: &RunConfig) -> Kept {
+        let slot = self.session.active();
+        let lacks = |worker: &Worker| {
+            let quiet = worker.heard && worker.rests() && worker.outbox.is_empty();
+            quiet && worker.model.as_deref() != Some(config.weights.as_str())
+        };
+        let lacking = config.weights.as_str() != OWN_WEIGHTS && self.workers[slot as usize].as_ref().is_some_and(lacks);
+        self.run(|session| session.sample(config))?;
+        let is_load = |command: &Command| matches!(command, Command::Images(ImageCommand::Load { .. }));
+        let given = self.workers[slot as usize].as_ref().is_some_and(|worker| worker.inbox.iter().any(is_load));
+        rule!(given || !lacking, "{slot:?} has not the weights {:?}, and is given none", config.weights.as_str());
+        Ok(())
     }
 
     fn train(&mut self, then_sample: bool) -> Kept {
@@ -479,7 +498,7 @@ impl World {
                 }
                 Some(worker) => {
                     worker.obey(Some(luck));
-                    self.judge_deeds()
+                    self.judge_used()
                 }
                 None => Ok(()),
             },
@@ -498,7 +517,8 @@ impl World {
                 0 => self.kill(slot, "unreachable executed"),
                 1 => self.kill(slot, "it died"),
                 2 if self.worker(slot).is_some_and(|worker| worker.begun) => {
-                    let last = failure(if luck.is_multiple_of(2) { FailureKind::Internal } else { FailureKind::OutOfMemory });
+                    let last =
+                        failure(if luck.is_multiple_of(2) { FailureKind::Internal } else { FailureKind::OutOfMemory });
                     self.receive(slot, &Event::Failed { run: None, failure: last })?;
                     self.kill(slot, "unreachable executed")
                 }
@@ -530,7 +550,8 @@ impl World {
             31 if fate.is_multiple_of(4) => self.come_back(),
             // The visitor.
             32..=34 if plane => self.train(luck.is_multiple_of(2)),
-            35..=37 if plane || images => self.run(|session| session.sample(&config)),
+            35..=37 if images => self.sample_images(&config),
+            35..=37 if plane => self.run(|session| session.sample(&config)),
             38 if !plane && !images => self.run(|session| session.study(&config)),
             39 if plane => self.run(|session| session.likelihood(&config)),
             40 if plane && matches!(status, Status::Idle | Status::Done) => {
@@ -578,7 +599,11 @@ impl World {
             {
                 self.tell(|session| drop(session.field(&config, 0.5, 8)))
             }
-            57 if !self.session.is_comparing() && !self.session.is_examining() && !going && status != Status::Loading => {
+            57 if !self.session.is_comparing()
+                && !self.session.is_examining()
+                && !going
+                && status != Status::Loading =>
+            {
                 if images {
                     self.tell(|session| session.measure_images(&config, &[1], 1.0))
                 } else {
@@ -624,10 +649,21 @@ impl World {
             .map(|w| {
                 let commands: Vec<String> = w.inbox.iter().map(|c| word(&format!("{c:?}"))).collect();
                 let events: Vec<String> = w.outbox.iter().map(|e| word(&format!("{e:?}"))).collect();
-                format!("{:?}: job {:?}, weights {:?}, {commands:?} -> {events:?}", w.slot, w.job.as_ref().map(|j| (j.run, j.paused)), w.weights)
+                format!(
+                    "{:?}: job {:?}, weights {:?}, {commands:?} -> {events:?}",
+                    w.slot,
+                    w.job.as_ref().map(|j| (j.run, j.paused)),
+                    w.weights
+                )
             })
             .collect();
-        format!("{:?} {:?} {:?} {}", self.session.status(), self.session.chosen_device(), self.kept(), workers.join("; "))
+        format!(
+            "{:?} {:?} {:?} {}",
+            self.session.status(),
+            self.session.chosen_device(),
+            self.kept(),
+            workers.join("; ")
+        )
     }
 }
 
