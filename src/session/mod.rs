@@ -319,11 +319,10 @@ impl Session {
     }
 
     fn begin(&mut self, slot: Slot, work: Work, config: RunConfig, make: impl FnOnce(RunId) -> Command) {
-        if work == Work::Training {
-            // What a training makes that is replaced by another is not wanted any more.
-            self.device_mut(slot).left = None;
-        } else if let Some(run) = self.run.as_ref().filter(|run| run.is_training() && run.is_going()) {
-            self.secure(run.slot);
+        // What a training made so far is kept, even if it gives way to another: that one may never begin.
+        self.secure(slot);
+        if let Some(other) = self.run.as_ref().map(|run| run.slot).filter(|other| *other != slot) {
+            self.secure(other);
         }
         self.end_elsewhere(slot);
         self.failure = None;

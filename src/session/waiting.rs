@@ -34,9 +34,13 @@ impl Session {
         if self.phase(slot) == Phase::Ready {
             return self.actions.push(super::Action::Post(slot, command));
         }
-        if matches!(command, Command::Field { .. }) {
-            self.device_mut(slot).queue.retain(|waiting| !matches!(waiting, Command::Field { .. }));
-        }
+        // Of fields and of numbers of cores only the newest counts.
+        let is_field = |command: &Command| matches!(command, Command::Field { .. });
+        let are_cores = |command: &Command| matches!(command, Command::Images(ImageCommand::Cores { .. }));
+        let replaces = |earlier: &Command| {
+            (is_field(&command) && is_field(earlier)) || (are_cores(&command) && are_cores(earlier))
+        };
+        self.device_mut(slot).queue.retain(|earlier| !replaces(earlier));
         self.device_mut(slot).queue.push(command);
     }
 

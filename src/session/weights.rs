@@ -206,7 +206,8 @@ impl Session {
         let device = self.device(slot);
         let held = device.holds.filter(|_| device.phase == Phase::Ready).map_or(0, |held| held.generation);
         let given = self.weights.loading.iter().any(|loading| loading.slot == slot && loading.given.is_some());
-        given || held > kept
+        let saving = |saving: &Saving| saving.slot == slot && !saving.exported && saving.generation >= kept;
+        given || held > kept || device.left.is_some() || self.weights.saving.iter().any(saving)
     }
 
     /// A worker's weights are gone with it. Says whether anything is lost that nobody else has.

@@ -87,6 +87,23 @@ fn ends_a_load(command: &Command) -> bool {
     matches!(command, Command::Stop | Command::Images(ImageCommand::Load { .. }))
 }
 
+/// The name of the run, load or examination that a command begins.
+fn run_of(command: &Command) -> Option<RunId> {
+    match command {
+        Command::Train { run, .. }
+        | Command::Continue { run, .. }
+        | Command::Sample { run, .. }
+        | Command::Study { run, .. }
+        | Command::Likelihood { run, .. }
+        | Command::Inspect { run, .. }
+        | Command::Load { run, .. } => Some(*run),
+        Command::Images(
+            ImageCommand::Load { run, .. } | ImageCommand::SelfTest { run } | ImageCommand::Benchmark { run, .. },
+        ) => Some(*run),
+        _ => None,
+    }
+}
+
 impl Worker {
     pub fn new(slot: Slot) -> Self {
         Self {
@@ -198,19 +215,6 @@ impl Worker {
 
     fn handle(&mut self, command: Command, luck: Option<u32>) {
         let models = self.slot != Slot::Study;
-        let run_of = |command: &Command| match command {
-            Command::Train { run, .. }
-            | Command::Continue { run, .. }
-            | Command::Sample { run, .. }
-            | Command::Study { run, .. }
-            | Command::Likelihood { run, .. }
-            | Command::Inspect { run, .. }
-            | Command::Load { run, .. } => Some(*run),
-            Command::Images(
-                ImageCommand::Load { run, .. } | ImageCommand::SelfTest { run } | ImageCommand::Benchmark { run, .. },
-            ) => Some(*run),
-            _ => None,
-        };
         let run = run_of(&command);
         if let Some(run) = run {
             if self.lost {
@@ -312,16 +316,17 @@ impl Worker {
             self.loading = None;
             self.done(run, true);
             if let Some(stop) = self.inbox.iter().position(|command| *command == Command::Stop) {
-                let ended: Vec<Command> = self.inbox.drain(..=stop).collect();
-                for command in ended {
-                    if let Command::Sample { run, .. }
-                    | Command::Train { run, .. }
-                    | Command::Continue { run, .. }
-                    | Command::Likelihood { run, .. }
-                    | Command::Images(ImageCommand::SelfTest { run } | ImageCommand::Benchmark { run, .. }) = command
-                    {
-                        self.done(run, true);
+                let taken: Vec<Command> = self.inbox.drain(..=stop).collect();
+                let mut others = Vec::new();
+                for command in taken {
+                    match (run_of(&command), &command) {
+                        (None, Command::Pause | Command::Resume | Command::Step | Command::Stop) => {}
+                        (None, _) | (_, Command::Load { .. }) => others.push(command),
+                        (Some(run), _) => self.done(run, true),
                     }
+                }
+                for command in others.into_iter().rev() {
+                    self.inbox.push_front(command);
                 }
             }
             return;

@@ -43,8 +43,9 @@ pub struct World {
     current: Option<RunId>,
     /// Files given to the session: when, what is in them, and how often the visitor had been told of something.
     imports: Vec<(u32, Option<Tag>, u32)>,
-    /// Exports without an answer.
+    /// Exports without an answer, and those that something told since may have been about.
     exports: u32,
+    excused: u32,
     /// How often the visitor was told of something new.
     notices: u32,
     shown: Option<Failure>,
@@ -71,6 +72,7 @@ impl World {
             current: None,
             imports: Vec::new(),
             exports: 0,
+            excused: 0,
             notices: 0,
             shown: None,
             promised: None,
@@ -115,8 +117,9 @@ impl World {
                     worker.inbox.push_back(command);
                 }
                 Action::Deliver(file) => {
-                    rule!(self.exports > 0, "a file is delivered that nobody asked for");
-                    self.exports -= 1;
+                    let expected = if self.exports > 0 { &mut self.exports } else { &mut self.excused };
+                    rule!(*expected > 0, "a file is delivered that nobody asked for");
+                    *expected -= 1;
                     rule!(tag_of(&file).is_some(), "what is delivered is no file of weights");
                 }
             }
@@ -133,6 +136,7 @@ impl World {
 
     fn told(&mut self) {
         self.notices += 1;
+        self.excused += std::mem::take(&mut self.exports);
     }
 
     fn note(&mut self, command: &Command) {
@@ -146,6 +150,12 @@ impl World {
             self.current = Some(*run);
             if matches!(command, Command::Train { .. }) {
                 self.asked.insert(run.0, self.training_asked);
+            }
+            if let Command::Continue { checkpoint, .. } = command
+                && let Some(tag) = tag_of(checkpoint)
+            {
+                // To go on with weights is to ask for them once more.
+                self.asked.insert(tag.lineage, self.training_asked);
             }
             self.promises.insert(run.0, self.promised);
         }
@@ -293,7 +303,7 @@ impl World {
         rule!(!session.is_examining(), "an examination is waited for that nobody does");
         let fetching = matches!(session.image_weights(), ImageWeights::Fetching { .. });
         rule!(!fetching, "weights of images are waited for that nobody fetches");
-        rule!(self.exports == 0 || session.failure().is_some(), "{} exports were never answered", self.exports);
+        rule!(self.exports == 0, "{} exports were never answered", self.exports);
         if let Some(slot) = Slot::ALL.into_iter().find(|&slot| job(slot).is_some_and(|job| job.training.is_some())) {
             let tag = job(slot).and_then(|job| job.training).expect("just found");
             let kept = self.kept().is_some_and(|kept| kept.lineage == tag.lineage);
@@ -447,7 +457,8 @@ impl World {
         self.workers = Default::default();
         self.ghosts.clear();
         self.imports.clear();
-        (self.probes, self.exports, self.current, self.shown) = (0, 0, None, None);
+        (self.probes, self.exports, self.excused) = (0, 0, 0);
+        (self.current, self.shown) = (None, None);
         self.session = Session::new(self.config.device, self.config.experiment);
         let names: Vec<Lineage> = self.asked.keys().copied().filter(|name| *name < 1_000_000).collect();
         // Names begin anew: what was trained before gets one that no run will have.
@@ -581,12 +592,7 @@ impl World {
             52 => self.tell(Session::dismiss),
             53 if self.session.has_weights() => {
                 self.exports += 1;
-                let told = self.notices;
-                self.tell(Session::export)?;
-                if self.notices > told {
-                    self.exports = 0;
-                }
-                Ok(())
+                self.tell(Session::export)
             }
             54 => self.import(!fate.is_multiple_of(3)),
             55 if plane => {
