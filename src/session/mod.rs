@@ -319,8 +319,11 @@ impl Session {
     }
 
     fn begin(&mut self, slot: Slot, work: Work, config: RunConfig, make: impl FnOnce(RunId) -> Command) {
-        // What a training made so far is kept, even if it gives way to another: that one may never begin.
-        self.secure(slot);
+        // What a training made so far is kept, unless the same worker is to make new weights. On another worker it gives
+        // way to a training that may never begin.
+        if work != Work::Training {
+            self.secure(slot);
+        }
         if let Some(other) = self.run.as_ref().map(|run| run.slot).filter(|other| *other != slot) {
             self.secure(other);
         }

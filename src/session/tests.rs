@@ -285,9 +285,12 @@ fn a_damaged_file_takes_nothing_away() {
     session.train(&config(), false);
     session.receive(Slot::Cpu, &checkpoint(1, 50));
     session.receive(Slot::Cpu, &done(1, false));
+    let _ = session.take_actions();
     session.import(Bytes(vec![0; 4]));
+    let sent = session.take_actions();
+    let [Action::Post(Slot::Cpu, Command::Load { run, .. })] = sent[..] else { panic!("{sent:?}") };
     let failure = Failure { kind: FailureKind::BadFile, detail: String::new() };
-    session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(2)), failure });
+    assert!(session.receive(Slot::Cpu, &Event::Failed { run: Some(run), failure }));
     assert_eq!(session.checkpoint().map(|c| c.step), Some(50));
 }
 
