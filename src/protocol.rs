@@ -64,8 +64,11 @@ pub enum Command {
     Step,
     /// Ends the current run; what it made so far stays.
     Stop,
-    /// EvaluationBatch for the weights as a file: [`Event::Weights`].
-    Save,
+    /// Asks for the weights at hand as a file: [`Event::Weights`].
+    Save {
+        /// Name of the answer, [`Event::Weights`] or [`Event::Failed`].
+        run: RunId,
+    },
     /// Takes a file of weights: safetensors with the configuration inside, as [`Event::Weights`] gives it.
     Load {
         /// Name of the answer, [`Event::Loaded`] or [`Event::Failed`].
@@ -219,6 +222,8 @@ pub enum Event {
     },
     /// The weights as a file.
     Weights {
+        /// The name given.
+        run: RunId,
         /// Training steps behind them.
         step: u32,
         /// Safetensors; its metadata hold the configuration as JSON.

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn no_bytes_make_the_reader_panic_or_take_memory_it_has_no_bytes_for() {
-        let whole = encode(&Event::Weights { step: 1, file: Bytes(vec![3; 64]) }).expect("bytes");
+        let whole = encode(&Event::Weights { run: RunId(1), step: 1, file: Bytes(vec![3; 64]) }).expect("bytes");
         for length in 4..whole.len() {
             assert_eq!(decode::<Event>(&whole[..length]), Err(WireError::Damaged), "{length}");
         }

@@ -25,6 +25,7 @@ use scorefield::wire;
 use serving::Serving;
 
 const RUN: RunId = RunId(1);
+const SAVED: RunId = RunId(900);
 
 /// The program while it serves a folder with a page and the weights that the page ships.
 struct Served {
@@ -147,13 +148,13 @@ fn what_is_trained_here_for_a_page_is_what_a_worker_of_the_page_would_train() {
     assert!(matches!(&engine.until(|_| true)[..], [Event::Ready { device }, ..] if !device.gpu));
     engine.send(&Command::Train { run: RUN, config: config.clone() });
     let mut there = engine.until(is_done);
-    engine.send(&Command::Save);
+    engine.send(&Command::Save { run: SAVED });
     there.extend(engine.until(is_weights));
 
     let mut page = common::Page::open();
     page.post(Command::Train { run: RUN, config });
     let mut here = page.until(is_done);
-    page.post(Command::Save);
+    page.post(Command::Save { run: SAVED });
     here.extend(page.until(is_weights));
     assert_eq!(losses(&there).len(), 60);
     assert_eq!(losses(&there), losses(&here));

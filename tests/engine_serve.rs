@@ -9,6 +9,7 @@ use scorefield::lab::{DenoiserId, ExperimentId, FIELDS, RunConfig, SolverId, Val
 use scorefield::protocol::{Bytes, Command, Event, FailureKind, RunId};
 
 const RUN: RunId = RunId(1);
+const SAVED: RunId = RunId(900);
 
 fn train(config: &RunConfig) -> Command {
     Command::Train { run: RUN, config: config.clone() }
@@ -106,8 +107,8 @@ fn sampling_without_weights_fails_and_the_closed_form_needs_none() {
     assert!(
         matches!(&events[..], [Event::Failed { run: Some(RUN), failure }] if failure.kind == FailureKind::Untrained)
     );
-    page.post(Command::Save);
-    assert!(matches!(&page.settle()[..], [Event::Failed { run: None, .. }]));
+    page.post(Command::Save { run: SAVED });
+    assert!(matches!(&page.settle()[..], [Event::Failed { run: Some(SAVED), .. }]));
 
     page.post(Command::Sample { run: RunId(2), config: RunConfig { denoiser: DenoiserId::Exact, ..config } });
     let events = page.settle();
@@ -203,8 +204,8 @@ fn weights_survive_saving_and_loading_and_samples_repeat() {
     let first = frames(&mut page);
     assert!(first.len() > 5);
     assert_eq!(first, frames(&mut page), "sampling repeats");
-    page.post(Command::Save);
-    let Some(Event::Weights { step: 60, file }) = page.settle().pop() else { panic!("no file") };
+    page.post(Command::Save { run: SAVED });
+    let Some(Event::Weights { run: SAVED, step: 60, file }) = page.settle().pop() else { panic!("no file") };
 
     let mut other = Page::open();
     other.settle();
@@ -238,8 +239,8 @@ fn a_bad_file_is_refused_and_leaves_the_weights() {
             );
         }
     }
-    page.post(Command::Save);
-    assert!(matches!(&page.settle()[..], [Event::Weights { step: 5, .. }]));
+    page.post(Command::Save { run: SAVED });
+    assert!(matches!(&page.settle()[..], [Event::Weights { run: SAVED, step: 5, .. }]));
 }
 
 #[test]
@@ -248,7 +249,7 @@ fn saving_and_fields_are_answered_while_training_goes_on() {
     let config = RunConfig { training_steps: 100_000, ..tiny() };
     page.post(train(&config));
     page.until(|e| matches!(e, Event::Training { .. }));
-    page.post(Command::Save);
+    page.post(Command::Save { run: SAVED });
     page.post(Command::Field { request: 7, config: config.clone(), t: 0.3, side: 10 });
     let events = page.until(|e| matches!(e, Event::Field { .. }));
     assert!(events.iter().any(|e| matches!(e, Event::Weights { step, .. } if *step > 0)));

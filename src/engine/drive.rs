@@ -50,10 +50,13 @@ pub async fn drive<P: Port, J: Job>(aside: &impl Aside, inbox: &mut Inbox<'_, P>
                 }
                 break true;
             }
-            Some(command @ (Command::Save | Command::Field { .. } | Command::Benchmark { .. })) => {
+            Some(command @ (Command::Save { .. } | Command::Field { .. } | Command::Benchmark { .. })) => {
                 match job.weights().await {
                     Ok(weights) => aside.answer(inbox, weights.as_ref(), command).await,
-                    Err(error) => fail(inbox, None, &error),
+                    Err(error) => {
+                        let asked = if let Command::Save { run } = command { Some(run) } else { None };
+                        fail(inbox, asked, &error);
+                    }
                 }
                 continue;
             }

@@ -123,11 +123,11 @@ impl Aside for PlaneDesk {
     async fn answer<P: Port>(&self, inbox: &mut Inbox<'_, P>, current: Option<&WeightsFile>, command: Command) {
         let weights = current.or(self.weights.as_ref());
         match command {
-            Command::Save => {
+            Command::Save { run } => {
                 let file = weights.ok_or(EngineError::Untrained).and_then(|w| Ok((w.step, w.to_bytes()?)));
                 match file {
-                    Ok((step, file)) => inbox.port.send(Event::Weights { step, file: Bytes(file) }),
-                    Err(error) => fail(inbox, None, &error),
+                    Ok((step, file)) => inbox.port.send(Event::Weights { run, step, file: Bytes(file) }),
+                    Err(error) => fail(inbox, Some(run), &error),
                 }
             }
             Command::Field { request, config, t, side } => {

@@ -1,15 +1,17 @@
 //! What follows from the events of the workers, and from their deaths.
 
-use super::{Action, Checkpoint, Phase, Run, Session, Slot, Status, Work};
+use super::{Action, Phase, Session, Slot, Status, Work};
 use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, ImageEvent, RunId};
 
 impl Session {
     fn measured(&mut self, slot: Slot, benchmark: &Benchmark) {
         self.device_mut(slot).benchmark = Some(benchmark.clone());
-        if self.comparing.is_some() && self.measure_next(Some(slot)) {
+        // Timings that were put off may come all the same.
+        let Some((config, _)) = self.comparing.take_if(|(_, at)| *at == slot) else { return };
+        self.measure_next(config, Some(slot));
+        if self.comparing.is_some() {
             return;
         }
-        self.comparing = None;
         let time = |slot| self.timings(slot).map(|b| b.training_step_ms);
         if let (Some(cpu), Some(gpu)) = (time(Slot::Cpu), time(Slot::Gpu)) {
             self.faster = Some(if gpu < cpu { Slot::Gpu } else { Slot::Cpu });
@@ -49,6 +51,9 @@ impl Session {
             _ => None,
         };
         if run.is_some_and(|id| !self.is_current(slot, id)) {
+            if let Event::Done { run, .. } = event {
+                self.left_is_over(slot, *run);
+            }
             return false;
         }
         match event {
@@ -65,16 +70,13 @@ impl Session {
             Event::Paused { .. } => self.become_state(Status::Paused),
             Event::Resumed { .. } => self.become_state(Status::Running),
             Event::Checkpoint { step, file, .. } => {
-                self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
-            }
-            Event::Done { stopped, .. } => self.finished(slot, *stopped),
-            Event::Weights { step, file } => {
-                self.checkpoint = Some(Checkpoint { file: file.clone(), step: *step, generation: self.generation });
-                if std::mem::take(&mut self.exporting) {
-                    self.actions.push(Action::Deliver(file.clone()));
+                if let Some(generation) = self.run.as_ref().and_then(|run| run.trains) {
+                    self.weights.keep(generation, *step, file.clone());
                 }
             }
-            Event::Loaded { run, step, .. } => return self.loaded(slot, *run, *step),
+            Event::Done { stopped, .. } => self.finished(slot, *stopped),
+            Event::Weights { run, step, file } => return self.saved(*run, *step, file),
+            Event::Loaded { run, step, .. } => return self.loaded(*run, *step),
             Event::Benchmark { benchmark } => self.measured(slot, benchmark),
             Event::Failed { run, failure } => return self.failed(slot, *run, failure),
             Event::Field { request, .. } => return self.is_newest_field(*request),
@@ -90,81 +92,73 @@ impl Session {
     fn finished(&mut self, slot: Slot, stopped: bool) {
         self.become_state(Status::Done);
         let Some(run) = &self.run else { return };
-        let (work, config, then_sample) = (run.work, run.config.clone(), run.then_sample);
-        if work == Work::Training {
-            self.post(slot, Command::Save);
+        let (training, config, then_sample) = (run.is_training(), run.config.clone(), run.then_sample);
+        if training {
+            self.training_is_over(None);
             if then_sample && !stopped {
-                // Where the weights are, whatever the choice has become.
-                let id = self.name();
-                let sampling = Work::Sampling;
-                self.run = Some(Run {
-                    id,
-                    slot,
-                    work: sampling,
-                    state: Status::Running,
-                    config: config.clone(),
-                    then_sample: false,
-                });
-                self.post(slot, Command::Sample { run: id, config });
+                // Where the weights are, whatever the choice has become. What failed beside the training is still to be read.
+                let failure = self.failure.take();
+                self.begin(slot, Work::Sampling, config.clone(), |run| Command::Sample { run, config });
+                self.failure = failure;
             }
         }
-    }
-
-    fn loaded(&mut self, slot: Slot, run: RunId, step: u32) -> bool {
-        if self.importing.as_ref().is_none_or(|(name, _)| *name != run) {
-            return false;
-        }
-        self.generation += 1;
-        self.device_mut(slot).holds = Some(self.generation);
-        let generation = self.generation;
-        self.checkpoint = self.importing.take().map(|(_, file)| Checkpoint { file, step, generation });
-        true
     }
 
     fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
-        let short = matches!(failure.kind, FailureKind::OutOfMemory | FailureKind::DeviceLost);
+        use FailureKind as Kind;
+        let short = matches!(failure.kind, Kind::OutOfMemory | Kind::DeviceLost);
         if short && run.is_none_or(|id| self.is_current(slot, id)) && self.begin_again_with_less(slot) {
             return false;
         }
-        if let Some(id) = run {
-            if self.ended_image_work(id) {
-                // What was asked for beside a run did not come; the failure says why.
-            } else if self.importing.as_ref().is_some_and(|(name, _)| *name == id) {
-                self.importing = None;
-            } else if self.is_current(slot, id) {
-                self.become_state(Status::Failed);
-            } else {
-                return false;
-            }
-        }
-        use FailureKind as Kind;
-        let lost = matches!(failure.kind, Kind::NoDevice | Kind::DeviceLost | Kind::Disconnected | Kind::Outdated);
-        if lost {
-            if self.is_busy() && self.running_slot() == slot {
-                self.become_state(Status::Failed);
-            }
-            self.device_mut(slot).phase = Phase::Dead;
-            self.device_mut(slot).holds = None;
-            self.lose_images(slot);
+        if matches!(failure.kind, Kind::NoDevice | Kind::DeviceLost | Kind::Disconnected | Kind::Outdated) {
             self.actions.push(Action::Terminate(slot));
+            // A second device that did not come up takes nothing away from a visitor who left the choice to the page.
+            let told = self.lose(slot);
+            if told {
+                self.failure = Some(failure.clone());
+            }
+            return told;
         }
-        self.exporting = false;
-        self.comparing = None;
-        // A second device that did not come up takes nothing away from a visitor who left the choice to the page.
-        let harmless = lost && run.is_none() && slot != self.active();
-        if !harmless {
-            self.failure = Some(failure.clone());
+        match run {
+            None => {
+                self.comparing.take_if(|(_, at)| *at == slot);
+            }
+            // What was asked for beside a run did not come; the failure says why.
+            Some(id) if self.ended_image_work(id) => {}
+            Some(id) => match self.failed_file(id, failure) {
+                Some(true) => {}
+                Some(false) => return false,
+                None if self.is_current(slot, id) => {
+                    self.become_state(Status::Failed);
+                    self.training_is_over(Some(failure.kind));
+                }
+                None => {
+                    self.left_is_over(slot, id);
+                    return false;
+                }
+            },
         }
+        self.failure = Some(failure.clone());
         true
     }
 
-    /// A worker is dead, and what it held is gone.
-    pub(super) fn lose(&mut self, slot: Slot) {
+    /// A worker is dead, and what it held is gone. Says whether the visitor has to know: it was in use, or something is
+    /// lost.
+    pub(super) fn lose(&mut self, slot: Slot) -> bool {
+        let mut told = slot == self.active();
+        told |= self.lose_weights(slot);
         let device = self.device_mut(slot);
         device.phase = Phase::Dead;
-        device.holds = None;
         device.queue.clear();
         self.lose_images(slot);
+        self.comparing.take_if(|(_, at)| *at == slot);
+        if let Some(run) = self.run.as_mut().filter(|run| run.slot == slot) {
+            told |= run.is_going();
+            if told {
+                run.state = Status::Failed;
+            }
+        }
+        told
     }
 
     /// A worker died, or could not be fetched.
@@ -175,21 +169,8 @@ impl Session {
         if words.is_none() && speechless && self.begin_again_with_less(slot) {
             return;
         }
-        let concerned = self
-            .run
-            .as_ref()
-            .is_some_and(|run| run.slot == slot && matches!(run.state, Status::Running | Status::Paused))
-            || slot == self.active();
-        self.lose(slot);
-        self.comparing = None;
-        self.exporting = false;
-        self.importing = None;
         self.actions.push(Action::Terminate(slot));
-        if concerned {
-            let run_was_here = self.run.as_ref().is_some_and(|run| run.slot == slot);
-            if run_was_here {
-                self.become_state(Status::Failed);
-            }
+        if self.lose(slot) {
             match words {
                 Some(words) => self.failure = Some(words),
                 None if speechless => self.fail(FailureKind::OutOfMemory, detail),

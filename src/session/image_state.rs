@@ -37,8 +37,8 @@ pub(super) struct Images {
     pub offer: Option<WeightsSummary>,
     /// The run that waits for the visitor to say so.
     pub awaited: Option<RunConfig>,
-    /// The load in progress, on which worker, and the name of the weights.
-    pub loading: Option<(RunId, Slot, String)>,
+    /// The loads in progress, on which workers, and the names of the weights; the page shows the last.
+    pub loading: Vec<(RunId, Slot, String)>,
     pub state: ImageWeights,
     /// How many images of which run are evaluated at a time.
     pub batch: Option<(RunId, u32)>,

@@ -42,13 +42,16 @@ impl Session {
 
     /// Brings the weights that the configuration names to the worker in use, before anything is sampled.
     pub fn load_images(&mut self, config: &RunConfig) {
-        self.experiment = ExperimentId::Images;
-        self.bring_images(self.active(), config);
+        self.show_experiment(ExperimentId::Images);
+        let slot = self.active();
+        if self.reach(slot) {
+            self.bring_images(slot, config);
+        }
     }
 
     /// Takes weights of the visitor's own. Their name in a configuration is [`OWN_WEIGHTS`].
     pub fn own_images(&mut self, source: WeightsSource) {
-        self.experiment = ExperimentId::Images;
+        self.show_experiment(ExperimentId::Images);
         let count = self.images.own.as_ref().map_or(0, |(count, _)| *count) + 1;
         self.images.own = Some((count, source.clone()));
         self.ask_for_images(self.active(), own_name(count), source);
@@ -102,9 +105,14 @@ impl Session {
 
     /// Gives weights up that are on their way.
     pub fn cancel_images(&mut self) {
-        if let Some((_, slot, _)) = &self.images.loading {
-            let slot = *slot;
+        let Some(&(_, slot, _)) = self.images.loading.last() else { return };
+        if self.phase(slot) == Phase::Ready {
             self.post(slot, Command::Stop);
+        } else {
+            self.forget_waiting_images(slot);
+            if self.run.as_ref().is_some_and(|run| run.slot == slot) {
+                self.stop();
+            }
         }
     }
 
@@ -156,10 +164,14 @@ impl Session {
     }
 
     fn ask_for_images(&mut self, slot: Slot, name: String, source: WeightsSource) {
+        if !self.reach(slot) {
+            return;
+        }
+        self.forget_waiting_images(slot);
         let run = self.name();
         self.failure = None;
         self.device_mut(slot).holds_images = Some(name.clone());
-        self.images.loading = Some((run, slot, name));
+        self.images.loading.push((run, slot, name));
         self.images.state = ImageWeights::Fetching { file: String::new(), received: 0.0, total: 0.0 };
         self.post(slot, Command::Images(ImageCommand::Load { run, source }));
     }
@@ -180,6 +192,7 @@ impl Session {
                 && run.state == Status::Running
                 && run.work == Work::Sampling
                 && run.config.experiment == ExperimentId::Images
+                && !self.would_lose(slot)
         };
         let Some(run) = self.run.as_ref().filter(hopeful) else { return false };
         let Some((_, images)) = batch.filter(|(id, images)| *id == run.id && *images > 1) else { return false };
@@ -192,7 +205,7 @@ impl Session {
         self.bring_images(slot, &config);
         let id = self.name();
         if let Some(run) = &mut self.run {
-            run.id = id;
+            (run.id, run.state) = (id, Status::Running);
         }
         self.post(slot, Command::Sample { run: id, config });
         true
@@ -204,21 +217,44 @@ impl Session {
         if slot == Slot::Cpu {
             self.images.cores[1] = None;
         }
-        if self.images.loading.as_ref().is_some_and(|(_, at, _)| *at == slot) {
-            self.images.loading = None;
+        if self.images.loading.last().is_some_and(|(_, at, _)| *at == slot) {
             self.images.state = ImageWeights::Absent;
         }
+        self.images.loading.retain(|(_, at, _)| *at != slot);
         self.images.testing[slot as usize] = None;
         self.images.measuring[slot as usize] = None;
     }
 
-    /// Whether this was the name of something beside a run, which is over now without a result.
-    pub(super) fn ended_image_work(&mut self, run: RunId) -> bool {
-        if let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| *id == run) {
+    /// A load that is over: its worker, the name of its weights, and whether nothing was asked for after it.
+    fn take_loading(&mut self, run: RunId) -> Option<(Slot, String, bool)> {
+        let loading = &mut self.images.loading;
+        let place = loading.iter().position(|(id, ..)| *id == run)?;
+        let (_, slot, name) = loading.remove(place);
+        Some((slot, name, place == loading.len()))
+    }
+
+    /// A worker holds what it held before a load, whatever that was, unless it is at another one.
+    fn took_no_images(&mut self, slot: Slot) {
+        if self.images.loading.iter().all(|(_, at, _)| *at != slot) {
+            self.device_mut(slot).holds_images = None;
+        }
+    }
+
+    /// Whether this was the name of a load, which is over now without a result.
+    pub(super) fn ended_image_load(&mut self, run: RunId) -> bool {
+        let Some((slot, name, latest)) = self.take_loading(run) else { return false };
+        self.took_no_images(slot);
+        if latest {
             // Whether a model is asked for again is for the visitor to say.
             self.images.allowed.take_if(|_| name.starts_with(HUB));
-            self.device_mut(slot).holds_images = None;
             self.images.state = ImageWeights::Absent;
+        }
+        true
+    }
+
+    /// Whether this was the name of something beside a run, which is over now without a result.
+    pub(super) fn ended_image_work(&mut self, run: RunId) -> bool {
+        if self.ended_image_load(run) {
             return true;
         }
         let Images { testing, measuring, .. } = &mut self.images;
@@ -226,31 +262,34 @@ impl Session {
     }
 
     pub(super) fn receive_images(&mut self, slot: Slot, event: &ImageEvent) -> bool {
-        let is_loading =
-            |session: &Self, run: RunId| session.images.loading.as_ref().is_some_and(|(id, ..)| *id == run);
         match event {
             ImageEvent::Fetching { run, file, received, total, .. } => {
-                if !is_loading(self, *run) {
+                if self.images.loading.last().is_none_or(|(id, ..)| id != run) {
                     return false;
                 }
                 let (file, received, total) = (file.clone(), *received, *total);
                 self.images.state = ImageWeights::Fetching { file, received, total };
             }
             ImageEvent::Loaded { run, weights } => {
-                let Some((_, slot, _)) = self.images.loading.take_if(|(id, ..)| id == run) else { return false };
+                let Some((slot, _, latest)) = self.take_loading(*run) else { return false };
+                if !latest {
+                    return false;
+                }
                 self.images.state = if weights.held_bytes > 0.0 {
                     ImageWeights::Held(Box::new(weights.clone()))
                 } else {
                     // An answer: what the worker holds is said again when it is needed.
                     self.images.offer = Some(weights.clone());
-                    self.device_mut(slot).holds_images = None;
+                    self.took_no_images(slot);
                     ImageWeights::Absent
                 };
             }
             ImageEvent::Refused { run, refusal } => {
-                let Some((_, slot, name)) = self.images.loading.take_if(|(id, ..)| id == run) else { return false };
-                // What it holds now is what it held before, whatever that was.
-                self.device_mut(slot).holds_images = None;
+                let Some((slot, name, latest)) = self.take_loading(*run) else { return false };
+                self.took_no_images(slot);
+                if !latest {
+                    return false;
+                }
                 self.images.state = ImageWeights::Refused(refusal.clone());
                 if name.starts_with(HUB) && self.images.allowed.take().is_none() {
                     // Nothing was kept of it, and nobody else was asked: that is for the visitor to say.

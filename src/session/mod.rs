@@ -9,15 +9,20 @@ mod events;
 pub mod film;
 pub mod image_state;
 mod images;
+mod kept;
 pub mod past;
 mod queries;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod waiting;
+mod weights;
 
 use crate::lab::{DenoiserId, DeviceChoice, DeviceInfo, ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Bytes, Command, Failure, FailureKind, Floats, RunId};
 use image_state::Images;
+pub use kept::Checkpoint;
+use kept::{Held, Weights};
 pub use slot::Slot;
 
 /// How far a worker is.
@@ -98,24 +103,16 @@ pub enum Action {
     Deliver(Bytes),
 }
 
-/// Weights that outlive their worker.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint {
-    /// What [`Command::Continue`] and [`Command::Load`] take.
-    pub file: Bytes,
-    /// Training steps behind it.
-    pub step: u32,
-    generation: u32,
-}
-
 #[derive(Clone, Debug, Default)]
 struct Device {
     phase: Phase,
     info: Option<DeviceInfo>,
     benchmark: Option<Benchmark>,
     queue: Vec<Command>,
-    /// Generation of the weights it holds.
-    holds: Option<u32>,
+    /// The weights that it holds, or will hold when what was posted is done.
+    holds: Option<Held>,
+    /// A training that it still ends, though the visitor has turned to something else, and its weights.
+    left: Option<(RunId, u32)>,
     /// Name of the weights for images that it holds, or will hold when what was posted is done.
     holds_images: Option<String>,
 }
@@ -128,6 +125,10 @@ struct Run {
     state: Status,
     config: RunConfig,
     then_sample: bool,
+    /// The generation of the weights that a training makes.
+    trains: Option<u32>,
+    /// What its worker held before it.
+    before: Option<Held>,
 }
 
 /// The conversation.
@@ -137,16 +138,12 @@ pub struct Session {
     adapter: Option<bool>,
     devices: [Device; Slot::ALL.len()],
     faster: Option<Slot>,
-    comparing: Option<RunConfig>,
+    /// What is being measured, and where now.
+    comparing: Option<(RunConfig, Slot)>,
     compared: bool,
     run: Option<Run>,
     failure: Option<Failure>,
-    checkpoint: Option<Checkpoint>,
-    /// Counts the trainings and imports, so that it is known who holds which weights.
-    generation: u32,
-    /// The name of the answer, and the file that becomes the newest weights if it is good.
-    importing: Option<(RunId, Bytes)>,
-    exporting: bool,
+    weights: Weights,
     names: u32,
     requests: u32,
     experiment: ExperimentId,
@@ -167,10 +164,7 @@ impl Session {
             compared: false,
             run: None,
             failure: None,
-            checkpoint: None,
-            generation: 0,
-            importing: None,
-            exporting: false,
+            weights: Weights::default(),
             names: 0,
             requests: 0,
             experiment,
@@ -201,44 +195,53 @@ impl Session {
     }
 
     fn launch_chosen(&mut self) {
-        if self.choice == DeviceChoice::Remote {
-            if self.phase(Slot::Remote) == Phase::Absent {
-                self.launch(Slot::Remote);
-            }
-            return;
+        // What waits for a GPU waits for it, whatever the choice has become.
+        let awaited = !self.device(Slot::Gpu).queue.is_empty();
+        if self.choice == DeviceChoice::Remote && self.phase(Slot::Remote) == Phase::Absent {
+            self.launch(Slot::Remote);
         }
         self.launch_processor(self.processor());
-        if self.choice != DeviceChoice::Cpu && self.phase(Slot::Gpu) == Phase::Absent {
+        let chosen = matches!(self.choice, DeviceChoice::Auto | DeviceChoice::Gpu);
+        if (chosen || awaited) && self.phase(Slot::Gpu) == Phase::Absent {
             match self.adapter {
                 // An adapter can come and go with cables and drivers: it is asked for each time it is needed.
                 None => self.actions.push(Action::Probe),
                 Some(true) => self.launch(Slot::Gpu),
+                Some(false) if self.choice == DeviceChoice::Gpu => self.fail_without_adapter(),
                 Some(false) => {}
             }
         }
-        if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
-            self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
-        }
     }
 
-    /// Launches one of the processor's workers, if it may be needed and is not there.
+    fn fail_without_adapter(&mut self) {
+        self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
+    }
+
+    /// Launches one of the processor's workers, if it may be needed and is not there. One that died unseen comes back.
     fn launch_processor(&mut self, slot: Slot) {
-        if !matches!(self.choice, DeviceChoice::Gpu | DeviceChoice::Remote) && self.phase(slot) == Phase::Absent {
+        let gone = self.phase(slot) == Phase::Dead && self.failure.is_none();
+        let chosen = !matches!(self.choice, DeviceChoice::Gpu | DeviceChoice::Remote);
+        if chosen && (gone || self.phase(slot) == Phase::Absent) {
             self.launch(slot);
         }
     }
 
-    fn fail(&mut self, kind: FailureKind, detail: &str) {
-        self.failure = Some(Failure { kind, detail: detail.to_owned() });
+    /// Has a worker come that is not there; says whether it can. If not, the failure says why.
+    fn reach(&mut self, slot: Slot) -> bool {
+        match self.phase(slot) {
+            Phase::Ready | Phase::Fetching(_) => {}
+            Phase::Absent if slot == Slot::Gpu && self.adapter.is_none() => {}
+            Phase::Absent if slot == Slot::Gpu && self.adapter == Some(false) => {
+                self.fail_without_adapter();
+                return false;
+            }
+            Phase::Absent | Phase::Dead => self.launch(slot),
+        }
+        true
     }
 
-    fn post(&mut self, slot: Slot, command: Command) {
-        let device = self.device_mut(slot);
-        if device.phase == Phase::Ready {
-            self.actions.push(Action::Post(slot, command));
-        } else {
-            device.queue.push(command);
-        }
+    fn fail(&mut self, kind: FailureKind, detail: &str) {
+        self.failure = Some(Failure { kind, detail: detail.to_owned() });
     }
 
     fn name(&mut self) -> RunId {
@@ -248,7 +251,19 @@ impl Session {
 
     /// Says whether the browser has an adapter for WebGPU.
     pub fn adapter(&mut self, present: bool) {
+        // An answer to an earlier question says nothing of a device that is there.
+        if self.phase(Slot::Gpu) != Phase::Absent {
+            return;
+        }
         self.adapter = Some(present);
+        if present && self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::NoDevice) {
+            self.failure = None;
+        }
+        if !present && !self.device(Slot::Gpu).queue.is_empty() {
+            self.lose(Slot::Gpu);
+            self.device_mut(Slot::Gpu).phase = Phase::Absent;
+            self.fail_without_adapter();
+        }
         self.launch_chosen();
     }
 
@@ -278,77 +293,114 @@ impl Session {
         }
     }
 
-    /// The worker that a run of this configuration goes to, now that its experiment is the one in hand.
-    fn turn_to(&mut self, config: &RunConfig) -> Slot {
+    /// The worker that a run of this configuration goes to, now that its experiment is the one in hand; none if there is
+    /// no such device. It is on its way if it is not there.
+    fn turn_to(&mut self, config: &RunConfig) -> Option<Slot> {
         self.show_experiment(config.experiment);
-        self.active()
+        let slot = self.active();
+        let reached = self.reach(slot);
+        if reached {
+            self.forget_waiting_run(slot);
+        }
+        reached.then_some(slot)
     }
 
-    fn begin(&mut self, work: Work, config: RunConfig, then_sample: bool, make: impl FnOnce(RunId) -> Command) {
-        let slot = self.turn_to(&config);
-        if self.choice == DeviceChoice::Gpu && self.adapter == Some(false) {
-            return self.fail(FailureKind::NoDevice, "this browser offers no WebGPU adapter");
-        }
-        if self.phase(slot) == Phase::Dead {
-            self.device_mut(slot).phase = Phase::Absent;
-            self.launch(slot);
-        }
-        // A run on the other device would go on unseen.
-        if let Some(run) = &self.run
-            && run.slot != slot
-            && matches!(run.state, Status::Running | Status::Paused)
-        {
+    /// Ends a run on another device: it would go on unseen.
+    fn end_elsewhere(&mut self, slot: Slot) {
+        if let Some(run) = self.run.as_ref().filter(|run| run.slot != slot && run.is_going()) {
             let other = run.slot;
-            self.post(other, Command::Stop);
+            if self.phase(other) == Phase::Ready {
+                self.post(other, Command::Stop);
+            } else {
+                self.forget_waiting_run(other);
+                self.forget_waiting_images(other);
+                self.run = None;
+            }
         }
+    }
+
+    fn begin(&mut self, slot: Slot, work: Work, config: RunConfig, make: impl FnOnce(RunId) -> Command) {
+        // What a training made so far is kept, unless the same worker is to make new weights. On another worker it gives
+        // way to a training that may never begin.
+        if work != Work::Training {
+            self.secure(slot);
+        }
+        if let Some(other) = self.run.as_ref().map(|run| run.slot).filter(|other| *other != slot) {
+            self.secure(other);
+        }
+        self.end_elsewhere(slot);
         self.failure = None;
         self.images.awaited = None;
-        // A worker gives a measurement up for a run, without a word; it is taken when there is time again.
-        if self.comparing.take().is_some() {
-            self.compared = false;
+        if let Some((_, at)) = self.comparing {
+            self.put_comparison_off(at);
         }
         let id = self.name();
-        self.run = Some(Run { id, slot, work, state: Status::Running, config, then_sample });
+        let (state, before) = (Status::Running, self.device(slot).holds);
+        self.run = Some(Run { id, slot, work, state, config, then_sample: false, trains: None, before });
         let command = make(id);
         self.post(slot, command);
     }
 
+    /// The run that has just begun makes weights of this generation.
+    fn begun_training(&mut self, generation: u32, then_sample: bool) {
+        if let Some(run) = &mut self.run {
+            (run.trains, run.then_sample) = (Some(generation), then_sample);
+            let slot = run.slot;
+            self.device_mut(slot).holds = Some(Held::whole(generation));
+        }
+    }
+
     /// Trains new weights, and samples with them when `then_sample`.
     pub fn train(&mut self, config: &RunConfig, then_sample: bool) {
-        self.generation += 1;
-        let slot = self.turn_to(config);
-        self.device_mut(slot).holds = Some(self.generation);
+        let Some(slot) = self.turn_to(config) else { return };
         let config = config.clone();
-        self.begin(Work::Training, config.clone(), then_sample, |run| Command::Train { run, config });
+        self.begin(slot, Work::Training, config.clone(), |run| Command::Train { run, config });
+        let generation = self.weights.next();
+        self.begun_training(generation, then_sample);
+    }
+
+    /// Goes on with a training from weights that were kept of it.
+    fn continue_from(&mut self, kept: Bytes, config: &RunConfig, then_sample: bool, trained: u32) {
+        let Some(slot) = self.turn_to(config) else { return };
+        let (config, checkpoint) = (config.clone(), kept);
+        self.begin(slot, Work::Training, config.clone(), |run| Command::Continue { run, config, checkpoint });
+        let generation = self.weights.next();
+        // They are what the new ones begin as.
+        if let Some(kept) = self.weights.of(trained) {
+            kept.generation = generation;
+        }
+        self.begun_training(generation, then_sample);
     }
 
     /// Samples with the newest weights, wherever they were made, or with the closed form.
     pub fn sample(&mut self, config: &RunConfig) {
-        let slot = self.turn_to(config);
+        let Some(slot) = self.turn_to(config) else { return };
         self.bring_models(slot, config);
         let config = config.clone();
-        self.begin(Work::Sampling, config.clone(), false, |run| Command::Sample { run, config });
+        self.begin(slot, Work::Sampling, config.clone(), |run| Command::Sample { run, config });
     }
 
     /// Works on the configuration's study.
     pub fn study(&mut self, config: &RunConfig) {
+        let Some(slot) = self.turn_to(config) else { return };
         let config = config.clone();
-        self.begin(Work::Study, config.clone(), false, |run| Command::Study { run, config });
+        self.begin(slot, Work::Study, config.clone(), |run| Command::Study { run, config });
     }
 
     /// Computes likelihoods: of fresh data with the newest weights or with the closed form, or of the configuration's
     /// picture.
     pub fn likelihood(&mut self, config: &RunConfig) {
-        let slot = self.turn_to(config);
+        let Some(slot) = self.turn_to(config) else { return };
         self.bring_models(slot, config);
         let config = config.clone();
-        self.begin(Work::Likelihood, config.clone(), false, |run| Command::Likelihood { run, config });
+        self.begin(slot, Work::Likelihood, config.clone(), |run| Command::Likelihood { run, config });
     }
 
     /// Compares samples, in the data's own coordinates, with the data of the configuration.
     pub fn inspect(&mut self, config: &RunConfig, points: Floats) {
+        let Some(slot) = self.turn_to(config) else { return };
         let config = config.clone();
-        self.begin(Work::Inspection, config.clone(), false, |run| Command::Inspect { run, config, points });
+        self.begin(slot, Work::Inspection, config.clone(), |run| Command::Inspect { run, config, points });
     }
 
     /// Gives a worker what the configuration's model consists of, as far as it does not hold it.
@@ -360,21 +412,11 @@ impl Session {
         }
     }
 
-    /// Gives a worker the newest weights if it does not hold them.
-    fn bring_weights(&mut self, slot: Slot) {
-        if let Some(checkpoint) = &self.checkpoint
-            && self.device(slot).holds != Some(self.generation)
-        {
-            let file = checkpoint.file.clone();
-            self.device_mut(slot).holds = Some(self.generation);
-            let run = self.name();
-            self.post(slot, Command::Load { run, file });
-        }
-    }
-
+    /// What a run that waits for its worker cannot be told, the page does not offer.
     fn post_to_run(&mut self, command: Command, from: Status) {
         if let Some(run) = &self.run
             && run.state == from
+            && self.phase(run.slot) == Phase::Ready
         {
             let slot = run.slot;
             self.post(slot, command);
@@ -394,24 +436,25 @@ impl Session {
     /// One step of the held run; a running one is held first.
     pub fn step(&mut self) {
         self.post_to_run(Command::Pause, Status::Running);
-        if self.run.as_ref().is_some_and(|run| matches!(run.state, Status::Running | Status::Paused)) {
-            let slot = self.run.as_ref().map_or(Slot::Cpu, |run| run.slot);
-            self.post(slot, Command::Step);
-        }
+        self.post_to_run(Command::Step, Status::Running);
+        self.post_to_run(Command::Step, Status::Paused);
     }
 
     /// Ends the run.
     pub fn stop(&mut self) {
         let Some(run) = &mut self.run else { return };
         run.then_sample = false;
-        let (slot, ready) = (run.slot, self.devices[run.slot as usize].phase == Phase::Ready);
-        if !ready {
-            // The worker never heard of the run.
-            self.device_mut(slot).queue.clear();
-            self.lose_images(slot);
-            self.run = None;
-        } else if matches!(self.status(), Status::Running | Status::Paused) {
+        let (slot, going) = (run.slot, run.is_going());
+        if !going {
+            return;
+        }
+        if self.phase(slot) == Phase::Ready {
             self.post(slot, Command::Stop);
+        } else {
+            // The worker never heard of the run.
+            self.forget_waiting_run(slot);
+            self.forget_waiting_images(slot);
+            self.run = None;
         }
     }
 
@@ -429,17 +472,11 @@ impl Session {
             self.launch_chosen();
             return;
         };
-        let kept = self.checkpoint.clone().filter(|c| c.generation == self.generation);
+        let trained = self.run.as_ref().and_then(|run| run.trains).unwrap_or(0);
+        let kept = self.weights.of(trained).map(|kept| kept.file.clone());
         match (work, kept) {
             (Work::Training, Some(kept)) if failed.is_some_and(|f| f.kind != FailureKind::Diverged) => {
-                let slot = self.active();
-                self.device_mut(slot).holds = Some(self.generation);
-                let (config, checkpoint) = (config.clone(), kept.file);
-                self.begin(Work::Training, config.clone(), then_sample, |run| Command::Continue {
-                    run,
-                    config,
-                    checkpoint,
-                });
+                self.continue_from(kept, config, then_sample, trained);
             }
             (Work::Training, _) => self.train(config, then_sample),
             (Work::Study, _) => self.study(config),
@@ -451,7 +488,12 @@ impl Session {
     /// Another link was opened: what went on ends, and nothing has been asked for yet. Weights stay.
     pub fn start_afresh(&mut self) {
         self.stop();
-        self.run = None;
+        if let Some(run) = self.run.take()
+            && run.is_going()
+            && let Some(generation) = run.trains
+        {
+            self.device_mut(run.slot).left = Some((run.id, generation));
+        }
         self.images.awaited = None;
         self.failure = None;
     }
@@ -461,29 +503,18 @@ impl Session {
         self.failure = None;
     }
 
-    /// Asks for the weights as a file; they come as [`Action::Deliver`].
-    pub fn export(&mut self) {
-        let slot = self.active();
-        self.bring_weights(slot);
-        self.exporting = true;
-        self.post(slot, Command::Save);
-    }
-
-    /// Takes a file of weights.
-    pub fn import(&mut self, file: Bytes) {
-        let slot = self.active();
-        self.failure = None;
-        let run = self.name();
-        self.importing = Some((run, file.clone()));
-        self.post(slot, Command::Load { run, file });
-    }
-
-    /// Asks for a score field and returns the number its answer will carry.
+    /// Asks for a score field and returns the number its answer will carry. There is none where it would end a run, or
+    /// where no field is shown.
     pub fn field(&mut self, config: &RunConfig, t: f64, side: u32) -> u32 {
         let slot = self.active();
         self.requests += 1;
         let request = self.requests;
-        if config.denoiser == DenoiserId::Trained {
+        let lacking = config.denoiser == DenoiserId::Trained && self.lacks_weights(slot);
+        let in_the_way = lacking && self.is_busy() && self.running_slot() == slot;
+        if in_the_way || self.experiment != ExperimentId::Plane || self.phase(slot) == Phase::Dead {
+            return request;
+        }
+        if lacking {
             self.bring_weights(slot);
         }
         self.post(slot, Command::Field { request, config: config.clone(), t, side });
@@ -504,32 +535,17 @@ impl Session {
         // Beside a study it has not been needed yet.
         self.launch_processor(Slot::Cpu);
         self.compared = Slot::HERE.iter().all(|&slot| self.phase(slot) == Phase::Ready);
-        self.comparing = Some(config.clone());
-        if !self.measure_next(None) {
-            self.comparing = None;
-        }
+        self.measure_next(config.clone(), None);
     }
 
-    /// Measures the first device that is there after this one; says whether there is one.
-    fn measure_next(&mut self, last: Option<Slot>) -> bool {
+    /// Measures the first device that is there after this one, if there is one.
+    fn measure_next(&mut self, config: RunConfig, last: Option<Slot>) {
         let later = |slot: &Slot| last.is_none_or(|last| *slot as usize > last as usize);
         let comes = |phase| matches!(phase, Phase::Ready | Phase::Fetching(_));
         let next = Slot::MODELS.into_iter().find(|slot| later(slot) && comes(self.phase(*slot)));
+        self.comparing = next.map(|slot| (config.clone(), slot));
         if let Some(slot) = next {
-            self.measure(slot);
-        }
-        next.is_some()
-    }
-
-    fn measure(&mut self, slot: Slot) {
-        if let Some(config) = self.comparing.clone() {
             self.post(slot, Command::Benchmark { config, budget_ms: 1000.0 });
         }
-    }
-
-    /// Takes weights that an earlier visit left behind.
-    pub fn restore(&mut self, file: Bytes, step: u32) {
-        self.generation += 1;
-        self.checkpoint = Some(Checkpoint { file, step, generation: self.generation });
     }
 }

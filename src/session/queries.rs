@@ -1,22 +1,29 @@
 //! What the page asks the session in order to show it.
 
-use super::{Checkpoint, Phase, Run, Session, Slot, Status, Work};
+use super::{Phase, Run, Session, Slot, Status, Work};
 use crate::lab::DeviceInfo;
 use crate::lab::{DeviceChoice, ExperimentId};
 use crate::protocol::{Benchmark, Failure, FailureKind};
 
 impl Session {
-    /// The one word.
+    /// The one word. A run that goes on is told of whatever else went wrong beside it.
     #[must_use]
     pub fn status(&self) -> Status {
+        let there = |run: &&Run| self.phase(run.slot) == Phase::Ready;
+        let run = self.run.as_ref();
+        if let Some(run) = run.filter(|run| run.is_going()) {
+            return if there(&run) { run.state } else { Status::Loading };
+        }
         if self.failure.is_some() {
             return Status::Failed;
         }
-        let slot = self.run.as_ref().map_or(self.active(), |run| run.slot);
-        if self.device(slot).phase != Phase::Ready {
-            return Status::Loading;
+        let slot = run.filter(there).map_or(self.active(), |run| run.slot);
+        match self.phase(slot) {
+            Phase::Ready => run.map_or(Status::Idle, |run| run.state),
+            Phase::Fetching(_) => Status::Loading,
+            Phase::Absent if slot != Slot::Gpu || self.adapter.is_none() => Status::Loading,
+            Phase::Absent | Phase::Dead => Status::Failed,
         }
-        self.run.as_ref().map_or(Status::Idle, |run| run.state)
     }
 
     /// What went wrong, while nothing has been done about it.
@@ -94,13 +101,7 @@ impl Session {
     /// Whether a run goes on or is held.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| matches!(run.state, Status::Running | Status::Paused))
-    }
-
-    /// The newest weights known to the page.
-    #[must_use]
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.checkpoint.as_ref()
+        self.run.as_ref().is_some_and(Run::is_going)
     }
 
     /// Whether there is something to go back to after the failure: what only a visitor can mend is not mended by trying
@@ -110,20 +111,6 @@ impl Session {
         use FailureKind as Kind;
         let mended = [Kind::DeviceLost, Kind::Disconnected, Kind::Internal, Kind::OutOfMemory, Kind::Diverged];
         self.failure.as_ref().is_some_and(|failure| mended.contains(&failure.kind))
-    }
-
-    /// Whether leaving now would lose work: a training goes on or is held and no checkpoint of it has arrived.
-    #[must_use]
-    pub fn has_unsaved_work(&self) -> bool {
-        let kept = self.checkpoint.as_ref().is_some_and(|c| c.generation == self.generation);
-        let training = |run: &Run| run.work == Work::Training && matches!(run.state, Status::Running | Status::Paused);
-        self.run.as_ref().is_some_and(training) && !kept
-    }
-
-    /// Whether weights have been trained or loaded.
-    #[must_use]
-    pub fn has_weights(&self) -> bool {
-        self.generation > 0
     }
 
     /// Whether it is time to compare the two devices: both are there, the choice is free and nothing is going on.

@@ -41,6 +41,13 @@ fn checkpoint(run: u32, step: u32) -> Event {
     Event::Checkpoint { run: RunId(run), step, file: Bytes(vec![7; 3]) }
 }
 
+/// The answer to the last question for the weights among what the session wants done.
+fn weights(session: &mut Session, step: u32, file: Vec<u8>) -> Event {
+    let asked = |action: Action| if let Action::Post(_, Command::Save { run }) = action { Some(run) } else { None };
+    let run = session.take_actions().into_iter().filter_map(asked).next_back().expect("a question for the weights");
+    Event::Weights { run, step, file: Bytes(file) }
+}
+
 fn done(run: u32, stopped: bool) -> Event {
     Event::Done { run: RunId(run), stopped, millis: 1.0 }
 }
@@ -195,7 +202,8 @@ fn the_measured_faster_device_gets_the_next_run_with_the_weights() {
     let mut session = with_both();
     session.train(&config(), false);
     session.receive(Slot::Cpu, &done(1, false));
-    session.receive(Slot::Cpu, &Event::Weights { step: 9, file: Bytes(vec![1]) });
+    let trained = weights(&mut session, 9, vec![1]);
+    session.receive(Slot::Cpu, &trained);
     let _ = session.take_actions();
     assert!(session.wants_comparison());
     session.compare(&config());
@@ -251,12 +259,14 @@ fn weights_are_delivered_once_for_each_time_they_are_asked_for() {
     let mut session = with_cpu();
     session.train(&config(), false);
     session.receive(Slot::Cpu, &done(1, false));
-    let weights = Event::Weights { step: 3, file: Bytes(vec![5]) };
-    session.receive(Slot::Cpu, &weights);
+    let trained = weights(&mut session, 3, vec![5]);
+    session.receive(Slot::Cpu, &trained);
     assert!(!session.take_actions().iter().any(|a| matches!(a, Action::Deliver(_))));
     session.export();
-    session.receive(Slot::Cpu, &weights);
-    assert_eq!(session.take_actions().last(), Some(&Action::Deliver(Bytes(vec![5]))));
+    let asked = weights(&mut session, 3, vec![5]);
+    session.receive(Slot::Cpu, &asked);
+    session.receive(Slot::Cpu, &asked);
+    assert_eq!(session.take_actions(), [Action::Deliver(Bytes(vec![5]))]);
 }
 
 #[test]
@@ -275,9 +285,12 @@ fn a_damaged_file_takes_nothing_away() {
     session.train(&config(), false);
     session.receive(Slot::Cpu, &checkpoint(1, 50));
     session.receive(Slot::Cpu, &done(1, false));
+    let _ = session.take_actions();
     session.import(Bytes(vec![0; 4]));
+    let sent = session.take_actions();
+    let [Action::Post(Slot::Cpu, Command::Load { run, .. })] = sent[..] else { panic!("{sent:?}") };
     let failure = Failure { kind: FailureKind::BadFile, detail: String::new() };
-    session.receive(Slot::Cpu, &Event::Failed { run: Some(RunId(2)), failure });
+    assert!(session.receive(Slot::Cpu, &Event::Failed { run: Some(run), failure }));
     assert_eq!(session.checkpoint().map(|c| c.step), Some(50));
 }
 
@@ -355,7 +368,8 @@ fn a_likelihood_brings_the_weights_along_and_its_reports_belong_to_it() {
     let mut session = with_both();
     session.train(&config(), false);
     session.receive(Slot::Cpu, &done(1, false));
-    session.receive(Slot::Cpu, &Event::Weights { step: 9, file: Bytes(vec![1]) });
+    let trained = weights(&mut session, 9, vec![1]);
+    session.receive(Slot::Cpu, &trained);
     session.compare(&config());
     session.receive(Slot::Cpu, &timing(8.0));
     session.receive(Slot::Gpu, &timing(2.0));

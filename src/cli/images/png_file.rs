@@ -6,6 +6,8 @@ use png::{ColorType, Decoder, Encoder, Transformations};
 
 /// Most pixels of a picture that is read: CIFAR-10's batches have ten million.
 const MOST_PIXELS: u64 = 1 << 26;
+/// Most bytes that deflate makes of one.
+const DENSEST: u64 = 1032;
 
 /// A picture with 256 grey values, its channels last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,10 @@ impl Picture {
             return Err(format!("{width} x {height} pixels are more than is read"));
         }
         let length = reader.output_buffer_size().ok_or("a picture of unknown size")?;
+        // What a header says of a picture that the file cannot hold is no reason to take memory.
+        if reader.info().raw_bytes() as u64 / DENSEST > bytes.len() as u64 {
+            return Err(format!("{} bytes are too few for {width} x {height} pixels", bytes.len()));
+        }
         let mut pixels = vec![0; length];
         let info = reader.next_frame(&mut pixels).map_err(|error| error.to_string())?;
         pixels.truncate(info.buffer_size());
@@ -107,5 +113,16 @@ mod tests {
         assert_eq!(read, grid);
         assert_eq!(Picture::grid(&images[..1], 2, 3, 1).planes(), images[0]);
         assert!(Picture::decode(&grid.encode().unwrap()[..40]).is_err());
+    }
+
+    #[test]
+    fn a_small_file_of_a_large_picture_is_refused_before_memory_is_taken_for_it() {
+        let mut large = Vec::new();
+        let encoder = Encoder::new(&mut large, 8192, 8192);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9c, 0, 0, 0]).unwrap();
+        drop(writer);
+        let refusal = Picture::decode(&large).unwrap_err();
+        assert!(refusal.ends_with("too few for 8192 x 8192 pixels"), "{refusal}");
     }
 }

@@ -163,15 +163,28 @@ impl ImageDesk {
             Err(LoadError::GivenUp) => {
                 inbox.port.send(Event::Done { run, stopped: true, millis: inbox.port.now_ms() - start });
                 // A stop ends what waits for the weights too.
+                let mut others = Vec::new();
                 for command in inbox.take_until_stop() {
-                    if let Command::Sample { run, .. }
-                    | Command::Train { run, .. }
-                    | Command::Continue { run, .. }
-                    | Command::Likelihood { run, .. }
-                    | Command::Images(ImageCommand::SelfTest { run } | ImageCommand::Benchmark { run, .. }) = command
-                    {
-                        inbox.port.send(Event::Done { run, stopped: true, millis: 0.0 });
+                    match command {
+                        Command::Sample { run, .. }
+                        | Command::Train { run, .. }
+                        | Command::Continue { run, .. }
+                        | Command::Study { run, .. }
+                        | Command::Likelihood { run, .. }
+                        | Command::Inspect { run, .. }
+                        | Command::Images(
+                            ImageCommand::Load { run, .. }
+                            | ImageCommand::SelfTest { run }
+                            | ImageCommand::Benchmark { run, .. },
+                        ) => inbox.port.send(Event::Done { run, stopped: true, millis: 0.0 }),
+                        // There is nothing to hold, and nothing more to end.
+                        Command::Pause | Command::Resume | Command::Step | Command::Stop => {}
+                        other => others.push(other),
                     }
+                }
+                // Files of weights, questions and limits are no runs: they hold as before.
+                for command in others.into_iter().rev() {
+                    inbox.put_back(command);
                 }
             }
         }

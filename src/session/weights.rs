@@ -1,0 +1,251 @@
+//! Weights of the plane: which are the newest, who holds which, and how they get from one worker to the next.
+
+use super::kept::{Checkpoint, Held, Loading, Saving};
+use super::{Action, Phase, Run, Session, Slot, Status, Work};
+use crate::protocol::{Bytes, Command, Failure, FailureKind, RunId};
+
+impl Session {
+    /// The newest weights known to the page.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.weights.checkpoint.as_ref()
+    }
+
+    /// Whether weights have been trained or loaded.
+    #[must_use]
+    pub fn has_weights(&self) -> bool {
+        self.checkpoint().is_some() || self.newest_home().is_some()
+    }
+
+    /// Whether leaving now would lose work: a training goes on or is held and no checkpoint of it has arrived, or the page
+    /// waits for what one made.
+    #[must_use]
+    pub fn has_unsaved_work(&self) -> bool {
+        let kept = self.checkpoint().map_or(0, |kept| kept.generation);
+        let training = self.run.as_ref().filter(|run| run.is_going()).and_then(|run| run.trains);
+        let left = self.devices.iter().filter_map(|device| device.left).map(|(_, generation)| generation);
+        let saving = self.weights.saving.iter().map(|saving| saving.generation);
+        training.into_iter().chain(left).chain(saving).any(|generation| generation > kept)
+    }
+
+    /// Who holds the newest weights, where these are newer than what is kept.
+    fn newest_home(&self) -> Option<Slot> {
+        let held = |slot: &Slot| {
+            let device = self.device(*slot);
+            device.holds.filter(|held| device.phase == Phase::Ready && !self.weights.is_pending(*held))
+        };
+        let home = Slot::MODELS.into_iter().filter(|slot| held(slot).is_some()).max_by_key(held)?;
+        (held(&home) > self.weights.kept()).then_some(home)
+    }
+
+    /// The worker in use that knows models of the plane.
+    pub(super) fn models(&self) -> Slot {
+        if self.active() == Slot::Study { Slot::Cpu } else { self.active() }
+    }
+
+    /// Whether a worker has to be given the newest weights before it uses any.
+    pub(super) fn lacks_weights(&self, slot: Slot) -> bool {
+        self.device(slot).holds < self.weights.kept()
+    }
+
+    /// Gives a worker the newest weights if it does not hold them.
+    pub(super) fn bring_weights(&mut self, slot: Slot) {
+        if self.lacks_weights(slot)
+            && let (Some(held), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone()))
+        {
+            self.load(slot, held, file, false);
+        }
+    }
+
+    fn load(&mut self, slot: Slot, held: Held, file: Bytes, given: bool) -> RunId {
+        self.secure(slot);
+        let run = self.name();
+        let before = self.device_mut(slot).holds.replace(held);
+        let given = given.then(|| file.clone());
+        self.weights.loading.push(Loading { run, slot, held, before, given });
+        self.post(slot, Command::Load { run, file });
+        run
+    }
+
+    fn save(&mut self, slot: Slot, generation: u32, exported: bool) {
+        let run = self.name();
+        self.weights.saving.push(Saving { run, slot, generation, exported });
+        self.post(slot, Command::Save { run });
+    }
+
+    /// Asks for what a worker's training has made so far, or has made: it is about to be replaced, or over.
+    pub(super) fn secure(&mut self, slot: Slot) {
+        let left = self.device_mut(slot).left.take().map(|(_, generation)| generation);
+        let here = |run: &&Run| run.slot == slot && run.is_going();
+        let generation = self.run.as_ref().filter(here).and_then(|run| run.trains).or(left);
+        if let Some(generation) = generation
+            && self.device(slot).phase == Phase::Ready
+            && self.device(slot).holds == Some(Held::whole(generation))
+        {
+            self.save(slot, generation, false);
+        }
+    }
+
+    /// A training that the visitor has left is over: what it made is asked for.
+    pub(super) fn left_is_over(&mut self, slot: Slot, run: RunId) {
+        if self.device(slot).left.is_some_and(|(id, _)| id == run) {
+            self.secure(slot);
+        }
+    }
+
+    /// The training at hand came to its end, or failed.
+    pub(super) fn training_is_over(&mut self, failed: Option<FailureKind>) {
+        let Some(Run { slot, trains: Some(generation), before, .. }) = self.run else { return };
+        if self.device(slot).holds != Some(Held::whole(generation)) {
+            return;
+        }
+        if matches!(failed, Some(FailureKind::BadConfig | FailureKind::BadFile)) {
+            // It never began, and what was there before it is there still.
+            self.device_mut(slot).holds = before;
+        } else {
+            self.save(slot, generation, false);
+        }
+    }
+
+    /// Asks for the weights as a file; they come as [`Action::Deliver`].
+    pub fn export(&mut self) {
+        if let Some(home) = self.newest_home()
+            && let Some(held) = self.device(home).holds
+        {
+            self.save(home, held.generation, true);
+        } else if let Some(kept) = self.checkpoint() {
+            let file = kept.file.clone();
+            self.actions.push(Action::Deliver(file));
+        } else {
+            self.fail(FailureKind::Untrained, "no network has been trained or loaded yet");
+        }
+    }
+
+    /// Takes a file of weights. It ends a run, wherever that is.
+    pub fn import(&mut self, file: Bytes) {
+        let slot = self.models();
+        self.failure = None;
+        if !self.reach(slot) {
+            return;
+        }
+        self.end_elsewhere(slot);
+        // Should the file be refused, the worker is to have what it had before, or should have had.
+        self.bring_weights(slot);
+        self.forget_waiting_files(slot);
+        let generation = self.weights.next();
+        self.load(slot, Held::whole(generation), file, true);
+    }
+
+    /// Of several files that wait for a worker, only the newest counts.
+    fn forget_waiting_files(&mut self, slot: Slot) {
+        if self.phase(slot) == Phase::Ready {
+            return;
+        }
+        let is_here = |loading: &Loading| loading.slot == slot && loading.given.is_some();
+        while let Some(place) = self.weights.loading.iter().position(is_here) {
+            let dropped = self.weights.loading.remove(place);
+            let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == dropped.run);
+            self.device_mut(slot).queue.retain(|command| !named(command));
+            self.was_not_taken(&dropped);
+        }
+    }
+
+    /// A worker's weights are what they were before a file.
+    fn was_not_taken(&mut self, refused: &Loading) {
+        let device = self.device_mut(refused.slot);
+        if device.holds == Some(refused.held) {
+            device.holds = refused.before;
+        }
+        for later in &mut self.weights.loading {
+            if later.slot == refused.slot && later.before == Some(refused.held) {
+                later.before = refused.before;
+            }
+        }
+        if let Some(run) = self.run.as_mut().filter(|run| run.slot == refused.slot && run.before == Some(refused.held))
+        {
+            run.before = refused.before;
+        }
+    }
+
+    /// A worker has taken a file; says whether the visitor waited for that.
+    pub(super) fn loaded(&mut self, run: RunId, step: u32) -> bool {
+        let Some(place) = self.weights.loading.iter().position(|loading| loading.run == run) else { return false };
+        let loading = self.weights.loading.remove(place);
+        loading.given.is_some_and(|file| self.weights.keep(loading.held.generation, step, file))
+    }
+
+    /// A worker has made a file; says whether the page waited for it.
+    pub(super) fn saved(&mut self, run: RunId, step: u32, file: &Bytes) -> bool {
+        let Some(place) = self.weights.saving.iter().position(|saving| saving.run == run) else { return false };
+        let saving = self.weights.saving.remove(place);
+        self.weights.keep(saving.generation, step, file.clone());
+        if saving.exported {
+            self.actions.push(Action::Deliver(file.clone()));
+        }
+        true
+    }
+
+    /// Whether this was the name of a file that a worker could not take or make, and whether the visitor has to know.
+    pub(super) fn failed_file(&mut self, run: RunId, failure: &Failure) -> Option<bool> {
+        if let Some(place) = self.weights.loading.iter().position(|loading| loading.run == run) {
+            let loading = self.weights.loading.remove(place);
+            self.was_not_taken(&loading);
+            return Some(true);
+        }
+        let place = self.weights.saving.iter().position(|saving| saving.run == run)?;
+        let Saving { slot, generation, exported, .. } = self.weights.saving.remove(place);
+        if failure.kind == FailureKind::Untrained && self.device(slot).holds == Some(Held::whole(generation)) {
+            self.device_mut(slot).holds = None;
+        }
+        Some(exported)
+    }
+
+    /// Whether anything would be lost with a worker that nobody else has: weights, or a file that it was given.
+    pub(super) fn would_lose(&self, slot: Slot) -> bool {
+        let kept = self.checkpoint().map_or(0, |kept| kept.generation);
+        let device = self.device(slot);
+        let held = device.holds.filter(|_| device.phase == Phase::Ready).map_or(0, |held| held.generation);
+        let given = self.weights.loading.iter().any(|loading| loading.slot == slot && loading.given.is_some());
+        let saving = |saving: &Saving| saving.slot == slot && !saving.exported && saving.generation >= kept;
+        given || held > kept || device.left.is_some() || self.weights.saving.iter().any(saving)
+    }
+
+    /// A worker's weights are gone with it. Says whether anything is lost that nobody else has.
+    pub(super) fn lose_weights(&mut self, slot: Slot) -> bool {
+        let mut lost = self.would_lose(slot);
+        let device = self.device_mut(slot);
+        (device.holds, device.left) = (None, None);
+        self.weights.loading.retain(|loading| loading.slot != slot);
+        let mut exported = false;
+        self.weights.saving.retain(|saving| {
+            exported |= saving.slot == slot && saving.exported;
+            saving.slot != slot
+        });
+        if exported {
+            // The newest that there is now.
+            match self.checkpoint().map(|kept| kept.file.clone()) {
+                Some(file) => self.actions.push(Action::Deliver(file)),
+                None => lost = true,
+            }
+        }
+        lost
+    }
+
+    /// Takes weights that an earlier visit left behind.
+    pub fn restore(&mut self, file: Bytes, step: u32) {
+        let generation = self.weights.next();
+        self.weights.keep(generation, step, file);
+    }
+}
+
+impl Run {
+    /// Whether it goes on or is held.
+    pub(super) fn is_going(&self) -> bool {
+        matches!(self.state, Status::Running | Status::Paused)
+    }
+
+    /// Whether it changes the weights.
+    pub(super) fn is_training(&self) -> bool {
+        self.work == Work::Training
+    }
+}
