@@ -13,40 +13,13 @@ use super::element::{Element, element};
 use super::memory;
 use super::parts::check;
 use super::reflect::{call, get, words};
+use super::state::offline::Copy;
 use super::state::{Page, page, start};
 
 /// What its name begins with among what the browser keeps.
 const PREFIX: &str = "scorefield-page-";
 /// After what time the copy is asked for: whoever comes wants the page first.
 const LATER: Duration = Duration::from_secs(4);
-
-/// What there is of the copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Copy {
-    /// Browsers have none for pages that are not encrypted, nor in every mode.
-    #[default]
-    Unavailable,
-    /// None, as the visitor wants it.
-    Unwanted,
-    /// Being fetched.
-    Awaited,
-    /// All of it is there.
-    There,
-    /// That of a newer build is there, and the page is of the older one.
-    Newer,
-}
-
-impl Copy {
-    const fn id(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Unwanted => "unwanted",
-            Self::Awaited => "awaited",
-            Self::There => "there",
-            Self::Newer => "newer",
-        }
-    }
-}
 
 /// What keeps copies; undefined where nothing does. A machine that computes for the page is needed for that anyway.
 fn container() -> JsValue {

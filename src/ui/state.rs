@@ -1,6 +1,7 @@
 //! What the page knows: the signals that every part of it shares.
 
 pub mod images;
+pub mod offline;
 pub mod study;
 
 use std::future::Future;
@@ -122,7 +123,7 @@ pub struct Signals {
     /// A message about a file, a key of the locale files; empty when there is none.
     pub file_notice: Signal<&'static str>,
     /// The copy for visits without a network.
-    pub offline: Signal<super::offline::Copy>,
+    pub offline: Signal<offline::Copy>,
     /// The whole link.
     pub link: Signal<String>,
     /// Clouds and fields, too large and too frequent for signals.
@@ -180,7 +181,7 @@ impl Page {
             repaint: Signal::new(0),
             notices: Signal::new(Vec::new()),
             file_notice: Signal::new(""),
-            offline: Signal::new(super::offline::Copy::default()),
+            offline: Signal::new(offline::Copy::default()),
             link: Signal::new(String::new()),
             scene: StoredValue::new_local(Scene::default()),
             time: Signal::new(0.0),
