@@ -91,13 +91,12 @@ fn the_copy_can_be_let_go_of_and_stays_away() {
     page.press("offline");
     wait_for_copy(&page, "unwanted");
     let left = || {
-        let left = page.browser.script_async(
+        page.browser.script_async(
             "const done = arguments[arguments.length - 1];
              Promise.all([caches.keys(), navigator.serviceWorker.getRegistrations()])
                .then(([names, all]) => done([names.filter(name => name.startsWith('scorefield-page-')).length, all.length]));",
             &[],
-        );
-        left
+        )
     };
     assert_eq!(left(), json!([0, 0]));
     page.browser.reload();
