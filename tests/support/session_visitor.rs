@@ -229,7 +229,9 @@ impl World {
                 && self.session.has_weights()
                 && matches!(status, Status::Idle | Status::Done | Status::Paused) =>
             {
-                self.tell(|session| drop(session.field(&config, 0.5, 8)))
+                self.tell(|session| {
+                    session.field(&config, 0.5, 8);
+                })
             }
             57 if !self.session.is_comparing()
                 && !self.session.is_examining()
