@@ -57,7 +57,7 @@ impl Session {
             return;
         }
         self.device_mut(slot).queue.retain(|command| !is_of_run(command));
-        if let Some(run) = self.run.as_ref().filter(|run| run.slot == slot)
+        if let Some(run) = self.run.as_ref().filter(|run| run.slot == slot && run.is_going())
             && run.trains.is_some()
         {
             self.device_mut(slot).holds = run.before;

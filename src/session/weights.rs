@@ -129,6 +129,9 @@ impl Session {
             return;
         }
         self.end_elsewhere(slot);
+        if self.phase(slot) != Phase::Ready && self.running_slot() == slot {
+            self.stop();
+        }
         // Should the file be refused, the worker is to have what it had before, or should have had.
         self.bring_weights(slot);
         self.forget_waiting_files(slot);
@@ -216,12 +219,12 @@ impl Session {
         let device = self.device_mut(slot);
         (device.holds, device.left) = (None, None);
         self.weights.loading.retain(|loading| loading.slot != slot);
-        let mut exported = false;
+        let mut exported = 0;
         self.weights.saving.retain(|saving| {
-            exported |= saving.slot == slot && saving.exported;
+            exported += u32::from(saving.slot == slot && saving.exported);
             saving.slot != slot
         });
-        if exported {
+        for _ in 0..exported {
             // The newest that there is now.
             match self.checkpoint().map(|kept| kept.file.clone()) {
                 Some(file) => self.actions.push(Action::Deliver(file)),

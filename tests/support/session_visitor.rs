@@ -74,7 +74,12 @@ impl World {
         }
         self.imports.push((self.time, tag, self.notices));
         let file = tag.map_or(Bytes(vec![1, 2, 3]), file_of);
-        self.tell(|session| session.import(file))
+        self.tell(|session| session.import(file))?;
+        if self.session.failure().is_some() {
+            // The same as before, perhaps, but said anew.
+            self.told();
+        }
+        Ok(())
     }
 
     /// The page is loaded again: what the tab kept is all there is.
