@@ -351,3 +351,31 @@ fn a_field_does_not_end_a_run_that_is_held() {
     session.field(&plane(), 0.5, 8);
     assert_eq!(posts(&mut session), []);
 }
+
+#[test]
+fn a_damaged_file_that_waits_for_a_worker_leaves_it_the_newest_weights_though_they_came_after_the_file() {
+    let mut session = Session::new(DeviceChoice::Cpu, ExperimentId::Plane);
+    ready(&mut session, Slot::Cpu);
+    session.adapter(true);
+    drop(session.take_actions());
+    train(&mut session);
+    session.choose_device(DeviceChoice::Gpu);
+    session.sample(&plane());
+    let asked = asked(&posts(&mut session), Slot::Cpu).expect("what the training made is asked for");
+    session.import(Bytes(b"damaged".to_vec()));
+    session.receive(Slot::Cpu, &Event::Weights { run: asked, step: 5, file: Bytes(b"trained".to_vec()) });
+    session.sample(&plane());
+    drop(session.take_actions());
+    session.receive(
+        Slot::Gpu,
+        &Event::Ready { device: DeviceInfo { gpu: true, name: "test".to_owned(), software: false } },
+    );
+    let files: Vec<Vec<u8>> = posts(&mut session)
+        .into_iter()
+        .filter_map(|(slot, command)| match command {
+            Command::Load { file, .. } if slot == Slot::Gpu => Some(file.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(files, [b"trained".to_vec(), b"damaged".to_vec()]);
+}

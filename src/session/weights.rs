@@ -50,11 +50,30 @@ impl Session {
 
     /// Gives a worker the newest weights if it does not hold them.
     pub(super) fn bring_weights(&mut self, slot: Slot) {
+        self.bring_before_waiting_file(slot);
         if self.lacks_weights(slot)
             && let (Some(held), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone()))
         {
             self.load(slot, held, file, false);
         }
+    }
+
+    /// A file that waits for a worker may be refused: what the worker has then is to be the newest as well, which may have
+    /// arrived after the file.
+    fn bring_before_waiting_file(&mut self, slot: Slot) {
+        let (Some(kept), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone())) else {
+            return;
+        };
+        let waits = |loading: &Loading| loading.slot == slot && loading.given.is_some() && loading.before < Some(kept);
+        let Some(place) = self.weights.loading.iter().position(waits) else { return };
+        let waiting = self.weights.loading[place].run;
+        let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == waiting);
+        // One that is on its way already is answered before anything else is asked.
+        let Some(at) = self.device(slot).queue.iter().position(named) else { return };
+        let run = self.name();
+        let before = self.weights.loading[place].before.replace(kept);
+        self.weights.loading.insert(place, Loading { run, slot, held: kept, before, given: None });
+        self.device_mut(slot).queue.insert(at, Command::Load { run, file });
     }
 
     fn load(&mut self, slot: Slot, held: Held, file: Bytes, given: bool) -> RunId {
