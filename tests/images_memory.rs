@@ -114,7 +114,7 @@ impl Play {
                         Death::Words => {
                             self.session.receive(self.slot, &words(None, FailureKind::OutOfMemory));
                             // A page that ended the worker does not hear of the trap.
-                            if self.session.status() == Status::Failed {
+                            if self.session.failure().is_some() {
                                 self.session.crashed(self.slot, "RuntimeError: unreachable");
                             }
                         }

@@ -76,6 +76,7 @@ fn keys_in_sources() -> BTreeSet<String> {
         "catalogue",
         "values",
         "contents",
+        "offline",
     ];
     let mut keys = BTreeSet::new();
     // The build writes some of what the page shows.
@@ -146,6 +147,7 @@ fn keys_from_tables() -> BTreeSet<String> {
     for kind in FAILURES {
         keys.extend([format!("failure.{kind:?}"), format!("failure.{kind:?}.advice")]);
     }
+    keys.extend(["unavailable", "unwanted", "awaited", "there", "newer"].map(|copy| format!("offline.{copy}")));
     let shown = [Status::Loading, Status::Idle, Status::Paused, Status::Done, Status::Failed];
     keys.extend(shown.map(|status| format!("status.{}", status.id())));
     keys.extend(["left", "bottom", "centre", "frame", "random"].map(|mask| format!("images.mask-{mask}")));

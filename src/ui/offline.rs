@@ -40,7 +40,7 @@ pub fn prepare(page: Page) {
 }
 
 async fn keep(page: Page) {
-    let Ok(registration) = call(&container(), "register", &"./offline.js".into()).await else {
+    let Ok(registration) = call(&container(), "register", &"./service-worker.js".into()).await else {
         page.offline.set(Copy::Unavailable);
         return;
     };

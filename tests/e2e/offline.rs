@@ -57,14 +57,14 @@ fn a_newer_build_is_announced_and_taken_when_the_page_is_loaded_again_and_never_
     let read = |name: &str| fs::read_to_string(served.join(name)).expect("a served file");
     let texts = read("locales/en.txt").replace(&format!("page.tagline = {old}"), "page.tagline = Another build");
     let engine = "postMessage(new Uint8Array([1, 2, 3, 4, 0]));";
-    let mut list = read("offline.js");
+    let mut list = read("service-worker.js");
     for (name, content) in [("locales/en.txt", texts.as_str()), ("worker_cpu_relaxed_loader.js", engine)] {
         let line = list.lines().find(|line| line.contains(&format!("'{name}'"))).expect("a listed file").to_owned();
         list = list.replace(&line, &format!("  '{name}': ['{}', 'now'],", digest(&page, content)));
         replace(&served, name, content);
     }
     let name = list.lines().find(|line| line.starts_with("const NAME")).expect("a version").to_owned();
-    replace(&served, "offline.js", &list.replace(&name, "const NAME = PREFIX + 'another';"));
+    replace(&served, "service-worker.js", &list.replace(&name, "const NAME = PREFIX + 'another';"));
 
     // The old page is still whole: its texts, its engine.
     page.browser.reload();

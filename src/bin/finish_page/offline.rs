@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// The script's name, beside the page.
-pub const FILE: &str = "offline.js";
+pub const FILE: &str = "service-worker.js";
 
 /// When a file is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn write(folder: &Path) -> io::Result<()> {
     }
     let version = hex(version.finalize());
     let script =
-        include_str!("offline.js.txt").replace("VERSION", &version[..16]).replace("  FILES", &lines.join("\n"));
+        include_str!("service_worker.js.txt").replace("VERSION", &version[..16]).replace("  FILES", &lines.join("\n"));
     fs::write(folder.join(FILE), script)
 }
 
