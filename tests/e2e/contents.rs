@@ -122,7 +122,7 @@ fn search_finds_experiments_by_their_claims_and_says_when_there_is_none() {
     let page = Page::open("contents-search", "#contents");
     listed(&page);
     let said = || page.text("contents-found");
-    search(&page, "METROPOLIS");
+    search(&page, "SADDLE");
     page.until("fewer cards", SOON, || (cards(&page).len() < 5).then_some(()));
     assert!(!cards(&page).is_empty() && said().contains(&format!("of {}", all().count())), "{}", said());
     search(&page, " qqqq");
