@@ -1,6 +1,7 @@
 //! The verdicts that the claims of the studies are expected to have, natively and in a browser.
 
 use scorefield::protocol::Verdict;
+use scorefield::report::TIMED;
 
 /// Study, claim and verdict of every claim that does not hold, with seed 1 and the study's brief settings: sentences of
 /// the sources that are wrong or too strong. All others hold.
@@ -21,12 +22,9 @@ pub const EXPECTED: &[(&str, &str, Verdict)] = &[
     ("coding-depth", "plain-skip", Verdict::Fails),
 ];
 
-/// Claims about ratios of measured times: on a machine that is busy elsewhere their error may be too large for a verdict, which
-/// is then open and no contradiction.
-const TIMED: &[(&str, &str)] = &[("trilemma", "slow"), ("trilemma", "train-vae"), ("trilemma", "train-gan")];
-
 /// What of these verdicts on the claims of a study, `claim, verdict`, is not as expected: a claim that is not listed and
-/// does not hold, or one that is listed with another verdict.
+/// does not hold, or one that is listed with another verdict. On a machine that is busy elsewhere the error of a ratio of
+/// times may be too large for a verdict, which is then open and no contradiction.
 pub fn unexpected(list: &[(&str, &str, Verdict)], study: &str, verdicts: &[(&str, Verdict)]) -> Vec<String> {
     let expected = |claim: &str| {
         let listed = list.iter().find(|(of, key, _)| (*of, *key) == (study, claim));
