@@ -1,4 +1,4 @@
-//! Speed in a browser: the CPU worker against TensorFlow.js on its WebAssembly backend, on the same network, batch and
+//! Speed in a browser: both programs of the CPU worker against TensorFlow.js on its WebAssembly backend, on the same network, batch and
 //! machine, in alternating rounds of one run. `make bench` runs it; it needs dist/ and npm.
 //!
 //! The peer trains the same multilayer perceptron with the same optimiser on tensors that are made once; our step also
@@ -30,8 +30,8 @@ const BUDGET: f64 = 4000.0;
 /// Asks the worker for its own timings, as the page does: the command goes when the worker has said that it is ready,
 /// and the next message is its answer.
 const OURS: &str = "
-const [command, done] = arguments;
-const worker = new Worker('worker_cpu_loader.js', { type: 'module' });
+const [command, program, done] = arguments;
+const worker = new Worker(program + '_loader.js', { type: 'module' });
 let messages = 0;
 worker.onerror = e => done(String(e.message));
 worker.onmessage = ({ data }) => {
@@ -145,7 +145,7 @@ fn first_paint(browser: &Browser, server: &Server) -> f64 {
 
 fn main() {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
-    assert!(dist.join("worker_cpu_loader.js").exists(), "there is no page in dist/: run make dist");
+    assert!(dist.join("worker_cpu_relaxed_loader.js").exists(), "there is no page in dist/: run make dist");
     let ours = Server::start(&dist, "", 0).expect("a free port");
     let theirs = Server::start(&install_peer(), "", 0).expect("a free port");
     let browser = Browser::start(&arguments());
@@ -153,48 +153,70 @@ fn main() {
     let as_sent = serde_json::to_value(&config).expect("a configuration is JSON");
     let command = encode(&Command::Benchmark { config: config.clone(), budget_ms: BUDGET }).expect("bytes");
 
-    let (mut our_steps, mut their_steps, mut our_evaluations, mut their_evaluations) = (vec![], vec![], vec![], vec![]);
-    let (mut our_last, mut their_last) = (Value::Null, Value::Null);
+    let mut all = [Times::new("worker_cpu_relaxed"), Times::new("worker_cpu"), Times::new("tfjs")];
     for round in 1..=ROUNDS {
-        // A file without a policy of its own, at the same origin as the worker.
-        browser.goto(&format!("http://{}/worker_cpu_loader.js", ours.address()));
-        our_last = timings(&browser.script_async(OURS, &[json!(command)]));
-        our_steps.push(number(&our_last, "training_step_ms"));
-        our_evaluations.push(number(&our_last, "evaluation_ms"));
-        let inputs = inputs(number(&our_last, "parameters"), &config);
+        let mut inputs = Value::Null;
+        for times in &mut all[..2] {
+            // A file without a policy of its own, at the same origin as the worker.
+            browser.goto(&format!("http://{}/{}_loader.js", ours.address(), times.name));
+            let found = timings(&browser.script_async(OURS, &[json!(command), json!(times.name)]));
+            inputs = json!(self::inputs(number(&found, "parameters"), &config));
+            times.take(found);
+        }
         browser.goto(&format!("http://{}/", theirs.address()));
-        their_last = browser.script_async(THEIRS, &[as_sent.clone(), json!(inputs), json!(BUDGET)]);
-        their_steps.push(number(&their_last, "training_step_ms"));
-        their_evaluations.push(number(&their_last, "evaluation_ms"));
-        eprintln!(
-            "round {round}: training step {:.3} ms against {:.3} ms, evaluation {:.3} ms against {:.3} ms",
-            our_steps[round - 1],
-            their_steps[round - 1],
-            our_evaluations[round - 1],
-            their_evaluations[round - 1]
-        );
+        all[2].take(browser.script_async(THEIRS, &[as_sent.clone(), inputs, json!(BUDGET)]));
+        for times in &all {
+            let (step, evaluation) = (times.steps[round - 1], times.evaluations[round - 1]);
+            eprintln!("round {round}: {}: training step {step:.3} ms, evaluation {evaluation:.3} ms", times.name);
+        }
     }
 
     let paints: Vec<f64> = (1..=ROUNDS).map(|_| first_paint(&browser, &ours)).collect();
-    let rows = [
-        ("training step, ms", median(&our_steps), median(&their_steps)),
-        ("evaluation, ms", median(&our_evaluations), median(&their_evaluations)),
-    ];
     println!(
         "\nMLP {} x {}, batch {}, {} samples an evaluation; medians of {ROUNDS} rounds, one thread",
         config.depth, config.width, config.batch, config.samples
     );
-    println!("| | scorefield | tfjs {PEER} wasm | times as fast |\n|---|---|---|---|");
-    for (name, our, their) in rows {
-        println!("| {name} | {our:.3} | {their:.3} | {:.2} |", their / our);
+    println!("| | scorefield, fused products | scorefield | tfjs {PEER} wasm | times as fast |\n|---|---|---|---|---|");
+    for (name, of) in [("training step, ms", Times::step as fn(&Times) -> f64), ("evaluation, ms", Times::evaluation)] {
+        let [relaxed, plain, peer] = all.each_ref().map(of);
+        println!("| {name} | {relaxed:.3} | {plain:.3} | {peer:.3} | {:.2}, {:.2} |", peer / relaxed, peer / plain);
     }
-    println!("| training steps a second | {:.0} | {:.0} | |", 1e3 / rows[0].1, 1e3 / rows[0].2);
-    println!("| samples a second | {:.0} | - | |", number(&our_last, "samples_per_second"));
-    println!("| first contentful paint of the page, ms | {:.0} | - | |", median(&paints));
-    println!(
-        "{}",
-        json!({ "first_paint_ms": paints,
-                "ours": { "training_step_ms": our_steps, "evaluation_ms": our_evaluations, "last": our_last },
-                "tfjs": { "training_step_ms": their_steps, "evaluation_ms": their_evaluations, "last": their_last } })
-    );
+    let [relaxed, plain, peer] = all.each_ref().map(|times| 1e3 / times.step());
+    println!("| training steps a second | {relaxed:.0} | {plain:.0} | {peer:.0} | |");
+    let [relaxed, plain] = [0, 1].map(|index| number(&all[index].last, "samples_per_second"));
+    println!("| samples a second | {relaxed:.0} | {plain:.0} | - | |");
+    println!("| first contentful paint of the page, ms | {:.0} | - | - | |", median(&paints));
+    println!("{}", json!({ "first_paint_ms": paints, "times": all.each_ref().map(Times::json) }));
+}
+
+/// What one program took.
+struct Times {
+    name: &'static str,
+    steps: Vec<f64>,
+    evaluations: Vec<f64>,
+    last: Value,
+}
+
+impl Times {
+    fn new(name: &'static str) -> Self {
+        Self { name, steps: Vec::new(), evaluations: Vec::new(), last: Value::Null }
+    }
+
+    fn take(&mut self, found: Value) {
+        self.steps.push(number(&found, "training_step_ms"));
+        self.evaluations.push(number(&found, "evaluation_ms"));
+        self.last = found;
+    }
+
+    fn step(&self) -> f64 {
+        median(&self.steps)
+    }
+
+    fn evaluation(&self) -> f64 {
+        median(&self.evaluations)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "name": self.name, "training_step_ms": self.steps, "evaluation_ms": self.evaluations, "last": self.last })
+    }
 }
