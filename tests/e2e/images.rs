@@ -234,12 +234,11 @@ fn solvers_are_compared_at_the_same_price_and_the_link_says_which() {
     let page =
         Page::open("images-compare", "#experiment=images&device=cpu&images=1&steps=4&compare=ddim,heun,dpmpp-2m&run=1");
     let captions = page.until("three rows are complete", LATE, || {
-        // The state first: a caption read before it may be that of the last step but one.
-        if page.state()? != "done" {
-            return None;
-        }
+        // In one question: between two the next run may begin, whose row is not complete.
         let texts = page.browser.script(
-            "return [...document.querySelectorAll('.grid-of-images figcaption')].map(e => e.textContent);",
+            "const state = document.querySelector(`[data-testid='status']`).dataset.state;
+             const captions = [...document.querySelectorAll('.grid-of-images figcaption')].map(e => e.textContent);
+             return state === 'done' ? captions : [];",
             &[],
         );
         let texts: Vec<String> = texts.as_array()?.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect();
