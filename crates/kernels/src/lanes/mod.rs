@@ -259,18 +259,14 @@ pub enum Kind {
 /// Those of this processor, the widest first.
 #[must_use]
 pub fn kinds() -> Vec<Kind> {
-    let mut found = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            found.push(Kind::Avx512);
-        }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            found.push(Kind::Avx2);
-        }
-    }
-    found.push(Kind::Plain);
-    found
+    let known = [
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Avx512, std::arch::is_x86_feature_detected!("avx512f")),
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Avx2, std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")),
+        (Kind::Plain, true),
+    ];
+    known.into_iter().filter_map(|(kind, there)| there.then_some(kind)).collect()
 }
 
 /// Does work with the widest instructions this processor has.
