@@ -99,7 +99,7 @@ pub const STUDY: Study = Study {
         Claim { key: "train-gan", source: Source::Report("5-1-3") },
     ],
     notes: &["measure", "table", "training", "seeds", "network"],
-    brief: "fit-batch=64&sample-count=800",
+    brief: "fit-batch=56&sample-count=1000",
 };
 
 /// The work of the study.
