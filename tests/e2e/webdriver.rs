@@ -39,25 +39,33 @@ pub fn arguments() -> Vec<&'static str> {
     ]
 }
 
+/// A driver, and the port that it listens on; none when it ends without one.
+fn start_driver(program: &str) -> Option<(Child, u16)> {
+    let mut driver = Command::new(program)
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run tools/setup test"));
+    let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    // "ChromeDriver was started successfully on port 33197."
+    let port = lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    let Some(port) = port else {
+        drop((driver.kill(), driver.wait()));
+        return None;
+    };
+    // Whatever else it says must not fill the pipe.
+    thread::spawn(move || lines.for_each(drop));
+    Some((driver, port))
+}
+
 impl Browser {
     /// Starts a browser. `CHROMIUM` and `CHROMEDRIVER` name the programs, as tools/setup found them.
     pub fn start(arguments: &[&str]) -> Self {
         let program = env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
-        let mut driver = Command::new(&program)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run tools/setup test"));
-        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        // "ChromeDriver was started successfully on port 33197."
-        let port = lines
-            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
-            .expect("chromedriver says its port");
-        // Whatever else it says must not fill the pipe.
-        thread::spawn(move || lines.for_each(drop));
-
+        // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
+        let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
         let mut options = json!({ "args": arguments });
         if let Ok(binary) = env::var("CHROMIUM") {
             options["binary"] = json!(binary);
