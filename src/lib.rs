@@ -21,8 +21,8 @@
 //!
 //! Each knows only modules above it in this list; `tests/architecture.rs` has the whole table and checks it.
 //!
-//! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids), `digest`,
-//!   `lasting` (tables read from a file): know nothing;
+//! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids), [`digest`],
+//!   `lasting` (tables read from a file), [`offline`] (the copy for visits without a network): know nothing;
 //! * [`diffusion`], [`data`], [`plot`]: the mathematics; pure, no browser and no tensor library;
 //! * [`lab`]: what a run is: its configuration, ranges and names;
 //! * [`protocol`], [`wire`]: what page and worker say to each other, and its bytes;
@@ -55,10 +55,11 @@ mod choice;
 pub mod data;
 pub mod decimal;
 pub mod diffusion;
-mod digest;
+pub mod digest;
 pub mod experiments;
 pub mod lab;
 mod lasting;
+pub mod offline;
 pub mod plot;
 pub mod protocol;
 pub mod report;

@@ -15,6 +15,7 @@ use super::http::Client;
 use super::images::cache_folder;
 use super::progress::{Progress, clock};
 use super::{files, interrupt};
+use crate::digest::hex;
 use crate::engine::Unreachable;
 use crate::lab::{HUB, Word};
 use crate::nn::checkpoint::diffusers;
@@ -91,7 +92,7 @@ fn digest(file: &mut File) -> io::Result<String> {
     let (mut digest, mut piece) = (Sha256::new(), vec![0; PIECE]);
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&digest.finalize())),
             count => digest.update(&piece[..count]),
         }
     }

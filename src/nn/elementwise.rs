@@ -1,6 +1,6 @@
 //! Loops on slices, which are in a crate of their own, `kernels`.
 
-pub use kernels::{add_bias, column_sums, silu_in_place, softmax_in_place, times_silu_slope};
+pub use kernels::{add_bias, column_sums, silu_in_place, softmax_in_place};
 
 #[cfg(test)]
 mod tests {

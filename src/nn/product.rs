@@ -26,18 +26,33 @@ pub fn transposed_product(a: &[f32], b: &[f32], [rows, inner, columns]: [usize; 
 /// As [`product`].
 #[must_use]
 pub fn product_transposed(a: &[f32], b: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
-    product(a, &transposed(b, inner, columns), [rows, inner, columns])
+    product(a, &transposed(b, [columns, inner]), [rows, inner, columns])
 }
 
-/// Rows of so many numbers as `count` columns.
-fn transposed(b: &[f32], row: usize, count: usize) -> Vec<f32> {
-    let mut turned = vec![0.0; row * count];
-    for (column, numbers) in b.chunks_exact(row.max(1)).take(count).enumerate() {
-        for (place, number) in turned[column..].iter_mut().step_by(count).zip(numbers) {
-            *place = *number;
+/// The numbers of a matrix column by column.
+fn transposed(values: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let mut found = vec![0.0; rows * columns];
+    transpose_into(values, [rows, columns], columns, &mut found);
+    found
+}
+
+/// Of a matrix whose rows are `step` apart the numbers column by column.
+///
+/// # Panics
+/// When a slice is shorter than the sizes say.
+pub fn transpose_into(values: &[f32], [rows, columns]: [usize; 2], step: usize, found: &mut [f32]) {
+    // In squares that stay in the nearest cache.
+    const SQUARE: usize = 16;
+    for top in (0..rows).step_by(SQUARE) {
+        for left in (0..columns).step_by(SQUARE) {
+            for column in left..columns.min(left + SQUARE) {
+                let positions = &mut found[column * rows..][top..rows.min(top + SQUARE)];
+                for (place, row) in positions.iter_mut().zip(top..) {
+                    *place = values[row * step + column];
+                }
+            }
         }
     }
-    turned
 }
 
 fn stepping(a: &[f32], a_steps: [usize; 2], b: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
@@ -54,7 +69,7 @@ mod tests {
     fn the_three_products_are_the_same_for_factors_that_lie_otherwise() {
         // 2 x 3 and 3 x 4.
         let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0, 1.0, 0.0, 3.0]);
-        let (a_turned, b_turned) = (transposed(&a, 3, 2), transposed(&b, 4, 3));
+        let (a_turned, b_turned) = (transposed(&a, [2, 3]), transposed(&b, [3, 4]));
         let expected = [4.0, 5.0, 4.0, 14.0, 10.0, 11.0, 13.0, 32.0];
         assert_eq!(product(&a, &b, [2, 3, 4]), expected);
         assert_eq!(transposed_product(&a_turned, &b, [2, 3, 4]), expected);

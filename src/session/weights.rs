@@ -61,15 +61,14 @@ impl Session {
     /// A file that waits for a worker may be refused: what the worker has then is to be the newest as well, which may have
     /// arrived after the file.
     fn bring_before_waiting_file(&mut self, slot: Slot) {
-        let (Some(kept), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone())) else {
-            return;
-        };
+        let Some(kept) = self.weights.kept() else { return };
         let waits = |loading: &Loading| loading.slot == slot && loading.given.is_some() && loading.before < Some(kept);
         let Some(place) = self.weights.loading.iter().position(waits) else { return };
         let waiting = self.weights.loading[place].run;
         let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == waiting);
         // One that is on its way already is answered before anything else is asked.
         let Some(at) = self.device(slot).queue.iter().position(named) else { return };
+        let Some(file) = self.checkpoint().map(|kept| kept.file.clone()) else { return };
         let run = self.name();
         let before = self.weights.loading[place].before.replace(kept);
         self.weights.loading.insert(place, Loading { run, slot, held: kept, before, given: None });

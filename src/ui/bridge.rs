@@ -19,6 +19,7 @@ use super::state::{Page, Progress, start};
 use super::{download, images, runs};
 use crate::decimal::real;
 use crate::lab::field;
+use crate::offline::RELAXED_MODULE;
 use crate::protocol::{Command, Event, Failure, FailureKind};
 use crate::session::Action;
 use crate::session::Slot;
@@ -44,13 +45,9 @@ thread_local! {
     static GENERATIONS: [Cell<u32>; Slot::ALL.len()] = const { [const { Cell::new(0) }; Slot::ALL.len()] };
 }
 
-/// A function of one relaxed vector instruction, `f32x4.relaxed_madd`: browsers that have them take it for a module.
-const RELAXED: [u8; 37] = *b"\0asm\x01\0\0\0\x01\x08\x01\x60\x03\x7b\x7b\x7b\x01\x7b\x03\x02\x01\0\
-    \x0a\x0d\x01\x0b\0\x20\0\x20\x01\x20\x02\xfd\x85\x02\x0b";
-
 thread_local! {
     /// The program of the CPU for this browser.
-    static CPU: &'static str = if js_sys::WebAssembly::validate(&Uint8Array::from(&RELAXED[..])).unwrap_or(false) {
+    static CPU: &'static str = if js_sys::WebAssembly::validate(&Uint8Array::from(&RELAXED_MODULE[..])).unwrap_or(false) {
         "worker_cpu_relaxed"
     } else {
         "worker_cpu"

@@ -13,11 +13,10 @@ use super::element::{Element, element};
 use super::memory;
 use super::parts::check;
 use super::reflect::{call, get, words};
-use super::state::offline::Copy;
+use super::state::offline::OfflineCopy;
 use super::state::{Page, page, start};
+use crate::offline::{PREFIX, SCRIPT};
 
-/// What its name begins with among what the browser keeps.
-const PREFIX: &str = "scorefield-page-";
 /// After what time the copy is asked for: whoever comes wants the page first.
 const LATER: Duration = Duration::from_secs(4);
 
@@ -32,16 +31,16 @@ pub fn prepare(page: Page) {
         return;
     }
     if memory::keeps_offline() {
-        page.offline.set(Copy::Awaited);
+        page.offline.set(OfflineCopy::Awaited);
         set_timeout(move || start(keep(page)), LATER);
     } else {
-        page.offline.set(Copy::Unwanted);
+        page.offline.set(OfflineCopy::Unwanted);
     }
 }
 
 async fn keep(page: Page) {
-    let Ok(registration) = call(&container(), "register", &"./service-worker.js".into()).await else {
-        page.offline.set(Copy::Unavailable);
+    let Ok(registration) = call(&container(), "register", &SCRIPT.into()).await else {
+        page.offline.set(OfflineCopy::Unavailable);
         return;
     };
     look(page, &registration);
@@ -62,11 +61,11 @@ fn look(page: Page, registration: &JsValue) {
     let (waiting, active) = (get(registration, "waiting"), get(registration, "active"));
     // A copy that waits beside an active one is that of another build.
     let there = match (waiting.is_object(), words(&active, "state").as_str()) {
-        (true, "activated") => Copy::Newer,
-        (_, "activated") => Copy::There,
-        _ => Copy::Awaited,
+        (true, "activated") => OfflineCopy::Newer,
+        (_, "activated") => OfflineCopy::There,
+        _ => OfflineCopy::Awaited,
     };
-    if there == Copy::Newer && page.offline.get_untracked() != there {
+    if there == OfflineCopy::Newer && page.offline.get_untracked() != there {
         page.file_notice.set("offline.newer");
     }
     page.offline.set(there);
@@ -86,7 +85,7 @@ async fn forget(page: Page) {
             }
         }
     }
-    page.offline.set(Copy::Unwanted);
+    page.offline.set(OfflineCopy::Unwanted);
 }
 
 /// The choice, and what there is.
@@ -95,14 +94,14 @@ pub fn choice() -> Element {
     let change = move |wanted: bool| {
         memory::keep_offline(wanted);
         if wanted {
-            page.offline.set(Copy::Awaited);
+            page.offline.set(OfflineCopy::Awaited);
             start(keep(page));
         } else {
             start(forget(page));
         }
     };
-    let wanted = move || !matches!(page.offline.get(), Copy::Unavailable | Copy::Unwanted);
-    element("div").class("offline").gone_when(move || page.offline.get() == Copy::Unavailable).holds(&[
+    let wanted = move || !matches!(page.offline.get(), OfflineCopy::Unavailable | OfflineCopy::Unwanted);
+    element("div").class("offline").gone_when(move || page.offline.get() == OfflineCopy::Unavailable).holds(&[
         check("offline", move || page.text("offline.label"), wanted, change),
         element("span")
             .class("note")

@@ -123,7 +123,7 @@ pub struct Signals {
     /// A message about a file, a key of the locale files; empty when there is none.
     pub file_notice: Signal<&'static str>,
     /// The copy for visits without a network.
-    pub offline: Signal<offline::Copy>,
+    pub offline: Signal<offline::OfflineCopy>,
     /// The whole link.
     pub link: Signal<String>,
     /// Clouds and fields, too large and too frequent for signals.
@@ -181,7 +181,7 @@ impl Page {
             repaint: Signal::new(0),
             notices: Signal::new(Vec::new()),
             file_notice: Signal::new(""),
-            offline: Signal::new(offline::Copy::default()),
+            offline: Signal::new(offline::OfflineCopy::default()),
             link: Signal::new(String::new()),
             scene: StoredValue::new_local(Scene::default()),
             time: Signal::new(0.0),

@@ -50,13 +50,6 @@ pub fn exp(x: f32) -> f32 {
 }
 
 #[inline]
-fn silu(x: f32) -> (f32, f32) {
-    let gate = 1.0 / (1.0 + exp(-x));
-    let value = x * gate;
-    (value, gate + value * (1.0 - gate))
-}
-
-#[inline]
 fn gelu(x: f32) -> (f32, f32) {
     // The normal distribution function by Abramowitz and Stegun 7.1.26, to 1e-7.
     let density = exp(-0.5 * x * x);
@@ -190,11 +183,13 @@ pub fn column_sums(rows: &[f32], sums: &mut [f32]) {
     }
 }
 
-/// `gradient *= silu'(values)`.
-pub fn times_silu_slope(gradient: &mut [f32], values: &[f32]) {
-    for (gradient, x) in gradient.iter_mut().zip(values) {
-        *gradient *= silu(*x).1;
-    }
+/// `gradient *= silu'(x)`
+///
+/// # Panics
+/// When there are fewer `x`.
+#[inline(never)]
+pub fn times_silu_slope(gradient: &mut [f32], x: &[f32]) {
+    silu::times_slope(gradient, x);
 }
 
 /// `a += b`

@@ -126,7 +126,6 @@ impl Block<'_> {
                 8.. => self.of_rows::<L, 8, WIDE>(lanes),
                 6.. => self.of_rows::<L, 6, WIDE>(lanes),
                 4.. => self.of_rows::<L, 4, WIDE>(lanes),
-                3.. => self.of_rows::<L, 3, WIDE>(lanes),
                 2.. => self.of_rows::<L, 2, WIDE>(lanes),
                 _ => self.of_rows::<L, 1, WIDE>(lanes),
             }

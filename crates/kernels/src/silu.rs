@@ -4,7 +4,7 @@ use crate::lanes::{LANES, Lanes, Task, run};
 
 /// SiLU and its slope.
 #[inline(always)]
-fn with_slope<L: Lanes>(l: L, x: L::Of) -> (L::Of, L::Of) {
+pub(crate) fn with_slope<L: Lanes>(l: L, x: L::Of) -> (L::Of, L::Of) {
     let gate = l.sigmoid(x);
     let value = l.multiply(x, gate);
     (value, l.add(gate, l.multiply(value, l.subtract(l.splat(1.0), gate))))
@@ -54,6 +54,29 @@ impl Task for ActivateWithSlope<'_> {
                 l.write(value, x);
                 l.write(slopes, slope);
             }
+        }
+    }
+}
+
+/// `gradient *= silu'(x)`
+///
+/// # Panics
+/// When there are fewer `x`.
+pub fn times_slope(gradient: &mut [f32], x: &[f32]) {
+    run(TimesSlope { gradient, x });
+}
+
+struct TimesSlope<'a> {
+    gradient: &'a mut [f32],
+    x: &'a [f32],
+}
+
+impl Task for TimesSlope<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let x = &self.x[..self.gradient.len()];
+        for (gradient, x) in self.gradient.chunks_mut(LANES).zip(x.chunks(LANES)) {
+            l.write(l.multiply(l.read(gradient), with_slope(l, l.read(x)).1), gradient);
         }
     }
 }

@@ -5,10 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use scorefield::digest::hex;
+use scorefield::offline::{PREFIX, RELAXED_MODULE, SCRIPT};
 use sha2::{Digest, Sha256};
-
-/// The script's name, beside the page.
-pub const FILE: &str = "service-worker.js";
 
 /// When a file is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +58,18 @@ pub fn write(folder: &Path) -> io::Result<()> {
     let mut lines = Vec::new();
     let mut version = Sha256::new();
     for path in paths {
-        let digest = hex(Sha256::digest(fs::read(folder.join(&path))?));
+        let digest = hex(&Sha256::digest(fs::read(folder.join(&path))?));
         let when = When::of(&path, &default_set).word();
         version.update(format!("{path} {digest} {when}\n"));
         lines.push(format!("  {}: ['{digest}', '{when}'],", quoted(&path)?));
     }
-    let version = hex(version.finalize());
-    let script =
-        include_str!("service_worker.js.txt").replace("VERSION", &version[..16]).replace("  FILES", &lines.join("\n"));
-    fs::write(folder.join(FILE), script)
+    let version = hex(&version.finalize());
+    let script = include_str!("service_worker.js.txt")
+        .replace("PREFIX-OF-NAMES", PREFIX)
+        .replace("VERSION", &version[..16])
+        .replace("RELAXED-MODULE", &RELAXED_MODULE.map(|byte| byte.to_string()).join(", "))
+        .replace("  FILES", &lines.join("\n"));
+    fs::write(folder.join(SCRIPT), script)
 }
 
 /// The folder of the first set of weights in the list, which the page opens with.
@@ -87,7 +89,7 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) -> io::Result<()> 
         let path = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), found)?;
-        } else if path != FILE {
+        } else if path != SCRIPT {
             found.push(path);
         }
     }
@@ -100,10 +102,6 @@ fn quoted(path: &str) -> io::Result<String> {
         return Ok(format!("'{path}'"));
     }
     Err(io::Error::other(format!("{path}: names of served files are of letters, digits and -_./ alone")))
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -132,7 +130,7 @@ mod tests {
         fs::write(folder.join("index.html"), "one").expect("a file");
         let written = || {
             write(&folder).expect("a script");
-            fs::read_to_string(folder.join(FILE)).expect("a script")
+            fs::read_to_string(folder.join(SCRIPT)).expect("a script")
         };
         let first = written();
         assert_eq!(first, written(), "the script does not list itself");

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tiny_http::{Method, Request, Response, StatusCode};
 
+use crate::digest::hex;
 use crate::engine::images::fetch::LONGEST_FILE;
 use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, frame};
 use crate::wire;
@@ -176,7 +177,7 @@ impl RemoteServer {
 pub fn secret() -> Option<String> {
     let mut bytes = [0_u8; 16];
     getrandom_04::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&bytes))
 }
 
 /// Whether two texts are the same, in a time that does not tell where they differ.

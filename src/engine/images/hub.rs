@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::estimate::evaluation_ms;
 use super::fetch::{Fetch, reserve};
 use super::refusal::{LoadError, refused, unreachable};
+use crate::digest::hex;
 use crate::engine::inbox::{Port, Unreachable};
 use crate::lab::HUB;
 use crate::nn::checkpoint::diffusers;
@@ -257,7 +258,7 @@ impl<P: Port> Fetch<'_, '_, P> {
             self.inbox.breathe().await;
             self.wait(std::future::ready(())).await?;
         }
-        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest.finalize()))
     }
 }
 

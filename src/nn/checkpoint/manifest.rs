@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::diffusion::Prediction;
 use crate::diffusion::convention::{InputScale, TimeConvention};
+use crate::digest::hex;
 use crate::lab::check_names;
 use crate::nn::unet::{ConfigError, UNetConfig};
 
@@ -244,5 +245,5 @@ impl ManifestFile {
 /// The SHA-256 of bytes, 64 hexadecimal digits in lower case.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }

@@ -5,7 +5,8 @@ use kernels::native::channels::{weigh, weigh_back};
 use kernels::native::tiles::Epilogue;
 use kernels::product::{Product, multiply};
 
-use super::{Buffer, Factors, Lines, Pool, Tape, Value, transpose_into};
+use super::{Buffer, Factors, Lines, Pool, Tape, Value};
+use crate::nn::product::transpose_into;
 
 /// Where the heads of `[images, pixels, channels]` are, whose channels are divided among them.
 #[derive(Clone, Copy)]

@@ -8,7 +8,8 @@ use kernels::native::channels::{add, add_bias, channel_sums};
 use kernels::native::tiles;
 use kernels::product::{Product, multiply};
 
-use super::{Affine, Buffer, Factors, Gradients, Lines, Tape, Value, transpose_into};
+use super::{Affine, Buffer, Factors, Gradients, Lines, Tape, Value};
+use crate::nn::product::transpose_into;
 
 thread_local! {
     /// What the last convolution worked in, for the next: a few megabytes at most.

@@ -19,9 +19,11 @@ use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use kernels::native::bf16::Line;
 use kernels::native::bf16::places::{Grid, restore, round};
-use kernels::native::channels::{activate, activate_back, add};
+use kernels::native::channels::add;
+use kernels::{silu_in_place, times_silu_slope};
 
 use super::cpu::{Borrowed, lend, numbers};
+use super::product::transpose_into;
 use super::resampling::{Resampling, resample, resample_back};
 pub use convolution::Epilogue;
 pub use pool::{Buffer, Pool};
@@ -260,10 +262,10 @@ impl Tape {
     /// SiLU.
     pub fn silu(&mut self, x: &Value) -> Value {
         let mut found = self.pool.copy(x.numbers());
-        activate(&mut found);
+        silu_in_place(&mut found);
         let x = x.clone();
         self.record(found, x.shape, move |gradients, mut gradient| {
-            activate_back(&mut gradient, x.numbers());
+            times_silu_slope(&mut gradient, x.numbers());
             gradients.add(&x, gradient);
         })
     }
@@ -381,20 +383,4 @@ fn transpose(pool: &Pool, values: &[f32], rows: usize, columns: usize) -> Buffer
         transpose_into(image, [rows, columns], columns, found);
     }
     found
-}
-
-/// Of a matrix whose rows are `step` apart the numbers column by column.
-fn transpose_into(values: &[f32], [rows, columns]: [usize; 2], step: usize, found: &mut [f32]) {
-    // In squares that stay in the nearest cache.
-    const SQUARE: usize = 16;
-    for top in (0..rows).step_by(SQUARE) {
-        for left in (0..columns).step_by(SQUARE) {
-            for column in left..columns.min(left + SQUARE) {
-                let positions = &mut found[column * rows..][top..rows.min(top + SQUARE)];
-                for (place, row) in positions.iter_mut().zip(top..) {
-                    *place = values[row * step + column];
-                }
-            }
-        }
-    }
 }

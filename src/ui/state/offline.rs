@@ -2,7 +2,7 @@
 
 /// What there is of the copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Copy {
+pub enum OfflineCopy {
     /// Browsers have none for pages that are not encrypted, nor in every mode.
     #[default]
     Unavailable,
@@ -16,7 +16,7 @@ pub enum Copy {
     Newer,
 }
 
-impl Copy {
+impl OfflineCopy {
     /// Value of `data-state`, and end of the key of its text.
     #[must_use]
     pub const fn id(self) -> &'static str {

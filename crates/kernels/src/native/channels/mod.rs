@@ -5,6 +5,7 @@ mod tests;
 
 use super::bf16::places::Grid;
 use crate::lanes::{LANES, Lanes, Line, Task, run};
+use crate::silu::with_slope;
 
 /// Pixels that are added up before they are added to a sum, so that large images lose no digits.
 const RUN: usize = 32;
@@ -61,14 +62,6 @@ macro_rules! sums {
         }
         totals
     }};
-}
-
-/// SiLU and its derivative.
-#[inline(always)]
-fn silu<L: Lanes>(l: L, x: L::Of) -> [L::Of; 2] {
-    let gate = l.sigmoid(x);
-    let value = l.multiply(x, gate);
-    [value, l.fused(value, l.subtract(l.splat(1.0), gate), gate)]
 }
 
 /// Where results go: as they are, or rounded to lines at the places of a grid.
@@ -234,7 +227,7 @@ impl Task for Backward<'_> {
                     let unit = l.multiply(l.subtract(l.read(&x[at.clone()]), mean), inverse);
                     let mut g = l.read(&gradient[at.clone()]);
                     if norm.silu {
-                        g = l.multiply(g, silu(l, l.fused(unit, scale, shift))[1]);
+                        g = l.multiply(g, with_slope(l, l.fused(unit, scale, shift)).1);
                         l.write(g, &mut gradient[at]);
                     }
                     [g, l.multiply(g, unit)]
@@ -262,41 +255,6 @@ impl Task for Backward<'_> {
                     l.write(l.subtract(l.multiply(l.read(place), scale), rest), place);
                 }
             }
-        }
-    }
-}
-
-struct Silu<'a> {
-    values: &'a mut [f32],
-    /// What went in, if the derivative is asked for.
-    slope: Option<&'a [f32]>,
-}
-
-/// `values = silu(values)`
-pub fn activate(values: &mut [f32]) {
-    run(Silu { values, slope: None });
-}
-
-/// `gradient *= silu'(x)`
-///
-/// # Panics
-/// When there are fewer `x`.
-pub fn activate_back(gradient: &mut [f32], x: &[f32]) {
-    run(Silu { values: gradient, slope: Some(x) });
-}
-
-impl Task for Silu<'_> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        for (index, values) in self.values.chunks_mut(LANES).enumerate() {
-            let found = match self.slope {
-                None => silu(l, l.read(values))[0],
-                Some(x) => {
-                    let x = &x[index * LANES..][..values.len()];
-                    l.multiply(l.read(values), silu(l, l.read(x))[1])
-                }
-            };
-            l.write(found, values);
         }
     }
 }
