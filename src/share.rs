@@ -11,6 +11,8 @@ use crate::lab::{Correction, ExperimentId, RunConfig, SolverId};
 
 /// Version of the link format. A link without `v` is of version 1; a larger one is read as far as it is understood.
 pub const VERSION: u32 = 1;
+/// Most controls that a frame shows.
+const MOST_CONTROLS: usize = 32;
 /// Longest fragment that is read; what is beyond is dropped.
 pub const MAX_LENGTH: usize = 8192;
 
@@ -27,6 +29,8 @@ pub struct Link {
     pub examine: Examination,
     /// Whether it asks for nothing, or for the contents of the page (`#contents`), and no settings.
     pub contents: bool,
+    /// The controls that a frame of another page shows (`embed=1&controls=steps,solver`); `None` for a page of its own.
+    pub embed: Option<Vec<&'static str>>,
     /// Language the sender saw, if the link names one (`lang=fa`). It is a wish: an unknown one is ignored.
     pub language: Option<String>,
 }
@@ -70,6 +74,10 @@ pub fn to_fragment(link: &Link) -> String {
     }
     let flags = [(link.run, "run=1"), (link.examine.self_test, "test=1"), (link.examine.benchmark, "benchmark=1")];
     parts.extend(flags.iter().filter(|(set, _)| *set).map(|(_, part)| (*part).to_owned()));
+    if let Some(controls) = &link.embed {
+        parts.push("embed=1".to_owned());
+        parts.extend((!controls.is_empty()).then(|| format!("controls={}", controls.join(","))));
+    }
     if let Some(language) = &link.language {
         parts.push(format!("lang={language}"));
     }
@@ -131,10 +139,21 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
     let contents = pairs.iter().all(|(key, _)| matches!(key.as_str(), "contents" | "lang" | "v"));
     let mut link = Link { config: defaults(experiment), contents, ..Link::default() };
 
+    let mut controls = Vec::new();
     for (key, value) in &pairs {
         match key.as_str() {
             "contents" => {}
             "run" => link.run = value == "1",
+            "embed" => link.embed = (value == "1").then(Vec::new),
+            "controls" => {
+                for name in value.split(',').filter(|name| !name.is_empty()).take(MOST_CONTROLS) {
+                    match field_of(experiment, name) {
+                        Some(field) if !controls.contains(&field.key) => controls.push(field.key),
+                        Some(_) => {}
+                        None => rejected.push(Rejected::Key(short(&format!("controls={name}")))),
+                    }
+                }
+            }
             "test" => link.examine.self_test = value == "1",
             "benchmark" => link.examine.benchmark = value == "1",
             "compare" => {
@@ -171,6 +190,11 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
                 None => rejected.push(Rejected::Key(short(key))),
             },
         }
+    }
+    match &mut link.embed {
+        Some(shown) => *shown = controls,
+        None if !controls.is_empty() => rejected.push(Rejected::Key("controls".to_owned())),
+        None => {}
     }
     (link, rejected)
 }

@@ -253,6 +253,23 @@ fn a_token_is_asked_for_where_other_machines_reach() {
 }
 
 #[test]
+fn no_other_site_may_frame_a_page_that_computes_here() {
+    let policy = |served: &Served| {
+        let mut stream = TcpStream::connect(&served.serving.address).unwrap();
+        let host = &served.serving.address;
+        stream
+            .write_all(format!("GET /index.html HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let own = "content-security-policy: frame-ancestors 'self'";
+        answer.lines().any(|line| line.to_lowercase() == own)
+    };
+    assert!(policy(&Served::start("remote-framed", &["--remote"])));
+    assert!(!policy(&Served::start("framed", &[])));
+}
+
+#[test]
 fn without_the_option_nothing_is_computed() {
     let served = Served::start("remote-not", &[]);
     let (_, page) = served.ask_as("GET", "index.html", &[], &[]);

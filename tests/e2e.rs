@@ -1,5 +1,9 @@
 //! The page end to end, in headless Chromium, from the files that visitors get. Needs dist/ (`make dist`).
 
+#[path = "e2e/accessibility.rs"]
+mod accessibility;
+#[path = "e2e/browsers.rs"]
+mod browsers;
 #[path = "e2e/contents.rs"]
 mod contents;
 #[path = "e2e/devices.rs"]
@@ -8,6 +12,8 @@ mod devices;
 mod drawing;
 #[path = "e2e/files.rs"]
 mod files;
+#[path = "e2e/frame.rs"]
+mod frame;
 #[path = "e2e/hub.rs"]
 mod hub;
 #[path = "e2e/images.rs"]
@@ -121,6 +127,26 @@ fn a_link_restores_every_control_and_the_page_writes_the_same_link() {
     });
     for part in link.trim_start_matches('#').split('&').filter(|p| !p.starts_with("seed")) {
         assert!(fragment.split(['#', '&']).any(|p| p == part), "{part} is not in {fragment}");
+    }
+    page.close();
+}
+
+#[test]
+fn a_link_that_begins_a_run_does_so_whatever_was_on_the_page() {
+    let page = Page::open("link-run", "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50");
+    page.wait_for(&["done"], SOON);
+    let links = [
+        ("#dataset=mixture&denoiser=exact&samples=500&steps=7&device=cpu&run=1", "7"),
+        ("#experiment=images&device=cpu&images=2&steps=3&run=1", "3"),
+        ("#dataset=mixture&denoiser=exact&samples=500&steps=9&device=cpu&run=1", "9"),
+    ];
+    // In the place of the page before, as the address bar does it: no new page is loaded.
+    for (link, evaluations) in links {
+        page.browser.script("location.hash = arguments[0];", &[link.into()]);
+        page.until(&format!("{link} is done"), SOON, || {
+            let done = page.attribute("evaluations", "data-value")? == evaluations;
+            (done && page.state()? == "done").then_some(())
+        });
     }
     page.close();
 }

@@ -68,6 +68,7 @@ fn any_configuration_survives_its_link_exactly() {
             config: random_config(&mut rng),
             run: i % 2 == 0,
             language: (i % 3 == 0).then(|| "fa".to_owned()),
+            embed: (i % 5 == 0).then(|| if i % 2 == 0 { vec!["seed", "device"] } else { Vec::new() }),
             ..Link::default()
         };
         let fragment = to_fragment(&sent);
@@ -84,7 +85,7 @@ fn ten_thousand_hostile_fragments_give_valid_configurations() {
         .map(|f| f.key)
         .chain(own)
         .chain(["experiment"; 12])
-        .chain(["run", "lang", "v", "", "__proto__", "steps[]"])
+        .chain(["run", "lang", "v", "embed", "controls", "", "__proto__", "steps[]"])
         .collect();
     let values = [
         "",
@@ -204,6 +205,21 @@ fn an_address_that_asks_for_nothing_asks_for_the_contents() {
     let sent = Link { contents: true, language: Some("fa".to_owned()), ..Link::default() };
     assert_eq!(to_fragment(&sent), "#contents&lang=fa");
     assert_eq!(from_fragment("#contents&lang=fa"), (sent, vec![]));
+}
+
+#[test]
+fn a_frame_shows_the_controls_that_its_link_names_and_says_which_there_are_not() {
+    let (read, rejected) = from_fragment("#controls=steps,solver,steps,colour&experiment=plane&embed=1");
+    assert_eq!(read.embed, Some(vec!["steps", "solver"]));
+    assert_eq!(rejected, vec![Rejected::Key("controls=colour".to_owned())]);
+    assert_eq!(to_fragment(&read), "#experiment=plane&embed=1&controls=steps,solver");
+    // Controls of a study belong to that study alone.
+    assert_eq!(from_fragment("#experiment=score-1d&embed=1&controls=chains").0.embed, Some(vec!["chains"]));
+    assert_eq!(from_fragment("#experiment=plane&embed=1&controls=chains").0.embed, Some(vec![]));
+    // Without a frame they mean nothing, and that is said.
+    let (read, rejected) = from_fragment("#experiment=plane&controls=steps");
+    assert_eq!((read.embed, rejected), (None, vec![Rejected::Key("controls".to_owned())]));
+    assert_eq!(from_fragment("#embed=0").0.embed, None);
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub fn run(args: &ServeArgs) -> Outcome {
         let place = Place { compute, folder: args.folder.clone(), threads: args.device.threads() };
         let hub = RemoteServer::new(place, token);
         site.head = RemoteServer::head();
+        // Another site's page could otherwise have this machine compute, by a frame with a link that begins a run.
+        site.headers = &[("Content-Security-Policy", "frame-ancestors 'self'")];
         site.beside = Some(Arc::new(move |request| hub.answer(request)));
     }
     let taken = |error| Failure::other(format!("port {} of {} cannot be had: {error}", args.port, args.listen));

@@ -10,10 +10,11 @@ use crate::protocol::images::{
 use crate::protocol::{Command, RunId};
 
 impl Session {
-    /// Says which experiment is shown: the choice of the device depends on it.
-    pub fn show_experiment(&mut self, experiment: ExperimentId) {
-        self.experiment = experiment;
+    /// Says which experiment is shown: the choice of the device depends on it. Returns whether it is another one than before.
+    pub fn show_experiment(&mut self, experiment: ExperimentId) -> bool {
+        let before = std::mem::replace(&mut self.experiment, experiment);
         self.launch_processor(self.processor());
+        before != experiment
     }
 
     /// How far the weights for images are.

@@ -7,21 +7,35 @@ use wasm_bindgen::JsValue;
 
 use super::state::Page;
 use crate::lab::ExperimentId;
-use crate::share::{Examination, Link, to_fragment};
+use crate::share::{Link, to_fragment};
 
-fn fragment(page: Page, run: bool) -> String {
+fn fragment(page: Page, run: bool, embed: Option<Vec<&'static str>>) -> String {
     let language = Some(page.language.get_untracked().tag().to_owned());
     let (config, compare) = (page.config.get_untracked(), page.images.compared.get_untracked());
     let compare = if config.experiment == ExperimentId::Images { compare } else { Vec::new() };
-    to_fragment(&Link { config, run, compare, language, contents: false, examine: Examination::default() })
+    to_fragment(&Link { config, run, compare, language, embed, ..Link::default() })
+}
+
+/// The address of the page without what is on it.
+fn place() -> String {
+    let address = window().location().href().unwrap_or_default();
+    // What follows a question mark is not about the run, and may be a secret of this machine's.
+    address.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// The link to what is on the page, that trains and samples when it is opened.
 pub fn whole(page: Page) -> String {
-    let address = window().location().href().unwrap_or_default();
-    // What follows a question mark is not about the run, and may be a secret of this machine's.
-    let place = address.split(['?', '#']).next().unwrap_or_default();
-    format!("{place}{}", fragment(page, true))
+    place() + &fragment(page, true, None)
+}
+
+/// The link for a frame of another page, with these controls.
+pub fn framed(page: Page, controls: Vec<&'static str>) -> String {
+    place() + &fragment(page, false, Some(controls))
+}
+
+/// The fragment of the page's own address.
+fn own(page: Page) -> String {
+    fragment(page, false, page.embed.get_untracked())
 }
 
 thread_local! {
@@ -42,7 +56,7 @@ pub fn seen() -> String {
 
 fn state(page: Page, push: bool) {
     let Ok(history) = window().history() else { return };
-    let new = fragment(page, false);
+    let new = own(page);
     if push {
         // A refusal (too many changes) costs an entry of the history, nothing else.
         let _ = history.push_state_with_url(&JsValue::NULL, "", Some(&new));
@@ -66,7 +80,7 @@ pub fn replace(page: Page) {
 
 /// Makes a new entry in the history for a run.
 pub fn push(page: Page) {
-    if hash() != fragment(page, false) {
+    if hash() != own(page) {
         state(page, true);
     }
 }

@@ -59,7 +59,7 @@ pub fn control(field: &'static Field) -> Element {
         let images = page.config.with(|c| c.experiment == ExperimentId::Images && c.guidance == 1.0);
         key == "guidance" && images && are_required(page)
     };
-    let shown = memo(move || page.config.with(|config| matters(key, config)) && !unguided());
+    let shown = memo(move || page.config.with(|config| matters(key, config)) && page.shows(key) && !unguided());
     let made = move || {
         let label = move || page.text(&format!("field.{key}.label"));
         let label = match field.kind {

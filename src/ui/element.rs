@@ -264,6 +264,11 @@ impl Element {
         self.0.clone().unchecked_into()
     }
 
+    /// The element as HTML.
+    pub fn markup(&self) -> String {
+        self.0.outer_html()
+    }
+
     /// Puts it at the end of the page.
     pub fn mount(self) {
         if let Some(body) = document().body() {

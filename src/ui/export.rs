@@ -5,9 +5,10 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
+use super::address;
 use super::download::save;
 use super::element::{Element, element};
-use super::parts::{chooser, quiet};
+use super::parts::{chooser, note, quiet};
 use super::signal::Local;
 use super::state::{Page, effect, page, start};
 use crate::decimal::{shortest, shortest_single};
@@ -116,26 +117,20 @@ async fn copy(text: &str) -> Option<()> {
     JsFuture::from(clipboard.write_text(text)).await.ok().map(drop)
 }
 
-/// The link, the files, and the way back in.
-pub fn share() -> Element {
+/// A text that is there to be copied, with its button.
+fn copied(id: &'static str, button: &str, text: fn(Page) -> String) -> Element {
     let page = page();
     let copied = Local::new("action.copy");
     effect(move || {
-        page.link.track();
+        text(page);
         copied.set("action.copy");
     });
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
-    // Only networks in the plane are trained here and take their samples along as numbers.
-    let elsewhere = move || page.config.with(|c| c.experiment != ExperimentId::Plane);
-    let of_study = move || page.config.with(|c| experiments::study(c.experiment).is_some());
-    let untrained = move || page.session.with(|s| !Session::has_weights(s));
-    let without_samples =
-        move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
-    let link = element("input").attribute("id", "share-link").test_id("share").attribute("readonly", "");
-    let link = link.attribute("dir", "ltr").property_of("value", move || page.link.get()).on("focus", select);
-    let field = link.input();
+    let shown = element("input").attribute("id", id).test_id(id).attribute("readonly", "");
+    let shown = shown.attribute("dir", "ltr").property_of("value", move || text(page)).on("focus", select);
+    let field = shown.input();
     let copy = move || {
-        let (text, field) = (page.link.get_untracked(), field.clone());
+        let (text, field) = (untrack(|| text(page)), field.clone());
         start(async move {
             let done = copy(&text).await.is_some();
             if !done {
@@ -145,8 +140,41 @@ pub fn share() -> Element {
             copied.set(if done { "action.copied" } else { "action.copy-yourself" });
         });
     };
-    let copied_or_not = move || page.text(copied.get());
-    let copy = element("button").attribute("type", "button").test_id("copy").press(copy).words(copied_or_not);
+    let words = move || page.text(copied.get());
+    let copy = element("button").attribute("type", "button").test_id(button).press(copy).words(words);
+    element("div").class("row").holds(&[shown, copy])
+}
+
+/// The HTML of a frame with the experiment, for other pages, and the controls that matter most to it.
+fn frame_code(page: Page) -> String {
+    page.link.track();
+    let study = page.config.with(|c| experiments::study(c.experiment));
+    let controls = study.map_or_else(
+        || vec!["solver", "steps", "seed"],
+        |study| study.controls.iter().map(|control| control.field.key).collect(),
+    );
+    let frame = element("iframe").attribute("src", &address::framed(page, controls));
+    frame.attribute("title", "scorefield").attribute("width", "100%").attribute("height", "640").markup()
+}
+
+fn embed() -> Element {
+    element("details").holds(&[
+        element("summary").says("share.embed"),
+        element("label").attribute("for", "embed-code").says("share.embed-code"),
+        copied("embed-code", "copy-embed", frame_code),
+        note("share.embed-note"),
+    ])
+}
+
+/// The link, the files, and the way back in.
+pub fn share() -> Element {
+    let page = page();
+    // Only networks in the plane are trained here and take their samples along as numbers.
+    let elsewhere = move || page.config.with(|c| c.experiment != ExperimentId::Plane);
+    let of_study = move || page.config.with(|c| experiments::study(c.experiment).is_some());
+    let untrained = move || page.session.with(|s| !Session::has_weights(s));
+    let without_samples =
+        move || page.frames.get().0 == 0 && (page.repaint.get(), page.scene.with_value(|s| s.preview.is_none())).1;
     let files = element("div").class("row wrap").holds(&[
         quiet("export-samples", "action.export-samples", move || samples(page))
             .gone_when(elsewhere)
@@ -164,9 +192,10 @@ pub fn share() -> Element {
         .class("share")
         .holds(&[
             element("h3").says("share.title"),
-            element("label").attribute("for", "share-link").says("share.link"),
-            element("div").class("row").holds(&[link, copy]),
+            element("label").attribute("for", "share").says("share.link"),
+            copied("share", "copy", |page| page.link.get()),
             files,
         ])
+        .child(embed())
         .holds(&chooser("import", "share.import", ".json,.safetensors", move |files| take(page, files)))
 }

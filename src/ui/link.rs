@@ -59,6 +59,10 @@ pub fn open(page: Page, fragment: &str) {
     if let Some(language) = Language::choose(opened.language.as_deref()) {
         words::speak(page, language);
     }
+    // A frame stays one, whatever it is told to show.
+    if page.embed.with_untracked(Option::is_some) {
+        page.embed.set(Some(opened.embed.unwrap_or_default()));
+    }
     page.contents.set(opened.contents);
     if opened.contents {
         return;

@@ -144,6 +144,8 @@ pub fn follow(page: Page) {
     effect(move || {
         if let Some((step, length)) = step.get()
             && length <= MOST_KEPT
+            // Frames of one page share what a tab keeps.
+            && page.embed.with_untracked(Option::is_none)
         {
             let file = page.session.with_untracked(|s| s.checkpoint().map(|c| c.file.clone()));
             let text: String = file.unwrap_or_default().0.iter().map(|&b| char::from(b)).collect();

@@ -10,6 +10,7 @@ mod controls;
 mod download;
 mod element;
 mod export;
+mod frame;
 mod header;
 mod images;
 mod likelihood;
@@ -63,6 +64,7 @@ async fn open() {
         catalogue::fill(page, tables);
         provide_context(page);
         page.contents.set(opened.contents);
+        page.embed.set(opened.embed);
         page.images.compared.set(opened.compare);
         page.images.wanted.set(opened.examine);
         memory::follow(page);
@@ -71,8 +73,12 @@ async fn open() {
         link::follow(page);
         study::follow(page);
         bridge::connect(page);
-        memory::restore(page);
-        offline::prepare(page);
+        if page.embed.with_untracked(Option::is_some) {
+            frame::follow(page);
+        } else {
+            memory::restore(page);
+            offline::prepare(page);
+        }
         if late {
             words::speak(page, language);
         }
@@ -132,7 +138,11 @@ fn app() -> Vec<Element> {
             .on("drop", drop_file)
             .child(panels::introduction())
             .changing(stage),
-        element("footer").holds(&[element("p").says("page.private"), offline::choice()]),
+        if page.embed.with_untracked(Option::is_some) {
+            frame::footer()
+        } else {
+            element("footer").holds(&[element("p").says("page.private"), offline::choice()])
+        },
     ]
 }
 

@@ -136,6 +136,8 @@ pub struct Signals {
     pub catalogue: Signal<Catalogue>,
     /// Whether the contents are shown, in the place of an experiment.
     pub contents: Signal<bool>,
+    /// The controls that are shown, where the page is a frame of another one.
+    pub embed: Signal<Option<Vec<&'static str>>>,
     /// The contents in the language of the page.
     pub listed: Signal<Listed>,
     /// Whether an experiment has been shown in this visit.
@@ -188,6 +190,7 @@ impl Page {
             playing: Signal::new(false),
             catalogue: Signal::new(Catalogue::Awaited),
             contents: Signal::new(false),
+            embed: Signal::new(None),
             listed: Signal::new(Listed::Awaited),
             visited: Kept::new(false),
             awaited: Kept::new(None),
@@ -215,6 +218,12 @@ impl Page {
     #[must_use]
     pub fn value(self, field: &'static Field) -> String {
         self.config.with(|config| field.text(config))
+    }
+
+    /// Whether a field's control is shown: all of them are, but in a frame that names some. Followed.
+    #[must_use]
+    pub fn shows(self, key: &str) -> bool {
+        self.embed.with(|embed| embed.as_ref().is_none_or(|shown| shown.contains(&key)))
     }
 
     /// Writes a field as the visitor typed or chose it, and says what of that could not be taken.

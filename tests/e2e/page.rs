@@ -8,7 +8,7 @@ use scorefield::protocol::Command;
 use scorefield::serve::Server;
 use serde_json::{Value, json};
 
-use super::webdriver::{Browser, arguments, wait_until};
+use super::webdriver::{Browser, Kind, arguments, wait_until};
 
 /// Where the page lives in the tests: not at the root, as on most static hosts.
 const PREFIX: &str = "/some/where";
@@ -106,6 +106,15 @@ impl Page {
         let scripts = [KEEP_WORKERS, NOT_RELAXED];
         let (server, place) = Self::serve(name, |_| {});
         Self::open_in(&arguments(), &scripts, name, place, Some(server), fragment)
+    }
+
+    /// The same in another browser.
+    pub fn open_in_a(kind: Kind, name: &'static str, fragment: &str) -> Self {
+        let (server, place) = Self::serve(name, |_| {});
+        let folder = folder_of(name);
+        let page = Self { browser: kind.start(), server: Some(server), place, name, folder };
+        page.go(fragment);
+        page
     }
 
     fn open_with(arguments: &[&str], name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
@@ -348,6 +357,16 @@ impl Page {
     /// Addresses that were asked for anywhere but on the page's own origin.
     fn strangers(&self) -> Vec<String> {
         let own = self.origin();
+        if self.browser.kind != Kind::Chromium {
+            // Those of the page itself; what its workers ask for is not told.
+            let asked = "return performance.getEntriesByType('resource').map(entry => entry.name);";
+            let asked = self.browser.script(asked, &[]);
+            let asked = asked.as_array().into_iter().flatten().filter_map(Value::as_str);
+            return asked
+                .filter(|url| !url.starts_with("blob:") && !url.starts_with(&own))
+                .map(str::to_owned)
+                .collect();
+        }
         let mut strangers = Vec::new();
         for entry in self.browser.log("performance") {
             let Some(message) = entry["message"].as_str().and_then(|m| serde_json::from_str::<Value>(m).ok()) else {
@@ -369,8 +388,11 @@ impl Page {
         assert_eq!(self.strangers(), Vec::<String>::new(), "requests to other origins");
     }
 
-    /// Ends a test: nothing was said on the console, nothing was asked of others.
+    /// Ends a test: nothing was said on the console (where the driver hands it over), nothing was asked of others.
     pub fn close(self) {
+        if self.browser.kind != Kind::Chromium {
+            return self.close_after_trouble();
+        }
         let errors: Vec<String> = self
             .browser
             .log("browser")
@@ -394,7 +416,8 @@ impl Drop for Page {
             {
                 eprintln!("what the page looked like: {}", file.display());
             }
-            for entry in self.browser.log("browser") {
+            let said = if self.browser.kind == Kind::Chromium { self.browser.log("browser") } else { Vec::new() };
+            for entry in said {
                 eprintln!("console: {} {}", entry["level"], entry["message"]);
             }
         }

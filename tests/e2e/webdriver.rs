@@ -1,9 +1,9 @@
 //! A browser under WebDriver (W3C recommendation of 2018), spoken to over plain sockets.
 //!
-//! Chromedriver is started for each browser on a port of its own choice and ends with it.
+//! A driver is started for each browser on a free port and ends with it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -13,9 +13,20 @@ use serde_json::{Value, json};
 /// The name under which WebDriver hands over an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// The browsers that the page is tried in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Chromium,
+    Firefox,
+    WebKit,
+}
+
 /// A browser with one window. It ends when dropped.
 pub struct Browser {
+    pub kind: Kind,
     driver: Child,
+    /// The screen of a browser that needs one.
+    screen: Option<Child>,
     port: u16,
     session: String,
 }
@@ -60,27 +71,108 @@ fn start_driver(program: &str) -> Option<(Child, u16)> {
     Some((driver, port))
 }
 
+/// A screen that nobody sees, and its name.
+fn start_screen() -> (Child, String) {
+    let arguments = ["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"];
+    let command = &mut Command::new("Xvfb");
+    let mut screen = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("Xvfb cannot be started ({error}): run tools/setup test"));
+    let mut number = String::new();
+    BufReader::new(screen.stdout.take().expect("piped")).read_line(&mut number).expect("a number");
+    (screen, format!(":{}", number.trim()))
+}
+
+impl Kind {
+    /// The program that drives this browser.
+    pub fn driver(self) -> String {
+        let (variable, program) = match self {
+            Self::Chromium => ("CHROMEDRIVER", "chromedriver"),
+            Self::Firefox => ("GECKODRIVER", "geckodriver"),
+            Self::WebKit => ("WEBKITDRIVER", "WebKitWebDriver"),
+        };
+        env::var(variable).unwrap_or_else(|_| program.to_owned())
+    }
+
+    /// Starts the browser without a window that anybody sees. `FIREFOX` and `WEBKIT` name the programs, as tools/setup found
+    /// them.
+    pub fn start(self) -> Browser {
+        let named = |variable: &str, options: &mut Value| {
+            if let Ok(binary) = env::var(variable) {
+                options["binary"] = json!(binary);
+            }
+        };
+        let (name, mut options) = match self {
+            Self::Chromium => return Browser::start(&arguments()),
+            Self::Firefox => ("moz:firefoxOptions", json!({ "args": ["-headless", "--width=1280", "--height=900"] })),
+            Self::WebKit => ("webkitgtk:browserOptions", json!({ "args": ["--automation"] })),
+        };
+        named(if self == Self::Firefox { "FIREFOX" } else { "WEBKIT" }, &mut options);
+        let (driver, screen, port) = (0..5).find_map(|_| self.driver_on_a_free_port()).expect("the driver answers");
+        let mut browser = Browser { kind: self, driver, screen, port, session: String::new() };
+        browser.open(&json!({ name: options, "timeouts": { "script": 900_000, "pageLoad": 120_000 } }));
+        browser
+    }
+
+    /// The driver, the screen and the port; none when the port was taken in between.
+    fn driver_on_a_free_port(self) -> Option<(Child, Option<Child>, u16)> {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
+        let program = self.driver();
+        let mut command = Command::new(&program);
+        command.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let screen = (self == Self::WebKit).then(|| {
+            let (screen, name) = start_screen();
+            // Of WebKitGTK's own: in a container there is nothing that it could build its sandbox from, and no card.
+            let without = ["WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "WEBKIT_DISABLE_COMPOSITING_MODE"];
+            command.env("DISPLAY", name).envs(without.map(|name| (name, "1")));
+            screen
+        });
+        let driver = command.spawn();
+        let mut driver =
+            driver.unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run tools/setup test"));
+        let answers = wait_until(Duration::from_secs(20), || {
+            let ended = matches!(driver.try_wait(), Ok(Some(_)));
+            (ended || TcpStream::connect(("127.0.0.1", port)).is_ok()).then_some(!ended)
+        });
+        if answers == Some(true) {
+            return Some((driver, screen, port));
+        }
+        for mut child in [Some(driver), screen].into_iter().flatten() {
+            drop((child.kill(), child.wait()));
+        }
+        None
+    }
+}
+
 impl Browser {
-    /// Starts a browser. `CHROMIUM` and `CHROMEDRIVER` name the programs, as tools/setup found them.
+    /// Starts Chromium. `CHROMIUM` and `CHROMEDRIVER` name the programs, as tools/setup found them.
     pub fn start(arguments: &[&str]) -> Self {
-        let program = env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
+        let program = Kind::Chromium.driver();
         // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
         let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
         let mut options = json!({ "args": arguments });
         if let Ok(binary) = env::var("CHROMIUM") {
             options["binary"] = json!(binary);
         }
-        let mut browser = Self { driver, port, session: String::new() };
-        let capabilities = json!({
+        let mut browser = Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new() };
+        browser.open(&json!({
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "timeouts": { "script": 900_000, "pageLoad": 120_000 },
-        });
-        let answer = browser
-            .send("POST", "/session", &json!({ "capabilities": { "alwaysMatch": capabilities } }))
-            .expect("a browser");
-        browser.session = answer["sessionId"].as_str().expect("a session").to_owned();
+        }));
         browser
+    }
+
+    /// Asks the driver for a browser.
+    fn open(&mut self, capabilities: &Value) {
+        let asked = json!({ "capabilities": { "alwaysMatch": capabilities } });
+        let answer = self.send("POST", "/session", &asked).expect("a browser");
+        self.session = answer["sessionId"].as_str().expect("a session").to_owned();
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
@@ -164,6 +256,12 @@ impl Browser {
         self.ask("POST", "/goog/cdp/execute", &body).unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Gives the window another size, in CSS pixels with its frame.
+    pub fn window(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height });
+        self.ask("POST", "/window/rect", &size).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Lets the page save files into a folder.
     pub fn save_into(&self, folder: &str) {
         self.tell("Browser.setDownloadBehavior", &json!({ "behavior": "allow", "downloadPath": folder }));
@@ -188,6 +286,25 @@ impl Browser {
     pub fn resize(&self, width: u32) {
         let size = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
         self.tell("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// Looks into a frame from now on.
+    pub fn enter_frame(&self, selector: &str) {
+        let element = self.element(selector).expect("a frame");
+        let frame = json!({ "id": { ELEMENT: element } });
+        self.ask("POST", "/frame", &frame).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Looks at the page around all frames again.
+    pub fn leave_frame(&self) {
+        self.ask("POST", "/frame", &json!({ "id": null })).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// What an element says, as far as it is seen: without a script of its document.
+    pub fn text_of(&self, selector: &str) -> Result<String, String> {
+        let element = self.element(selector)?;
+        let text = self.ask("GET", &format!("/element/{element}/text"), &Value::Null)?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
     /// Loads the page again.
@@ -227,8 +344,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         drop(self.ask("DELETE", "", &Value::Null));
-        drop(self.driver.kill());
-        drop(self.driver.wait());
+        for child in [Some(&mut self.driver), self.screen.as_mut()].into_iter().flatten() {
+            drop((child.kill(), child.wait()));
+        }
     }
 }
 

@@ -111,7 +111,9 @@ impl World {
             self.session.restore(kept.file, kept.step);
         }
         let config = self.config.clone();
-        self.tell(|session| session.show_experiment(config.experiment))
+        self.tell(|session| {
+            session.show_experiment(config.experiment);
+        })
     }
 
     /// One thing that happens. What cannot happen now does not.

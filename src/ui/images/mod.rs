@@ -38,13 +38,12 @@ use crate::session::film::MOST_KEPT;
 /// Keeps the session informed of the experiment, and does what the link asks for.
 pub fn prepare(page: Page) {
     let experiment = memo(move || page.config.with(|config| config.experiment));
-    let earlier = StoredValue::new(None::<ExperimentId>);
     effect(move || {
         let now = experiment.get();
-        let another = earlier.get_value().is_some_and(|earlier| earlier != now);
-        earlier.set_value(Some(now));
+        let mut another = false;
         page.tell(|session| {
-            session.show_experiment(now);
+            // A link that begins a run has turned to its experiment by then, and what it began is not for another one.
+            another = session.show_experiment(now);
             if another {
                 session.start_afresh();
             }
