@@ -58,7 +58,7 @@ impl Around {
         self.page.browser.script(
             "heard.length = 0;
              document.querySelector('iframe').contentWindow.postMessage(arguments[0], '*');",
-            &[message.clone()],
+            std::slice::from_ref(message),
         );
     }
 }

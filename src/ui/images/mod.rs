@@ -15,7 +15,6 @@ mod status;
 mod strip;
 mod weights;
 
-use leptos::prelude::*;
 use web_sys::File;
 
 pub use classes::{are_required, classes};
