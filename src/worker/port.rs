@@ -1,6 +1,6 @@
 //! The typed end of `postMessage`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Promise, Reflect, Uint8Array};
@@ -21,12 +21,16 @@ use crate::wire;
 /// The port of a dedicated worker to its page. There is one per worker.
 pub struct BrowserPort {
     inbox: Rc<RefCell<Queue<Command>>>,
-    wakes: Rc<RefCell<Queue<()>>>,
+    /// Turns of the browser that are over, by number.
+    wakes: Rc<RefCell<Queue<f64>>>,
+    /// The number of the last turn that the browser was given.
+    turn: Cell<f64>,
     /// Where a message to ourselves goes out, to let the browser take its turn.
     wake: MessagePort,
     clock: Performance,
     _on_command: Closure<dyn FnMut(MessageEvent)>,
     _on_wake: Closure<dyn FnMut(MessageEvent)>,
+    on_timer: Closure<dyn FnMut(f64)>,
 }
 
 impl BrowserPort {
@@ -54,11 +58,16 @@ impl BrowserPort {
         let channel = MessageChannel::new().ok()?;
         let on_wake = Closure::new({
             let wakes = Rc::clone(&wakes);
-            move |_: MessageEvent| deliver(&wakes, ())
+            move |message: MessageEvent| deliver(&wakes, message.data().as_f64().unwrap_or_default())
+        });
+        let on_timer = Closure::new({
+            let wakes = Rc::clone(&wakes);
+            move |turn: f64| deliver(&wakes, turn)
         });
         channel.port2().set_onmessage(Some(on_wake.as_ref().unchecked_ref()));
 
-        Some(Self { inbox, wakes, wake: channel.port1(), clock, _on_command: on_command, _on_wake: on_wake })
+        let (turn, wake) = (Cell::new(0.0), channel.port1());
+        Some(Self { inbox, wakes, turn, wake, clock, _on_command: on_command, _on_wake: on_wake, on_timer })
     }
 }
 
@@ -76,10 +85,22 @@ impl Port for BrowserPort {
     }
 
     /// A message to ourselves comes back as a task of its own, after the messages that are waiting: a promise would not
-    /// let those in, and a timer is held back for 4 ms.
+    /// let those in, and a timer is held back for 4 ms, or for a second where nobody sees the page. But WebKit brings such
+    /// a message by way of the page's thread, which may be busy painting for longer: whichever comes first.
     async fn yield_now(&self) {
-        if self.wake.post_message(&JsValue::NULL).is_ok() {
-            take(&self.wakes).await;
+        let turn = self.turn.get() + 1.0;
+        self.turn.set(turn);
+        let (Some(scope), number) = (scope(), JsValue::from_f64(turn)) else { return };
+        let act = self.on_timer.as_ref().unchecked_ref();
+        let timer = scope.set_timeout_with_callback_and_timeout_and_arguments_1(act, 0, &number);
+        let sent = self.wake.post_message(&number).is_ok();
+        if !sent && timer.is_err() {
+            return;
+        }
+        // What comes second is of a turn that is over.
+        while take(&self.wakes).await < turn {}
+        if let Ok(timer) = timer {
+            scope.clear_timeout_with_handle(timer);
         }
     }
 
