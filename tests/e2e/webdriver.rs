@@ -112,10 +112,12 @@ impl Kind {
             Self::WebKit => ("webkitgtk:browserOptions", json!({ "args": ["--automation"] })),
         };
         named(if self == Self::Firefox { "FIREFOX" } else { "WEBKIT" }, &mut options);
-        let (driver, screen, port) = (0..5).find_map(|_| self.driver_on_a_free_port()).expect("the driver answers");
-        let mut browser = Browser { kind: self, driver, screen, port, session: String::new() };
-        browser.open(&json!({ name: options, "timeouts": { "script": 900_000, "pageLoad": 120_000 } }));
-        browser
+        let capabilities = json!({ name: options, "timeouts": { "script": 900_000, "pageLoad": 120_000 } });
+        Browser::begin(&capabilities, || {
+            let driven = (0..5).find_map(|_| self.driver_on_a_free_port());
+            let (driver, screen, port) = driven.expect("the driver answers");
+            Browser { kind: self, driver, screen, port, session: String::new() }
+        })
     }
 
     /// The driver, the screen and the port; none when the port was taken in between.
@@ -153,26 +155,37 @@ impl Browser {
     /// Starts Chromium. `CHROMIUM` and `CHROMEDRIVER` name the programs, as tools/setup found them.
     pub fn start(arguments: &[&str]) -> Self {
         let program = Kind::Chromium.driver();
-        // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
-        let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
         let mut options = json!({ "args": arguments });
         if let Ok(binary) = env::var("CHROMIUM") {
             options["binary"] = json!(binary);
         }
-        let mut browser = Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new() };
-        browser.open(&json!({
+        let capabilities = json!({
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "timeouts": { "script": 900_000, "pageLoad": 120_000 },
-        }));
-        browser
+        });
+        Self::begin(&capabilities, || {
+            // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
+            let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
+            Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new() }
+        })
     }
 
-    /// Asks the driver for a browser.
-    fn open(&mut self, capabilities: &Value) {
+    /// Asks drivers for a browser until one has it: of many hundred, one may end at once on a busy machine.
+    fn begin(capabilities: &Value, mut driven: impl FnMut() -> Self) -> Self {
         let asked = json!({ "capabilities": { "alwaysMatch": capabilities } });
-        let answer = self.send("POST", "/session", &asked).expect("a browser");
-        self.session = answer["sessionId"].as_str().expect("a session").to_owned();
+        let mut refusals = Vec::new();
+        for _ in 0..3 {
+            let mut browser = driven();
+            match browser.send("POST", "/session", &asked) {
+                Ok(answer) => {
+                    browser.session = answer["sessionId"].as_str().expect("a session").to_owned();
+                    return browser;
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        panic!("no browser: {refusals:#?}");
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
