@@ -10,6 +10,8 @@ mod contents;
 mod devices;
 #[path = "e2e/drawing.rs"]
 mod drawing;
+#[path = "e2e/faults.rs"]
+mod faults;
 #[path = "e2e/files.rs"]
 mod files;
 #[path = "e2e/frame.rs"]

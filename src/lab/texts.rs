@@ -158,6 +158,10 @@ impl Texts {
     }
 }
 
+/// The end of every text that the page fetches, written by the build: what was cut short on the way, or is another's page, lacks
+/// it.
+pub const WHOLE: &str = "<!-- whole -->";
+
 /// The lines of a locale file.
 pub fn entries(file: &str) -> impl Iterator<Item = (&str, &str)> {
     file.lines()

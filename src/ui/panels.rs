@@ -10,7 +10,7 @@ use crate::decimal::shortest;
 use crate::experiments;
 use crate::lab::{Correction, DeviceChoice, planned_evaluations};
 use crate::plot::label::number;
-use crate::protocol::Benchmark;
+use crate::protocol::{Benchmark, FailureKind};
 use crate::session::{Phase, Work};
 use crate::session::{Session, Slot, Status};
 use crate::share::Rejected;
@@ -200,7 +200,12 @@ fn failed() -> Element {
     };
     let told = move || {
         let Some(failure) = failure.get() else { return Vec::new() };
-        let kind = format!("failure.{:?}", failure.kind);
+        // Images are not trained here: their weights did not come.
+        let (kind, advice) = if failure.kind == FailureKind::Untrained && images::are_shown(page) {
+            ("failure.no-weights".to_owned(), "failure.no-weights.advice".to_owned())
+        } else {
+            (format!("failure.{:?}", failure.kind), format!("failure.{:?}.advice", failure.kind))
+        };
         let able = page.session.with(Session::can_recover);
         let restart = move || page.tell(|session| session.restart(&page.config.get_untracked()));
         let dismiss = element("button").attribute("type", "button").class("quiet").says("action.dismiss");
@@ -208,7 +213,7 @@ fn failed() -> Element {
         vec![
             element("p").child(element("strong").plain(&page.text(&kind))),
             element("p").plain(&kept()),
-            element("p").plain(&page.text(&format!("{kind}.advice"))),
+            element("p").plain(&page.text(&advice)),
             element("details").holds(&[element("summary").says("failure.detail"), detail.plain(&failure.detail)]),
             element("div").class("row").holds(&[
                 button("recover", "action.recover", restart).gone_when(move || !able),

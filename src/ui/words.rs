@@ -9,6 +9,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::Response;
 
 use super::state::{Page, start};
+use crate::lab::texts::WHOLE;
 use crate::lab::{Language, Texts};
 
 /// How long the first picture of the page waits for its texts, in milliseconds.
@@ -20,14 +21,16 @@ thread_local! {
     static WISHES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A file of the page's own, as text or as bytes.
+/// A file of the page's own, as bytes or as a text, which must be whole.
 pub fn fetch(address: String, text: bool) -> Promise {
     future_to_promise(async move {
         let response: Response = JsFuture::from(window().fetch_with_str(&address)).await?.dyn_into()?;
         if !response.ok() {
             return Err(response.status_text().into());
         }
-        JsFuture::from(if text { response.text()? } else { response.array_buffer()? }).await
+        let content = JsFuture::from(if text { response.text()? } else { response.array_buffer()? }).await?;
+        let whole = !text || content.as_string().is_some_and(|content| content.ends_with(WHOLE));
+        if whole { Ok(content) } else { Err(JsValue::NULL) }
     })
 }
 

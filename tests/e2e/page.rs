@@ -108,6 +108,22 @@ impl Page {
         Self::open_in(&arguments(), &scripts, name, place, Some(server), fragment)
     }
 
+    /// The same with a script that runs in every page before its own.
+    pub fn open_with_script(name: &'static str, script: &str, fragment: &str) -> Self {
+        let (server, place) = Self::serve(name, |_| {});
+        Self::open_in(&arguments(), &[KEEP_WORKERS, script], name, place, Some(server), fragment)
+    }
+
+    /// The same without waiting for anything to be drawn, after a change to the files that are served.
+    pub fn open_whatever_comes(name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
+        let (server, place) = Self::serve(name, change);
+        let (browser, folder) = (Browser::start(&arguments()), folder_of(name));
+        browser.before_every_page(KEEP_WORKERS);
+        let page = Self { browser, server: Some(server), place, name, folder };
+        page.browser.goto(&format!("{}{fragment}", page.address()));
+        page
+    }
+
     /// The same in another browser.
     pub fn open_in_a(kind: Kind, name: &'static str, fragment: &str) -> Self {
         let (server, place) = Self::serve(name, |_| {});

@@ -295,6 +295,36 @@ impl Browser {
         self.tell("Browser.crashGpuProcess", &json!({}));
     }
 
+    /// Lets the page's own requests wait so many milliseconds, and their answers come at so many bytes a second.
+    pub fn slow_network(&self, latency_ms: u32, bytes: u32) {
+        let network = json!({
+            "offline": false, "latency": latency_ms, "downloadThroughput": bytes, "uploadThroughput": bytes,
+        });
+        self.tell("Network.enable", &json!({}));
+        self.tell("Network.emulateNetworkConditions", &network);
+    }
+
+    /// Freezes the page as a browser does with tabs that nobody has looked at for long, or wakes it again.
+    pub fn freeze(&self, frozen: bool) {
+        let state = if frozen { "frozen" } else { "active" };
+        self.tell("Page.setWebLifecycleState", &json!({ "state": state }));
+    }
+
+    /// Opens another tab and looks at it; the names of the one before and of the new one.
+    pub fn another_tab(&self) -> [String; 2] {
+        let name = |value: &Value| value.as_str().expect("a window").to_owned();
+        let before = self.ask("GET", "/window", &Value::Null).expect("a window");
+        let new = self.ask("POST", "/window/new", &json!({ "type": "tab" })).expect("a tab");
+        let both = [name(&before), name(&new["handle"])];
+        self.look_at(&both[1]);
+        both
+    }
+
+    /// Looks at this tab from now on.
+    pub fn look_at(&self, tab: &str) {
+        self.ask("POST", "/window", &json!({ "handle": tab })).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Gives the page a window of another width, in CSS pixels.
     pub fn resize(&self, width: u32) {
         let size = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use contents::Contents;
+use scorefield::lab::texts::WHOLE;
 use scorefield::lab::{Language, Texts};
 use scorefield::report::{Report, Times};
 use scorefield::study::{FILE, STUDIES, to_bytes};
@@ -41,13 +42,13 @@ fn finish(folder: &Path) -> io::Result<()> {
     for language in Language::ALL {
         let path = folder.join(language.file());
         let finished = prose::finished(&fs::read_to_string(&path)?).map_err(io::Error::other)?;
-        fs::write(path, &finished)?;
+        fs::write(path, format!("{finished}\n# {WHOLE}"))?;
         // As long as the program.
         let texts = Texts::read(finished.leak());
         let contents = Contents { language, texts: &texts, report: &report, times: &times };
         let path = folder.join(language.contents());
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        fs::write(path, contents.html().map_err(io::Error::other)?)?;
+        fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
