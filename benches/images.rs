@@ -222,7 +222,7 @@ fn pictures(browser: &Browser, asked: &Asked) -> [Vec<u8>; 2] {
         _ => None,
     });
     let schedule = Schedule::from_config(&config);
-    let level = schedule.level(schedule.time_range().1);
+    let level = schedule.level(schedule.time_range().0);
     let noise = (0..config.images)
         .flat_map(|image| Rng::new(seed_of(&config, image), Stream::Prior, 0).normals(CHANNELS * SIDE * SIDE));
     let x: Vec<f64> = noise.map(|z| schedule.prior_std() * f64::from(z)).collect();
