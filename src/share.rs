@@ -146,25 +146,16 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
             "run" => link.run = value == "1",
             "embed" => link.embed = (value == "1").then(Vec::new),
             "controls" => {
-                for name in value.split(',').filter(|name| !name.is_empty()).take(MOST_CONTROLS) {
-                    match field_of(experiment, name) {
-                        Some(field) if !controls.contains(&field.key) => controls.push(field.key),
-                        Some(_) => {}
-                        None => rejected.push(Rejected::Key(short(&format!("controls={name}")))),
-                    }
-                }
+                let names = value.split(',').filter(|name| !name.is_empty()).take(MOST_CONTROLS);
+                let known = |name: &str| field_of(experiment, name).map(|field| field.key);
+                read_list(key, names, known, &mut controls, &mut rejected);
             }
             "test" => link.examine.self_test = value == "1",
             "benchmark" => link.examine.benchmark = value == "1",
             "compare" => {
                 link.compare.clear();
-                for id in value.split(',').take(SolverId::ALL.len()) {
-                    match SolverId::from_id(id) {
-                        Some(solver) if !link.compare.contains(&solver) => link.compare.push(solver),
-                        Some(_) => {}
-                        None => rejected.push(Rejected::Key(short(&format!("compare={id}")))),
-                    }
-                }
+                let ids = value.split(',').take(SolverId::ALL.len());
+                read_list(key, ids, SolverId::from_id, &mut link.compare, &mut rejected);
             }
             "lang" => {
                 let tag: String = value.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
@@ -197,6 +188,23 @@ pub fn from_fragment(fragment: &str) -> (Link, Vec<Rejected>) {
         None => {}
     }
     (link, rejected)
+}
+
+/// Reads what the names in a list mean, each once, and says which mean nothing.
+fn read_list<'n, T: PartialEq>(
+    key: &str,
+    names: impl Iterator<Item = &'n str>,
+    known: impl Fn(&str) -> Option<T>,
+    found: &mut Vec<T>,
+    rejected: &mut Vec<Rejected>,
+) {
+    for name in names {
+        match known(name) {
+            Some(one) if !found.contains(&one) => found.push(one),
+            Some(_) => {}
+            None => rejected.push(Rejected::Key(short(&format!("{key}={name}")))),
+        }
+    }
 }
 
 /// At most 40 characters, none of them a control character.

@@ -8,11 +8,11 @@ mod graph;
 mod made_up;
 #[path = "architecture/modules.rs"]
 mod modules;
+#[path = "support/sources.rs"]
+mod sources;
 #[path = "architecture/uses.rs"]
 mod uses;
 
-use std::fs;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use graph::{Edges, Graph, against_layers, cycles, describe};
@@ -54,19 +54,7 @@ const LONGEST: usize = 600;
 
 /// All of `src`.
 fn sources() -> Sources {
-    fn collect(folder: &Path, prefix: &str, found: &mut Sources) {
-        for entry in fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry")) {
-            let name = format!("{prefix}{}", entry.file_name().to_str().expect("a name in UTF-8"));
-            if entry.path().is_dir() {
-                collect(&entry.path(), &format!("{name}/"), found);
-            } else if name.ends_with(".rs") {
-                found.insert(name, fs::read_to_string(entry.path()).expect("a readable source"));
-            }
-        }
-    }
-    let mut found = Sources::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
-    found
+    sources::sources("src")
 }
 
 /// The graph of `src`.

@@ -48,8 +48,8 @@ impl Served {
         Self { serving, token, _folder: folder }
     }
 
-    /// EvaluationBatch with these headers; the status and what was answered.
-    fn ask_as(&self, method: &str, what: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
+    /// A request with these headers; the head of the answer in small letters, and what was answered.
+    fn exchange(&self, method: &str, what: &str, headers: &[(&str, &str)], body: &[u8]) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.serving.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut head = format!("{method} /{what} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
@@ -63,12 +63,17 @@ impl Served {
         stream.read_to_end(&mut answer).unwrap();
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
         let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut content = answer[end + 4..].to_vec();
         if head.contains("transfer-encoding: chunked") {
             content = unchunked(&content);
         }
-        (status, content)
+        (head, content)
+    }
+
+    /// The same; the status and what was answered.
+    fn ask_as(&self, method: &str, what: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
+        let (head, content) = self.exchange(method, what, headers, body);
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), content)
     }
 
     fn ask(&self, what: &str, body: &[u8]) -> (u16, Vec<u8>) {
@@ -255,15 +260,8 @@ fn a_token_is_asked_for_where_other_machines_reach() {
 #[test]
 fn no_other_site_may_frame_a_page_that_computes_here() {
     let policy = |served: &Served| {
-        let mut stream = TcpStream::connect(&served.serving.address).unwrap();
-        let host = &served.serving.address;
-        stream
-            .write_all(format!("GET /index.html HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let own = "content-security-policy: frame-ancestors 'self'";
-        answer.lines().any(|line| line.to_lowercase() == own)
+        let (head, _) = served.exchange("GET", "index.html", &[], &[]);
+        head.lines().any(|line| line == "content-security-policy: frame-ancestors 'self'")
     };
     assert!(policy(&Served::start("remote-framed", &["--remote"])));
     assert!(!policy(&Served::start("framed", &[])));

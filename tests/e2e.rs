@@ -59,7 +59,7 @@ mod weights;
 
 use std::time::Instant;
 
-use page::{LATE, Page, SOON};
+use page::{LATE, LIVE, Page, SOON};
 
 /// A run short enough for a slow machine and long enough to learn two moons roughly.
 const SMALL: &str =
@@ -135,7 +135,7 @@ fn a_link_restores_every_control_and_the_page_writes_the_same_link() {
 
 #[test]
 fn a_link_that_begins_a_run_does_so_whatever_was_on_the_page() {
-    let page = Page::open("link-run", "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50");
+    let page = Page::open("link-run", LIVE);
     page.wait_for(&["done"], SOON);
     let links = [
         ("#dataset=mixture&denoiser=exact&samples=500&steps=7&device=cpu&run=1", "7"),

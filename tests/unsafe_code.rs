@@ -1,24 +1,11 @@
 //! Where the project's own `unsafe` stands: counted in docs/unsafe.md, each with its reason beside it.
 
+#[path = "support/sources.rs"]
+mod sources;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every source file below a folder.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
-        let path = entry.path();
-        if path.is_dir() && entry.file_name() != "target" {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
-        }
-    }
-}
+use sources::sources;
 
 /// Whether a line of code begins an `unsafe` block, function or implementation.
 fn begins(line: &str) -> bool {
@@ -36,16 +23,13 @@ fn explained(before: &[&str]) -> bool {
 
 #[test]
 fn unsafe_code_is_counted_and_explained_where_it_stands() {
-    let mut files = Vec::new();
-    for folder in ["src", "crates", "tests", "benches", "fuzz/src"] {
-        sources(&root().join(folder), &mut files);
-    }
-    let own = root().join("tests/unsafe_code.rs");
     let (mut counts, mut silent) = (BTreeMap::new(), Vec::new());
-    for path in files.iter().filter(|path| **path != own) {
-        let text = fs::read_to_string(path).expect("a source file");
+    let own =
+        |folder: &'static str| sources(folder).into_iter().map(move |(name, text)| (format!("{folder}/{name}"), text));
+    let files = ["src", "crates", "tests", "benches", "fuzz/src"].into_iter().flat_map(own);
+    // This file has the words without the thing.
+    for (name, text) in files.filter(|(name, _)| name != "tests/unsafe_code.rs") {
         let lines: Vec<&str> = text.lines().collect();
-        let name = path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
         for (place, _) in lines.iter().enumerate().filter(|(_, line)| begins(line)) {
             *counts.entry(name.clone()).or_insert(0) += 1;
             if !explained(&lines[..place]) {
@@ -54,8 +38,7 @@ fn unsafe_code_is_counted_and_explained_where_it_stands() {
         }
     }
     assert!(silent.is_empty(), "without a reason above: {silent:#?}");
-    let table = fs::read_to_string(root().join("docs/unsafe.md")).expect("the table");
-    let told: BTreeMap<String, i32> = table
+    let told: BTreeMap<String, i32> = include_str!("../docs/unsafe.md")
         .lines()
         .filter_map(|line| {
             let mut cells = line.strip_prefix("| `")?.split('|');

@@ -10,7 +10,7 @@ use super::download::save;
 use super::element::{Element, element};
 use super::parts::{chooser, note, quiet};
 use super::signal::Local;
-use super::state::{Page, effect, page, start};
+use super::state::{Page, effect, memo, page, start};
 use crate::decimal::{shortest, shortest_single};
 use crate::experiments;
 use crate::experiments::settings::{from_values, to_json};
@@ -120,17 +120,18 @@ async fn copy(text: &str) -> Option<()> {
 /// A text that is there to be copied, with its button.
 fn copied(id: &'static str, button: &str, text: fn(Page) -> String) -> Element {
     let page = page();
+    let text = memo(move || text(page));
     let copied = Local::new("action.copy");
     effect(move || {
-        text(page);
+        text.track();
         copied.set("action.copy");
     });
     let select = |event: web_sys::FocusEvent| event_target::<web_sys::HtmlInputElement>(&event).select();
     let shown = element("input").attribute("id", id).test_id(id).attribute("readonly", "");
-    let shown = shown.attribute("dir", "ltr").property_of("value", move || text(page)).on("focus", select);
+    let shown = shown.attribute("dir", "ltr").property_of("value", move || text.get()).on("focus", select);
     let field = shown.input();
     let copy = move || {
-        let (text, field) = (untrack(|| text(page)), field.clone());
+        let (text, field) = (text.get_untracked(), field.clone());
         start(async move {
             let done = copy(&text).await.is_some();
             if !done {
@@ -157,6 +158,7 @@ fn frame_code(page: Page) -> String {
     frame.attribute("title", "scorefield").attribute("width", "100%").attribute("height", "640").markup()
 }
 
+/// What other pages put in to show the experiment.
 fn embed() -> Element {
     element("details").holds(&[
         element("summary").says("share.embed"),

@@ -60,7 +60,7 @@ pub fn open(page: Page, fragment: &str) {
         words::speak(page, language);
     }
     // A frame stays one, whatever it is told to show.
-    if page.embed.with_untracked(Option::is_some) {
+    if page.is_framed() {
         page.embed.set(Some(opened.embed.unwrap_or_default()));
     }
     page.contents.set(opened.contents);

@@ -145,7 +145,7 @@ pub fn follow(page: Page) {
         if let Some((step, length)) = step.get()
             && length <= MOST_KEPT
             // Frames of one page share what a tab keeps.
-            && page.embed.with_untracked(Option::is_none)
+            && !page.is_framed()
         {
             let file = page.session.with_untracked(|s| s.checkpoint().map(|c| c.file.clone()));
             let text: String = file.unwrap_or_default().0.iter().map(|&b| char::from(b)).collect();

@@ -73,7 +73,7 @@ async fn open() {
         link::follow(page);
         study::follow(page);
         bridge::connect(page);
-        if page.embed.with_untracked(Option::is_some) {
+        if page.is_framed() {
             frame::follow(page);
         } else {
             memory::restore(page);
@@ -138,7 +138,7 @@ fn app() -> Vec<Element> {
             .on("drop", drop_file)
             .child(panels::introduction())
             .changing(stage),
-        if page.embed.with_untracked(Option::is_some) {
+        if page.is_framed() {
             frame::footer()
         } else {
             element("footer").holds(&[element("p").says("page.private"), offline::choice()])

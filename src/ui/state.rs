@@ -220,6 +220,12 @@ impl Page {
         self.config.with(|config| field.text(config))
     }
 
+    /// Whether the page is a frame of another one, which it is from its start on.
+    #[must_use]
+    pub fn is_framed(self) -> bool {
+        self.embed.with_untracked(Option::is_some)
+    }
+
     /// Whether a field's control is shown: all of them are, but in a frame that names some. Followed.
     #[must_use]
     pub fn shows(self, key: &str) -> bool {

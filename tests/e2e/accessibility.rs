@@ -3,9 +3,9 @@
 use std::{env, fs};
 
 use scorefield::experiments::all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::page::{Page, SOON};
+use super::page::{LIVE, Page, SOON};
 use super::skip::left_out;
 
 /// The source of axe-core, where tools/setup put it.
@@ -37,13 +37,8 @@ fn violations(page: &Page, axe: &str) -> Vec<String> {
 
 /// The page in each language in turn, and what is wrong there.
 fn in_three_languages(page: &Page, axe: &str, view: &str, wrong: &mut Vec<String>) {
-    for language in ["en", "fa", "zh"] {
-        page.set("language", language);
-        page.until("the page changes its language", SOON, || {
-            let shown =
-                page.browser.script("return document.documentElement.lang === arguments[0];", &[json!(language)]);
-            shown.as_bool().filter(|&shown| shown)
-        });
+    for (language, direction) in [("en", "ltr"), ("fa", "rtl"), ("zh", "ltr")] {
+        page.speak(language, direction, SOON);
         wrong.extend(violations(page, axe).into_iter().map(|rule| format!("{view}, {language}: {rule}")));
     }
 }
@@ -68,7 +63,7 @@ fn no_view_breaks_a_rule_of_axe_in_any_language() {
 fn neither_a_dark_nor_a_failed_nor_a_narrow_page_breaks_a_rule_of_axe() {
     let Some(axe) = axe() else { return };
     // Done, dark.
-    let page = Page::open("axe-states", "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50");
+    let page = Page::open("axe-states", LIVE);
     page.wait_for(&["done"], SOON);
     page.set("theme", "dark");
     let mut wrong = violations(&page, &axe);

@@ -2,16 +2,15 @@
 
 use std::process::{Command, Stdio};
 
+use super::contents::listed;
 use super::images::{SHORT, images};
-use super::page::{LATE, Page, SOON};
+use super::page::{LATE, LIVE, Page, SOON};
 use super::skip::left_out;
 use super::webdriver::Kind;
 
 /// A training that is over soon, begun by the link.
 const TRAINING: &str =
     "#dataset=moons&device=cpu&width=32&depth=2&batch=128&training-steps=400&samples=500&steps=10&seed=3&run=1";
-/// A study that is over at once.
-const STUDY: &str = "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50";
 
 /// The page in this browser; none where the browser is not there and may be left out.
 fn open(kind: Kind, name: &'static str, fragment: &str) -> Option<Page> {
@@ -32,19 +31,12 @@ fn trains(kind: Kind, name: &'static str) {
     assert!(page.number("quality", "data-kl").is_some_and(|kl| kl > 0.0));
     assert!(page.text("device").contains("CPU"), "{}", page.text("device"));
     for (language, direction) in [("fa", "rtl"), ("zh", "ltr"), ("en", "ltr")] {
-        page.set("language", language);
-        page.until("the page changes its language", SOON, || {
-            let shown = page.browser.script("const h = document.documentElement; return h.lang + ' ' + h.dir;", &[]);
-            (shown.as_str()? == format!("{language} {direction}")).then_some(())
-        });
+        page.speak(language, direction, SOON);
     }
     let link = page.value("share");
     assert!(link.contains("seed=3") && link.contains("training-steps=400"), "{link}");
     page.press("contents-link");
-    page.until("the contents are there", SOON, || {
-        let cards = page.browser.script("return document.querySelectorAll('.card').length;", &[]);
-        cards.as_u64().filter(|&cards| cards > 30)
-    });
+    listed(&page);
     page.browser.script("history.back();", &[]);
     page.until("the run is still there", SOON, || (page.state()? == "done").then_some(()));
     page.close();
@@ -60,7 +52,7 @@ fn samples_images(kind: Kind, name: &'static str) {
 
 /// A study draws its figures and decides its claims.
 fn runs_a_study(kind: Kind, name: &'static str) {
-    let Some(page) = open(kind, name, STUDY) else { return };
+    let Some(page) = open(kind, name, LIVE) else { return };
     page.wait_for(&["done"], LATE);
     page.until("every claim is decided", SOON, || {
         let open = page.browser.script(

@@ -6,14 +6,11 @@ use scorefield::experiments::all;
 use scorefield::study::STUDIES;
 use serde_json::{Value, json};
 
-use super::page::{Page, SOON};
+use super::page::{LIVE, Page, SOON};
 
 /// Keys as WebDriver writes them.
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
-
-/// A study that runs by itself and is over at once, with settings of its own.
-const LIVE: &str = "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50";
 
 fn script(page: &Page, body: &str) -> Value {
     page.browser.script(body, &[])
@@ -29,7 +26,7 @@ fn cards(page: &Page) -> Vec<String> {
 }
 
 /// Waits for the contents, all of them.
-fn listed(page: &Page) {
+pub fn listed(page: &Page) {
     page.until("the contents are there", SOON, || (cards(page).len() == all().count()).then_some(()));
 }
 

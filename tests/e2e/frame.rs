@@ -5,7 +5,7 @@ use std::fs;
 use scorefield::serve::Server;
 use serde_json::{Value, json};
 
-use super::page::{Page, SOON};
+use super::page::{LIVE, Page, SOON};
 
 /// A page around a frame: of another origin than the frame, for it has another port.
 struct Around {
@@ -65,8 +65,7 @@ impl Around {
 
 #[test]
 fn a_frame_shows_the_experiment_alone_takes_settings_and_tells_numbers() {
-    let link = "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50&embed=1&controls=chains";
-    let around = around("frame", "", link);
+    let around = around("frame", "", &format!("{LIVE}&embed=1&controls=chains"));
     let done = around.state("done");
     assert_eq!(done["origin"].as_str(), Some(around.page.origin().trim_end_matches('/')));
     let claims = done["data"]["claims"].as_object().expect("claims");
@@ -166,7 +165,7 @@ fn a_sandbox_that_allows_scripts_and_the_origin_works_and_another_one_is_a_sente
 
 #[test]
 fn the_page_writes_the_frame_that_shows_what_is_on_it() {
-    let page = Page::open("frame-code", "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50&seed=4");
+    let page = Page::open("frame-code", &format!("{LIVE}&seed=4"));
     page.wait_for(&["done"], SOON);
     let code = page.value("embed-code");
     assert!(code.starts_with("<iframe src=\"http://") && code.contains("embed=1&amp;controls="), "{code}");

@@ -18,6 +18,9 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// And for training on a software renderer.
 pub const LATE: Duration = Duration::from_secs(600);
 
+/// A study that runs by itself and is over at once, with settings of its own.
+pub const LIVE: &str = "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50";
+
 /// Lets a test reach the workers that the page starts.
 const KEEP_WORKERS: &str = "
 const Native = Worker;
@@ -117,9 +120,7 @@ impl Page {
     /// The same without waiting for anything to be drawn, after a change to the files that are served.
     pub fn open_whatever_comes(name: &'static str, fragment: &str, change: impl FnOnce(&Path)) -> Self {
         let (server, place) = Self::serve(name, change);
-        let (browser, folder) = (Browser::start(&arguments()), folder_of(name));
-        browser.before_every_page(KEEP_WORKERS);
-        let page = Self { browser, server: Some(server), place, name, folder };
+        let page = Self::started(&arguments(), &[KEEP_WORKERS], name, place, Some(server));
         page.browser.goto(&format!("{}{fragment}", page.address()));
         page
     }
@@ -156,14 +157,25 @@ impl Page {
         server: Option<Server>,
         rest: &str,
     ) -> Self {
+        let page = Self::started(arguments, scripts, name, place, server);
+        page.go(rest);
+        page
+    }
+
+    /// The browser, before it has opened anything.
+    fn started(
+        arguments: &[&str],
+        scripts: &[&str],
+        name: &'static str,
+        place: (String, String),
+        server: Option<Server>,
+    ) -> Self {
         let folder = folder_of(name);
         fs::create_dir_all(&folder).expect("a folder for saved files");
         let browser = Browser::start(arguments);
         browser.save_into(&folder.to_string_lossy());
         scripts.iter().for_each(|script| browser.before_every_page(script));
-        let page = Self { browser, server, place, name, folder };
-        page.go(rest);
-        page
+        Self { browser, server, place, name, folder }
     }
 
     /// Ends the page's own server, as a network that is gone.
@@ -293,6 +305,15 @@ impl Page {
             &[json!(id), json!(value)],
         );
         assert_eq!(done, Value::Bool(true), "there is no control {id}");
+    }
+
+    /// Changes the language, and waits until the page speaks it in its direction.
+    pub fn speak(&self, language: &str, direction: &str, limit: Duration) {
+        self.set("language", language);
+        self.until("the page changes its language", limit, || {
+            let shown = self.browser.script("const h = document.documentElement; return h.lang + ' ' + h.dir;", &[]);
+            (shown.as_str()? == format!("{language} {direction}")).then_some(())
+        });
     }
 
     /// Clicks a button once it can be clicked.

@@ -6,7 +6,7 @@ use scorefield::protocol::Verdict;
 use scorefield::study::{Mark, STUDIES, Study};
 use serde_json::json;
 
-use super::page::{LATE, Page, SOON};
+use super::page::{LATE, LIVE, Page, SOON};
 use super::verdicts::{EXPECTED, unexpected};
 
 /// The claims on the page and their verdicts.
@@ -147,7 +147,7 @@ fn the_tour_leads_through_the_chapters_and_back_and_the_menu_lists_it() {
 
 #[test]
 fn dragging_a_handle_moves_its_controls_and_the_figure_follows() {
-    let page = Page::open("handles", "#experiment=score-1d&device=cpu&chains=200&langevin-steps=50");
+    let page = Page::open("handles", LIVE);
     page.wait_for(&["done"], SOON);
     let before = page.value("mean-1");
     page.browser.script(

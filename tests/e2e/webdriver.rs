@@ -101,17 +101,16 @@ impl Kind {
     /// Starts the browser without a window that anybody sees. `FIREFOX` and `WEBKIT` name the programs, as tools/setup found
     /// them.
     pub fn start(self) -> Browser {
-        let named = |variable: &str, options: &mut Value| {
-            if let Ok(binary) = env::var(variable) {
-                options["binary"] = json!(binary);
-            }
-        };
-        let (name, mut options) = match self {
+        let (name, binary, mut options) = match self {
             Self::Chromium => return Browser::start(&arguments()),
-            Self::Firefox => ("moz:firefoxOptions", json!({ "args": ["-headless", "--width=1280", "--height=900"] })),
-            Self::WebKit => ("webkitgtk:browserOptions", json!({ "args": ["--automation"] })),
+            Self::Firefox => {
+                ("moz:firefoxOptions", "FIREFOX", json!({ "args": ["-headless", "--width=1280", "--height=900"] }))
+            }
+            Self::WebKit => ("webkitgtk:browserOptions", "WEBKIT", json!({ "args": ["--automation"] })),
         };
-        named(if self == Self::Firefox { "FIREFOX" } else { "WEBKIT" }, &mut options);
+        if let Ok(binary) = env::var(binary) {
+            options["binary"] = json!(binary);
+        }
         let capabilities = json!({ name: options, "timeouts": { "script": 900_000, "pageLoad": 120_000 } });
         Browser::begin(&capabilities, || {
             let driven = (0..5).find_map(|_| self.driver_on_a_free_port());
