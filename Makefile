@@ -4,7 +4,9 @@
 PORT ?= 8080
 export PORT
 
-.PHONY: help serve test check dist weights bench ci setup
+HOURS ?= 8
+
+.PHONY: help serve test check dist weights bench soak ci setup
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): *## /make \1\t/p' Makefile | expand -t 14
 
@@ -37,6 +39,10 @@ weights:         ## fetch published weights (google/ddpm-cifar10-32) and put the
 bench:           ## speed: Chromium beside TensorFlow.js and onnxruntime-web, every study, and native
 	@tools/setup test
 	@tools/bench
+
+soak:            ## hours of use under a watch on memory (HOURS= changes how many)
+	@tools/setup test
+	@tools/soak $(HOURS)
 
 ci:              ## check and test, as the continuous integration does
 	@.ci/run

@@ -326,6 +326,8 @@ pub struct Benchmark {
     pub training_steps_per_second: f64,
     /// Samples a second with the configuration's solver and steps.
     pub samples_per_second: f64,
+    /// Digests of what the configuration fixes on every device: initial weights, first batches, the prior's noise.
+    pub digests: String,
 }
 
 /// What kind of thing went wrong: chooses the message, its language and the advice.

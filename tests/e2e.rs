@@ -36,6 +36,8 @@ mod pool;
 mod recovery;
 #[path = "e2e/remote.rs"]
 mod remote;
+#[path = "support/reproduced.rs"]
+mod reproduced;
 #[path = "e2e/samples.rs"]
 mod samples;
 #[path = "support/skip.rs"]

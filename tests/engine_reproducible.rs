@@ -6,6 +6,12 @@
 
 #[path = "support/reproduce.rs"]
 mod reproduce;
+#[path = "support/reproduced.rs"]
+mod reproduced;
+
+use scorefield::engine::reproduction::Digests;
+use scorefield::lab::RunConfig;
+use scorefield::share;
 
 #[test]
 fn draws_weights_and_batches_are_those_of_every_other_machine() {
@@ -15,4 +21,21 @@ fn draws_weights_and_batches_are_those_of_every_other_machine() {
         return;
     }
     assert_eq!(reproduce::differences(), Vec::<String>::new());
+}
+
+#[test]
+fn digests_of_a_link_are_those_that_the_page_shows_in_every_browser() {
+    let (link, rejected) = share::from_fragment(reproduced::LINK);
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let config = link.config;
+    let digests = Digests::of(&config).expect("a run with data").to_string();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/reproduced.txt");
+        std::fs::write(path, format!("{digests}\n")).expect("the golden file can be written");
+        return;
+    }
+    assert_eq!(digests, reproduced::DIGESTS.trim_end());
+    // Another seed is another run.
+    let other = Digests::of(&RunConfig { seed: config.seed + 1, ..config }).expect("a run with data");
+    assert!(digests.split(", ").zip(other.to_string().split(", ")).all(|(one, another)| one != another));
 }

@@ -4,6 +4,7 @@ use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::learned::Learned;
 use super::preview::prior;
+use super::reproduction::Digests;
 use super::timing::{Timings, budget};
 use super::trainer::Trainer;
 use crate::diffusion::Sampler;
@@ -92,5 +93,6 @@ pub async fn benchmark<P: Port>(
         samples: config.samples,
         training_steps_per_second: rate(training_step_ms),
         samples_per_second: rate(evaluation_ms * planned) * f64::from(config.samples),
+        digests: Digests::of(config)?.to_string(),
     }))
 }

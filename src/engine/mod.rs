@@ -24,6 +24,7 @@ pub mod network;
 mod no_models;
 pub mod plane;
 pub mod preview;
+pub mod reproduction;
 pub mod sample;
 pub mod study;
 pub mod timing;

@@ -28,6 +28,20 @@ enum Place {
     Inside,
 }
 
+/// What an element listens with until the owner of the moment is gone. The browser cannot free it by itself: what is done may
+/// hold elements, which hold their listeners, and it does not see through our memory that nobody else holds any of them.
+struct Listener {
+    of: web_sys::Element,
+    name: &'static str,
+    act: Closure<dyn FnMut(Event)>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.of.remove_event_listener_with_callback(self.name, self.act.as_ref().unchecked_ref());
+    }
+}
+
 /// What appears and disappears with a condition.
 enum Mark {
     Class,
@@ -195,7 +209,7 @@ impl Element {
     }
 
     /// Listens to events with this name.
-    pub fn on<E: JsCast>(self, name: &str, mut act: impl FnMut(E) + 'static) -> Self {
+    pub fn on<E: JsCast>(self, name: &'static str, mut act: impl FnMut(E) + 'static) -> Self {
         self.listen(name, Box::new(move |event| act(event.unchecked_into())))
     }
 
@@ -209,10 +223,11 @@ impl Element {
         self.listen("change", Box::new(move |event| act(event_target_value(&event))))
     }
 
-    fn listen(self, name: &str, act: Box<dyn FnMut(Event)>) -> Self {
-        // The browser frees it with the element: events may still come when the owner is gone.
-        let act = Closure::wrap(act).into_js_value();
-        let _ = self.0.add_event_listener_with_callback(name, act.unchecked_ref());
+    fn listen(self, name: &'static str, act: Box<dyn FnMut(Event)>) -> Self {
+        let listener = Listener { of: self.0.clone(), name, act: Closure::wrap(act) };
+        let _ = self.0.add_event_listener_with_callback(name, listener.act.as_ref().unchecked_ref());
+        // Ends with the owner of the moment.
+        StoredValue::new_local(listener);
         self
     }
 

@@ -240,8 +240,8 @@ fn numbers(b: &Benchmark) -> String {
         ("training_steps_per_second", b.training_steps_per_second),
         ("samples_per_second", b.samples_per_second),
     ];
-    let rows: String = rows.map(|(name, value)| format!("\n{name}: {}", number(value, 4))).concat();
-    format!("{}{rows}", b.device.name)
+    let rows = rows.map(|(name, value)| ["\n", name, ": ", &number(value, 4)].concat()).concat();
+    [&b.device.name, &rows, "\ndigests: ", &b.digests].concat()
 }
 
 /// What computes, and why.

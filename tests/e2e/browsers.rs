@@ -5,12 +5,9 @@ use std::process::{Command, Stdio};
 use super::contents::listed;
 use super::images::{SHORT, images};
 use super::page::{LATE, LIVE, Page, SOON};
+use super::reproduced::{DIGESTS, LINK};
 use super::skip::left_out;
 use super::webdriver::Kind;
-
-/// A training that is over soon, begun by the link.
-const TRAINING: &str =
-    "#dataset=moons&device=cpu&width=32&depth=2&batch=128&training-steps=400&samples=500&steps=10&seed=3&run=1";
 
 /// The page in this browser; none where the browser is not there and may be left out.
 fn open(kind: Kind, name: &'static str, fragment: &str) -> Option<Page> {
@@ -25,7 +22,7 @@ fn open(kind: Kind, name: &'static str, fragment: &str) -> Option<Page> {
 
 /// The first page of a new browser trains and samples at once, and gives numbers; languages, link and contents go on working.
 fn trains(kind: Kind, name: &'static str) {
-    let Some(page) = open(kind, name, TRAINING) else { return };
+    let Some(page) = open(kind, name, LINK) else { return };
     page.wait_for(&["done"], LATE);
     assert_eq!(page.number("evaluations", "data-value"), Some(10.0));
     assert!(page.number("quality", "data-kl").is_some_and(|kl| kl > 0.0));
@@ -33,6 +30,10 @@ fn trains(kind: Kind, name: &'static str) {
     for (language, direction) in [("fa", "rtl"), ("zh", "ltr"), ("en", "ltr")] {
         page.speak(language, direction, SOON);
     }
+    // What is measured of the device says what the link fixes on all of them.
+    page.press("compare");
+    let digests = || page.text("benchmark").lines().find_map(|line| Some(line.strip_prefix("digests: ")?.to_owned()));
+    assert_eq!(page.until("the device is measured", LATE, digests), DIGESTS.trim_end());
     let link = page.value("share");
     assert!(link.contains("seed=3") && link.contains("training-steps=400"), "{link}");
     page.press("contents-link");
@@ -155,7 +156,7 @@ fn the_same_link_gives_the_same_numbers_in_every_browser() {
     assert!(expected.iter().all(|number| number.parse::<f64>().is_ok()), "{expected:?}");
     chromium.close();
     for (kind, name) in [(Kind::Firefox, "same-firefox"), (Kind::WebKit, "same-webkit")] {
-        let Some(page) = open(kind, name, TRAINING) else { continue };
+        let Some(page) = open(kind, name, LINK) else { continue };
         assert_eq!(numbers(&page), expected, "{kind:?}");
         page.close();
     }

@@ -33,7 +33,7 @@ globalThis.Worker = class extends Native {
 const NOT_RELAXED: &str = "WebAssembly.validate = () => false;";
 
 /// Copies a folder, with links to its files where the disk has them.
-fn copy_links(from: &Path, to: &Path) {
+pub fn copy_links(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder").filter_map(Result::ok) {
         let target = to.join(entry.file_name());
@@ -102,6 +102,12 @@ impl Page {
     /// The same from a server that is there already, at this address, with what follows the path there.
     pub fn open_from(name: &'static str, address: &str, rest: &str) -> Self {
         Self::open_in(&arguments(), &[KEEP_WORKERS], name, (address.to_owned(), "/".to_owned()), None, rest)
+    }
+
+    /// The same with more arguments for the browser.
+    pub fn open_asking_from(name: &'static str, address: &str, rest: &str, more: &[&str]) -> Self {
+        let arguments = [arguments(), more.to_vec()].concat();
+        Self::open_in(&arguments, &[KEEP_WORKERS], name, (address.to_owned(), "/".to_owned()), None, rest)
     }
 
     /// The same in a browser without relaxed vector instructions, as far as it tells the page.

@@ -132,3 +132,26 @@ fn an_engine_that_cannot_be_fetched_is_a_message_on_a_page_that_still_works() {
     page.until("the link follows", SOON, || page.fragment().contains("dataset=rings").then_some(()));
     page.close_after_trouble();
 }
+
+#[test]
+fn what_is_no_longer_shown_is_let_go_of() {
+    let page = Page::open("let-go", "#device=cpu");
+    page.wait_for(&["idle"], SOON);
+    let visit = || {
+        for (link, state) in [("#experiment=images&device=cpu", "idle"), (LIVE, "done"), ("#device=cpu", "idle")] {
+            page.browser.script("location.hash = arguments[0];", &[link.into()]);
+            let there = || (page.fragment() == link && page.state()? == state).then_some(());
+            page.until("the experiment is shown", SOON, there);
+        }
+    };
+    // What is made once for all experiments is there after the first visits.
+    visit();
+    let before = page.browser.nodes();
+    (0..5).for_each(|_| visit());
+    let after = page.until("what was shown is let go of", SOON, || {
+        let nodes = page.browser.nodes();
+        (nodes < before + before / 10).then_some(nodes)
+    });
+    assert!(after > 500, "{after} nodes are not a page");
+    page.close();
+}

@@ -289,6 +289,25 @@ impl Browser {
         self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
     }
 
+    /// The driver's process, which the browser's descend from.
+    pub fn pid(&self) -> u32 {
+        self.driver.id()
+    }
+
+    /// Lets go of everything that scripts of the page no longer hold.
+    pub fn collect_garbage(&self) {
+        self.tell("HeapProfiler.collectGarbage", &json!({}));
+    }
+
+    /// How many nodes of documents scripts of the page still hold, those that are no longer shown included.
+    pub fn nodes(&self) -> u64 {
+        self.collect_garbage();
+        self.ask("POST", "/goog/cdp/execute", &json!({ "cmd": "Memory.getDOMCounters", "params": {} }))
+            .unwrap_or_else(|error| panic!("{error}"))["nodes"]
+            .as_u64()
+            .expect("a number")
+    }
+
     /// Ends the browser's GPU process, and every WebGPU device with it.
     pub fn crash_gpu(&self) {
         self.tell("Browser.crashGpuProcess", &json!({}));

@@ -6,9 +6,9 @@ use kernels::convolution;
 use kernels::winograd::{self, Sizes};
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::Schedule;
-use scorefield::engine::batch::Batches;
+use scorefield::digest::fnv1a_64;
+use scorefield::engine::reproduction::Digests;
 use scorefield::lab::{PredictionId, RunConfig, ScheduleId, WeightingId};
-use scorefield::nn::Architecture;
 use scorefield::rng::{Rng, Stream};
 
 /// Every stream, with its name in the golden file.
@@ -36,7 +36,7 @@ impl Digest {
     }
 
     fn singles(values: &[f32]) -> Self {
-        Self::of(values.iter().flat_map(|v| v.to_bits().to_le_bytes()))
+        Self(fnv1a_64(values.iter().copied()))
     }
 
     fn doubles(values: &[f64]) -> Self {
@@ -48,9 +48,7 @@ impl Digest {
 
 /// The first three batches of a run.
 fn batches(config: &RunConfig) -> Digest {
-    let batches = Batches::new(config).expect("a run with data");
-    let parts = (0..3).map(|step| batches.batch(step));
-    Digest::singles(&parts.flat_map(|b| [b.inputs, b.targets, b.weights].concat()).collect::<Vec<_>>())
+    Digest(Digests::of(config).expect("a run with data").batches)
 }
 
 /// Results of the kernels for convolutions, of sizes that leave blocks unfilled.
@@ -83,8 +81,8 @@ pub fn digests() -> String {
         add(format!("draws {name}"), Digest::doubles(&[draw(0, 0), draw(1, 1), draw(u32::MAX, u32::MAX)].concat()));
     }
     for (width, depth) in [(64, 4), (8, 1), (128, 3)] {
-        let architecture = Architecture::from(&RunConfig { width, depth, ..RunConfig::default() });
-        add(format!("weights {depth}x{width}"), Digest::singles(&architecture.initial(1)));
+        let config = RunConfig { width, depth, seed: 1, ..RunConfig::default() };
+        add(format!("weights {depth}x{width}"), Digest(Digests::of(&config).expect("a run with data").weights));
     }
     let mut drawing = Drawing::default();
     for i in 0..40 {
@@ -115,6 +113,10 @@ pub fn digests() -> String {
             format!("batches of weighting {}", weighting.id()),
             batches(&RunConfig { weighting, ..RunConfig::default() }),
         );
+    }
+    for (seed, samples) in [(1, 500), (u32::MAX, 3)] {
+        let config = RunConfig { seed, samples, ..RunConfig::default() };
+        add(format!("prior of {samples}, seed {seed}"), Digest(Digests::of(&config).expect("a run with data").prior));
     }
     for (name, values) in convolutions() {
         add(name.to_owned(), Digest::singles(&values));

@@ -40,6 +40,12 @@ impl Serving {
         let (address, query) = place.split_once('/').expect("a path");
         Self { program, cache, address: address.replace("0.0.0.0", "127.0.0.1"), query: query.to_owned() }
     }
+
+    /// The process.
+    #[allow(dead_code)]
+    pub fn pid(&self) -> u32 {
+        self.program.id()
+    }
 }
 
 impl Drop for Serving {

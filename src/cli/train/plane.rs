@@ -14,6 +14,7 @@ use crate::cli::progress::{Progress, clock};
 use crate::cli::{files, interrupt};
 use crate::data::DatasetId;
 use crate::engine::Trainer;
+use crate::engine::reproduction::Digests;
 use crate::lab::RunConfig;
 use crate::nn::device::ComputeDevice;
 
@@ -30,6 +31,8 @@ struct Summary {
     step: u32,
     seconds: f64,
     loss: Option<f64>,
+    /// Of what the link fixes on every device.
+    digests: String,
 }
 
 /// Whether the folder holds a run in the plane.
@@ -131,13 +134,15 @@ fn follow(args: &TrainArgs, mut trainer: Trainer, compute: &ComputeDevice, befor
     files::write(&file, &weights.to_bytes().map_err(Failure::other)?)?;
     let (finished, seconds) = (trainer.is_finished(), before + start.elapsed().as_secs_f64());
     let device = compute.info.name.clone();
-    let summary = Summary { file, device, finished, step: weights.step, seconds, loss: last };
+    let digests = Digests::of(trainer.config()).map_err(Failure::usage)?.to_string();
+    let summary = Summary { file, device, finished, step: weights.step, seconds, loss: last, digests };
     if args.json {
         say!("{}", serde_json::to_string(&summary).map_err(Failure::other)?)?;
     } else {
-        let Summary { step, seconds, file, device, .. } = &summary;
+        let Summary { step, seconds, file, device, digests, .. } = &summary;
         let loss = last.map_or(String::new(), |loss| format!(", loss {loss:.4}"));
         say!("{step} steps in {} on {device}{loss}: {}", clock(*seconds), file.display())?;
+        say!("the same on every device: {digests}")?;
     }
     if finished || !interrupt::asked() {
         Ok(())

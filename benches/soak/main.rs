@@ -1,0 +1,211 @@
+//! Hours of use under a watch on memory: `make soak HOURS=8`. A page that is never loaded again trains, samples, runs every
+//! study for a while, makes images and changes its language; one in another browser is loaded anew each time; the program
+//! serves both and computes for the first; and the program trains on images all the while. Every quantity's slope after
+//! the first quarter is written with its error, and one that grows ends this with a failure.
+//! Needs dist/ and the program (`SCOREFIELD_PROGRAM`). `SCOREFIELD_TRAINING=PID` watches a training that runs already.
+
+#[path = "../../tests/e2e/page.rs"]
+#[allow(dead_code)]
+mod page;
+mod processes;
+#[path = "../../tests/support/serving.rs"]
+#[allow(dead_code)]
+mod serving;
+mod slope;
+mod training;
+#[path = "../../tests/e2e/webdriver.rs"]
+#[allow(dead_code)]
+mod webdriver;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use page::{LATE, Page, SOON, dist};
+use processes::{Kind, resident};
+use scorefield::study::STUDIES;
+use serving::Serving;
+use slope::Slope;
+
+const MEGABYTE: f64 = 1e6;
+
+/// More than that an hour, with certainty, is a leak.
+const LIMIT_MEGABYTES_AN_HOUR: f64 = 1.0;
+
+/// How long each study is watched before it is stopped.
+const STUDY: Duration = Duration::from_secs(6);
+
+/// Keeps the memories of WebAssembly that a page or a worker has, and tells their size to who asks.
+const MEMORIES: &str = "
+globalThis.memories = [];
+for (const name of ['instantiate', 'instantiateStreaming']) {
+  const own = WebAssembly[name];
+  WebAssembly[name] = async (...of) => {
+    const made = await own.apply(WebAssembly, of);
+    const memory = (made.instance ?? made).exports?.memory;
+    if (memory) memories.push(memory);
+    return made;
+  };
+}
+if (!globalThis.document) {
+  const asked = new BroadcastChannel('memories');
+  asked.onmessage = ({ data }) => data === 'ask' && asked.postMessage(memories.map(m => m.buffer.byteLength));
+}
+";
+
+/// The sizes of the page's own memory and of those of its workers, and what its scripts hold, in bytes.
+const SIZES: &str = "
+const done = arguments[arguments.length - 1];
+const asked = new BroadcastChannel('memories');
+let workers = 0;
+asked.onmessage = ({ data }) => { if (Array.isArray(data)) for (const bytes of data) workers += bytes; };
+asked.postMessage('ask');
+setTimeout(() => {
+  asked.close();
+  const own = globalThis.memories.reduce((sum, memory) => sum + memory.buffer.byteLength, 0);
+  done([performance.memory.usedJSHeapSize, own, workers]);
+}, 1500);";
+
+/// What was measured at a time, by name, in megabytes.
+type Row = BTreeMap<&'static str, f64>;
+
+/// A copy of the page whose workers tell the size of their memory.
+fn served() -> PathBuf {
+    let folder = env::temp_dir().join(format!("scorefield-soak-{}", std::process::id()));
+    page::copy_links(&dist(), &folder);
+    for stem in ["worker_cpu", "worker_cpu_relaxed", "worker_study"] {
+        let name = format!("{stem}_loader.js");
+        let text = fs::read_to_string(folder.join(&name)).expect("a loader");
+        page::replace(&folder, &name, &format!("{MEMORIES}{text}"));
+    }
+    folder
+}
+
+fn open(name: &'static str, serving: &Serving, fragment: &str) -> Page {
+    let page = Page::open_asking_from(name, &serving.address, "", &["--enable-precise-memory-info"]);
+    page.browser.before_every_page(MEMORIES);
+    page.go(fragment);
+    page
+}
+
+/// A small run in the plane that is not the one before.
+fn plane(cycle: usize, device: &str) -> String {
+    let pick = |of: &'static [&str]| of[cycle % of.len()];
+    let data = pick(&["moons", "eight-gaussians", "checkerboard", "swiss-roll", "rings"]);
+    let schedule = pick(&["edm", "linear", "cosine"]);
+    let solver = pick(&["heun", "dpmpp-2m", "ddim", "euler-maruyama"]);
+    format!(
+        "#dataset={data}&schedule={schedule}&solver={solver}&device={device}&width=32&depth=2&batch=128\
+         &training-steps=200&samples=500&steps=10&seed={cycle}&run=1"
+    )
+}
+
+fn follow(page: &Page, link: &str) {
+    page.browser.script("location.hash = arguments[0];", &[link.into()]);
+    thread::sleep(Duration::from_millis(500));
+    page.wait_for(&["running", "done"], LATE);
+}
+
+/// What a visitor does who never loads the page again.
+fn stay(page: &Page, cycle: usize) {
+    let device = if cycle % 5 == 4 { "remote" } else { "cpu" };
+    follow(page, &plane(cycle, device));
+    page.wait_for(&["done"], LATE);
+    page.press("sample");
+    page.wait_for(&["done"], LATE);
+    follow(page, &format!("#experiment=images&device=cpu&images=2&steps=3&seed={cycle}&run=1"));
+    page.wait_for(&["done"], LATE);
+    let study = &STUDIES[cycle % STUDIES.len()];
+    follow(page, &format!("#experiment={}&device=cpu&seed={cycle}&run=1", study.id));
+    let begin = Instant::now();
+    while begin.elapsed() < STUDY && page.state().as_deref() == Some("running") {
+        thread::sleep(Duration::from_millis(200));
+    }
+    if page.state().as_deref() == Some("running") {
+        page.press("stop");
+        page.wait_for(&["done", "paused", "idle"], LATE);
+    }
+    for (language, direction) in [("fa", "rtl"), ("zh", "ltr"), ("en", "ltr")] {
+        page.speak(language, direction, SOON);
+    }
+}
+
+/// What is measured of a browser, by the names of its quantities.
+fn measure(page: &Page, names: [&'static str; 2], row: &mut Row) {
+    row.insert(names[0], resident(page.browser.pid(), Kind::Renderer));
+    row.insert(names[1], resident(page.browser.pid(), Kind::Browser));
+    // What was said on the way is taken from the driver, which would keep it.
+    drop((page.browser.log("performance"), page.browser.log("browser")));
+}
+
+fn cycle(number: usize, staying: &Page, anew: &Page, serving: &Serving, training: u32) -> Row {
+    let mut row = Row::new();
+    stay(staying, number);
+    // Twice: what the first frees may have held more.
+    staying.browser.collect_garbage();
+    staying.browser.collect_garbage();
+    let sizes = staying.browser.script_async(SIZES, &[]);
+    let size = |place: usize| sizes[place].as_f64().expect("a size") / MEGABYTE;
+    row.extend([("page: scripts", size(0)), ("page: WebAssembly", size(1)), ("workers: WebAssembly", size(2))]);
+    measure(staying, ["page that stays: its process", "page that stays: the browser's others"], &mut row);
+    anew.go(&plane(number, "cpu"));
+    anew.wait_for(&["done"], LATE);
+    measure(anew, ["page loaded anew: its process", "page loaded anew: the browser's others"], &mut row);
+    row.insert("program that serves and computes", resident(serving.pid(), Kind::Itself));
+    row.insert("program that trains on images", resident(training, Kind::Itself));
+    row
+}
+
+fn main() {
+    let asked = env::args().skip(1).find_map(|word| word.parse::<f64>().ok());
+    let hours = asked.expect("hours: cargo bench … --bench soak -- 2");
+    let program = env::var_os("SCOREFIELD_PROGRAM").expect("SCOREFIELD_PROGRAM: the native program");
+    let folder = served();
+    let running = env::var("SCOREFIELD_TRAINING").ok().map(|pid| pid.parse().expect("a process"));
+    let trained = running.is_none().then(|| training::Training::start(Path::new(&program)));
+    let training = running.or_else(|| trained.as_ref().map(training::Training::pid)).expect("one of both");
+    let serving = Serving::start(&program, &folder.to_string_lossy(), "0", &["--remote"]);
+    let staying = open("soak-stays", &serving, "#device=cpu");
+    let anew = open("soak-anew", &serving, "#device=cpu");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/soak.csv");
+    fs::create_dir_all(kept.parent().expect("a folder")).expect("a folder");
+    let mut table = File::create(&kept).expect("a file");
+    let (begin, mut rows) = (Instant::now(), Vec::<(f64, Row)>::new());
+    while begin.elapsed().as_secs_f64() < hours * 3600.0 {
+        let row = cycle(rows.len(), &staying, &anew, &serving, training);
+        let at = begin.elapsed().as_secs_f64() / 3600.0;
+        if rows.is_empty() {
+            let names: Vec<&str> = row.keys().copied().collect();
+            writeln!(table, "hours,{}", names.join(",")).expect("a line");
+        }
+        let values: Vec<String> = row.values().map(|value| format!("{value:.3}")).collect();
+        writeln!(table, "{at:.5},{}", values.join(",")).expect("a line");
+        println!("round {} at {:.2} of {hours} hours: {} MB", rows.len() + 1, at, values.join(", "));
+        rows.push((at, row));
+    }
+    let from = rows.len() / 4;
+    println!(
+        "\n{} rounds in {:.2} hours, the last {} counted; {}\n",
+        rows.len(),
+        hours,
+        rows.len() - from,
+        kept.display()
+    );
+    println!("| memory of | first, MB | last, MB | slope, MB an hour (99 % interval) | |\n|---|---|---|---|---|");
+    let mut growing = Vec::new();
+    for name in rows[0].1.keys() {
+        let series: Vec<[f64; 2]> = rows[from..].iter().map(|(at, row)| [*at, row[name]]).collect();
+        let slope = Slope::of(&series).expect("two rounds for each of ten parts");
+        let grows = slope.value - slope.error > LIMIT_MEGABYTES_AN_HOUR;
+        let verdict = if grows { "grows" } else { "flat" };
+        let [first, last] = [series[0][1], series[series.len() - 1][1]];
+        println!("| {name} | {first:.1} | {last:.1} | {:.2} ± {:.2} | {verdict} |", slope.value, slope.error);
+        growing.extend(grows.then_some(*name));
+    }
+    drop((staying, anew, serving, trained));
+    drop(fs::remove_dir_all(folder));
+    assert!(growing.is_empty(), "memory grows: {growing:?}");
+}
