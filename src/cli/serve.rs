@@ -9,7 +9,7 @@ use clap::Args;
 use super::device::DeviceArgs;
 use super::failure::{Failure, Outcome};
 use super::remote::{Place, RemoteServer, secret};
-use crate::serve::{Server, Site};
+use crate::serve::{Limits, Server, Site};
 
 /// Serves the built page, until Ctrl-C. With --remote the page can choose to compute on this machine instead of in the
 /// browser, under "Compute on".
@@ -66,7 +66,7 @@ pub fn run(args: &ServeArgs) -> Outcome {
         site.beside = Some(Arc::new(move |request| hub.answer(request)));
     }
     let taken = |error| Failure::other(format!("port {} of {} cannot be had: {error}", args.port, args.listen));
-    let server = Server::open(&site, (args.listen, args.port).into()).map_err(taken)?;
+    let server = Server::open(&site, (args.listen, args.port).into(), Limits::default()).map_err(taken)?;
     say!("scorefield is at http://{}/{query} (Ctrl-C ends it)", server.address())?;
     if args.listen.is_unspecified() {
         say!("from other machines: the same with this machine's own name in place of {}", args.listen)?;

@@ -6,7 +6,7 @@ pub mod remote;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Function, Reflect, Uint8Array};
 use leptos::prelude::*;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -16,6 +16,7 @@ use web_sys::{ErrorEvent, MessageEvent, ReadableStreamDefaultReader, Response, W
 use super::reflect::{call, get};
 use super::scene::{Field, Frame};
 use super::state::{Page, Progress, start};
+use super::trusted::script;
 use super::{download, images, runs};
 use crate::decimal::real;
 use crate::lab::field;
@@ -174,10 +175,10 @@ async fn fetch(page: Page, slot: Slot) -> Result<(), JsValue> {
     let (mut received, mut told) = (0.0, 0.0);
     loop {
         let chunk = JsFuture::from(reader.read()).await?;
-        if js_sys::Reflect::get(&chunk, &"done".into())?.is_truthy() {
+        if Reflect::get(&chunk, &"done".into())?.is_truthy() {
             return Ok(());
         }
-        let bytes: js_sys::Uint8Array = js_sys::Reflect::get(&chunk, &"value".into())?.dyn_into()?;
+        let bytes: Uint8Array = Reflect::get(&chunk, &"value".into())?.dyn_into()?;
         received += f64::from(bytes.length());
         // The length is that of the compressed file, so the share is a lower bound of the truth only sometimes.
         let share = length.filter(|&l| l > 0.0).map_or(0.0, |l| (received / l).min(1.0));
@@ -191,7 +192,10 @@ async fn fetch(page: Page, slot: Slot) -> Result<(), JsValue> {
 fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
-    let worker = Worker::new_with_options(&format!("./{}_loader.js", stem(slot)), &options)?;
+    let address = script(&format!("./{}_loader.js", stem(slot)));
+    // By name, for its constructor takes a trusted address as well as a text.
+    let constructor: Function = get(&js_sys::global(), "Worker").dyn_into()?;
+    let worker: Worker = Reflect::construct(&constructor, &Array::of2(&address, &options))?.unchecked_into();
     let heard = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {
         // What is no byte array becomes an empty one: a worker of another build.
         let bytes = message.data().dyn_into::<Uint8Array>().map(|b| b.to_vec()).unwrap_or_default();
@@ -201,7 +205,7 @@ fn launch(page: Page, slot: Slot) -> Result<(), JsValue> {
     let broken = Closure::<dyn Fn(ErrorEvent)>::new(move |event: ErrorEvent| {
         event.prevent_default();
         // A script that cannot be fetched makes an event without a message.
-        let message = js_sys::Reflect::get(&event, &"message".into()).ok().and_then(|m| m.as_string());
+        let message = Reflect::get(&event, &"message".into()).ok().and_then(|m| m.as_string());
         let message = message.unwrap_or_else(|| format!("{} does not start", stem(slot)));
         page.tell(|session| session.crashed(slot, &message));
     });

@@ -12,6 +12,7 @@ use web_sys::{Element as Node, Event, HtmlElement, HtmlInputElement};
 use super::element::{Element, element};
 use super::parts::button;
 use super::state::{Listed, Page, effect, page, start};
+use super::trusted::set_inside;
 use super::{memory, words};
 use crate::experiments::{defaults, find};
 use crate::lab::Language;
@@ -55,7 +56,7 @@ pub fn stage() -> Vec<Element> {
     let mut back = page.visited.with_value(|visited| *visited);
     effect(move || {
         let Listed::There(html) = page.listed.get() else { return };
-        shown.set_inner_html(html);
+        set_inside(&shown, html);
         untrack(|| tell(page, &shown));
         if let Some(field) = field(&shown) {
             field.set_value(&SOUGHT.with_borrow(String::clone));

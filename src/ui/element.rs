@@ -10,6 +10,7 @@ use wasm_bindgen::{JsCast, JsValue, UnwrapThrowExt};
 use web_sys::{Event, HtmlCanvasElement, HtmlInputElement, Node};
 
 use super::state::{memo, page};
+use super::trusted::set_inside;
 
 /// Where the elements of a drawing have their names from.
 const SVG: &str = "http://www.w3.org/2000/svg";
@@ -129,7 +130,7 @@ impl Element {
                 Place::Attribute(name) => drop(element.set_attribute(name, &now)),
                 Place::Property(name) => set_property(&element, name, &JsValue::from_str(&now)),
                 Place::Text(node) => node.set_text_content(Some(&now)),
-                Place::Inside => element.set_inner_html(&now),
+                Place::Inside => set_inside(&element, &now),
             }
             last = Some(now);
         }));

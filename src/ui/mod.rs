@@ -29,6 +29,7 @@ mod scene;
 mod signal;
 mod state;
 mod study;
+mod trusted;
 mod view;
 mod words;
 

@@ -15,6 +15,7 @@ use super::parts::check;
 use super::reflect::{call, get, words};
 use super::state::offline::OfflineCopy;
 use super::state::{Page, page, start};
+use super::trusted::script;
 use crate::offline::{PREFIX, SCRIPT};
 
 /// After what time the copy is asked for: whoever comes wants the page first.
@@ -39,7 +40,7 @@ pub fn prepare(page: Page) {
 }
 
 async fn keep(page: Page) {
-    let Ok(registration) = call(&container(), "register", &SCRIPT.into()).await else {
+    let Ok(registration) = call(&container(), "register", &script(SCRIPT)).await else {
         page.offline.set(OfflineCopy::Unavailable);
         return;
     };

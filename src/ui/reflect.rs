@@ -19,8 +19,15 @@ pub fn amount(of: &JsValue, name: &str) -> f64 {
     get(of, name).as_f64().unwrap_or(0.0)
 }
 
+/// What a method answers at once.
+///
+/// # Errors
+/// What it throws, and what is there instead of a method.
+pub fn call_now(of: &JsValue, method: &str, argument: &JsValue) -> Result<JsValue, JsValue> {
+    get(of, method).dyn_into::<Function>().and_then(|method| method.call1(of, argument))
+}
+
 /// What a method answers in the end.
 pub fn call(of: &JsValue, method: &str, argument: &JsValue) -> JsFuture {
-    let called = get(of, method).dyn_into::<Function>().and_then(|method| method.call1(of, argument));
-    JsFuture::from(Promise::resolve(&called.unwrap_or(JsValue::UNDEFINED)))
+    JsFuture::from(Promise::resolve(&call_now(of, method, argument).unwrap_or(JsValue::UNDEFINED)))
 }

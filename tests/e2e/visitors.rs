@@ -144,3 +144,26 @@ fn files_that_are_dropped_together_are_one_checkpoint_with_its_settings() {
     assert!(side > 0);
     page.close();
 }
+
+#[test]
+fn a_text_is_no_program_wherever_it_is_put() {
+    let page = Page::open("visitor-policy", SMALL);
+    page.wait_for(&["idle"], SOON);
+    // What a fault of the page, or a library of it, could one day do with a text of somebody else's.
+    for attempt in [
+        "document.createElement('div').innerHTML = '<b>a</b>'",
+        "new Worker('./worker_cpu_loader.js', { type: 'module' })",
+        "navigator.serviceWorker.register('./service-worker.js')",
+        "document.createElement('script').text = 'globalThis.begun = 1;'",
+        "trustedTypes.createPolicy('scorefield', { createHTML: String })",
+        "trustedTypes.createPolicy('default', { createHTML: String })",
+    ] {
+        let tried = format!(
+            "return (async () => {{ try {{ await ({attempt}); return 'taken'; }} catch (error) {{ return error.name; }} }})();"
+        );
+        let name = script(&page, &tried);
+        assert!(name == "TypeError", "{attempt} {name}");
+    }
+    assert_eq!(script(&page, "return globalThis.begun;"), Value::Null);
+    page.close_after_trouble();
+}

@@ -11,6 +11,9 @@ use crate::wire;
 /// Most bytes of events that wait for a page; an engine that is ahead of it waits.
 const MOST_WAITING: usize = 64 << 20;
 
+/// Most commands that wait for an engine; a page that is ahead of it waits.
+const MOST_COMMANDS: usize = 256;
+
 /// A line. It is open until one side ends it.
 pub struct Connection {
     state: Mutex<State>,
@@ -74,10 +77,12 @@ impl Connection {
         self.state().ended
     }
 
-    /// Gives the engine a command; says whether the line is still open.
-    pub fn send(&self, command: Command) -> bool {
-        let mut state = self.state();
-        if state.ended {
+    /// Gives the engine a command, and waits so long while too many do already; says whether it was taken.
+    pub fn send(&self, command: Command, patience: Duration) -> bool {
+        let full = |state: &mut State| state.commands.len() >= MOST_COMMANDS && !state.ended;
+        let waited = self.changed.wait_timeout_while(self.state(), patience, full);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if full(&mut state) || state.ended {
             return false;
         }
         state.commands.push_back(command);
@@ -87,13 +92,22 @@ impl Connection {
 
     /// The next command, if there is one.
     pub fn command(&self) -> Option<Command> {
-        self.state().commands.pop_front()
+        self.taken(&mut self.state())
+    }
+
+    fn taken(&self, state: &mut State) -> Option<Command> {
+        let was_full = state.commands.len() >= MOST_COMMANDS;
+        let command = state.commands.pop_front();
+        if was_full {
+            self.changed.notify_all();
+        }
+        command
     }
 
     /// The next command; of a line that has ended there is none, ever.
     pub fn poll_command(&self, context: &Context<'_>) -> Poll<Command> {
         let mut state = self.state();
-        match state.commands.pop_front() {
+        match self.taken(&mut state) {
             Some(command) => Poll::Ready(command),
             None => {
                 state.engine = Some(context.waker().clone());
@@ -181,7 +195,7 @@ mod tests {
         assert_eq!(line.poll(Duration::from_secs(60)), None, "at once");
         line.report(&event(3));
         assert_eq!(line.poll(Duration::ZERO), None);
-        assert!(!line.send(Command::Stop));
+        assert!(!line.send(Command::Stop, Duration::from_secs(60)), "at once");
     }
 
     #[test]
@@ -194,6 +208,18 @@ mod tests {
             let heard = scope.spawn(|| line.poll(Duration::from_secs(60)));
             line.end();
             assert_eq!(heard.join().expect("a thread"), None);
+        });
+    }
+
+    #[test]
+    fn no_more_commands_wait_than_there_is_room_for() {
+        let line = Connection::new();
+        let sent = (0..MOST_COMMANDS + 3).filter(|_| line.send(Command::Stop, Duration::ZERO)).count();
+        assert_eq!(sent, MOST_COMMANDS);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| line.send(Command::Step, Duration::from_secs(60)));
+            assert!(matches!(line.command(), Some(Command::Stop)));
+            assert!(waits.join().expect("a thread"));
         });
     }
 

@@ -12,17 +12,16 @@ mod line;
 mod port;
 
 use std::collections::HashMap;
-use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tiny_http::{Method, Request, Response, StatusCode};
+use subtle::ConstantTimeEq as _;
 
 use crate::digest::hex;
 use crate::engine::images::fetch::LONGEST_FILE;
 use crate::protocol::remote::{ASK, END, META, OPEN, POLL, SEND, frame};
+use crate::serve::{Answer, Request, is_near};
 use crate::wire;
 use line::Connection;
 pub use port::Place;
@@ -35,6 +34,8 @@ const FORSAKEN: Duration = Duration::from_secs(30);
 const ROUND: Duration = Duration::from_secs(5);
 /// Most pages at a time.
 const MOST_LINES: usize = 8;
+/// Most bytes of a command that is read beside others.
+const SHORT: u64 = 1 << 20;
 
 /// Says what is wrong with a request.
 type Refusal = (u16, String);
@@ -45,13 +46,15 @@ pub struct RemoteServer {
     /// What a page has to know, where others than this machine can ask.
     token: Option<String>,
     lines: Mutex<HashMap<String, Arc<Connection>>>,
+    /// Held while a long command is read.
+    reading: Mutex<()>,
 }
 
 impl RemoteServer {
     /// Nobody yet. `token` is what a page has to know; without one only pages of this machine are answered.
     #[must_use]
     pub fn new(place: Place, token: Option<String>) -> Arc<Self> {
-        let hub = Arc::new(Self { place, token, lines: Mutex::default() });
+        let hub = Arc::new(Self { place, token, lines: Mutex::default(), reading: Mutex::default() });
         let weak = Arc::downgrade(&hub);
         thread::spawn(move || {
             while let Some(hub) = weak.upgrade() {
@@ -69,52 +72,41 @@ impl RemoteServer {
         format!("<meta name=\"{META}\" content=\"1\">")
     }
 
-    /// Answers a request if it is for an engine; gives it back otherwise.
-    pub fn answer(self: &Arc<Self>, request: Request) -> Option<Request> {
-        let place = request.url().split(['?', '#']).next().unwrap_or_default();
+    /// Answers a request if it is for an engine. One for events waits for them, on its connection's own thread.
+    pub fn answer(&self, request: &mut Request<'_>) -> Option<Answer> {
+        let place = request.head.target.split(['?', '#']).next().unwrap_or_default();
         let asked = place.strip_prefix('/').and_then(|name| [OPEN, SEND, POLL, END].into_iter().find(|id| *id == name));
-        let Some(asked) = asked else { return Some(request) };
-        let hub = Arc::clone(self);
-        // One that waits keeps none of the server's own threads from serving files.
-        let done = thread::Builder::new().spawn(move || hub.obey(asked, request));
-        if done.is_err() {
-            eprintln!("scorefield: there is no thread to answer a page");
-        }
-        None
+        Some(match self.obey(asked?, request) {
+            Ok(body) => Answer::bytes(200, body),
+            Err((status, words)) => Answer::bytes(status, words),
+        })
     }
 
-    fn obey(&self, asked: &str, mut request: Request) {
-        let found = self.allowed(&request).and_then(|()| match asked {
+    fn obey(&self, asked: &str, request: &mut Request<'_>) -> Result<Vec<u8>, Refusal> {
+        // Before anything of its body is read.
+        self.allowed(request)?;
+        match asked {
             OPEN => self.open(),
-            SEND => self.send(&mut request),
-            POLL => self.poll(&request),
-            _ => self.line(&request).map(|line| {
+            SEND => self.send(request),
+            POLL => self.poll(request),
+            _ => self.line(request).map(|line| {
                 line.end();
                 Vec::new()
             }),
-        });
-        let (status, body) = match found {
-            Ok(body) => (200, body),
-            Err((status, words)) => (status, words.into_bytes()),
-        };
-        // A page that went away is found out by its silence.
-        drop(request.respond(Response::from_data(body).with_status_code(StatusCode(status))));
+        }
     }
 
     /// A page of another origin cannot send the header without being allowed to, which nobody is; and no name but its
     /// own leads a page here, unless it knows the token.
-    fn allowed(&self, request: &Request) -> Result<(), Refusal> {
-        let header = |name: &str| {
-            let found =
-                request.headers().iter().find(|header| header.field.as_str().as_str().eq_ignore_ascii_case(name));
-            found.map_or("", |header| header.value.as_str())
-        };
-        if *request.method() != Method::Post {
+    fn allowed(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        if request.head.method != "POST" {
             return Err((405, "only POST is answered here".to_owned()));
         }
+        let told = request.head.header(&ASK.to_ascii_lowercase());
         let known = match &self.token {
-            Some(token) => is_same(token, header(ASK)),
-            None => !header(ASK).is_empty() && is_near(header("Host")),
+            // In a time that does not tell where they differ.
+            Some(token) => token.as_bytes().ct_eq(told.as_bytes()).into(),
+            None => !told.is_empty() && is_near(request.head.header("host")),
         };
         if known { Ok(()) } else { Err((403, "the address of the page lacks the token that was printed".to_owned())) }
     }
@@ -123,9 +115,8 @@ impl RemoteServer {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn line(&self, request: &Request) -> Result<Arc<Connection>, Refusal> {
-        let name = request.url().split_once('?').map_or("", |(_, name)| name);
-        let gone = || (410, "the engine for this page has ended; load the page again".to_owned());
+    fn line(&self, request: &Request<'_>) -> Result<Arc<Connection>, Refusal> {
+        let name = request.head.target.split_once('?').map_or("", |(_, name)| name);
         self.lines().get(name).cloned().ok_or_else(gone)
     }
 
@@ -143,21 +134,29 @@ impl RemoteServer {
         Ok(name.into_bytes())
     }
 
-    fn send(&self, request: &mut Request) -> Result<Vec<u8>, Refusal> {
+    fn send(&self, request: &mut Request<'_>) -> Result<Vec<u8>, Refusal> {
         let line = self.line(request)?;
+        let length = request.head.length;
+        if length > LONGEST_FILE {
+            return Err((413, format!("the command is too long and was not read: at most {LONGEST_FILE} bytes are")));
+        }
+        // Weights come one at a time, so that many at once take no more memory than one.
+        let _turn = (length > SHORT).then(|| self.reading.lock().unwrap_or_else(PoisonError::into_inner));
         let mut bytes = Vec::new();
-        let read = request.as_reader().take(LONGEST_FILE + 1).read_to_end(&mut bytes);
-        if read.is_err() || bytes.len() as u64 > LONGEST_FILE {
-            return Err((413, "the command did not arrive whole, or is too long".to_owned()));
+        if request.body.read_to_end(&mut bytes).is_err() {
+            return Err((408, "the command did not arrive whole and was not obeyed: send it again".to_owned()));
         }
         let command = wire::decode(&bytes).map_err(|error| (409, error.to_string()))?;
-        line.send(command);
-        Ok(Vec::new())
+        if line.send(command, PATIENCE) {
+            return Ok(Vec::new());
+        }
+        let late = || (503, "the engine did not take the command, which was not obeyed: stop it, or wait".to_owned());
+        Err(if line.is_ended() { gone() } else { late() })
     }
 
-    fn poll(&self, request: &Request) -> Result<Vec<u8>, Refusal> {
+    fn poll(&self, request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
         let line = self.line(request)?;
-        let events = line.poll(PATIENCE).ok_or((410, "the engine for this page has ended".to_owned()))?;
+        let events = line.poll(PATIENCE).ok_or_else(gone)?;
         Ok(frame(&events))
     }
 
@@ -172,6 +171,10 @@ impl RemoteServer {
     }
 }
 
+fn gone() -> Refusal {
+    (410, "the engine for this page has ended; load the page again".to_owned())
+}
+
 /// A name that nobody guesses.
 #[must_use]
 pub fn secret() -> Option<String> {
@@ -180,41 +183,14 @@ pub fn secret() -> Option<String> {
     Some(hex(&bytes))
 }
 
-/// Whether two texts are the same, in a time that does not tell where they differ.
-fn is_same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
-}
-
-/// Whether a page called this machine by a name that only this machine has for itself: not one that somebody's server of
-/// names says is here.
-fn is_near(host: &str) -> bool {
-    let address = host.parse::<SocketAddr>().map(|address| address.ip()).ok();
-    let address = address.or_else(|| host.parse::<IpAddr>().ok());
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    address.is_some_and(|address| address.is_loopback()) || name.eq_ignore_ascii_case("localhost")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_this_machine_itself_are_near() {
-        for host in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:80", "127.0.0.1"] {
-            assert!(is_near(host), "{host}");
-        }
-        for host in ["", "evil.example:8080", "192.168.0.2:8080", "localhost.evil.example", "127.0.0.1.evil.example:80"]
-        {
-            assert!(!is_near(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn secrets_are_compared_whole_and_are_never_the_same() {
+    fn secrets_are_never_the_same() {
         let secret = || secret().expect("random numbers");
         assert_eq!(secret().len(), 32);
         assert_ne!(secret(), secret());
-        assert!(is_same("ab", "ab"));
-        assert!(!is_same("ab", "abc") && !is_same("ab", "aa") && !is_same("ab", ""));
     }
 }

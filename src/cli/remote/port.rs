@@ -143,7 +143,7 @@ struct SpawnedWorker(Arc<Connection>);
 
 impl WorkerHandle for SpawnedWorker {
     fn post(&mut self, message: &[u8]) -> bool {
-        wire::decode(message).is_ok_and(|command| self.0.send(command))
+        wire::decode(message).is_ok_and(|command| self.0.send(command, Duration::ZERO))
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<PoolEvent>> {
