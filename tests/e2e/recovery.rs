@@ -5,7 +5,7 @@ use std::fs;
 use scorefield::lab::RunConfig;
 use scorefield::protocol::Command;
 
-use super::page::{LATE, Page, SOON, replace};
+use super::page::{LATE, LIVE, Page, SOON, replace};
 
 const SMALL: &str = "#dataset=moons&device=cpu&width=32&depth=2&batch=128&samples=200&steps=5&seed=3";
 
