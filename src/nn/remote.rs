@@ -12,6 +12,8 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::device::{ComputeDevice, DeviceError};
 
+/// How a session is refused to whoever asks for one by an ordinary request.
+const REFUSAL: &[u8] = b"HTTP/1.1 400";
 /// Of a large tensor.
 const NUMBERS: usize = 4 << 20;
 
@@ -121,25 +123,28 @@ pub fn speed(compute: &ComputeDevice) -> Result<Speed, DeviceError> {
     Ok(Speed { round_trip_ms: 1e3 * round_trip, sent_mb_s: rate(there), received_mb_s: rate(back) })
 }
 
-/// Whether a server at `host:port` answers a request within so long: not only its machine, which accepts connections for a
-/// program that hangs, too.
+/// Whether Burn's server at `host:port` answers a request within so long: not only its machine, which accepts connections for
+/// a program that hangs, too, and nothing else that a way around a cut line leads to.
 ///
 /// # Errors
 /// What was found instead.
 pub fn answers(place: &str, patience: Duration) -> Result<(), String> {
     let start = Instant::now();
     let left = || patience.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-    let ask = || -> std::io::Result<usize> {
+    let ask = || -> std::io::Result<Vec<u8>> {
         let mut last = std::io::Error::other("it has no address");
         for address in place.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, left()) {
                 Ok(mut stream) => {
                     stream.set_write_timeout(Some(left()))?;
                     stream.write_all(
-                        format!("GET / HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n").as_bytes(),
+                        format!("GET /session HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n").as_bytes(),
                     )?;
                     stream.set_read_timeout(Some(left()))?;
-                    return stream.read(&mut [0; 64]);
+                    let mut answer = vec![0; REFUSAL.len()];
+                    let length = stream.read(&mut answer)?;
+                    answer.truncate(length);
+                    return Ok(answer);
                 }
                 Err(error) => last = error,
             }
@@ -147,8 +152,9 @@ pub fn answers(place: &str, patience: Duration) -> Result<(), String> {
         Err(last)
     };
     match ask() {
-        Ok(0) => Err("the connection was closed without an answer".to_owned()),
-        Ok(_) => Ok(()),
+        Ok(answer) if answer.is_empty() => Err("the connection was closed without an answer".to_owned()),
+        Ok(answer) if answer == REFUSAL => Ok(()),
+        Ok(_) => Err("what answers there is no device of scorefield".to_owned()),
         Err(error) if [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut].contains(&error.kind()) => {
             Err(format!("nothing answered for {} s", patience.as_secs()))
         }
@@ -166,6 +172,15 @@ mod tests {
         let place = silent.local_addr().unwrap().to_string();
         let found = answers(&place, Duration::from_millis(200));
         assert_eq!(found, Err("nothing answered for 0 s".to_owned()));
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place_of_other = other.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = other.accept().unwrap();
+            stream.read(&mut [0; 512]).unwrap();
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
+        });
+        let found = answers(&place_of_other, Duration::from_secs(5)).unwrap_err();
+        assert!(found.contains("no device"), "{found}");
         drop(silent);
         let found = answers(&place, Duration::from_secs(5)).unwrap_err();
         assert!(found.contains("refused"), "{found}");
