@@ -32,6 +32,11 @@ such as ssh -L 4100:127.0.0.1:4100 this-machine. A processor computes by Burn's 
 /// # Errors
 /// When the address is taken, or the device is not there or cannot be offered.
 pub fn run(args: &OfferArgs) -> Outcome {
+    if cfg!(not(feature = "remote")) {
+        return Err(Failure::device(
+            "this program was built without remote devices: build it with --features cli,remote",
+        ));
+    }
     let compute = args.device.open()?;
     let none = || Failure::other(format!("this machine has no random numbers for a token: set {TOKEN}"));
     let (token, own) = match std::env::var(TOKEN) {
