@@ -4,6 +4,8 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/sharing.rs"]
+mod sharing;
 #[cfg(feature = "gpu")]
 #[path = "support/skip.rs"]
 mod skip;
@@ -13,74 +15,18 @@ mod unet_weights;
 use std::fs;
 
 use program::{Folder, failure, images, scorefield, success};
-use scorefield::data::ImageSet;
-use scorefield::diffusion::now;
-use scorefield::engine::image_trainer::{Gradient, ImageBatches, ImageTrainer, Recipe, TrainingPrecision};
-use scorefield::lab::DeviceChoice;
-use scorefield::nn::device::{ComputeDevice, open};
+use scorefield::engine::image_trainer::{ImageBatches, ImageTrainer, Recipe, TrainingPrecision};
+use scorefield::nn::device::ComputeDevice;
 use scorefield::nn::objective::Objective;
 use scorefield::nn::unet::{Style, UNetConfig};
-use unet_weights::{error, hashed, parameter};
-
-/// Sums of a batch in another order, through some 20 layers and back in single precision: what `cli_training.rs` allows
-/// between this program and PyTorch, which sums in another order too, is ten times as much.
-const TOLERANCE: f32 = 1e-5;
-/// Of losses and parameters (root mean square, relative) after six steps. Adam divides a gradient by its own size, so that
-/// where it is nothing but rounding, as before a normalisation that takes it out again, its sign is a step.
-const STEPS_TOLERANCE: f64 = 2e-4;
-
-fn cpu() -> ComputeDevice {
-    now(open(DeviceChoice::Cpu)).unwrap()
-}
-
-fn recipe(network: UNetConfig, batch: usize) -> Recipe {
-    Recipe { network, steps: 8, batch, piece: 4, rate: 2e-3, warm_up: 3, ..Recipe::default() }
-}
-
-fn tiny() -> UNetConfig {
-    UNetConfig {
-        channels: 8,
-        multipliers: vec![1, 2],
-        layers: 1,
-        attention_levels: vec![1],
-        classes: 10,
-        groups: 4,
-        dropout: 0.0,
-        ..UNetConfig::cifar10()
-    }
-}
-
-fn set() -> ImageSet {
-    let colours = hashed("pixels", 60).flat_map(|u| [(127.5 + 127.0 * u) as u8; 64]);
-    let classes = (0..10).map(|i| i.to_string()).collect();
-    ImageSet::new(8, 3, colours.collect(), (0..20).map(|i| i % 10).collect(), classes).unwrap()
-}
+use sharing::{STEPS_TOLERANCE, TOLERANCE, advance, alone, cpu, difference, numbers, recipe, set, tiny};
+use unet_weights::{error, parameter};
 
 /// A trainer with weights of unit gain, so that every parameter has a gradient, on so many devices.
 fn trainer(recipe: &Recipe, devices: usize) -> ImageTrainer {
-    let mut trainer = ImageTrainer::new(recipe.clone(), &cpu(), 2).unwrap();
-    let shapes = trainer.shapes();
-    trainer.set_parameters(shapes.iter().map(|p| parameter(&p.name, &p.shape)).collect());
+    let mut trainer = alone(recipe);
     trainer.share(&vec![cpu(); devices - 1]).unwrap();
     trainer
-}
-
-fn numbers(gradient: Gradient) -> (f32, Vec<Vec<f32>>) {
-    let read = |tensor: burn::tensor::Tensor<1>| tensor.into_data().try_into_vec::<f32>().unwrap();
-    (read(gradient.loss)[0], gradient.parts.into_iter().map(read).collect())
-}
-
-/// Largest difference of any numbers, relative to the largest of the same parameter or to a thousandth of all.
-fn difference(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f32 {
-    assert_eq!(found.len(), wanted.len());
-    let largest = |values: &[f32]| values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    let all = wanted.iter().map(|part| largest(part)).fold(0.0, f32::max);
-    let parts = found.iter().zip(wanted).map(|(found, wanted)| {
-        assert_eq!(found.len(), wanted.len());
-        let furthest = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        furthest / largest(wanted).max(1e-3 * all)
-    });
-    parts.fold(0.0, f32::max)
 }
 
 #[test]
@@ -104,16 +50,10 @@ fn several_devices_find_the_loss_and_the_gradient_of_one_with_the_whole_batch() 
 
 #[test]
 fn a_run_on_two_devices_goes_on_on_one_and_arrives_where_one_alone_does() {
-    let (recipe, set) = (recipe(tiny(), 6), set());
-    let advance = |trainer: &mut ImageTrainer, steps: u32| {
-        for _ in 0..steps {
-            let done = trainer.done();
-            trainer.advance(&set, done).unwrap();
-        }
-    };
-    let mut alone = trainer(&recipe, 1);
-    advance(&mut alone, 6);
-    let wanted_losses = alone.take_losses().unwrap();
+    let recipe = recipe(tiny(), 6);
+    let mut one = trainer(&recipe, 1);
+    advance(&mut one, 6);
+    let wanted_losses = one.take_losses().unwrap();
     let mut first = trainer(&recipe, 2);
     advance(&mut first, 3);
     let state = first.to_bytes().unwrap();
@@ -122,7 +62,7 @@ fn a_run_on_two_devices_goes_on_on_one_and_arrives_where_one_alone_does() {
         second.share(&vec![cpu(); devices - 1]).unwrap();
         advance(&mut second, 3);
         let losses = second.take_losses().unwrap();
-        let [found, wanted] = [&second, &alone].map(|trainer| trainer.averaged(0).unwrap().concat());
+        let [found, wanted] = [&second, &one].map(|trainer| trainer.averaged(0).unwrap().concat());
         let parameters = error(&found, &wanted);
         let losses = error(&losses, &wanted_losses[3..]);
         println!("three steps on two devices, three on {devices}: parameters {parameters:.1e}, losses {losses:.1e}");
@@ -162,13 +102,10 @@ fn mixed_precision_finds_the_gradient_of_single_precision_but_for_its_rounding()
 
 #[test]
 fn a_run_in_half_precision_stops_goes_on_and_arrives_near_one_in_single_precision() {
-    let (full, set) = (recipe(tiny(), 6), set());
+    let full = recipe(tiny(), 6);
     let half = Recipe { precision: TrainingPrecision::F16, ..full.clone() };
     let advance = |trainer: &mut ImageTrainer, steps: u32| {
-        for _ in 0..steps {
-            let done = trainer.done();
-            trainer.advance(&set, done).unwrap();
-        }
+        advance(trainer, steps);
         trainer.take_losses().unwrap()
     };
     let wanted = advance(&mut trainer(&full, 1), 6);

@@ -166,6 +166,46 @@ fn what_is_trained_here_for_a_page_is_what_a_worker_of_the_page_would_train() {
     assert!(weights(&there) == weights(&here), "other weights");
 }
 
+/// `cargo test --features cli --test cli_remote speed -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_the_line() {
+    let served = Served::start("remote-speed", &["--remote"]);
+    let config = RunConfig { training_steps: 5, ..common::tiny() };
+    let engine = served.open();
+    engine.send(&Command::Train { run: RUN, config });
+    engine.until(is_done);
+    let save = Command::Save { run: SAVED };
+    let is_weights = |e: &Event| matches!(e, Event::Weights { .. });
+    // One after the other: a page asks for events before it sends, and is answered when there are some.
+    let mut times: Vec<f64> = (0..200)
+        .map(|_| {
+            std::thread::scope(|scope| {
+                let heard = scope.spawn(|| engine.until(is_weights));
+                std::thread::sleep(Duration::from_millis(20));
+                let begin = Instant::now();
+                engine.send(&save);
+                heard.join().unwrap();
+                1e3 * begin.elapsed().as_secs_f64()
+            })
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!("a command and its event: median {:.2} ms, 95 % within {:.2} ms", times[100], times[190]);
+    let begin = Instant::now();
+    let (frames, polls) = std::thread::scope(|scope| {
+        scope.spawn(|| (0..1000).for_each(|_| engine.send(&save)));
+        let (mut frames, mut polls) = (0, 0);
+        while frames < 1000 {
+            frames += engine.poll().1.iter().filter(|e| is_weights(e)).count();
+            polls += 1;
+        }
+        (frames, polls)
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{frames} commands, each answered: {:.0} a second, in {polls} answers", frames as f64 / seconds);
+}
+
 #[test]
 fn images_are_made_by_all_cores_with_the_weights_that_are_served() {
     let served = Served::start("remote-images", &["--remote", "--threads", "2"]);

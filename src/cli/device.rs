@@ -10,12 +10,16 @@ use clap::Args;
 
 use super::count::count;
 use super::failure::{Failure, Outcome};
+use super::loss;
+use crate::engine::image_trainer::ImageTrainer;
 use crate::lab::DeviceChoice;
 use crate::nn::device::{Adapter, open_adapter, open_cuda};
 use crate::nn::device::{ComputeDevice, open};
+use crate::nn::remote::open_remote;
+use crate::nn::unet::ConfigError;
 
 /// A device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceArg {
     /// A GPU if this program was built for one, the CPU otherwise.
     Auto,
@@ -25,10 +29,16 @@ pub enum DeviceArg {
     Gpu(Adapter),
     /// An NVIDIA card through CUDA, counted from 0.
     Cuda(usize),
+    /// What `scorefield device` offers at `host:port`.
+    Remote(String),
 }
 
+/// Name of the variable with the token of `scorefield device`: what is on a command line, everybody on a machine can read.
+pub const TOKEN: &str = "SCOREFIELD_TOKEN";
+
 /// The devices by their names, for messages.
-const NAMES: &str = "auto, cpu, gpu, gpu:0 (a separate card by its number), gpu:integrated, gpu:software, cuda, cuda:0";
+const NAMES: &str = "auto, cpu, gpu, gpu:0 (a separate card by its number), gpu:integrated, gpu:software, cuda, cuda:0, \
+     remote:HOST:PORT";
 
 fn device(text: &str) -> Result<DeviceArg, String> {
     let unknown = || format!("devices are {NAMES}");
@@ -45,16 +55,23 @@ fn device(text: &str) -> Result<DeviceArg, String> {
         Some(("gpu", "software")) => DeviceArg::Gpu(Adapter::Software),
         Some(("gpu", index)) => DeviceArg::Gpu(Adapter::Discrete(number(index)?)),
         Some(("cuda", index)) => DeviceArg::Cuda(number(index)?),
+        Some(("remote", place)) if is_place(place) => DeviceArg::Remote(place.to_owned()),
         Some(_) => return Err(unknown()),
     })
+}
+
+/// Whether this is a host, whatever its name, and a port.
+fn is_place(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// Where to compute.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
     /// Where to compute: auto (a GPU if this program was built for one), cpu, gpu (Vulkan, Metal or DirectX: the fastest;
-    /// gpu:0, gpu:1 a separate card, gpu:integrated, gpu:software), cuda or cuda:1. Training on images takes several,
-    /// such as gpu:0,gpu:1, which share every batch
+    /// gpu:0, gpu:1 a separate card, gpu:integrated, gpu:software), cuda or cuda:1, or remote:HOST:PORT, another machine's
+    /// that scorefield device offers. Training on images and evaluating them take several, such as gpu:0,gpu:1, which share
+    /// the work
     #[arg(long, value_parser = device, value_delimiter = ',', default_value = "auto")]
     pub device: Vec<DeviceArg>,
     /// Threads on the CPU; results do not depend on it
@@ -70,7 +87,7 @@ impl DeviceArgs {
     pub fn open(&self) -> Outcome<ComputeDevice> {
         match &self.device[..] {
             [device] => device.open(),
-            _ => Err(Failure::usage("only training on images takes several devices: name one with --device")),
+            _ => Err(Failure::usage("only train and evaluate on images take several devices: name one with --device")),
         }
     }
 
@@ -98,12 +115,12 @@ impl DeviceArgs {
 }
 
 impl DeviceArg {
-    fn open(self) -> Outcome<ComputeDevice> {
+    fn open(&self) -> Outcome<ComputeDevice> {
         let without = |what: &str, feature: &str| {
             let build = format!("build it with --features cli,{feature}, or say --device cpu");
             Failure::device(format!("this program was built without {what}: {build}"))
         };
-        let compute = match self {
+        let compute = match *self {
             Self::Auto if cfg!(all(feature = "cuda", not(feature = "gpu"))) => open_cuda(0),
             Self::Auto => wait(open(DeviceChoice::Auto)),
             Self::Cpu => wait(open(DeviceChoice::Cpu)),
@@ -111,8 +128,46 @@ impl DeviceArg {
             Self::Gpu(adapter) => wait(open_adapter(adapter)),
             Self::Cuda(_) if cfg!(not(feature = "cuda")) => return Err(without("CUDA", "cuda")),
             Self::Cuda(index) => open_cuda(index),
+            Self::Remote(_) if cfg!(not(feature = "remote")) => return Err(without("remote devices", "remote")),
+            Self::Remote(ref place) => return open_through(place, place),
         };
         compute.map_err(Failure::device)
+    }
+}
+
+/// Opens what `scorefield device` offers at one place, through another that leads there.
+///
+/// # Errors
+/// When nobody answers, or refuses.
+pub fn open_through(place: &str, line: &str) -> Outcome<ComputeDevice> {
+    let mut compute = open_remote(line, &std::env::var(TOKEN).unwrap_or_default()).map_err(Failure::device)?;
+    compute.info.name = format!("remote:{place}");
+    loss::watch(place);
+    Ok(compute)
+}
+
+/// The device that has a run's parameters and takes its steps: the first, or this machine's processor, where that is another
+/// machine's.
+///
+/// # Errors
+/// When there is none.
+pub fn home(compute: &[ComputeDevice]) -> Outcome<ComputeDevice> {
+    match compute {
+        [] => Err(Failure::usage("name a device with --device")),
+        [first, ..] if first.remote => DeviceArg::Cpu.open(),
+        [first, ..] => Ok(first.clone()),
+    }
+}
+
+/// Lets a run that was begun at [`home`] compute on all of these devices.
+///
+/// # Errors
+/// [`ConfigError`] when there is no such network.
+pub fn spread(trainer: &mut ImageTrainer, compute: &[ComputeDevice]) -> Result<(), ConfigError> {
+    match compute {
+        [first, ..] if first.remote => trainer.delegate(compute),
+        [_, others @ ..] => trainer.share(others),
+        [] => Ok(()),
     }
 }
 

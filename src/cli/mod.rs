@@ -20,6 +20,8 @@ pub mod http;
 pub mod images;
 pub mod index;
 pub mod interrupt;
+pub mod loss;
+pub mod offer;
 pub mod progress;
 pub mod remote;
 pub mod report;
@@ -64,6 +66,8 @@ enum Command {
     Digits(digits::DigitsArgs),
     /// Times training steps and evaluations
     Bench(bench::BenchArgs),
+    /// Offers this machine's device to scorefield on other machines
+    Device(offer::OfferArgs),
     /// Serves the built page, and computes for it with --remote
     Serve(serve::ServeArgs),
     /// Writes a checkpoint as the set of weights that the page reads
@@ -78,7 +82,8 @@ enum Command {
 /// Runs the program with the arguments it was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    match obey(Program::parse().command) {
+    let command = Program::parse().command;
+    match loss::guard(|| obey(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("scorefield: {}", failure.message);
@@ -96,6 +101,7 @@ fn obey(command: Command) -> Outcome {
         Command::Report(args) => report::run(&args),
         Command::Digits(args) => digits::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Device(args) => offer::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Completions { shell } => {

@@ -153,6 +153,19 @@ impl ImageSet {
         self.labels.drain(..count.min(self.labels.len()));
         Some(self)
     }
+
+    /// The images in so many parts of about the same size, in order; fewer where there are not so many images.
+    #[must_use]
+    pub fn shares(&self, count: usize) -> Vec<Self> {
+        let count = count.clamp(1, self.len().max(1));
+        let share = |index: usize| {
+            let [start, end] = [index, index + 1].map(|index| self.len() * index / count);
+            let labels = self.labels.get(start..end).unwrap_or_default().to_vec();
+            let pixels = self.pixels[start * self.numbers()..end * self.numbers()].to_vec();
+            Self { size: self.size, channels: self.channels, pixels, labels, classes: self.classes.clone() }
+        };
+        (0..count).map(share).collect()
+    }
 }
 
 /// A grey value as the networks see it, in `[-1, 1]`.
@@ -190,5 +203,17 @@ mod tests {
         let set = set(24, &[0, 0]).unwrap();
         assert!(set.clone().without_first(2).is_none());
         assert_eq!((set.len(), set.label(1), set.first(1).len()), (2, Some(0), 1));
+    }
+
+    #[test]
+    fn shares_are_all_images_in_order() {
+        let pixels: Vec<u8> = (0..7).flat_map(|image| [image; 3]).collect();
+        let classes = ["a", "b"].map(str::to_owned).to_vec();
+        let set = ImageSet::new(1, 3, pixels.clone(), vec![0, 1, 0, 1, 1, 0, 0], classes).unwrap();
+        let shares = set.shares(3);
+        assert_eq!(shares.iter().map(ImageSet::len).collect::<Vec<_>>(), [2, 2, 3]);
+        assert_eq!(shares.iter().flat_map(|share| share.pixels().to_vec()).collect::<Vec<_>>(), pixels);
+        assert_eq!((shares[1].label(0), shares[2].label(0)), (Some(0), Some(1)));
+        assert_eq!(set.shares(9).len(), 7);
     }
 }

@@ -125,3 +125,10 @@ impl From<&DeviceError> for Failure {
         Self { kind, detail: error.to_string() }
     }
 }
+
+/// What a panic said.
+#[must_use]
+pub fn panic_words(fault: &(dyn std::any::Any + Send)) -> String {
+    let text = fault.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| fault.downcast_ref::<String>().cloned()).unwrap_or_default()
+}

@@ -32,7 +32,7 @@ pub mod train;
 pub mod trainer;
 
 pub use actor::serve;
-pub use error::{EngineError, last_words};
+pub use error::{EngineError, last_words, panic_words};
 pub use inbox::{Download, Fetching, Port, Unreachable};
 pub use learned::Learned;
 pub use trainer::Trainer;

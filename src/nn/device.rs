@@ -25,6 +25,17 @@ pub enum DeviceError {
         /// How many there are.
         found: usize,
     },
+    /// A device of another machine cannot be had.
+    #[error("remote:{place} cannot be used: {why}")]
+    Remote {
+        /// `host:port` of its server.
+        place: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// This device cannot be offered to other machines.
+    #[error("the device cannot be served: {0}")]
+    Serving(String),
     /// The device stopped answering.
     #[error("the device was lost: {0}")]
     Lost(String),
@@ -39,6 +50,8 @@ pub struct ComputeDevice {
     pub info: DeviceInfo,
     /// Most bytes of one tensor.
     pub most_bytes: u64,
+    /// Whether it is another machine's: what is read from it travels, and it may be gone at any time.
+    pub remote: bool,
 }
 
 /// Which of the graphics cards that WebGPU, Vulkan, Metal or DirectX know.
@@ -74,7 +87,7 @@ pub fn open_cuda(index: usize) -> Result<ComputeDevice, DeviceError> {
         return Err(DeviceError::Absent { asked: index, found });
     }
     let info = DeviceInfo { gpu: true, name: format!("CUDA device {index}"), software: false };
-    Ok(ComputeDevice { device: Device::cuda(index), info, most_bytes: u64::MAX })
+    Ok(ComputeDevice { device: Device::cuda(index), info, most_bytes: u64::MAX, remote: false })
 }
 
 /// Opens the CUDA device of this number, counted from 0.
@@ -111,7 +124,7 @@ fn cpu() -> Result<ComputeDevice, DeviceError> {
         _ => std::env::consts::ARCH,
     };
     let info = DeviceInfo { gpu: false, name: format!("Burn Flex ({vectors})"), software: false };
-    Ok(ComputeDevice { device: Device::flex(), info, most_bytes: u64::MAX })
+    Ok(ComputeDevice { device: Device::flex(), info, most_bytes: u64::MAX, remote: false })
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -142,7 +155,7 @@ async fn gpu(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
     let name = name.unwrap_or_else(|| "WebGPU".to_owned());
     let limits = setup.device.limits();
     let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    Ok(ComputeDevice { device, info: DeviceInfo { gpu: true, name, software }, most_bytes })
+    Ok(ComputeDevice { device, info: DeviceInfo { gpu: true, name, software }, most_bytes, remote: false })
 }
 
 #[cfg(not(feature = "gpu"))]

@@ -22,6 +22,8 @@ pub mod muon;
 pub mod objective;
 pub mod preconditioning;
 mod product;
+#[cfg(feature = "cli")]
+pub mod remote;
 pub mod resampling;
 pub mod score;
 #[cfg(feature = "gpu")]

@@ -1,5 +1,7 @@
 //! `scorefield bench`: a training step and an evaluation, and the same by PyTorch where there is one.
 
+mod network;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -8,13 +10,15 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::count::count;
-use super::device::DeviceArgs;
+use super::device::{DeviceArg, DeviceArgs, home, open_through, spread};
 use super::failure::{Failure, Outcome};
 use super::train::recipe::supports;
 use crate::data::ImageSet;
 use crate::engine::image_trainer::{ImageTrainer, Recipe, TrainingPrecision};
+use crate::nn::remote::speed;
 use crate::nn::unet::UNetConfig;
 use crate::rng::{Rng, Stream};
+use network::{Meter, Network};
 
 /// Times a training step and an evaluation of the U-Net on images of 32 x 32, and with --torch the same of PyTorch.
 #[derive(Args, Clone, Debug)]
@@ -64,6 +68,8 @@ struct Report {
     step_ms: f64,
     images_per_second: f64,
     evaluation_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
     torch: Option<Torch>,
     /// Our time for PyTorch's.
     step_ratio: Option<f64>,
@@ -85,7 +91,16 @@ struct Torch {
 /// When there is no such network or device.
 pub fn run(args: &BenchArgs) -> Outcome {
     let BenchArgs { channels, layers, batch, piece, .. } = *args;
-    let compute = args.device.open()?;
+    let meter = match &args.device.device[..] {
+        [DeviceArg::Remote(place)] if cfg!(feature = "remote") => {
+            Some((place, Meter::to(place).map_err(|error| Failure::other(format!("there is no relay: {error}")))?))
+        }
+        _ => None,
+    };
+    let compute = match &meter {
+        Some((place, meter)) => open_through(place, &meter.place)?,
+        None => args.device.open()?,
+    };
     let classes = (0..10).map(|class| class.to_string()).collect();
     let mut rng = Rng::new(0, Stream::Data, 0);
     let pixels = (0..64 * 3072).map(|_| rng.below(256) as u8).collect();
@@ -96,11 +111,23 @@ pub fn run(args: &BenchArgs) -> Outcome {
     supports(recipe.precision, &recipe.network, std::slice::from_ref(&compute))?;
     recipe.validate(&set).map_err(Failure::usage)?;
     let threads = args.device.threads();
-    let mut trainer = ImageTrainer::new(recipe, &compute, threads).map_err(Failure::usage)?;
+    let devices = std::slice::from_ref(&compute);
+    let mut trainer = ImageTrainer::new(recipe, &home(devices)?, threads).map_err(Failure::usage)?;
+    spread(&mut trainer, devices).map_err(Failure::usage)?;
+    let (before, mut steps) = (meter.as_ref().map_or([0, 0], |(_, meter)| meter.bytes()), 0);
     let step_ms = median(args.seconds, || {
-        trainer.advance(&set, 0.0).map_err(Failure::other)?;
+        steps += 1;
+        trainer.advance(&set, 0.0).map_err(Failure::device)?;
         trainer.take_losses().map(drop).map_err(Failure::device)
     })?;
+    let network = meter.as_ref().map(|(_, meter)| {
+        let after = meter.bytes();
+        let each = [0, 1].map(|way| (after[way] - before[way]) / steps);
+        let paces = trainer.take_paces();
+        let waited = paces.iter().map(|(_, pace)| pace.waited / pace.seconds).fold(0.0, f64::max);
+        Ok::<_, Failure>(Network::new(each, speed(&compute).map_err(Failure::device)?, step_ms, waited))
+    });
+    let network = network.transpose()?;
     let evaluation_ms = median(args.seconds, || trainer.evaluate(&set).map_err(Failure::device))?;
     let torch = args.torch.then(|| torch(args, threads)).transpose()?;
     let report = Report {
@@ -114,6 +141,7 @@ pub fn run(args: &BenchArgs) -> Outcome {
         step_ms,
         images_per_second: 1000.0 * batch as f64 / step_ms,
         evaluation_ms,
+        network,
         step_ratio: torch.as_ref().map(|torch| step_ms / torch.step_ms),
         evaluation_ratio: torch.as_ref().map(|torch| evaluation_ms / torch.evaluation_ms),
         torch,
@@ -129,6 +157,24 @@ pub fn run(args: &BenchArgs) -> Outcome {
         report.parameters
     )?;
     say!("training step {step_ms:.0} ms, {:.1} images/s; evaluation {evaluation_ms:.0} ms", report.images_per_second)?;
+    if let Some(network) = &report.network {
+        say!(
+            "the line: {:.2} MB there and {:.2} back a step, {:.2} ms a question, {:.0} and {:.0} MB/s",
+            network.sent as f64 / 1e6,
+            network.received as f64 / 1e6,
+            network.round_trip_ms,
+            network.sent_mb_s,
+            network.received_mb_s
+        )?;
+        say!(
+            "{:.0} ms of a step are the line's, {:.1} %; {:.0} % of it this program waits; this batch is done soonest by {:.0} \
+             such devices on one line",
+            network.network_ms,
+            100.0 * network.network_share,
+            100.0 * network.waiting_share,
+            network.most_workers.max(1.0)
+        )?;
+    }
     if let (Some(torch), Some(step), Some(evaluation)) = (&report.torch, report.step_ratio, report.evaluation_ratio) {
         say!(
             "torch {} on {}, {} threads: training step {:.0} ms, evaluation {:.0} ms",

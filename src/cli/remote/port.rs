@@ -1,6 +1,5 @@
 //! The engine's end of a line, natively: the same engine that is a worker in the browser, on a thread.
 
-use std::any::Any;
 use std::fs::{self, File};
 use std::future::{pending, poll_fn};
 use std::io::Read;
@@ -53,17 +52,11 @@ pub fn start(line: Arc<Connection>, place: Place) -> std::io::Result<()> {
         // The future never ends: it is dropped when the line has ended.
         let serve = || wait_unless(engine::serve(&mut port, compute), || line.is_ended());
         if let Err(fault) = catch_unwind(AssertUnwindSafe(serve)) {
-            line.report(&Event::Failed { run: None, failure: engine::last_words(words(fault.as_ref())) });
+            line.report(&Event::Failed { run: None, failure: engine::last_words(engine::panic_words(fault.as_ref())) });
         }
         line.end();
     };
     thread::Builder::new().name("engine".to_owned()).stack_size(STACK).spawn(work).map(drop)
-}
-
-/// What a panic said.
-fn words(fault: &(dyn Any + Send)) -> String {
-    let text = fault.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| fault.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 struct NativePort {

@@ -115,9 +115,21 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// When the run cannot be made, the images are not finite, the device is lost, or Ctrl-C ended it.
     pub fn draw(&self, count: usize) -> Outcome<Drawn> {
-        let gpu = self.compute.info.gpu;
-        let each = if gpu { GPU_RUN } else { CPU_RUN };
-        let together = self.config.arrangement != ArrangementId::Independent;
+        Self::draw_by(std::slice::from_ref(self), count)
+    }
+
+    /// The same by several devices, each with a generator of the same weights and run. Which images are whose does not
+    /// matter but for the last bits: devices round differently.
+    ///
+    /// # Errors
+    /// Those of [`Self::draw`].
+    ///
+    /// # Panics
+    /// When there is no generator.
+    pub fn draw_by(generators: &[Self], count: usize) -> Outcome<Drawn> {
+        let first = &generators[0];
+        let each = if generators.iter().all(|one| one.compute.info.gpu) { GPU_RUN } else { CPU_RUN };
+        let together = first.config.arrangement != ArrangementId::Independent;
         if together && count > 64 {
             return Err(Failure::usage("variations and interpolations have at most 64 images"));
         }
@@ -126,11 +138,11 @@ impl<'a> Generator<'a> {
         let starts: Vec<usize> = (0..count).step_by(each).collect();
         let (next, done, results) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
         let shown = Mutex::new((Progress::default(), Instant::now()));
-        let work = || {
+        let work = |generator: &Self| {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(&start) = starts.get(index) else { break };
-                let result = self.part(start, each.min(count - start));
+                let result = generator.part(start, each.min(count - start));
                 let failed = result.is_err();
                 let drawn = done.fetch_add(each.min(count - start), Ordering::Relaxed) + each.min(count - start);
                 lock(&results).push((index, result));
@@ -145,10 +157,13 @@ impl<'a> Generator<'a> {
                 }
             }
         };
-        let threads = if gpu { 1 } else { self.threads.min(starts.len()) };
+        let work = &work;
         std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
+            for generator in generators {
+                let threads = if generator.compute.info.gpu { 1 } else { generator.threads.min(starts.len()) };
+                for _ in 0..threads {
+                    scope.spawn(move || work(generator));
+                }
             }
         });
         lock(&shown).0.end();
@@ -160,12 +175,12 @@ impl<'a> Generator<'a> {
             pixels.extend(part);
             evaluations = evaluations.max(took);
         }
-        let channels = self.model.config().image_channels;
-        let set = ImageSet::new(self.model.side, channels, pixels, Vec::new(), Vec::new()).map_err(Failure::other)?;
-        let RunConfig { solver, schedule, steps, spacing, seed, guidance, .. } = &self.config;
+        let channels = first.model.config().image_channels;
+        let set = ImageSet::new(first.model.side, channels, pixels, Vec::new(), Vec::new()).map_err(Failure::other)?;
+        let RunConfig { solver, schedule, steps, spacing, seed, guidance, .. } = &first.config;
         let mut words = format!("{} on {}, {steps} steps, spacing {}", solver.id(), schedule.id(), spacing.id());
-        if is_told(&self.model, &self.config) {
-            words.push_str(&format!(", class {}", self.config.image_class.text()));
+        if is_told(&first.model, &first.config) {
+            words.push_str(&format!(", class {}", first.config.image_class.text()));
             if *guidance != 1.0 {
                 words.push_str(&format!(", guidance {guidance}"));
             }

@@ -8,14 +8,17 @@ use serde::Serialize;
 use super::args::{STATE, TrainArgs, interval, refuse_second_run};
 use super::metrics::{Metrics, Row, seconds_of_a_step};
 use super::recipe::supports;
+use crate::cli::device::{home, spread};
 use crate::cli::failure::{Failure, Kind, Outcome};
 use crate::cli::images::{self, Half, digest};
 use crate::cli::progress::{Progress, clock};
 use crate::cli::set::write_set;
 use crate::cli::source::{Measured, Source};
-use crate::cli::{files, interrupt};
+use crate::cli::{files, interrupt, loss};
 use crate::data::ImageSet;
-use crate::engine::image_trainer::{FOREVER, ImageTrainer, NO_BOUND, Optimiser, Recipe, TrainingPrecision};
+use crate::engine::image_trainer::{
+    FOREVER, ImageTrainer, NO_BOUND, Optimiser, Pace, Recipe, StepError, TrainingPrecision,
+};
 use crate::lab::check_names;
 use crate::nn::device::ComputeDevice;
 use crate::nn::unet::Parameter;
@@ -52,6 +55,7 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
     let compute = args.device.open_all()?;
     let trainer = trainer(args, &set, &compute)?;
     let devices = compute.iter().map(|compute| compute.info.name.as_str()).collect::<Vec<_>>().join(" + ");
+    loss::keeps(&args.out.join(STATE));
     interrupt::listen();
     let Recipe { network, objective, batch, .. } = trainer.recipe();
     eprintln!(
@@ -63,17 +67,20 @@ pub fn run(args: &TrainArgs, data: &str) -> Outcome {
         network.channels,
         objective.id(),
     );
+    if compute.len() > 1 {
+        eprintln!("each device computes a share of every batch; this program adds their gradients up, not Burn");
+    }
     Run { args, set: &set, data, trainer, devices }.follow()
 }
 
 fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outcome<ImageTrainer> {
-    // Clap gives at least one.
-    let [first, others @ ..] = compute else { return Err(Failure::usage("name a device with --device")) };
+    let home = &home(compute)?;
+    let share = |trainer: &mut ImageTrainer| spread(trainer, compute).map_err(Failure::usage);
     let digest = digest(set);
     let path = args.out.join(STATE);
     if args.resume {
         let bytes = files::read(&path)?;
-        let mut trainer = ImageTrainer::from_bytes(&bytes, first, args.device.threads())
+        let mut trainer = ImageTrainer::from_bytes(&bytes, home, args.device.threads())
             .map_err(|error| Failure::input(path.display(), error))?;
         let Recipe { steps, precision, .. } = args.recipe.resumed(trainer.recipe(), set, &digest)?;
         supports(precision, &trainer.recipe().network, compute)?;
@@ -91,7 +98,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
         if let Some(minutes) = args.finish {
             finish(&mut trainer, minutes, &args.out)?;
         }
-        trainer.share(others).map_err(Failure::usage)?;
+        share(&mut trainer)?;
         return Ok(trainer);
     }
     refuse_second_run(&args.out)?;
@@ -102,7 +109,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
         recipe.steps = FOREVER;
     }
     let from = args.init.clone().map(|init| Source::read(&[init], Some(recipe.objective), None)).transpose()?;
-    let mut trainer = ImageTrainer::new(recipe, first, args.device.threads()).map_err(Failure::usage)?;
+    let mut trainer = ImageTrainer::new(recipe, home, args.device.threads()).map_err(Failure::usage)?;
     if let Some(source) = from {
         let shape = |parameter: &Parameter| (parameter.name.clone(), parameter.shape.clone());
         if !source.parameters.iter().map(shape).eq(trainer.shapes().iter().map(shape)) {
@@ -110,7 +117,7 @@ fn trainer(args: &TrainArgs, set: &ImageSet, compute: &[ComputeDevice]) -> Outco
         }
         trainer.set_parameters(source.values);
     }
-    trainer.share(others).map_err(Failure::usage)?;
+    share(&mut trainer)?;
     files::make_folder(&args.out)?;
     Ok(trainer)
 }
@@ -191,7 +198,8 @@ impl Run<'_> {
             if step > first && (progress.is_due() || over || stopped) {
                 let loss = mean(&losses).or(last_loss).unwrap_or(f64::NAN);
                 let (now, images) = (seconds - before, f64::from(step - first) * batch);
-                progress.show(&self.line(loss, now, images, [begun, done]));
+                let line = self.line(loss, now, images, [begun, done]);
+                progress.show(&(line + &speeds(&self.trainer.take_paces())));
             }
             if over || stopped {
                 break over;
@@ -200,7 +208,10 @@ impl Run<'_> {
                 self.save()?;
                 saved = Instant::now();
             }
-            self.trainer.advance(self.set, done).map_err(Failure::other)?;
+            self.trainer.advance(self.set, done).map_err(|error| match error {
+                StepError::Lost { .. } => Failure::device(error),
+                StepError::Condition(_) => Failure::other(error),
+            })?;
         };
         progress.end();
         self.save()?;
@@ -325,6 +336,13 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Of each device, where there are several.
+fn speeds(of: &[(String, Pace)]) -> String {
+    let speed = |(name, pace): &(String, Pace)| pace.speed().map(|speed| format!("{name} {speed:.1}"));
+    let known: Vec<String> = of.iter().filter_map(speed).collect();
+    if of.len() < 2 || known.is_empty() { String::new() } else { format!("  ({})", known.join(", ")) }
 }
 
 fn mean(losses: &[f32]) -> Option<f64> {

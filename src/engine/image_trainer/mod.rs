@@ -4,20 +4,24 @@
 //! are, and added in their order: the result does not depend on how many threads there are.
 //!
 //! Several devices share a batch: each computes the gradient of its images at the same parameters, and the first, which
-//! has the optimiser, adds them up. Tensors go from one to the other by [`Tensor::to_device`]; Burn's own collective
-//! operations are for CUDA and remote devices alone (`backend_catalog!(distributed, ..)`, Burn 0.22.1).
+//! has the optimiser, adds them up. Tensors go from one to the other by [`Tensor::to_device`], and those of other machines
+//! as `away.rs` says.
 
+mod away;
 mod batch;
 mod finish;
 mod mixed;
 mod optimiser;
 mod recipe;
+mod replica;
 mod state;
 mod variance;
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use thiserror::Error;
 
 use crate::data::ImageSet;
 use crate::nn::cpu::{self, numbers};
@@ -27,12 +31,14 @@ use crate::nn::tape::{Factors, Pool, Tape};
 use crate::nn::unet::{ConditionError, ConfigError, Parameter, UNet};
 
 use optimiser::{Slot, Turn};
+use replica::Replica;
 
 pub use batch::{ImageBatch, ImageBatches};
 pub use finish::{Finish, FinishError};
 pub use mixed::{LossScale, TrainingPrecision};
 pub use optimiser::Optimiser;
 pub use recipe::{FOREVER, NO_BOUND, NetworkChanges, Recipe, RecipeChanges, RecipeError};
+pub use replica::Pace;
 pub use state::StateError;
 pub use variance::Chain;
 
@@ -41,9 +47,11 @@ pub struct ImageTrainer {
     recipe: Recipe,
     batches: ImageBatches,
     chain: Option<Chain>,
-    /// The devices that share a batch, the first of which has what follows.
+    /// The devices that share a batch.
     replicas: Vec<Replica>,
+    /// The one that has what follows, and its name: the first of them, unless they are other machines'.
     device: Device,
+    home: String,
     threads: usize,
     /// The parameters, in the order of [`UNet::parameters`].
     slots: Vec<Slot>,
@@ -57,26 +65,20 @@ pub struct ImageTrainer {
     pub seconds: f64,
 }
 
-/// A device with the shape of the network.
-struct Replica {
-    /// On the device with automatic differentiation.
-    skeleton: UNet,
-    /// The same without.
-    plain: UNet,
-    device: Device,
-    gpu: bool,
-}
-
-impl Replica {
-    fn new(recipe: &Recipe, compute: &ComputeDevice) -> Result<Self, ConfigError> {
-        let device = compute.device.clone();
-        Ok(Self {
-            skeleton: recipe.network.init(recipe.seed, &device.clone().autodiff())?,
-            plain: recipe.network.init(recipe.seed, &device)?,
-            gpu: compute.info.gpu,
-            device,
-        })
-    }
+/// Why a step was not taken. The run is as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StepError {
+    /// A label has no class.
+    #[error(transparent)]
+    Condition(#[from] ConditionError),
+    /// A device stopped answering.
+    #[error("{device} was lost: {why}")]
+    Lost {
+        /// Its name.
+        device: String,
+        /// What was found instead of an answer.
+        why: String,
+    },
 }
 
 /// The loss of a batch and its gradient, in the order of [`UNet::parameters`].
@@ -107,6 +109,7 @@ impl ImageTrainer {
             recipe,
             replicas: vec![first],
             device,
+            home: compute.info.name.clone(),
             slots,
             finish: None,
             step: 0,
@@ -126,6 +129,25 @@ impl ImageTrainer {
             self.replicas.push(Replica::new(&self.recipe, compute)?);
         }
         Ok(())
+    }
+
+    /// Leaves every batch from now on to these devices alone; the one that the run was begun on still adds up and takes the
+    /// steps.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is no such network.
+    ///
+    /// # Panics
+    /// When there is no device among them.
+    pub fn delegate(&mut self, devices: &[ComputeDevice]) -> Result<(), ConfigError> {
+        assert!(!devices.is_empty(), "a device to compute on");
+        self.replicas.clear();
+        self.share(devices)
+    }
+
+    /// Names of the devices, and what each did since the last call.
+    pub fn take_paces(&mut self) -> Vec<(String, Pace)> {
+        self.replicas.iter_mut().map(|replica| (replica.name.clone(), replica.take_pace())).collect()
     }
 
     fn first(&self) -> &Replica {
@@ -230,8 +252,8 @@ impl ImageTrainer {
     /// [`Self::take_losses`].
     ///
     /// # Errors
-    /// [`ConditionError`] when a label has no class: never with images that [`Recipe::validate`] accepted.
-    pub fn advance(&mut self, set: &ImageSet, done: f64) -> Result<(), ConditionError> {
+    /// [`StepError`] when a device was lost, or a label has no class: never with images that [`Recipe::validate`] accepted.
+    pub fn advance(&mut self, set: &ImageSet, done: f64) -> Result<(), StepError> {
         let batch = self.batches.batch(set, self.step);
         let Gradient { loss, parts } = self.gradient(&batch)?;
         let (before, share) = (self.step, self.share_at(self.step, done));
@@ -270,34 +292,64 @@ impl ImageTrainer {
     /// The loss of a batch and its gradient at the parameters of now.
     ///
     /// # Errors
-    /// [`ConditionError`] when a label has no class.
-    pub fn gradient(&self, batch: &ImageBatch) -> Result<Gradient, ConditionError> {
+    /// [`StepError`] when a label has no class, or a device was lost.
+    pub fn gradient(&self, batch: &ImageBatch) -> Result<Gradient, StepError> {
         let (total, devices) = (batch.inputs.len(), self.replicas.len());
         // No device without images, if there are enough.
         let pieces = batch.pieces(self.recipe.piece.min((batch.count() / devices).max(1)));
+        let share = |index: usize| &pieces[pieces.len() * index / devices..pieces.len() * (index + 1) / devices];
+        let (away, near): (Vec<usize>, Vec<usize>) = (0..devices).partition(|index| self.replicas[*index].remote);
+        let flat = if away.is_empty() { None } else { Some(self.flat()?) };
+        let parts = std::thread::scope(|scope| {
+            let told =
+                |index| flat.as_ref().map(|flat| scope.spawn(move || self.sum_away(index, flat, share(index), total)));
+            let told: Vec<_> = away.into_iter().filter_map(told).collect();
+            let mut parts = self.sums_near(&near, share, total)?;
+            for thread in told {
+                parts.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok::<_, StepError>(parts)
+        })?;
+        let sum = parts.into_iter().reduce(Gradient::plus);
+        Ok(sum.unwrap_or_else(|| Gradient { loss: Tensor::zeros([1], &self.device), parts: Vec::new() }))
+    }
+
+    /// The gradients of the shares of these devices of this machine, each on the device that adds them up.
+    fn sums_near<'b>(
+        &self,
+        near: &[usize],
+        share: impl Fn(usize) -> &'b [ImageBatch],
+        total: usize,
+    ) -> Result<Vec<Gradient>, ConditionError> {
         // Everything that has to be waited for comes before or after the work: a GPU is only told what to do, and works
         // while the next is told.
-        let there = |replica: &Replica| {
-            let moved = self.slots.iter().map(|slot| slot.value.clone().to_device(&replica.device));
-            moved.collect::<Vec<_>>()
+        let there = |index: &usize| {
+            let device = &self.replicas[*index].device;
+            self.slots.iter().map(|slot| slot.value.clone().to_device(device)).collect::<Vec<_>>()
         };
-        let parameters: Vec<Vec<Tensor<1>>> = self.replicas.iter().map(there).collect();
-        let mut parts = Vec::with_capacity(devices);
-        for (index, (replica, parameters)) in self.replicas.iter().zip(&parameters).enumerate() {
-            let share = &pieces[pieces.len() * index / devices..pieces.len() * (index + 1) / devices];
-            if self.recipe.network.dropout > 0.0 {
-                // Its noise is the device's: told the step, it is the same after an interruption.
-                let seed = (u64::from(self.recipe.seed) << 32) | u64::from(self.step);
-                replica.device.seed(seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let parameters: Vec<Vec<Tensor<1>>> = near.iter().map(there).collect();
+        let mut parts = Vec::with_capacity(near.len());
+        for (&index, parameters) in near.iter().zip(&parameters) {
+            let (replica, begin) = (&self.replicas[index], Instant::now());
+            self.seed(index);
+            parts.extend(self.sum_of(replica, parameters, share(index), total)?);
+            if !replica.gpu {
+                replica.took(share(index), begin, 0.0);
             }
-            parts.extend(self.sum_of(replica, parameters, share, total)?);
         }
         let here = |part: Gradient| Gradient {
             loss: part.loss.to_device(&self.device),
             parts: part.parts.into_iter().map(|part| part.to_device(&self.device)).collect(),
         };
-        let sum = parts.into_iter().map(here).reduce(Gradient::plus);
-        Ok(sum.unwrap_or_else(|| Gradient { loss: Tensor::zeros([1], &self.device), parts: Vec::new() }))
+        Ok(parts.into_iter().map(here).collect())
+    }
+
+    /// Begins the noise of dropout, which is the device's: told the step, it is the same after an interruption.
+    fn seed(&self, index: usize) {
+        if self.recipe.network.dropout > 0.0 {
+            let seed = (u64::from(self.recipe.seed) << 32) | u64::from(self.step);
+            self.replicas[index].device.seed(seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        }
     }
 
     /// The gradient of these pieces of a batch of `total` numbers, on one device; none of no pieces.
@@ -339,8 +391,8 @@ impl ImageTrainer {
         total: usize,
     ) -> Result<Gradient, ConditionError> {
         let precision = self.recipe.precision;
-        if let Some(factors) = precision.factors().filter(|_| replica.plain.is_traceable()) {
-            return self.traced_part(replica, parameters, piece, total, factors);
+        if let (Some(factors), Some(plain)) = (precision.factors(), &replica.plain) {
+            return self.traced_part(replica, plain, parameters, piece, total, factors);
         }
         // Leaves of its own: threads that shared them would wait for one another.
         let network = replica.skeleton.clone().with_values(parameters.to_vec());
@@ -375,12 +427,13 @@ impl ImageTrainer {
     fn traced_part(
         &self,
         replica: &Replica,
+        plain: &UNet,
         parameters: &[Tensor<1>],
         piece: &ImageBatch,
         total: usize,
         factors: Factors,
     ) -> Result<Gradient, ConditionError> {
-        let network = replica.plain.clone().with_values(parameters.to_vec());
+        let network = plain.clone().with_values(parameters.to_vec());
         let device = &replica.device;
         let (count, channels) = (piece.count(), self.recipe.network.image_channels);
         let side = (piece.inputs.len() / (count * channels).max(1)).isqrt();
@@ -422,10 +475,11 @@ impl ImageTrainer {
     /// What the device says when it no longer answers.
     pub fn evaluate(&self, set: &ImageSet) -> Result<(), String> {
         let batch = self.batches.batch(set, self.step);
-        let network = self.network().map_err(|error| error.to_string())?;
+        let device = &self.first().device;
+        let network = self.network_on(device).map_err(|error| error.to_string())?;
         let work = |piece: &ImageBatch| -> Result<(), String> {
             let condition = network.condition(&piece.times, &piece.labels).map_err(|error| error.to_string())?;
-            let output = network.forward(self.shaped(&piece.inputs, piece.count(), &self.device), &condition);
+            let output = network.forward(self.shaped(&piece.inputs, piece.count(), device), &condition);
             output.try_into_vec_as::<f32>().map(drop).map_err(|error| error.to_string())
         };
         let pieces = batch.pieces(self.recipe.piece);
@@ -476,9 +530,13 @@ impl ImageTrainer {
     /// # Errors
     /// [`ConfigError`] when there is no such network.
     pub fn network(&self) -> Result<UNet, ConfigError> {
+        self.network_on(&self.device)
+    }
+
+    fn network_on(&self, device: &Device) -> Result<UNet, ConfigError> {
         let place = self.recipe.main_average();
-        let averaged = self.slots.iter().map(|slot| slot.averages[place].clone());
-        Ok(self.recipe.network.init(0, &self.device)?.with_values(averaged.collect()))
+        let averaged = self.slots.iter().map(|slot| slot.averages[place].clone().to_device(device));
+        Ok(self.recipe.network.init(0, device)?.with_values(averaged.collect()))
     }
 }
 

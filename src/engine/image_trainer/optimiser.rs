@@ -70,6 +70,8 @@ pub struct Slot {
 
 /// What an optimiser remembers of a parameter.
 #[derive(Clone, Debug)]
+// One for each parameter; a tensor is larger where devices of other machines are built in.
+#[allow(clippy::large_enum_variant)]
 pub enum Memory {
     /// Means of the gradient and of its squares.
     Adam(TensorMoments),

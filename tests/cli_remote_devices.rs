@@ -1,0 +1,238 @@
+//! Training on devices of other programs, by Burn's own protocol: the same as on one of this, but for the order of sums;
+//! and what is said and kept when one of them is lost.
+#![cfg(all(feature = "cli", feature = "remote", unix))]
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/sharing.rs"]
+mod sharing;
+#[path = "support/unet_weights.rs"]
+mod unet_weights;
+#[path = "support/worker.rs"]
+mod worker;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use program::{Folder, failure, images, success};
+use scorefield::engine::image_trainer::{ImageBatches, ImageTrainer, Recipe};
+use scorefield::nn::device::ComputeDevice;
+use scorefield::nn::objective::Objective;
+use scorefield::nn::remote::open_remote;
+use scorefield::nn::unet::{Style, UNetConfig};
+use sharing::{STEPS_TOLERANCE, TOLERANCE, advance, alone, cpu, difference, numbers, recipe, tiny};
+use unet_weights::error;
+use worker::{Line, TOKEN, Worker};
+
+fn opened(workers: &[Worker]) -> Vec<ComputeDevice> {
+    workers.iter().map(|worker| open_remote(&worker.place, TOKEN).unwrap()).collect()
+}
+
+#[test]
+fn two_and_three_other_programs_find_the_loss_and_the_gradient_of_one_device() {
+    let workers = [Worker::start(), Worker::start(), Worker::start()];
+    let devices = opened(&workers);
+    let hybrid = Recipe { objective: Objective::Ddpm, ..recipe(UNetConfig { learned_variance: true, ..tiny() }, 7) };
+    let improved = recipe(UNetConfig { style: Style::Improved, ..tiny() }, 6);
+    for recipe in [recipe(tiny(), 6), hybrid, improved] {
+        let batch = ImageBatches::new(&recipe).batch(&sharing::set(), 0);
+        let (loss, parts) = numbers(alone(&recipe).gradient(&batch).unwrap());
+        let delegated = |devices: &[ComputeDevice]| {
+            let mut trainer = alone(&recipe);
+            trainer.delegate(devices).unwrap();
+            trainer
+        };
+        let mut beside = alone(&recipe);
+        beside.share(&devices[..1]).unwrap();
+        for (name, trainer) in [
+            ("one", delegated(&devices[..1])),
+            ("two", delegated(&devices[..2])),
+            ("three", delegated(&devices)),
+            ("beside", beside),
+        ] {
+            let (found_loss, found) = numbers(trainer.gradient(&batch).unwrap());
+            let error = difference(&found, &parts);
+            println!("{name}: loss {found_loss} of {loss}, gradients differ by {error:.1e}");
+            assert!((found_loss - loss).abs() <= TOLERANCE * loss, "{name}: {found_loss} instead of {loss}");
+            assert!(error <= TOLERANCE, "{name}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn a_run_on_two_other_programs_goes_on_on_one_or_here_and_arrives_where_one_alone_does() {
+    let workers = [Worker::start(), Worker::start()];
+    let (devices, recipe) = (opened(&workers), recipe(tiny(), 6));
+    let mut one = alone(&recipe);
+    advance(&mut one, 6);
+    let wanted_losses = one.take_losses().unwrap();
+    let on = |mut trainer: ImageTrainer, devices: &[ComputeDevice]| {
+        if !devices.is_empty() {
+            trainer.delegate(devices).unwrap();
+        }
+        trainer
+    };
+    let mut first = on(alone(&recipe), &devices);
+    advance(&mut first, 3);
+    let state = first.to_bytes().unwrap();
+    advance(&mut first, 3);
+    let paces = first.take_paces();
+    assert!(paces.iter().all(|(_, pace)| pace.images == 18.0 && pace.waited < pace.seconds), "{paces:?}");
+    for count in [0, 1, 2] {
+        let mut second = on(ImageTrainer::from_bytes(&state, &cpu(), 2).unwrap(), &devices[..count]);
+        advance(&mut second, 3);
+        let losses = second.take_losses().unwrap();
+        let [found, wanted] = [&second, &one].map(|trainer| trainer.averaged(0).unwrap().concat());
+        let (parameters, losses) = (error(&found, &wanted), error(&losses, &wanted_losses[3..]));
+        println!("three steps on two others, three on {count}: parameters {parameters:.1e}, losses {losses:.1e}");
+        assert!(parameters <= STEPS_TOLERANCE && losses <= STEPS_TOLERANCE, "{parameters:e} {losses:e}");
+        if count == 2 {
+            assert!(first.averaged(0).unwrap() == second.averaged(0).unwrap(), "bit for bit on the same devices");
+        }
+    }
+}
+
+/// What every run of these tests trains: images of a folder, in steps of a few milliseconds.
+struct Runs {
+    folder: Folder,
+}
+
+impl Runs {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        images(&folder, "images", 6, 8);
+        Self { folder }
+    }
+
+    fn out(&self) -> String {
+        self.folder.path("out")
+    }
+
+    fn command(&self, devices: &str, more: &[&str]) -> Command {
+        let (data, out) = (self.folder.path("images"), self.out());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scorefield"));
+        command.args(["train", "--data", &data, "--out", &out, "--json", "--device", devices]);
+        command.args(more).env("SCOREFIELD_TOKEN", TOKEN).env("RUST_BACKTRACE", "0");
+        command
+    }
+
+    fn new_run(&self, devices: &str, more: &[&str]) -> Command {
+        let network = [
+            "--channels",
+            "8",
+            "--multipliers",
+            "1,2",
+            "--layers",
+            "1",
+            "--groups",
+            "4",
+            "--batch",
+            "4",
+            "--piece",
+            "2",
+        ];
+        self.command(devices, &[&network, more].concat())
+    }
+
+    /// A run without end, once it has a checkpoint.
+    fn begun(&self, devices: &str) -> Child {
+        let mut command = self.new_run(devices, &["--steps", "100000", "--checkpoint", "0.01"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        while !Path::new(&self.out()).join("resume.safetensors").exists() {
+            assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+            if child.try_wait().unwrap().is_some() {
+                let output = child.wait_with_output().unwrap();
+                panic!("{}", String::from_utf8_lossy(&output.stderr));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        child
+    }
+
+    /// It ended by naming this place, and goes on without it.
+    fn lost(&self, run: Child, place: &str, why: &str) {
+        let output = run.wait_with_output().unwrap();
+        failure(&output, 4, &format!("remote:{place} was lost: "));
+        failure(&output, 4, why);
+        failure(&output, 4, "the last checkpoint stays, and --resume goes on from it");
+        success(&self.command("cpu", &["--resume", "--stop-after", "1"]).output().unwrap());
+    }
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+#[test]
+fn the_program_trains_on_two_others_stops_and_goes_on_bit_for_bit() {
+    let workers = [Worker::start(), Worker::start()];
+    let devices = workers.iter().map(Worker::device).collect::<Vec<_>>().join(",");
+    let [whole, parts] = ["whole", "parts"].map(|name| Runs::new(&format!("remote-{name}")));
+    let dropout = ["--steps", "4", "--dropout", "0.1"];
+    let output = run(&mut whole.new_run(&devices, &dropout));
+    success(&output);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["device"].as_str().unwrap(), devices.replace(',', " + "), "{summary}");
+    success(&run(&mut parts.new_run(&devices, &[&dropout[..], &["--stop-after", "2"]].concat())));
+    success(&run(&mut parts.command(&devices, &["--resume"])));
+    let weights = |runs: &Runs| fs::read(format!("{}/weights.00.safetensors", runs.out())).unwrap();
+    assert!(weights(&parts) == weights(&whole), "bit for bit on the same devices");
+}
+
+#[test]
+fn a_program_that_is_killed_is_named_and_the_run_goes_on_without_it() {
+    let (runs, first, mut second) = (Runs::new("remote-killed"), Worker::start(), Worker::start());
+    let run = runs.begun(&format!("{},{}", first.device(), second.device()));
+    second.kill();
+    runs.lost(run, &second.place, "refused");
+}
+
+#[test]
+fn a_program_that_is_frozen_is_named_and_the_run_goes_on_without_it() {
+    let (runs, first, second) = (Runs::new("remote-frozen"), Worker::start(), Worker::start());
+    let run = runs.begun(&format!("{},{}", first.device(), second.device()));
+    second.freeze();
+    runs.lost(run, &second.place, "silent for");
+}
+
+#[test]
+fn a_line_that_is_held_and_mended_is_waited_for_and_one_that_is_cut_is_named() {
+    let (runs, worker) = (Runs::new("remote-line"), Worker::start());
+    let line = Line::to(&worker.place);
+    let mut run = runs.begun(&format!("cpu,remote:{}", line.place));
+    let state = || fs::metadata(Path::new(&runs.out()).join("resume.safetensors")).unwrap().modified().unwrap();
+    line.hold();
+    thread::sleep(Duration::from_secs(2));
+    let before = state();
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(state(), before, "nothing goes on without the device");
+    assert!(run.try_wait().unwrap().is_none());
+    line.mend();
+    let start = Instant::now();
+    while state() == before {
+        assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
+        assert!(run.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(50));
+    }
+    line.cut();
+    runs.lost(run, &line.place, "lost");
+    // Mended, the same place can be used again by a new program.
+    line.mend();
+    success(&runs.command(&format!("remote:{}", line.place), &["--resume", "--stop-after", "1"]).output().unwrap());
+}
+
+#[test]
+fn what_cannot_be_reached_is_refused_before_anything_is_begun() {
+    let (runs, mut worker) = (Runs::new("remote-refused"), Worker::start());
+    let device = worker.device();
+    let mut wrong = runs.new_run(&device, &["--steps", "1"]);
+    failure(&run(wrong.env("SCOREFIELD_TOKEN", "another")), 4, "rejected the credential");
+    worker.kill();
+    failure(&run(&mut runs.new_run(&device, &["--steps", "1"])), 4, "refused");
+    failure(&run(&mut runs.new_run("remote:nowhere", &["--steps", "1"])), 2, "remote:HOST:PORT");
+    assert!(!Path::new(&runs.out()).exists());
+}
