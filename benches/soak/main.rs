@@ -148,21 +148,48 @@ fn measure(page: &Page, names: [&'static str; 2], row: &mut Row) {
     drop((page.browser.log("performance"), page.browser.log("browser")));
 }
 
-fn cycle(number: usize, staying: &Page, anew: &Page, serving: &Serving, training: u32) -> Row {
+/// What scripts of the page hold, its own memory and that of its workers, in megabytes.
+fn sizes(page: &Page) -> [f64; 3] {
+    // Twice: what the first frees may have held more.
+    page.browser.collect_garbage();
+    page.browser.collect_garbage();
+    let sizes = page.browser.script_async(SIZES, &[]);
+    [0, 1, 2].map(|place| sizes[place].as_f64().expect("a size") / MEGABYTE)
+}
+
+/// What the driver leaves behind in the page for each command, in megabytes: an array of the command's arguments.
+fn left_by_a_command(page: &Page) -> f64 {
+    let measured = || (page.browser.asked(), sizes(page)[0]);
+    let before = measured();
+    for _ in 0..1000 {
+        page.browser.script("return 0;", &["x".into()]);
+    }
+    let after = measured();
+    (after.1 - before.1) / f64::from(after.0 - before.0)
+}
+
+/// Who is watched, and what each command to the page that stays leaves there.
+struct Watched {
+    staying: Page,
+    anew: Page,
+    serving: Serving,
+    training: u32,
+    left: f64,
+}
+
+fn cycle(number: usize, watched: &Watched) -> Row {
+    let Watched { staying, anew, serving, training, left } = watched;
     let mut row = Row::new();
     stay(staying, number);
-    // Twice: what the first frees may have held more.
-    staying.browser.collect_garbage();
-    staying.browser.collect_garbage();
-    let sizes = staying.browser.script_async(SIZES, &[]);
-    let size = |place: usize| sizes[place].as_f64().expect("a size") / MEGABYTE;
-    row.extend([("page: scripts", size(0)), ("page: WebAssembly", size(1)), ("workers: WebAssembly", size(2))]);
+    let [scripts, own, workers] = sizes(staying);
+    let scripts = scripts - left * f64::from(staying.browser.asked());
+    row.extend([("page: scripts", scripts), ("page: WebAssembly", own), ("workers: WebAssembly", workers)]);
     measure(staying, ["page that stays: its process", "page that stays: the browser's others"], &mut row);
     anew.go(&plane(number, "cpu"));
     anew.wait_for(&["done"], LATE);
     measure(anew, ["page loaded anew: its process", "page loaded anew: the browser's others"], &mut row);
     row.insert("program that serves and computes", resident(serving.pid(), Kind::Itself));
-    row.insert("program that trains on images", resident(training, Kind::Itself));
+    row.insert("program that trains on images", resident(*training, Kind::Itself));
     row
 }
 
@@ -177,12 +204,15 @@ fn main() {
     let serving = Serving::start(&program, &folder.to_string_lossy(), "0", &["--remote"]);
     let staying = open("soak-stays", &serving, "#device=cpu");
     let anew = open("soak-anew", &serving, "#device=cpu");
+    let left = left_by_a_command(&staying);
+    println!("each command of the driver leaves {:.0} bytes in the page, which are taken off", left * MEGABYTE);
+    let watched = Watched { staying, anew, serving, training, left };
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/soak.csv");
     fs::create_dir_all(kept.parent().expect("a folder")).expect("a folder");
     let mut table = File::create(&kept).expect("a file");
     let (begin, mut rows) = (Instant::now(), Vec::<(f64, Row)>::new());
     while begin.elapsed().as_secs_f64() < hours * 3600.0 {
-        let row = cycle(rows.len(), &staying, &anew, &serving, training);
+        let row = cycle(rows.len(), &watched);
         let at = begin.elapsed().as_secs_f64() / 3600.0;
         if rows.is_empty() {
             let names: Vec<&str> = row.keys().copied().collect();
@@ -193,7 +223,8 @@ fn main() {
         println!("round {} at {:.2} of {hours} hours: {} MB", rows.len() + 1, at, values.join(", "));
         rows.push((at, row));
     }
-    let from = rows.len() / 4;
+    // What is kept once for every study takes as many rounds to be there.
+    let from = (rows.len() / 4).max(STUDIES.len());
     println!(
         "\n{} rounds in {:.2} hours, the last {} counted; {}\n",
         rows.len(),
@@ -205,14 +236,14 @@ fn main() {
     let mut growing = Vec::new();
     for name in rows[0].1.keys() {
         let series: Vec<[f64; 2]> = rows[from..].iter().map(|(at, row)| [*at, row[name]]).collect();
-        let slope = Slope::of(&series).expect("two rounds for each of ten parts");
+        let slope = Slope::of(&series).expect("hours enough for every study and two rounds in each of ten parts");
         let grows = slope.value - slope.error > LIMIT_MEGABYTES_AN_HOUR;
         let verdict = if grows { "grows" } else { "flat" };
         let [first, last] = [series[0][1], series[series.len() - 1][1]];
         println!("| {name} | {first:.1} | {last:.1} | {:.2} ± {:.2} | {verdict} |", slope.value, slope.error);
         growing.extend(grows.then_some(*name));
     }
-    drop((staying, anew, serving, trained));
+    drop((watched, trained));
     drop(fs::remove_dir_all(folder));
     assert!(growing.is_empty(), "memory grows: {growing:?}");
 }

@@ -12,7 +12,8 @@ use super::page::{Page, SOON};
 /// The program, built if it is not there yet: with the features of the other tests, so that nothing is built twice.
 pub fn program() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--locked", "--features", "cli,remote", "--bin", "scorefield", "--message-format", "json"];
+    let arguments =
+        ["build", "--locked", "--features", "cli,remote", "--bin", "scorefield", "--message-format", "json"];
     let built = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let built = built.expect("cargo is there");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

@@ -2,6 +2,7 @@
 //!
 //! A driver is started for each browser on a free port and ends with it.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -29,6 +30,8 @@ pub struct Browser {
     screen: Option<Child>,
     port: u16,
     session: String,
+    /// Commands of this browser's so far.
+    asked: Cell<u32>,
 }
 
 /// Chromium without a window, and with WebGPU by SwiftShader where there is no GPU.
@@ -115,7 +118,7 @@ impl Kind {
         Browser::begin(&capabilities, || {
             let driven = (0..5).find_map(|_| self.driver_on_a_free_port());
             let (driver, screen, port) = driven.expect("the driver answers");
-            Browser { kind: self, driver, screen, port, session: String::new() }
+            Browser { kind: self, driver, screen, port, session: String::new(), asked: Cell::new(0) }
         })
     }
 
@@ -166,7 +169,7 @@ impl Browser {
         Self::begin(&capabilities, || {
             // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
             let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
-            Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new() }
+            Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), asked: Cell::new(0) }
         })
     }
 
@@ -188,6 +191,7 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        self.asked.set(self.asked.get() + 1);
         self.send(method, &format!("/session/{}{path}", self.session), body)
     }
 
@@ -287,6 +291,11 @@ impl Browser {
     /// Runs a script in every page that is opened from now on, before its own.
     pub fn before_every_page(&self, script: &str) {
         self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
+    /// How many commands it has been given.
+    pub fn asked(&self) -> u32 {
+        self.asked.get()
     }
 
     /// The driver's process, which the browser's descend from.
