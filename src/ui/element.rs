@@ -5,10 +5,12 @@
 //! images. Here every place is a call of the same few functions, whatever it shows: what differs is boxed.
 
 use leptos::prelude::*;
+use leptos::reactive::graph::ToAnySubscriber as _;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue, UnwrapThrowExt};
 use web_sys::{Event, HtmlCanvasElement, HtmlInputElement, Node};
 
+use super::signal::unsubscribe_at_end;
 use super::state::{memo, page};
 use super::trusted::set_inside;
 
@@ -65,6 +67,7 @@ pub fn drawing(name: &str) -> Element {
 /// there.
 fn watch(mut act: Box<dyn FnMut()>) {
     let effect = RenderEffect::new(move |_: Option<()>| act());
+    unsubscribe_at_end(effect.to_any_subscriber());
     on_cleanup(move || drop(effect));
 }
 

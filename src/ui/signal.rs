@@ -8,8 +8,10 @@ use std::marker::PhantomData;
 use std::sync::{PoisonError, RwLock};
 
 use leptos::prelude::{
-    ArcTrigger, Get, GetUntracked, Notify, RwSignal, StoredValue, Track, Update, UpdateValue, WithValue,
+    ArcMemo, ArcTrigger, Get, GetUntracked, Notify, RwSignal, StoredValue, Track, Update, UpdateValue, WithValue,
+    on_cleanup,
 };
+use leptos::reactive::graph::{AnySubscriber, Subscriber as _, ToAnySubscriber as _};
 
 /// A value that lasts as long as the page and that nobody follows.
 #[derive(Default)]
@@ -35,6 +37,12 @@ impl<T> Kept<T> {
     pub fn set_value(&self, value: T) {
         self.update_value(|now| *now = value);
     }
+}
+
+/// Takes what follows signals off their lists with the owner of the moment. Leptos leaves it there until the signal changes,
+/// which some never do: every view that was ever shown would be on the list of the language.
+pub fn unsubscribe_at_end(subscriber: AnySubscriber) {
+    on_cleanup(move || subscriber.clear_sources(&subscriber));
 }
 
 /// A value that lasts as long as the page; who reads it in an effect follows it.
@@ -133,10 +141,12 @@ fn counted(
     value: StoredValue<Something>,
     renew: Box<dyn Fn(&mut Something) -> bool + Send + Sync>,
 ) -> leptos::prelude::Memo<u32> {
-    leptos::prelude::Memo::new(move |last: Option<&u32>| {
+    let memo = ArcMemo::new(move |last: Option<&u32>| {
         let changed = value.try_update_value(|kept| renew(kept)).unwrap_or(false);
         last.map_or(0, |last| last.wrapping_add(u32::from(changed)))
-    })
+    });
+    unsubscribe_at_end(memo.to_any_subscriber());
+    memo.into()
 }
 
 fn look_at(value: StoredValue<Something>, look: &mut dyn FnMut(&Something)) {

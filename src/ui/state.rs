@@ -9,10 +9,11 @@ use std::ops::Deref;
 use std::pin::Pin;
 
 use leptos::prelude::*;
+use leptos::reactive::graph::ToAnySubscriber as _;
 
 use super::scene::{Layers, Scene};
 pub use super::signal::memo;
-use super::signal::{Kept, Signal};
+use super::signal::{Kept, Signal, unsubscribe_at_end};
 use crate::data::metrics::Quality;
 use crate::diffusion::Level;
 use crate::diffusion::schedule::{Schedule, clean};
@@ -328,7 +329,8 @@ pub fn page() -> Page {
 /// Does something now, and again whenever a signal that it reads has changed.
 pub fn effect(act: impl FnMut() + 'static) {
     let mut act: Box<dyn FnMut()> = Box::new(act);
-    Effect::new(move |_| act());
+    let effect = Effect::new(move |_| act());
+    unsubscribe_at_end(effect.to_any_subscriber());
 }
 
 /// Runs a task of the page. Boxed, because every type of a task would have an executor's code of its own.
