@@ -138,9 +138,12 @@ fn what_is_no_longer_shown_is_let_go_of() {
     let page = Page::open("let-go", "#device=cpu");
     page.wait_for(&["idle"], SOON);
     let visit = || {
-        for (link, state) in [("#experiment=images&device=cpu", "idle"), (LIVE, "done"), ("#device=cpu", "idle")] {
+        let images = "#experiment=images&device=cpu";
+        for (link, experiment, state) in
+            [(images, "images", "idle"), (LIVE, "score-1d", "done"), ("#device=cpu", "plane", "idle")]
+        {
             page.browser.script("location.hash = arguments[0];", &[link.into()]);
-            let there = || (page.fragment() == link && page.state()? == state).then_some(());
+            let there = || (page.value("experiment") == experiment && page.state()? == state).then_some(());
             page.until("the experiment is shown", SOON, there);
         }
     };
