@@ -9,6 +9,8 @@ mod sharing;
 #[cfg(feature = "gpu")]
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "support/training.rs"]
+mod training;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 
@@ -17,9 +19,10 @@ use std::fs;
 use program::{Folder, failure, images, scorefield, success};
 use scorefield::engine::image_trainer::{ImageBatches, ImageTrainer, Recipe, TrainingPrecision};
 use scorefield::nn::device::ComputeDevice;
-use scorefield::nn::objective::Objective;
-use scorefield::nn::unet::{Style, UNetConfig};
-use sharing::{STEPS_TOLERANCE, TOLERANCE, advance, alone, cpu, difference, numbers, recipe, set, tiny};
+use sharing::{STEPS_TOLERANCE, advance, agree, alone, numbers, recipe, recipes, set, tiny};
+#[cfg(feature = "gpu")]
+use sharing::{TOLERANCE, difference};
+use training::cpu;
 use unet_weights::{error, parameter};
 
 /// A trainer with weights of unit gain, so that every parameter has a gradient, on so many devices.
@@ -31,20 +34,9 @@ fn trainer(recipe: &Recipe, devices: usize) -> ImageTrainer {
 
 #[test]
 fn several_devices_find_the_loss_and_the_gradient_of_one_with_the_whole_batch() {
-    let hybrid = Recipe { objective: Objective::Ddpm, ..recipe(UNetConfig { learned_variance: true, ..tiny() }, 7) };
-    // What has no derivatives written out goes through automatic differentiation.
-    let automatic = recipe(UNetConfig { style: Style::Improved, ..tiny() }, 6);
-    for recipe in [recipe(tiny(), 6), hybrid, automatic] {
-        let batch = ImageBatches::new(&recipe).batch(&set(), 0);
-        let (loss, parts) = numbers(trainer(&recipe, 1).gradient(&batch).unwrap());
+    for recipe in recipes() {
         // More devices than images, too.
-        for devices in [2, 3, 8] {
-            let (shared_loss, shared) = numbers(trainer(&recipe, devices).gradient(&batch).unwrap());
-            let error = difference(&shared, &parts);
-            println!("{devices} devices: loss {shared_loss} of {loss}, gradients differ by {error:.1e}");
-            assert!((shared_loss - loss).abs() <= TOLERANCE * loss, "{devices}: {shared_loss} instead of {loss}");
-            assert!(error <= TOLERANCE, "{devices}: {error:e}");
-        }
+        agree(&recipe, [1, 2, 3, 8].map(|devices| (format!("{devices} devices"), trainer(&recipe, devices))));
     }
 }
 

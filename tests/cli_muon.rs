@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use burn::tensor::{Tensor, TensorData};
-use program::{Folder, failure, images, scorefield, success};
+use program::{Folder, NETWORK, failure, images, scorefield, success};
 use safetensors::SafeTensors;
 use safetensors::tensor::serialize;
 use scorefield::diffusion::Level;
@@ -271,9 +271,6 @@ fn matched_noise_is_the_nearest_of_several_draws_and_everything_else_stays() {
     assert!((8..=32).contains(&closer), "{closer}");
     assert!(plain.images == five.images && plain.levels == five.levels && plain.labels == five.labels);
 }
-
-const NETWORK: [&str; 12] =
-    ["--channels", "8", "--multipliers", "1,2", "--layers", "1", "--groups", "4", "--batch", "4", "--piece", "2"];
 
 #[test]
 fn the_program_goes_on_until_its_end_is_asked_for_and_says_what_cannot_be_asked() {

@@ -6,6 +6,8 @@
 mod program;
 #[path = "support/sharing.rs"]
 mod sharing;
+#[path = "support/training.rs"]
+mod training;
 #[path = "support/unet_weights.rs"]
 mod unet_weights;
 #[path = "support/worker.rs"]
@@ -17,13 +19,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use program::{Folder, failure, images, success};
-use scorefield::engine::image_trainer::{ImageBatches, ImageTrainer, Recipe};
+use program::{Folder, NETWORK, failure, images, success};
+use scorefield::engine::image_trainer::ImageTrainer;
 use scorefield::nn::device::ComputeDevice;
-use scorefield::nn::objective::Objective;
 use scorefield::nn::remote::open_remote;
-use scorefield::nn::unet::{Style, UNetConfig};
-use sharing::{STEPS_TOLERANCE, TOLERANCE, advance, alone, cpu, difference, numbers, recipe, tiny};
+use sharing::{STEPS_TOLERANCE, advance, agree, alone, recipe, recipes, tiny};
+use training::cpu;
 use unet_weights::error;
 use worker::{Line, TOKEN, Worker};
 
@@ -35,30 +36,15 @@ fn opened(workers: &[Worker]) -> Vec<ComputeDevice> {
 fn two_and_three_other_programs_find_the_loss_and_the_gradient_of_one_device() {
     let workers = [Worker::start(), Worker::start(), Worker::start()];
     let devices = opened(&workers);
-    let hybrid = Recipe { objective: Objective::Ddpm, ..recipe(UNetConfig { learned_variance: true, ..tiny() }, 7) };
-    let improved = recipe(UNetConfig { style: Style::Improved, ..tiny() }, 6);
-    for recipe in [recipe(tiny(), 6), hybrid, improved] {
-        let batch = ImageBatches::new(&recipe).batch(&sharing::set(), 0);
-        let (loss, parts) = numbers(alone(&recipe).gradient(&batch).unwrap());
-        let delegated = |devices: &[ComputeDevice]| {
+    for recipe in recipes() {
+        let delegated = |count: usize| {
             let mut trainer = alone(&recipe);
-            trainer.delegate(devices).unwrap();
-            trainer
+            trainer.delegate(&devices[..count]).unwrap();
+            (format!("{count} other programs"), trainer)
         };
         let mut beside = alone(&recipe);
         beside.share(&devices[..1]).unwrap();
-        for (name, trainer) in [
-            ("one", delegated(&devices[..1])),
-            ("two", delegated(&devices[..2])),
-            ("three", delegated(&devices)),
-            ("beside", beside),
-        ] {
-            let (found_loss, found) = numbers(trainer.gradient(&batch).unwrap());
-            let error = difference(&found, &parts);
-            println!("{name}: loss {found_loss} of {loss}, gradients differ by {error:.1e}");
-            assert!((found_loss - loss).abs() <= TOLERANCE * loss, "{name}: {found_loss} instead of {loss}");
-            assert!(error <= TOLERANCE, "{name}: {error:e}");
-        }
+        agree(&recipe, [delegated(1), delegated(2), delegated(3), ("one beside this".to_owned(), beside)]);
     }
 }
 
@@ -120,21 +106,7 @@ impl Runs {
     }
 
     fn new_run(&self, devices: &str, more: &[&str]) -> Command {
-        let network = [
-            "--channels",
-            "8",
-            "--multipliers",
-            "1,2",
-            "--layers",
-            "1",
-            "--groups",
-            "4",
-            "--batch",
-            "4",
-            "--piece",
-            "2",
-        ];
-        self.command(devices, &[&network, more].concat())
+        self.command(devices, &[&NETWORK, more].concat())
     }
 
     /// A run without end, once it has a checkpoint.

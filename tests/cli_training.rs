@@ -14,7 +14,7 @@ mod unet_weights;
 use golden::Golden;
 use std::fs;
 
-use program::{Folder, failure, images, records, scorefield, success};
+use program::{Folder, NETWORK, failure, images, records, scorefield, success};
 use scorefield::engine::image_trainer::{ImageBatch, ImageTrainer, Recipe};
 use scorefield::nn::checkpoint::Checkpoint;
 use scorefield::nn::objective::{NoiseDistribution, Objective, TrainingLevel};
@@ -215,9 +215,6 @@ fn refinenets_are_trained_with_their_own_objective_and_read_again() {
     failure(&run("ncsn", &["--out", &other, "--objective", "edm"]), 2, "ncsn-10");
     failure(&run("ncsnv2", &["--out", &other, "--layers", "3"]), 2, "RefineNet");
 }
-
-const NETWORK: [&str; 12] =
-    ["--channels", "8", "--multipliers", "1,2", "--layers", "1", "--groups", "4", "--batch", "4", "--piece", "2"];
 
 fn train(folder: &Folder, out: &str, more: &[&str]) -> std::process::Output {
     let (data, out) = (folder.path("images"), folder.path(out));

@@ -2,6 +2,7 @@
 
 use scorefield::data::{DataError, Dataset, SquareGrid};
 use scorefield::data::{DatasetId, Drawing};
+use scorefield::digest::fnv1a_64;
 use scorefield::rng::{Rng, Stream};
 
 fn scribble() -> Drawing {
@@ -112,11 +113,7 @@ fn the_same_points_are_drawn_on_every_machine() {
     for (id, dataset) in all() {
         let points = dataset.mixture.draw(&mut Rng::new(7, Stream::Data, 0), 500);
         // FNV-1a over the bits of all coordinates, and the first point's bits for whoever has to find a difference.
-        let hash = points
-            .iter()
-            .flatten()
-            .flat_map(|v| v.to_bits().to_le_bytes())
-            .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+        let hash = fnv1a_64(points.iter().flatten().flat_map(|v| v.to_bits().to_le_bytes()));
         let first = points[0].map(|v| format!("{:016x}", v.to_bits()));
         seen.insert(id.id().into(), serde_json::json!({ "hash": format!("{hash:016x}"), "first": first }));
     }

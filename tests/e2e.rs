@@ -2,6 +2,8 @@
 
 #[path = "e2e/accessibility.rs"]
 mod accessibility;
+#[path = "support/bands.rs"]
+mod bands;
 #[path = "e2e/browsers.rs"]
 mod browsers;
 #[path = "e2e/contents.rs"]

@@ -4,6 +4,8 @@
 //! the first quarter is written with its error, and one that grows ends this with a failure.
 //! Needs dist/ and the program (`SCOREFIELD_PROGRAM`). `SCOREFIELD_TRAINING=PID` watches a training that runs already.
 
+#[path = "../../tests/support/bands.rs"]
+mod bands;
 #[path = "../../tests/e2e/page.rs"]
 #[allow(dead_code)]
 mod page;

@@ -4,19 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, fs, process};
 
+use super::bands::records;
+
 /// The program on a small network and pictures of its own.
 pub struct Training {
     program: Child,
     folder: PathBuf,
-}
-
-/// Records as in CIFAR-10's official files: bands of two colours for each of ten classes.
-fn records(count: usize) -> Vec<u8> {
-    let record = |i: usize| {
-        let pixel = move |k: usize| (40 + 20 * (i % 10) + 60 * ((k % 1024 / 32 + i) / 8 % 2)) as u8;
-        std::iter::once((i % 10) as u8).chain((0..3072).map(pixel))
-    };
-    (0..count).flat_map(record).collect()
 }
 
 impl Training {

@@ -3,7 +3,7 @@
 use super::batch::Batches;
 use super::preview::prior;
 use crate::data::toy::DataError;
-use crate::digest::fnv1a_64;
+use crate::digest::of_singles;
 use crate::lab::RunConfig;
 use crate::nn::Architecture;
 
@@ -31,9 +31,9 @@ impl Digests {
         let parts = (0..BATCHES).map(|step| batches.batch(step));
         let noise = prior(config.seed, config.samples as usize);
         Ok(Self {
-            weights: fnv1a_64(Architecture::from(config).initial(config.seed)),
-            batches: fnv1a_64(parts.flat_map(|batch| [batch.inputs, batch.targets, batch.weights].concat())),
-            prior: fnv1a_64(noise.iter().flatten().map(|&value| value as f32)),
+            weights: of_singles(Architecture::from(config).initial(config.seed)),
+            batches: of_singles(parts.flat_map(|batch| [batch.inputs, batch.targets, batch.weights].concat())),
+            prior: of_singles(noise.iter().flatten().map(|&value| value as f32)),
         })
     }
 }

@@ -55,6 +55,10 @@ pub fn failure(output: &Output, code: i32, word: &str) {
     }
 }
 
+/// A tiny network, and a batch of two pieces.
+pub const NETWORK: [&str; 12] =
+    ["--channels", "8", "--multipliers", "1,2", "--layers", "1", "--groups", "4", "--batch", "4", "--piece", "2"];
+
 /// Records of CIFAR-10's official files.
 pub fn records(count: usize) -> Vec<u8> {
     (0..count)

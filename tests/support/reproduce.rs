@@ -6,7 +6,7 @@ use kernels::convolution;
 use kernels::winograd::{self, Sizes};
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::Schedule;
-use scorefield::digest::fnv1a_64;
+use scorefield::digest::{fnv1a_64, of_singles};
 use scorefield::engine::reproduction::Digests;
 use scorefield::lab::{PredictionId, RunConfig, ScheduleId, WeightingId};
 use scorefield::rng::{Rng, Stream};
@@ -30,19 +30,14 @@ const STREAMS: [(&str, Stream); 11] = [
 struct Digest(u64);
 
 impl Digest {
-    fn of(bytes: impl IntoIterator<Item = u8>) -> Self {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        Self(bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, step))
-    }
-
     fn singles(values: &[f32]) -> Self {
-        Self(fnv1a_64(values.iter().copied()))
+        Self(of_singles(values.iter().copied()))
     }
 
     fn doubles(values: &[f64]) -> Self {
         // The sign of what is not a number differs between processors, and nobody looks at it.
         let bits = |v: &f64| if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() };
-        Self::of(values.iter().flat_map(|v| bits(v).to_le_bytes()))
+        Self(fnv1a_64(values.iter().flat_map(|v| bits(v).to_le_bytes())))
     }
 }
 

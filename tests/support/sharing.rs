@@ -2,13 +2,12 @@
 #![allow(dead_code)]
 
 use scorefield::data::ImageSet;
-use scorefield::diffusion::now;
-use scorefield::engine::image_trainer::{Gradient, ImageTrainer, Recipe};
-use scorefield::lab::DeviceChoice;
-use scorefield::nn::device::{ComputeDevice, open};
-use scorefield::nn::unet::UNetConfig;
+use scorefield::engine::image_trainer::{Gradient, ImageBatches, ImageTrainer, Recipe};
+use scorefield::nn::objective::Objective;
+use scorefield::nn::unet::{Style, UNetConfig};
 
-use crate::unet_weights::{hashed, parameter};
+use crate::training::{self, cpu};
+use crate::unet_weights::parameter;
 
 /// Sums of a batch in another order, through some 20 layers and back in single precision: what `cli_training.rs` allows
 /// between this program and PyTorch, which sums in another order too, is ten times as much.
@@ -17,31 +16,23 @@ pub const TOLERANCE: f32 = 1e-5;
 /// where it is nothing but rounding, as before a normalisation that takes it out again, its sign is a step.
 pub const STEPS_TOLERANCE: f64 = 2e-4;
 
-pub fn cpu() -> ComputeDevice {
-    now(open(DeviceChoice::Cpu)).unwrap()
-}
-
 pub fn recipe(network: UNetConfig, batch: usize) -> Recipe {
-    Recipe { network, steps: 8, batch, piece: 4, rate: 2e-3, warm_up: 3, ..Recipe::default() }
+    Recipe { network, batch, ..training::tiny() }
 }
 
 pub fn tiny() -> UNetConfig {
-    UNetConfig {
-        channels: 8,
-        multipliers: vec![1, 2],
-        layers: 1,
-        attention_levels: vec![1],
-        classes: 10,
-        groups: 4,
-        dropout: 0.0,
-        ..UNetConfig::cifar10()
-    }
+    training::tiny().network
+}
+
+/// Runs of every kind of gradient: of a plain network, of one that learns variances as well, and of one whose derivatives
+/// are not written out and go through automatic differentiation.
+pub fn recipes() -> [Recipe; 3] {
+    let hybrid = Recipe { objective: Objective::Ddpm, ..recipe(UNetConfig { learned_variance: true, ..tiny() }, 7) };
+    [recipe(tiny(), 6), hybrid, recipe(UNetConfig { style: Style::Improved, ..tiny() }, 6)]
 }
 
 pub fn set() -> ImageSet {
-    let colours = hashed("pixels", 60).flat_map(|u| [(127.5 + 127.0 * u) as u8; 64]);
-    let classes = (0..10).map(|i| i.to_string()).collect();
-    ImageSet::new(8, 3, colours.collect(), (0..20).map(|i| i % 10).collect(), classes).unwrap()
+    training::set(20)
 }
 
 /// A trainer on the CPU with weights of unit gain, so that every parameter has a gradient.
@@ -75,4 +66,17 @@ pub fn difference(found: &[Vec<f32>], wanted: &[Vec<f32>]) -> f32 {
         furthest / largest(wanted).max(1e-3 * all)
     });
     parts.fold(0.0, f32::max)
+}
+
+/// Asserts that these trainers find the loss and the gradient that one device finds of a whole batch.
+pub fn agree(recipe: &Recipe, shared: impl IntoIterator<Item = (String, ImageTrainer)>) {
+    let batch = ImageBatches::new(recipe).batch(&set(), 0);
+    let (loss, parts) = numbers(alone(recipe).gradient(&batch).unwrap());
+    for (name, trainer) in shared {
+        let (found_loss, found) = numbers(trainer.gradient(&batch).unwrap());
+        let error = difference(&found, &parts);
+        println!("{name}: loss {found_loss} of {loss}, gradients differ by {error:.1e}");
+        assert!((found_loss - loss).abs() <= TOLERANCE * loss, "{name}: {found_loss} instead of {loss}");
+        assert!(error <= TOLERANCE, "{name}: {error:e}");
+    }
 }
