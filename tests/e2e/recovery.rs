@@ -158,3 +158,28 @@ fn what_is_no_longer_shown_is_let_go_of() {
     assert!(after > 500, "{after} nodes are not a page");
     page.close();
 }
+
+#[test]
+fn what_followed_a_signal_is_taken_off_its_list() {
+    let keep = "const own = WebAssembly.instantiateStreaming;
+        WebAssembly.instantiateStreaming = async (...of) => globalThis.made = await own.apply(WebAssembly, of);";
+    let page = Page::open_with_script("off-the-list", keep, "#device=cpu");
+    page.wait_for(&["idle"], SOON);
+    let bytes = || page.browser.script("return made.instance.exports.memory.buffer.byteLength;", &[]).as_u64();
+    let visits = |count| {
+        for _ in 0..count {
+            page.browser.script("location.hash = '#contents';", &[]);
+            page.until("the contents", SOON, || page.attribute("contents", "aria-busy").filter(|busy| busy == "false"));
+            page.browser.script("location.hash = '#device=cpu';", &[]);
+            page.until("the experiment", SOON, || page.state());
+        }
+    };
+    // What is kept once is there after the first ones; each of the others left 40 KB on lists that nothing cleared.
+    visits(15);
+    let before = bytes().expect("a size");
+    visits(30);
+    let grown = bytes().expect("a size") - before;
+    println!("{grown} bytes more after thirty ways to the contents and back");
+    assert!(grown <= 4 << 16, "{grown} bytes more after thirty ways to the contents and back");
+    page.close();
+}
