@@ -176,7 +176,7 @@ mod tests {
         let place_of_other = other.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             let (mut stream, _) = other.accept().unwrap();
-            stream.read(&mut [0; 512]).unwrap();
+            assert_ne!(stream.read(&mut [0; 512]).unwrap(), 0);
             stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
         });
         let found = answers(&place_of_other, Duration::from_secs(5)).unwrap_err();
