@@ -95,3 +95,12 @@ for kind in [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]:
 seed("beside", "scheduler", '{"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear", "prediction_type": "epsilon"}')
 seed("beside", "network", '{"_class_name": "UNet2DModel", "sample_size": 32, "in_channels": 3, "block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 8}')
 seed("beside", "answer", '{"id": "a/b", "sha": "' + "0" * 40 + '", "cardData": {"license": "mit"}, "siblings": [{"rfilename": "model.safetensors", "size": 9, "lfs": {"sha256": "' + "0" * 64 + '"}}]}')
+for name, content in {
+    "page": "GET /x/ HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n\r\n",
+    "file": "HEAD /x/index.html?a=b HTTP/1.1\r\nHost: [::1]\r\nAccept: */*\r\n\r\n",
+    "above": "GET /x/../a%20secret HTTP/1.1\r\nHost: x\r\n\r\n",
+    "body": "POST /x/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\nOrigin: http://x\r\n\r\nabc",
+    "chunks": "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "old": "GET /x/ HTTP/1.0\r\n\r\n",
+}.items():
+    seed("request", name, content)

@@ -155,6 +155,64 @@ fn the_program_trains_on_two_others_stops_and_goes_on_bit_for_bit() {
     assert!(weights(&parts) == weights(&whole), "bit for bit on the same devices");
 }
 
+/// `evaluate` on these devices, as JSON.
+fn evaluated(runs: &Runs, devices: &str, more: &[&str]) -> serde_json::Value {
+    let (net, reference) = (runs.out(), runs.folder.path("images"));
+    // A cache of its own: the reference is measured anew.
+    let cache = runs.folder.path(&devices.replace([':', ','], "-"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scorefield"));
+    command.args(["evaluate", "--weights", &net, "--reference", &reference, "--set", "steps=2", "--json"]);
+    command.args(["--device", devices]).args(more);
+    command.env("SCOREFIELD_TOKEN", TOKEN).env("RUST_BACKTRACE", "0").env("XDG_CACHE_HOME", cache);
+    let output = run(&mut command);
+    success(&output);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn trained(name: &str) -> Runs {
+    let runs = Runs::new(name);
+    success(&run(&mut runs.new_run("cpu", &["--steps", "2"])));
+    runs
+}
+
+#[test]
+fn images_made_and_measured_on_two_others_are_those_of_one() {
+    let workers = [Worker::start(), Worker::start()];
+    let runs = trained("remote-evaluated");
+    let of = |devices: &str| evaluated(&runs, devices, &["--features", "pixels", "--count", "8"]);
+    let here = of("cpu");
+    let both = workers.iter().map(Worker::device).collect::<Vec<_>>().join(",");
+    for devices in [both.clone(), format!("cpu,{}", workers[0].device())] {
+        let there = of(&devices);
+        assert_eq!(
+            there["device"].as_str().unwrap().replace(" + ", ","),
+            devices.replace("cpu", here["device"].as_str().unwrap())
+        );
+        for same in ["seed", "evaluations", "reference"] {
+            assert_eq!(there[same], here[same], "{same}");
+        }
+        assert_eq!(there["images"]["images"], 8);
+        // A grey value may be rounded to its neighbour: an eighth of an image's patch of 1/127.5.
+        let [there, here] = [&there, &here].map(|report| report["distance"].as_f64().unwrap());
+        println!("on {devices} {there}, here {here}");
+        assert!(here > 0.1 && (there - here).abs() <= 1e-3 * here, "{there} {here}");
+    }
+}
+
+#[test]
+#[ignore = "needs the Inception weights, 87 MB: SCOREFIELD_INCEPTION=default_1.pt"]
+fn inception_features_found_on_two_others_are_those_of_one() {
+    let inception = std::env::var("SCOREFIELD_INCEPTION").expect("where default_1.pt is");
+    let workers = [Worker::start(), Worker::start()];
+    let runs = trained("remote-inception");
+    let of = |devices: &str| evaluated(&runs, devices, &["--inception", &inception, "--count", "4", "--batch", "2"]);
+    let [here, there] =
+        ["cpu".to_owned(), workers.each_ref().map(Worker::device).join(",")].map(|devices| of(&devices));
+    let [here, there] = [&here, &there].map(|report| report["distance"].as_f64().unwrap());
+    println!("FID on two others {there}, here {here}");
+    assert!(here > 1.0 && (there - here).abs() <= 1e-3 * here, "{there} {here}");
+}
+
 #[test]
 fn a_program_that_is_killed_is_named_and_the_run_goes_on_without_it() {
     let (runs, first, mut second) = (Runs::new("remote-killed"), Worker::start(), Worker::start());

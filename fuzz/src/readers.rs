@@ -1,6 +1,7 @@
 //! What is fuzzed. What comes out of a reader is read once more where the program would do so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use scorefield::cli::images::png_file::Picture;
 use scorefield::cli::images::store::Store;
@@ -12,6 +13,7 @@ use scorefield::nn::weights::WeightsFile;
 use scorefield::protocol::images::WeightsIndex;
 use scorefield::protocol::remote;
 use scorefield::protocol::{Command, Event};
+use scorefield::serve::{Head, Request, Site};
 use scorefield::share::{from_fragment, to_fragment};
 use scorefield::wire;
 
@@ -27,7 +29,7 @@ const USUAL: usize = 256;
 const PICTURE: usize = 2 * 1032 * 32;
 
 /// All, by the names of their folders in `corpus`, and how much memory each may take for a byte.
-pub const READERS: [(&str, Reader, usize); 14] = [
+pub const READERS: [(&str, Reader, usize); 15] = [
     ("pickle", read_pickle, USUAL),
     ("zip", read_zip, USUAL),
     ("safetensors", read_safetensors, USUAL),
@@ -42,6 +44,7 @@ pub const READERS: [(&str, Reader, usize); 14] = [
     ("png", read_png, PICTURE),
     ("archive", read_archive, USUAL),
     ("beside", read_beside, USUAL),
+    ("request", read_request, USUAL),
 ];
 
 fn read_pickle(bytes: &[u8]) {
@@ -173,4 +176,32 @@ fn read_beside(bytes: &[u8]) {
     {
         let _ = settings.describe(&mut recognised, None);
     }
+}
+
+/// A site of one page, and beside its folder what nobody may have.
+fn site() -> Site {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = std::env::temp_dir().join(format!("scorefield-fuzz-site-{}", std::process::id()));
+        let written = std::fs::create_dir_all(folder.join("site"))
+            .and_then(|()| std::fs::write(folder.join("site/index.html"), "a page"))
+            .and_then(|()| std::fs::write(folder.join("a secret"), "a secret"));
+        written.expect("a folder for the site");
+        folder.join("site")
+    });
+    Site { folder: folder.clone(), prefix: "/x".to_owned(), ..Site::default() }
+}
+
+/// A request's head, and what the server of files says to it.
+fn read_request(bytes: &[u8]) {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
+    let (head, mut body) = bytes.split_at(end);
+    let Ok(head) = Head::parse(head) else { return };
+    assert!(!head.target.contains(|letter: char| letter.is_ascii_control() || letter == ' '), "{:?}", head.target);
+    let (only_head, stays, mut sent) = (head.method == "HEAD", head.stays, Vec::new());
+    let answer = site().answer(&mut Request { head, body: &mut body });
+    answer.send(&mut sent, only_head, stays).expect("an answer that can be sent");
+    let sent = String::from_utf8_lossy(&sent);
+    let said = sent.lines().next().is_some_and(|line| ["HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found"].contains(&line));
+    assert!(said && !sent.contains("a secret"), "{sent}");
 }
