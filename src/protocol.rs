@@ -217,7 +217,7 @@ pub enum Event {
         run: RunId,
         /// Whether it was ended by [`Command::Stop`] or by another run.
         stopped: bool,
-        /// Wall time without pauses, in milliseconds.
+        /// Wall time without pauses, in milliseconds; 0 for one that was ended before it began.
         millis: f64,
     },
     /// The weights as a file.

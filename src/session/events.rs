@@ -50,6 +50,10 @@ impl Session {
             Event::Done { run, .. } => Some(*run),
             _ => None,
         };
+        if let Some(id) = run {
+            let began = !matches!(event, Event::Done { millis, .. } if *millis == 0.0);
+            self.heard_of(id, began);
+        }
         if run.is_some_and(|id| !self.is_current(slot, id)) {
             if let Event::Done { run, .. } = event {
                 self.left_is_over(slot, *run);
@@ -61,6 +65,8 @@ impl Session {
                 let known = self.device_mut(slot);
                 known.phase = Phase::Ready;
                 known.info = Some(device.clone());
+                self.bring_to_waiting_run(slot);
+                let known = self.device_mut(slot);
                 let waiting = std::mem::take(&mut known.queue);
                 self.limit_images(slot);
                 for command in waiting {
@@ -94,7 +100,7 @@ impl Session {
         let Some(run) = &self.run else { return };
         let (training, config, then_sample) = (run.is_training(), run.config.clone(), run.then_sample);
         if training {
-            self.training_is_over(None);
+            self.training_is_over();
             if then_sample && !stopped {
                 // Where the weights are, whatever the choice has become. What failed beside the training is still to be read.
                 let failure = self.failure.take();
@@ -106,6 +112,9 @@ impl Session {
 
     fn failed(&mut self, slot: Slot, run: Option<RunId>, failure: &Failure) -> bool {
         use FailureKind as Kind;
+        if let Some(id) = run {
+            self.heard_of(id, !matches!(failure.kind, Kind::BadConfig | Kind::BadFile));
+        }
         let short = matches!(failure.kind, Kind::OutOfMemory | Kind::DeviceLost);
         if short && run.is_none_or(|id| self.is_current(slot, id)) && self.begin_again_with_less(slot) {
             return false;
@@ -130,7 +139,7 @@ impl Session {
                 Some(false) => return false,
                 None if self.is_current(slot, id) => {
                     self.become_state(Status::Failed);
-                    self.training_is_over(Some(failure.kind));
+                    self.training_is_over();
                 }
                 None => {
                     self.left_is_over(slot, id);

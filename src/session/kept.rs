@@ -40,6 +40,16 @@ pub(super) struct Loading {
     pub given: Option<Bytes>,
 }
 
+/// A training that a worker was asked for and that has not been heard of yet: it may never begin.
+#[derive(Clone, Debug)]
+pub(super) struct Beginning {
+    pub run: RunId,
+    pub slot: Slot,
+    /// The worker's weights if it begins, and if it does not.
+    pub held: Held,
+    pub before: Option<Held>,
+}
+
 /// A file that a worker was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Saving {
@@ -58,6 +68,7 @@ pub(super) struct Weights {
     /// Counts trainings and files, in the order in which the visitor asked for them.
     generations: u32,
     pub loading: Vec<Loading>,
+    pub beginning: Vec<Beginning>,
     pub saving: Vec<Saving>,
 }
 

@@ -22,7 +22,7 @@ use crate::lab::{DenoiserId, DeviceChoice, DeviceInfo, ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Bytes, Command, Failure, FailureKind, Floats, RunId};
 use image_state::Images;
 pub use kept::Checkpoint;
-use kept::{Held, Weights};
+use kept::{Beginning, Held, Weights};
 pub use slot::Slot;
 
 /// How far a worker is.
@@ -127,8 +127,6 @@ struct Run {
     then_sample: bool,
     /// The generation of the weights that a training makes.
     trains: Option<u32>,
-    /// What its worker held before it.
-    before: Option<Held>,
 }
 
 /// The conversation.
@@ -335,8 +333,7 @@ impl Session {
             self.put_comparison_off(at);
         }
         let id = self.name();
-        let (state, before) = (Status::Running, self.device(slot).holds);
-        self.run = Some(Run { id, slot, work, state, config, then_sample: false, trains: None, before });
+        self.run = Some(Run { id, slot, work, state: Status::Running, config, then_sample: false, trains: None });
         let command = make(id);
         self.post(slot, command);
     }
@@ -345,8 +342,9 @@ impl Session {
     fn begun_training(&mut self, generation: u32, then_sample: bool) {
         if let Some(run) = &mut self.run {
             (run.trains, run.then_sample) = (Some(generation), then_sample);
-            let slot = run.slot;
-            self.device_mut(slot).holds = Some(Held::whole(generation));
+            let (run, slot, held) = (run.id, run.slot, Held::whole(generation));
+            let before = self.device_mut(slot).holds.replace(held);
+            self.weights.beginning.push(Beginning { run, slot, held, before });
         }
     }
 
@@ -365,9 +363,12 @@ impl Session {
         let (config, checkpoint) = (config.clone(), kept);
         self.begin(slot, Work::Training, config.clone(), |run| Command::Continue { run, config, checkpoint });
         let generation = self.weights.next();
-        // They are what the new ones begin as.
+        // They are what the new ones begin as, and so is what a worker is still asked for.
         if let Some(kept) = self.weights.of(trained) {
             kept.generation = generation;
+        }
+        for saving in self.weights.saving.iter_mut().filter(|saving| saving.generation == trained) {
+            saving.generation = generation;
         }
         self.begun_training(generation, then_sample);
     }
@@ -463,15 +464,20 @@ impl Session {
     pub fn restart(&mut self, config: &RunConfig) {
         let last = self.run.as_ref().map(|run| (run.work, run.slot, run.then_sample));
         let failed = self.failure.take();
+        let device = failed.as_ref().is_some_and(|failure| failure.kind == FailureKind::NoDevice);
+        if device && self.phase(Slot::Gpu) == Phase::Absent {
+            // An adapter that was not there may have come.
+            self.adapter = None;
+        }
         for slot in Slot::ALL {
             if self.phase(slot) == Phase::Dead {
                 self.launch(slot);
             }
         }
-        let Some((work, _, then_sample)) = last else {
+        if device || last.is_none() {
             self.launch_chosen();
-            return;
-        };
+        }
+        let Some((work, _, then_sample)) = last else { return };
         let trained = self.run.as_ref().and_then(|run| run.trains).unwrap_or(0);
         let kept = self.weights.of(trained).map(|kept| kept.file.clone());
         match (work, kept) {

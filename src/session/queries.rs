@@ -109,7 +109,8 @@ impl Session {
     #[must_use]
     pub fn can_recover(&self) -> bool {
         use FailureKind as Kind;
-        let mended = [Kind::DeviceLost, Kind::Disconnected, Kind::Internal, Kind::OutOfMemory, Kind::Diverged];
+        let mended =
+            [Kind::NoDevice, Kind::DeviceLost, Kind::Disconnected, Kind::Internal, Kind::OutOfMemory, Kind::Diverged];
         self.failure.as_ref().is_some_and(|failure| mended.contains(&failure.kind))
     }
 

@@ -1,5 +1,6 @@
 //! What waits for a worker that is on its way: of what the visitor asks for meanwhile, only what still counts.
 
+use super::kept::Beginning;
 use super::{Phase, Session, Slot};
 use crate::protocol::{Command, ImageCommand, RunId};
 
@@ -57,10 +58,9 @@ impl Session {
             return;
         }
         self.device_mut(slot).queue.retain(|command| !is_of_run(command));
-        if let Some(run) = self.run.as_ref().filter(|run| run.slot == slot && run.is_going())
-            && run.trains.is_some()
-        {
-            self.device_mut(slot).holds = run.before;
+        while let Some(place) = self.weights.beginning.iter().position(|beginning| beginning.slot == slot) {
+            let Beginning { held, before, .. } = self.weights.beginning.remove(place);
+            self.came_to_nothing(slot, held, before);
         }
     }
 

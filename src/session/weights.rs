@@ -1,7 +1,8 @@
 //! Weights of the plane: which are the newest, who holds which, and how they get from one worker to the next.
 
-use super::kept::{Checkpoint, Held, Loading, Saving};
+use super::kept::{Beginning, Checkpoint, Held, Loading, Saving};
 use super::{Action, Phase, Run, Session, Slot, Status, Work};
+use crate::lab::{DenoiserId, ExperimentId};
 use crate::protocol::{Bytes, Command, Failure, FailureKind, RunId};
 
 impl Session {
@@ -48,10 +49,20 @@ impl Session {
         self.device(slot).holds < self.weights.kept()
     }
 
+    /// What a worker holds also if a training that it has not begun yet never begins.
+    fn surely_held(&self, slot: Slot) -> Option<Held> {
+        let mut held = self.device(slot).holds;
+        let is_it = |beginning: &&Beginning, held| beginning.slot == slot && Some(beginning.held) == held;
+        while let Some(beginning) = self.weights.beginning.iter().find(|beginning| is_it(beginning, held)) {
+            held = beginning.before;
+        }
+        held
+    }
+
     /// Gives a worker the newest weights if it does not hold them.
     pub(super) fn bring_weights(&mut self, slot: Slot) {
         self.bring_before_waiting_file(slot);
-        if self.lacks_weights(slot)
+        if self.surely_held(slot) < self.weights.kept()
             && let (Some(held), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone()))
         {
             self.load(slot, held, file, false);
@@ -66,13 +77,35 @@ impl Session {
         let Some(place) = self.weights.loading.iter().position(waits) else { return };
         let waiting = self.weights.loading[place].run;
         let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == waiting);
-        // One that is on its way already is answered before anything else is asked.
-        let Some(at) = self.device(slot).queue.iter().position(named) else { return };
         let Some(file) = self.checkpoint().map(|kept| kept.file.clone()) else { return };
+        let Some(at) = self.device(slot).queue.iter().position(named) else {
+            // It is on its way already: the newest follow it, and it once more.
+            let Loading { held, given, .. } = self.weights.loading[place].clone();
+            self.load(slot, kept, file, false);
+            self.load(slot, held, given.unwrap_or_default(), false);
+            return;
+        };
         let run = self.name();
         let before = self.weights.loading[place].before.replace(kept);
         self.weights.loading.insert(place, Loading { run, slot, held: kept, before, given: None });
         self.device_mut(slot).queue.insert(at, Command::Load { run, file });
+    }
+
+    /// The run that waits for a worker was asked for before the newest weights arrived from another.
+    pub(super) fn bring_to_waiting_run(&mut self, slot: Slot) {
+        let waits = |run: &&Run| run.slot == slot && run.is_going() && run.uses_weights();
+        let Some(waiting) = self.run.as_ref().filter(waits).map(|run| run.id) else { return };
+        let Some((kept, file)) = self.weights.kept().zip(self.checkpoint().map(|kept| kept.file.clone())) else {
+            return;
+        };
+        let named = |command: &Command| matches!(command, Command::Sample { run, .. } | Command::Likelihood { run, .. } if *run == waiting);
+        let Some(at) = self.device(slot).queue.iter().position(named) else { return };
+        if self.lacks_weights(slot) {
+            let run = self.name();
+            let before = self.device_mut(slot).holds.replace(kept);
+            self.weights.loading.push(Loading { run, slot, held: kept, before, given: None });
+            self.device_mut(slot).queue.insert(at, Command::Load { run, file });
+        }
     }
 
     fn load(&mut self, slot: Slot, held: Held, file: Bytes, given: bool) -> RunId {
@@ -111,16 +144,21 @@ impl Session {
         }
     }
 
-    /// The training at hand came to its end, or failed.
-    pub(super) fn training_is_over(&mut self, failed: Option<FailureKind>) {
-        let Some(Run { slot, trains: Some(generation), before, .. }) = self.run else { return };
-        if self.device(slot).holds != Some(Held::whole(generation)) {
-            return;
+    /// A run has been heard of: a training among those that may never begin has begun, or ended before it did. Then what
+    /// its worker had before is there still.
+    pub(super) fn heard_of(&mut self, run: RunId, began: bool) {
+        let Some(place) = self.weights.beginning.iter().position(|beginning| beginning.run == run) else { return };
+        let Beginning { slot, held, before, .. } = self.weights.beginning.remove(place);
+        if !began {
+            self.device_mut(slot).left.take_if(|(id, _)| *id == run);
+            self.came_to_nothing(slot, held, before);
         }
-        if matches!(failed, Some(FailureKind::BadConfig | FailureKind::BadFile)) {
-            // It never began, and what was there before it is there still.
-            self.device_mut(slot).holds = before;
-        } else {
+    }
+
+    /// The training at hand came to its end, or failed.
+    pub(super) fn training_is_over(&mut self) {
+        let Some(Run { slot, trains: Some(generation), .. }) = self.run else { return };
+        if self.device(slot).holds == Some(Held::whole(generation)) {
             self.save(slot, generation, false);
         }
     }
@@ -167,24 +205,25 @@ impl Session {
             let dropped = self.weights.loading.remove(place);
             let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == dropped.run);
             self.device_mut(slot).queue.retain(|command| !named(command));
-            self.was_not_taken(&dropped);
+            self.came_to_nothing(slot, dropped.held, dropped.before);
         }
     }
 
-    /// A worker's weights are what they were before a file.
-    fn was_not_taken(&mut self, refused: &Loading) {
-        let device = self.device_mut(refused.slot);
-        if device.holds == Some(refused.held) {
-            device.holds = refused.before;
-        }
-        for later in &mut self.weights.loading {
-            if later.slot == refused.slot && later.before == Some(refused.held) {
-                later.before = refused.before;
+    /// A worker's weights are what they were before a file that was refused, or a training that never began.
+    pub(super) fn came_to_nothing(&mut self, slot: Slot, held: Held, before: Option<Held>) {
+        let holds = &mut self.devices[slot as usize].holds;
+        let loading = self.weights.loading.iter_mut().map(|later| (later.slot, &mut later.before));
+        let beginning = self.weights.beginning.iter_mut().map(|later| (later.slot, &mut later.before));
+        for (at, known) in loading.chain(beginning).chain([(slot, holds)]) {
+            if at == slot && *known == Some(held) {
+                *known = before;
             }
         }
-        if let Some(run) = self.run.as_mut().filter(|run| run.slot == refused.slot && run.before == Some(refused.held))
-        {
-            run.before = refused.before;
+        // What it was asked for it answers with what it has.
+        for saving in &mut self.weights.saving {
+            if saving.slot == slot && Held::whole(saving.generation) == held {
+                saving.generation = before.map_or(0, |before| before.generation);
+            }
         }
     }
 
@@ -210,7 +249,7 @@ impl Session {
     pub(super) fn failed_file(&mut self, run: RunId, failure: &Failure) -> Option<bool> {
         if let Some(place) = self.weights.loading.iter().position(|loading| loading.run == run) {
             let loading = self.weights.loading.remove(place);
-            self.was_not_taken(&loading);
+            self.came_to_nothing(loading.slot, loading.held, loading.before);
             return Some(true);
         }
         let place = self.weights.saving.iter().position(|saving| saving.run == run)?;
@@ -237,6 +276,7 @@ impl Session {
         let device = self.device_mut(slot);
         (device.holds, device.left) = (None, None);
         self.weights.loading.retain(|loading| loading.slot != slot);
+        self.weights.beginning.retain(|beginning| beginning.slot != slot);
         let mut exported = 0;
         self.weights.saving.retain(|saving| {
             exported += u32::from(saving.slot == slot && saving.exported);
@@ -263,6 +303,13 @@ impl Run {
     /// Whether it goes on or is held.
     pub(super) fn is_going(&self) -> bool {
         matches!(self.state, Status::Running | Status::Paused)
+    }
+
+    /// Whether it needs weights of the plane.
+    fn uses_weights(&self) -> bool {
+        matches!(self.work, Work::Sampling | Work::Likelihood)
+            && self.config.experiment == ExperimentId::Plane
+            && self.config.denoiser == DenoiserId::Trained
     }
 
     /// Whether it changes the weights.

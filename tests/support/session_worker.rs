@@ -322,7 +322,7 @@ impl Worker {
                     match (run_of(&command), &command) {
                         (None, Command::Pause | Command::Resume | Command::Step | Command::Stop) => {}
                         (None, _) | (_, Command::Load { .. }) => others.push(command),
-                        (Some(run), _) => self.done(run, true),
+                        (Some(run), _) => self.say(Event::Done { run, stopped: true, millis: 0.0 }),
                     }
                 }
                 for command in others.into_iter().rev() {
