@@ -120,6 +120,8 @@ fn press(page: &Page, id: &str) {
 
 /// What a visitor does who never loads the page again.
 fn stay(page: &Page, cycle: usize) {
+    // The tests keep every worker that there was.
+    page.browser.script("globalThis.workers.length = 0;", &[]);
     let device = if cycle % 5 == 4 { "remote" } else { "cpu" };
     follow(page, &plane(cycle, device));
     page.wait_for(&["done"], LATE);

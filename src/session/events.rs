@@ -1,6 +1,7 @@
 //! What follows from the events of the workers, and from their deaths.
 
 use super::{Action, Phase, Session, Slot, Status, Work};
+use crate::lab::ExperimentId;
 use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, ImageEvent, RunId};
 
 impl Session {
@@ -65,11 +66,15 @@ impl Session {
                 let known = self.device_mut(slot);
                 known.phase = Phase::Ready;
                 known.info = Some(device.clone());
-                self.bring_to_waiting_run(slot);
-                let known = self.device_mut(slot);
                 let waiting = std::mem::take(&mut known.queue);
                 self.limit_images(slot);
                 for command in waiting {
+                    // Newer weights may have arrived from another worker meanwhile.
+                    if let Command::Sample { config, .. } | Command::Likelihood { config, .. } = &command
+                        && config.experiment == ExperimentId::Plane
+                    {
+                        self.bring_models(slot, config);
+                    }
                     self.post(slot, command);
                 }
             }

@@ -2,7 +2,6 @@
 
 use super::kept::{Beginning, Checkpoint, Held, Loading, Saving};
 use super::{Action, Phase, Run, Session, Slot, Status, Work};
-use crate::lab::{DenoiserId, ExperimentId};
 use crate::protocol::{Bytes, Command, Failure, FailureKind, RunId};
 
 impl Session {
@@ -89,23 +88,6 @@ impl Session {
         let before = self.weights.loading[place].before.replace(kept);
         self.weights.loading.insert(place, Loading { run, slot, held: kept, before, given: None });
         self.device_mut(slot).queue.insert(at, Command::Load { run, file });
-    }
-
-    /// The run that waits for a worker was asked for before the newest weights arrived from another.
-    pub(super) fn bring_to_waiting_run(&mut self, slot: Slot) {
-        let waits = |run: &&Run| run.slot == slot && run.is_going() && run.uses_weights();
-        let Some(waiting) = self.run.as_ref().filter(waits).map(|run| run.id) else { return };
-        let Some((kept, file)) = self.weights.kept().zip(self.checkpoint().map(|kept| kept.file.clone())) else {
-            return;
-        };
-        let named = |command: &Command| matches!(command, Command::Sample { run, .. } | Command::Likelihood { run, .. } if *run == waiting);
-        let Some(at) = self.device(slot).queue.iter().position(named) else { return };
-        if self.lacks_weights(slot) {
-            let run = self.name();
-            let before = self.device_mut(slot).holds.replace(kept);
-            self.weights.loading.push(Loading { run, slot, held: kept, before, given: None });
-            self.device_mut(slot).queue.insert(at, Command::Load { run, file });
-        }
     }
 
     fn load(&mut self, slot: Slot, held: Held, file: Bytes, given: bool) -> RunId {
@@ -303,13 +285,6 @@ impl Run {
     /// Whether it goes on or is held.
     pub(super) fn is_going(&self) -> bool {
         matches!(self.state, Status::Running | Status::Paused)
-    }
-
-    /// Whether it needs weights of the plane.
-    fn uses_weights(&self) -> bool {
-        matches!(self.work, Work::Sampling | Work::Likelihood)
-            && self.config.experiment == ExperimentId::Plane
-            && self.config.denoiser == DenoiserId::Trained
     }
 
     /// Whether it changes the weights.
