@@ -79,9 +79,9 @@ impl Session {
         let Some(file) = self.checkpoint().map(|kept| kept.file.clone()) else { return };
         let Some(at) = self.device(slot).queue.iter().position(named) else {
             // It is on its way already: the newest follow it, and it once more.
-            let Loading { held, given, .. } = self.weights.loading[place].clone();
+            let Loading { held, given: Some(again), .. } = self.weights.loading[place].clone() else { return };
             self.load(slot, kept, file, false);
-            self.load(slot, held, given.unwrap_or_default(), false);
+            self.load(slot, held, again, false);
             return;
         };
         let run = self.name();
