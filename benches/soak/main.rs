@@ -89,6 +89,7 @@ fn served() -> PathBuf {
 fn open(name: &'static str, serving: &Serving, fragment: &str) -> Page {
     let page = Page::open_asking_from(name, &serving.address, "", &["--enable-precise-memory-info"]);
     page.browser.before_every_page(MEMORIES);
+    page.browser.evaluate_scripts();
     page.go(fragment);
     page
 }
@@ -111,7 +112,7 @@ fn follow(page: &Page, link: &str) {
     page.wait_for(&["running", "done"], LATE);
 }
 
-/// Presses a button by a script: the driver keeps every element that it has been asked to click, and with it what it was in.
+/// Presses a button by a script: the driver would keep every element that it is asked to click, and with it what it was in.
 fn press(page: &Page, id: &str) {
     let click = "document.querySelector(`[data-testid='${arguments[0]}']`)?.click();";
     page.browser.script(click, &[id.into()]);
@@ -161,33 +162,19 @@ fn sizes(page: &Page) -> [f64; 3] {
     [0, 1, 2].map(|place| sizes[place].as_f64().expect("a size") / MEGABYTE)
 }
 
-/// What the driver leaves behind in the page for each command, in megabytes: an array of the command's arguments, and those.
-/// Nearly all commands of a round ask for the state.
-fn left_by_a_command(page: &Page) -> f64 {
-    let measured = || (page.browser.asked(), sizes(page)[0]);
-    let before = measured();
-    for _ in 0..1000 {
-        page.state();
-    }
-    let after = measured();
-    (after.1 - before.1) / f64::from(after.0 - before.0)
-}
-
-/// Who is watched, and what each command to the page that stays leaves there.
+/// Who is watched.
 struct Watched {
     staying: Page,
     anew: Page,
     serving: Serving,
     training: u32,
-    left: f64,
 }
 
 fn cycle(number: usize, watched: &Watched) -> Row {
-    let Watched { staying, anew, serving, training, left } = watched;
+    let Watched { staying, anew, serving, training } = watched;
     let mut row = Row::new();
     stay(staying, number);
     let [scripts, own, workers] = sizes(staying);
-    let scripts = scripts - left * f64::from(staying.browser.asked());
     row.extend([("page: scripts", scripts), ("page: WebAssembly", own), ("workers: WebAssembly", workers)]);
     measure(staying, ["page that stays: its process", "page that stays: the browser's others"], &mut row);
     anew.go(&plane(number, "cpu"));
@@ -209,9 +196,7 @@ fn main() {
     let serving = Serving::start(&program, &folder.to_string_lossy(), "0", &["--remote"]);
     let staying = open("soak-stays", &serving, "#device=cpu");
     let anew = open("soak-anew", &serving, "#device=cpu");
-    let left = left_by_a_command(&staying);
-    println!("each command of the driver leaves {:.0} bytes in the page, which are taken off", left * MEGABYTE);
-    let watched = Watched { staying, anew, serving, training, left };
+    let watched = Watched { staying, anew, serving, training };
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/soak.csv");
     fs::create_dir_all(kept.parent().expect("a folder")).expect("a folder");
     let mut table = File::create(&kept).expect("a file");

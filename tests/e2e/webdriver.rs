@@ -30,8 +30,8 @@ pub struct Browser {
     screen: Option<Child>,
     port: u16,
     session: String,
-    /// Commands of this browser's so far.
-    asked: Cell<u32>,
+    /// Whether scripts are evaluated past the driver.
+    evaluates: Cell<bool>,
 }
 
 /// Chromium without a window, and with WebGPU by SwiftShader where there is no GPU.
@@ -118,7 +118,7 @@ impl Kind {
         Browser::begin(&capabilities, || {
             let driven = (0..5).find_map(|_| self.driver_on_a_free_port());
             let (driver, screen, port) = driven.expect("the driver answers");
-            Browser { kind: self, driver, screen, port, session: String::new(), asked: Cell::new(0) }
+            Browser { kind: self, driver, screen, port, session: String::new(), evaluates: Cell::new(false) }
         })
     }
 
@@ -169,7 +169,7 @@ impl Browser {
         Self::begin(&capabilities, || {
             // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
             let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
-            Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), asked: Cell::new(0) }
+            Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), evaluates: Cell::new(false) }
         })
     }
 
@@ -191,7 +191,6 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        self.asked.set(self.asked.get() + 1);
         self.send(method, &format!("/session/{}{path}", self.session), body)
     }
 
@@ -239,14 +238,36 @@ impl Browser {
 
     /// Runs the body of a function in the page and gives what it returns.
     pub fn script(&self, body: &str, arguments: &[Value]) -> Value {
+        if self.evaluates.get() {
+            return self.evaluate(&format!("(function () {{ {body} }}).apply(null, {})", json!(arguments)), body);
+        }
         self.ask("POST", "/execute/sync", &json!({ "script": body, "args": arguments }))
             .unwrap_or_else(|error| panic!("{error}\nin: {body}"))
     }
 
     /// Runs a function whose last argument is a callback, and gives what that is called with.
     pub fn script_async(&self, body: &str, arguments: &[Value]) -> Value {
+        if self.evaluates.get() {
+            let called = format!("(function () {{ {body} }}).apply(null, [...{}, done])", json!(arguments));
+            return self.evaluate(&format!("new Promise(done => {called})"), body);
+        }
         self.ask("POST", "/execute/async", &json!({ "script": body, "args": arguments }))
             .unwrap_or_else(|error| panic!("{error}\nin: {body}"))
+    }
+
+    /// Has scripts evaluated past the driver from now on, which would leave the arguments of each in the page. Elements are
+    /// neither taken nor given then.
+    pub fn evaluate_scripts(&self) {
+        self.evaluates.set(true);
+    }
+
+    fn evaluate(&self, expression: &str, body: &str) -> Value {
+        let how = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let mut said = self
+            .ask("POST", "/goog/cdp/execute", &json!({ "cmd": "Runtime.evaluate", "params": how }))
+            .unwrap_or_else(|error| panic!("{error}\nin: {body}"));
+        assert!(said["exceptionDetails"].is_null(), "{}\nin: {body}", said["exceptionDetails"]);
+        said["result"]["value"].take()
     }
 
     fn element(&self, selector: &str) -> Result<String, String> {
@@ -291,11 +312,6 @@ impl Browser {
     /// Runs a script in every page that is opened from now on, before its own.
     pub fn before_every_page(&self, script: &str) {
         self.tell("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
-    }
-
-    /// How many commands it has been given.
-    pub fn asked(&self) -> u32 {
-        self.asked.get()
     }
 
     /// The driver's process, which the browser's descend from.
