@@ -407,6 +407,25 @@ fn the_peak_of_loading_is_at_most_2_2_times_the_weights() {
     }
 }
 
+#[test]
+#[ignore = "needs checkpoints of full size (tests/golden/full_size.py): SCOREFIELD_CHECKPOINTS=FILE:FILE"]
+fn a_checkpoint_of_full_size_holds_beside_itself_at_most_1_2_times_its_weights() {
+    for path in std::env::split_paths(&std::env::var_os("SCOREFIELD_CHECKPOINTS").expect("SCOREFIELD_CHECKPOINTS")) {
+        let file = std::fs::read(&path).expect("a checkpoint");
+        let (weights, held) = peak(|| {
+            let checkpoint = Checkpoint::open(&[&file]).unwrap();
+            let net = checkpoint.load(&checkpoint.recognise().unwrap(), &Device::flex()).unwrap();
+            4 * net.parameters().iter().map(|p| p.count()).sum::<usize>()
+        });
+        let [beside, with] = [held, held + file.len()].map(|bytes| bytes as f64 / weights as f64);
+        println!(
+            "{}: {weights} bytes of weights, {beside:.2} times that held, {with:.2} with the file",
+            path.display()
+        );
+        assert!(beside > 1.0 && beside < 1.2, "{beside}");
+    }
+}
+
 /// Opens, recognises, loads: whatever happens, no panic, and memory within the bound that the module states.
 fn survive(file: &[u8]) {
     let (_, held) = peak(|| load(file).is_ok());

@@ -1,5 +1,8 @@
 //! Opening the device.
 
+#[cfg(feature = "gpu")]
+use std::sync::{Mutex, PoisonError};
+
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
 
@@ -132,6 +135,17 @@ fn cpu() -> Result<ComputeDevice, DeviceError> {
     Err(DeviceError::NotBuilt { choice: "a CPU device" })
 }
 
+/// Software adapters that were opened.
+#[cfg(feature = "gpu")]
+static SOFTWARE: Mutex<Vec<Device>> = Mutex::new(Vec::new());
+
+/// Whether a device was opened here and is one that only the processor pretends to be.
+#[cfg(feature = "gpu")]
+#[must_use]
+pub fn is_software(device: &Device) -> bool {
+    SOFTWARE.lock().unwrap_or_else(PoisonError::into_inner).contains(device)
+}
+
 #[cfg(feature = "gpu")]
 async fn gpu(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
     use burn::tensor::DeviceKind;
@@ -155,6 +169,9 @@ async fn gpu(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
     let name = name.unwrap_or_else(|| "WebGPU".to_owned());
     let limits = setup.device.limits();
     let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    if software {
+        SOFTWARE.lock().unwrap_or_else(PoisonError::into_inner).push(device.clone());
+    }
     Ok(ComputeDevice { device, info: DeviceInfo { gpu: true, name, software }, most_bytes, remote: false })
 }
 

@@ -1,6 +1,6 @@
 //! Which device computes, and what the page says about it.
 
-use super::images::{images, pixels};
+use super::images::images;
 use super::page::{LATE, Page, SOON};
 
 #[test]
@@ -78,7 +78,7 @@ fn a_browser_without_relaxed_vector_instructions_gets_the_other_program_and_the_
     let drawn = |page: Page| {
         page.wait_for(&["idle"], SOON);
         page.press("sample");
-        let found = (images(&page), pixels(&page, "samples"), page.text("device"));
+        let found = (images(&page), page.pixels("samples"), page.text("device"));
         page.close();
         found
     };

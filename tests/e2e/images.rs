@@ -16,19 +16,6 @@ pub fn golden(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).expect("a golden file")
 }
 
-/// The bytes of a canvas: red, green, blue and opacity of every pixel.
-pub fn pixels(page: &Page, id: &str) -> Vec<u8> {
-    let read = page.browser.script(
-        "const e = document.querySelector(`canvas[data-testid='${arguments[0]}']`);
-         if (!e) return '';
-         const data = e.getContext('2d').getImageData(0, 0, e.width, e.height).data;
-         return Array.from(data, v => v.toString(16).padStart(2, '0')).join('');",
-        &[json!(id)],
-    );
-    let text = read.as_str().unwrap_or_default();
-    (0..text.len() / 2).filter_map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()).collect()
-}
-
 /// The images at the end of the run, once the page shows them.
 pub fn images(page: &Page) -> Vec<u8> {
     page.wait_for(&["done"], LATE);
@@ -40,7 +27,7 @@ pub fn images(page: &Page) -> Vec<u8> {
          requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => done(1))));",
         &[],
     );
-    pixels(page, "samples")
+    page.pixels("samples")
 }
 
 /// The image at this place of the grid, 32 by 32, of the canvas's bytes.
@@ -94,13 +81,13 @@ fn a_run_stops_in_the_middle_and_keeps_what_it_has() {
     page.press("sample");
     let shown = || page.browser.script("return +document.querySelector(\"[data-testid='time']\").max;", &[]).as_f64();
     page.until("frames appear", LATE, || {
-        (page.state()? == "running" && !pixels(&page, "strip").is_empty() && shown()? < 200.0).then_some(())
+        (page.state()? == "running" && !page.pixels("strip").is_empty() && shown()? < 200.0).then_some(())
     });
     page.press("stop");
     page.wait_for(&["done"], SOON);
     let kept = shown().expect("a slider");
     assert!(kept < 900.0, "{kept} frames of a run that was stopped");
-    assert!(pixels(&page, "samples").iter().any(|&v| v != 0));
+    assert!(page.pixels("samples").iter().any(|&v| v != 0));
     // And the next one begins at once.
     page.set("steps", "2");
     page.press("sample");
@@ -214,18 +201,18 @@ fn a_mask_is_painted_with_a_pen_and_taken_back() {
     page.press("mask-clear");
     // Painted a moment after the press: what stays as it is for a while is the mask without anything on it.
     let whole = page.until("the mask is clear", SOON, || {
-        let first = pixels(&page, "mask");
+        let first = page.pixels("mask");
         std::thread::sleep(Duration::from_millis(300));
-        (first.len() == 4096 && pixels(&page, "mask") == first).then_some(first)
+        (first.len() == 4096 && page.pixels("mask") == first).then_some(first)
     });
     page.browser.stroke("[data-testid='mask']", "pen", &[[-60, -60], [60, 60]]);
     page.until("the stroke is there", SOON, || {
-        let painted = pixels(&page, "mask");
+        let painted = page.pixels("mask");
         let changed = painted.chunks(4).zip(whole.chunks(4)).filter(|(a, b)| a != b).count();
         (changed > 40).then_some(())
     });
     page.press("mask-undo");
-    page.until("the stroke is gone", SOON, || (pixels(&page, "mask") == whole).then_some(()));
+    page.until("the stroke is gone", SOON, || (page.pixels("mask") == whole).then_some(()));
     page.close();
 }
 
@@ -301,7 +288,7 @@ fn a_run_whose_gpu_is_lost_begins_again_with_half_as_many_images_at_a_time() {
     page.until("the weights are there", LATE, || page.attribute("held", "data-title"));
     page.press("sample");
     page.until("a frame appears", LATE, || {
-        (page.state()? == "running" && !pixels(&page, "strip").is_empty()).then_some(())
+        (page.state()? == "running" && !page.pixels("strip").is_empty()).then_some(())
     });
     page.browser.crash_gpu();
     page.until("it says that fewer are evaluated at a time", LATE, || {

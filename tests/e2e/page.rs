@@ -92,6 +92,14 @@ impl Page {
         Self::open_with(&[arguments(), more.to_vec()].concat(), name, fragment, |_| {})
     }
 
+    /// The same in a browser on a graphics card: with these arguments in place of those for software (`benches/gpu_day`).
+    #[allow(dead_code)]
+    pub fn open_on_a_card(name: &'static str, card: &[&str], fragment: &str) -> Self {
+        let software = |argument: &&str| !argument.contains("swiftshader") && !argument.contains("webgpu");
+        let others = arguments().into_iter().filter(software);
+        Self::open_with(&others.chain(card.iter().copied()).collect::<Vec<_>>(), name, fragment, |_| {})
+    }
+
     /// The same in a browser that knows nothing of WebGPU.
     pub fn open_without_webgpu(name: &'static str, fragment: &str) -> Self {
         let mut without: Vec<&str> = arguments().into_iter().filter(|a| !a.contains("webgpu")).collect();
@@ -279,6 +287,19 @@ impl Page {
     /// An attribute that is a number.
     pub fn number(&self, id: &str, name: &str) -> Option<f64> {
         self.attribute(id, name)?.parse().ok()
+    }
+
+    /// The bytes of a canvas: red, green, blue and opacity of every pixel.
+    pub fn pixels(&self, id: &str) -> Vec<u8> {
+        let read = self.browser.script(
+            "const e = document.querySelector(`canvas[data-testid='${arguments[0]}']`);
+             if (!e) return '';
+             const data = e.getContext('2d').getImageData(0, 0, e.width, e.height).data;
+             return Array.from(data, v => v.toString(16).padStart(2, '0')).join('');",
+            &[json!(id)],
+        );
+        let text = read.as_str().unwrap_or_default();
+        (0..text.len() / 2).filter_map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()).collect()
     }
 
     /// What the element with this test id says.

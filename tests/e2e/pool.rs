@@ -1,6 +1,6 @@
 //! Images on several cores: workers of the worker, in a browser and without shared memory.
 
-use super::images::{SHORT, images, pixels};
+use super::images::{SHORT, images};
 use super::page::{LATE, Page, SOON, replace};
 use super::skip;
 
@@ -66,7 +66,7 @@ fn a_run_of_several_cores_is_held_and_stopped_in_the_middle() {
     page.wait_for(&["running"], SOON);
     page.press("stop");
     page.wait_for(&["done"], SOON);
-    assert!(pixels(&page, "samples").iter().any(|&v| v != 0));
+    assert!(page.pixels("samples").iter().any(|&v| v != 0));
     // Whoever still works on the old run does not disturb the next.
     page.set("steps", "2");
     page.press("sample");

@@ -169,7 +169,14 @@ impl Browser {
         Self::begin(&capabilities, || {
             // It takes a free port twice, for both kinds of addresses, and ends when the second is not free.
             let (driver, port) = (0..5).find_map(|_| start_driver(&program)).expect("chromedriver says its port");
-            Self { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), evaluates: Cell::new(false) }
+            Self {
+                kind: Kind::Chromium,
+                driver,
+                screen: None,
+                port,
+                session: String::new(),
+                evaluates: Cell::new(false),
+            }
         })
     }
 

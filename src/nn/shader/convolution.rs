@@ -49,17 +49,20 @@ pub struct Tile {
     patch: [usize; 2],
 }
 
-/// Numbers that shared memory has room for; WebGPU promises 4096.
-const ROOM: usize = 3584;
-
 fn largest_divisor(of: usize, most: usize, unit: usize) -> usize {
     (unit..=most.max(unit)).rev().find(|d| of.is_multiple_of(*d) && d.is_multiple_of(unit)).unwrap_or(unit)
 }
 
 impl Tile {
     /// For so many channels of the source and the result, the result's height and width, a kernel's side, its stride and
-    /// how far apart its numbers are.
-    pub fn new(channels: [usize; 2], [height, width]: [usize; 2], side: usize, [stride, dilation]: [usize; 2]) -> Self {
+    /// how far apart its numbers are, with so many numbers in shared memory.
+    pub fn new(
+        channels: [usize; 2],
+        [height, width]: [usize; 2],
+        side: usize,
+        [stride, dilation]: [usize; 2],
+        room: usize,
+    ) -> Self {
         let pixels = if width.is_multiple_of(4) { 4 } else { 1 };
         let few = usize::from(height * width <= 16);
         let lanes = channels[1].div_ceil(4).min(8 << few);
@@ -69,7 +72,7 @@ impl Tile {
         let down = largest_divisor(height, (most / across).max(1), 1);
         let patch = [across, down].map(|length| (length - 1) * stride + (side - 1) * dilation + 1);
         let each = patch[0] * patch[1] + side * side * lanes * 4;
-        let chunk = [16, 8, 4, 2].into_iter().find(|chunk| chunk * each <= ROOM && chunk / 2 < channels[0]);
+        let chunk = [16, 8, 4, 2].into_iter().find(|chunk| chunk * each <= room && chunk / 2 < channels[0]);
         Self { size: [across, down], pixels, lanes, chunk: chunk.unwrap_or(1), patch }
     }
 }

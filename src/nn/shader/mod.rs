@@ -23,12 +23,19 @@ use text::{Number, Rows};
 
 pub use text::Then;
 
+use crate::nn::device::is_software;
 use crate::nn::resampling::Resampling;
 
 /// Whether tensors of this device are worked on here: WebGPU's, without automatic differentiation.
 #[must_use]
 pub fn runs_on(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Cube(cubecl::Device::Wgpu(_)))
+}
+
+/// Numbers that a workgroup has in shared memory at most; WebGPU promises 4096. A browser sets all of them to zero before a
+/// shader begins, which SwiftShader compiles into instructions for each: that is what its shaders take seconds for.
+fn room(device: &Device) -> usize {
+    if is_software(device) { 1024 } else { 3584 }
 }
 
 /// A convolution's prologue and epilogue, which are in the same pass.
@@ -110,7 +117,8 @@ pub fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, moved: Movemen
     let result = [height, width]
         .map(|length| (length * up + pads).saturating_sub((side - 1) * moved.dilation + 1) / moved.stride + 1);
     let channels = [inputs, outputs];
-    let how = Plan { channels, source: [height, width], result, side, moved, factor: 1.0 };
+    let room = room(&x.device());
+    let how = Plan { channels, source: [height, width], result, side, moved, factor: 1.0, room };
     how.run(images, buffer(x), buffer(weight), buffer(bias), fused)
 }
 
@@ -121,7 +129,8 @@ pub fn linear_pixels(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, factor: f
     let ([images, inputs, pixels], [outputs, _]) = (x.dims(), weight.dims());
     let (channels, size) = ([inputs, outputs], [1, pixels]);
     let moved = Movement { stride: 1, pad: (0, 0), dilation: 1 };
-    let how = Plan { channels, source: size, result: size, side: 1, moved, factor };
+    let room = room(&x.device());
+    let how = Plan { channels, source: size, result: size, side: 1, moved, factor, room };
     how.run(images, buffer(x), buffer(weight), buffer(bias), fused)
 }
 
@@ -132,13 +141,15 @@ struct Plan {
     side: usize,
     moved: Movement,
     factor: f64,
+    room: usize,
 }
 
 impl Plan {
     fn run(self, images: usize, x: CubeTensor, weight: CubeTensor, bias: CubeTensor, fused: Fused) -> Tensor<4> {
         let number = number(&weight);
-        let ([height, width], tile) =
-            (self.result, Tile::new(self.channels, self.result, self.side, [self.moved.stride, self.moved.dilation]));
+        let [height, width] = self.result;
+        let steps = [self.moved.stride, self.moved.dilation];
+        let tile = Tile::new(self.channels, self.result, self.side, steps, self.room);
         let convolution = Convolution {
             tile,
             side: self.side,
@@ -201,9 +212,9 @@ pub fn attend(parts: &[Tensor<3>; 3], heads: usize) -> Option<Tensor<3>> {
     let [images, channels, pixels] = parts[0].dims();
     let read: Vec<CubeTensor> = parts.iter().map(|part| buffer(part.clone())).collect();
     let number = number(&read[0]);
-    let queries = Attention::queries(pixels)?;
-    let program = Program::Attention(Attention { queries, number });
-    let groups = [pixels / queries, images * heads, 1];
+    let attention = Attention::new(pixels, number, room(&parts[0].device()))?;
+    let groups = [pixels / attention.queries, images * heads, 1];
+    let program = Program::Attention(attention);
     Some(launch(program, groups, read, &[channels / heads, pixels], [images, channels, pixels], number))
 }
 

@@ -29,6 +29,8 @@ pub struct Normalisation {
 pub struct Attention {
     /// Pixels that a workgroup looks from.
     pub queries: usize,
+    /// Weights of them all.
+    pub room: usize,
     /// Numbers of everything.
     pub number: Number,
 }
@@ -154,17 +156,22 @@ impl Attention {
     /// Weights that shared memory has room for, beside what else is in it.
     const ROOM: usize = 2048;
 
-    /// Pixels that a workgroup looks from, of so many; none when there is no such division.
-    pub fn queries(pixels: usize) -> Option<usize> {
-        let fits = |queries: &usize| pixels.is_multiple_of(*queries) && queries * pixels <= Self::ROOM;
-        [16, 8, 4].into_iter().find(fits)
+    /// For so many pixels; none when there is no division of them whose weights fit into shared memory. Of `room` weights
+    /// there are more only where nothing less will do.
+    pub fn new(pixels: usize, number: Number, room: usize) -> Option<Self> {
+        let within = |most: usize| {
+            let fits = |queries: &usize| pixels.is_multiple_of(*queries) && queries * pixels <= most;
+            [16, 8, 4].into_iter().find(fits)
+        };
+        let queries = within(room.min(Self::ROOM)).or_else(|| within(Self::ROOM))?;
+        Some(Self { queries, room: queries * pixels, number })
     }
 
     fn text(&self) -> String {
         let mut text = Text::new(&[self.number]);
         text.line(&format!("alias T = {};", self.number.name()));
         text.constants(&[
-            ("ROOM", Self::ROOM),
+            ("ROOM", self.room),
             ("QUERIES", self.queries),
             ("SHARE", Self::THREADS / self.queries),
             ("THREADS", Self::THREADS),
