@@ -2,7 +2,7 @@
 
 use divan::{Bencher, black_box};
 use scorefield::data::{Condition, Dataset, Exact};
-use scorefield::data::{DatasetId, Drawing};
+use scorefield::data::{DatasetId, Drawing, Gaussians};
 use scorefield::diffusion::likelihood::{Probes, flow_likelihood};
 use scorefield::diffusion::solver::Tolerance;
 use scorefield::diffusion::{Estimate, Level, NoiseUse, Sampler, Schedule, Solver, Spacing, infallible, now};
@@ -92,7 +92,7 @@ fn flow_likelihood_of_64_points(bencher: Bencher) {
 }
 
 fn moons() -> Dataset {
-    Dataset::new(DatasetId::Moons, &Drawing::default()).expect("a data set without a drawing")
+    Dataset::new(DatasetId::Moons, &Drawing::default(), &Gaussians::default()).expect("a data set without a drawing")
 }
 
 fn circle() -> Vec<[f64; 2]> {

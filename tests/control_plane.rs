@@ -4,7 +4,7 @@ mod support;
 
 use scorefield::data::metrics::{Floor, Slices, modes};
 use scorefield::data::{Condition, Dataset, Exact, Mixture};
-use scorefield::data::{DatasetId, Drawing};
+use scorefield::data::{DatasetId, Drawing, Gaussians};
 use scorefield::diffusion::constraint::ConstrainedSampler;
 use scorefield::diffusion::{Denoiser, Estimate, Level, NoiseUse, Schedule, infallible, now};
 use scorefield::lab::{ControlId, RunConfig, ScheduleId, SolverId, SpacingId, planned_evaluations};
@@ -135,9 +135,8 @@ fn shares_of_modes_under_conditions_are_those_of_quadrature() {
 }
 
 fn dataset(config: &RunConfig) -> Dataset {
-    let (drawing, _) = Drawing::from_text("");
-    Dataset::new(config.dataset, if config.drawing.cells().is_empty() { &drawing } else { &config.drawing })
-        .unwrap_or_else(|_| Dataset::new(DatasetId::Moons, &drawing).expect("moons"))
+    let moons = || Dataset::new(DatasetId::Moons, &config.drawing, &config.gaussians).expect("moons");
+    config.data().unwrap_or_else(|_| moons())
 }
 
 /// Runs a configuration to its end with the exact denoiser. Gives the samples in the model's coordinates.
@@ -262,10 +261,11 @@ fn every_data_set_has_classes_for_all_of_its_components() {
         (DatasetId::Moons, 2),
         (DatasetId::SwissRoll, 4),
         (DatasetId::Rings, 3),
+        (DatasetId::Gaussians, 3),
         (DatasetId::Checkerboard, 8),
         (DatasetId::Pinwheel, 5),
     ] {
-        let data = Dataset::new(id, &drawing).expect("a data set");
+        let data = Dataset::new(id, &drawing, &Gaussians::default()).expect("a data set");
         assert_eq!(data.classes.len(), data.mixture.weights.len(), "{id:?}");
         for class in 0..count {
             assert!(data.classes.contains(&class), "{id:?} {class}");

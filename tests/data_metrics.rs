@@ -6,7 +6,7 @@ use scorefield::data::metrics::{
     histogram_side, maximum_mean_discrepancy, modes, precision_recall, quality, sliced::wasserstein,
 };
 use scorefield::data::{Dataset, Mixture, SquareGrid};
-use scorefield::data::{DatasetId, Drawing};
+use scorefield::data::{DatasetId, Drawing, Gaussians};
 use scorefield::diffusion::Level;
 use scorefield::rng::{Rng, Stream};
 
@@ -43,7 +43,7 @@ fn dataset(id: DatasetId) -> Dataset {
     for i in 0..40 {
         drawing.push(0.8 * libm::cos(f64::from(i) * 0.15), 0.6 * libm::sin(f64::from(i) * 0.15));
     }
-    Dataset::new(id, &drawing).unwrap()
+    Dataset::new(id, &drawing, &Gaussians::default()).unwrap()
 }
 
 /// Data no judge has used as its reference or for its floor.

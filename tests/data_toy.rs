@@ -1,7 +1,7 @@
 //! The data sets of the plane: frames, smoothness, and that their points are the same everywhere.
 
 use scorefield::data::{DataError, Dataset, SquareGrid};
-use scorefield::data::{DatasetId, Drawing};
+use scorefield::data::{DatasetId, Drawing, Gaussians};
 use scorefield::digest::fnv1a_64;
 use scorefield::rng::{Rng, Stream};
 
@@ -16,15 +16,18 @@ fn scribble() -> Drawing {
 
 fn all() -> impl Iterator<Item = (DatasetId, Dataset)> {
     let drawing = scribble();
-    DatasetId::ALL.iter().map(move |&id| (id, Dataset::new(id, &drawing).unwrap()))
+    DatasetId::ALL.iter().map(move |&id| (id, Dataset::new(id, &drawing, &Gaussians::default()).unwrap()))
 }
 
 #[test]
 fn an_empty_drawing_is_an_error_and_a_single_point_is_not() {
-    assert_eq!(Dataset::new(DatasetId::Drawing, &Drawing::default()), Err(DataError::EmptyDrawing));
+    assert_eq!(
+        Dataset::new(DatasetId::Drawing, &Drawing::default(), &Gaussians::default()),
+        Err(DataError::EmptyDrawing)
+    );
     let mut drawing = Drawing::default();
     drawing.push(0.25, 0.25);
-    let dataset = Dataset::new(DatasetId::Drawing, &drawing).unwrap();
+    let dataset = Dataset::new(DatasetId::Drawing, &drawing, &Gaussians::default()).unwrap();
     assert!((dataset.standard.stds[0] - 1.0).abs() < 1e-12);
 }
 
@@ -74,20 +77,20 @@ fn ripple(dataset: &Dataset, path: impl Iterator<Item = [f64; 2]>) -> f64 {
 fn curves_and_squares_show_no_beads() {
     let drawing = Drawing::default();
     let fine = |from: f64, to: f64| (0..2000).map(move |i| from + (to - from) * f64::from(i) / 2000.0);
-    let rings = Dataset::new(DatasetId::Rings, &drawing).unwrap();
+    let rings = Dataset::new(DatasetId::Rings, &drawing, &Gaussians::default()).unwrap();
     for radius in [1.0, 2.0, 3.0] {
         // 2 exp(-2 pi^2 s^2 / h^2) with h = 0.131 and s = 0.1 is 2e-5, both ways.
         assert!(
             ripple(&rings, fine(0.0, std::f64::consts::TAU).map(|a| [radius * a.cos(), radius * a.sin()])) < 1.0001
         );
     }
-    let moons = Dataset::new(DatasetId::Moons, &drawing).unwrap();
+    let moons = Dataset::new(DatasetId::Moons, &drawing, &Gaussians::default()).unwrap();
     // The crests of the two moons come near the tips of each other; between them the density is flat.
     assert!(ripple(&moons, fine(1.2, 1.9).map(|a| [a.cos(), a.sin()])) < 1.001);
-    let board = Dataset::new(DatasetId::Checkerboard, &drawing).unwrap();
+    let board = Dataset::new(DatasetId::Checkerboard, &drawing, &Gaussians::default()).unwrap();
     // h = 0.25, s = 0.14: 4e-3 per axis, both ways.
     assert!(ripple(&board, fine(-3.5, -2.5).map(|x| [x, -3.0])) < 1.01);
-    let roll = Dataset::new(DatasetId::SwissRoll, &drawing).unwrap();
+    let roll = Dataset::new(DatasetId::SwissRoll, &drawing, &Gaussians::default()).unwrap();
     let last = 4.5 * std::f64::consts::PI;
     // Evenly spread squares of angles leave the slow change sqrt(1 + 1 / angle^2), under half a percent out here.
     assert!(ripple(&roll, fine(10.5, 13.0).map(|a| [4.0 * a / last * a.cos(), 4.0 * a / last * a.sin()])) < 1.01);
@@ -95,7 +98,7 @@ fn curves_and_squares_show_no_beads() {
 
 #[test]
 fn the_checkerboard_is_dark_and_light() {
-    let board = Dataset::new(DatasetId::Checkerboard, &Drawing::default()).unwrap();
+    let board = Dataset::new(DatasetId::Checkerboard, &Drawing::default(), &Gaussians::default()).unwrap();
     for column in 0..4 {
         for row in 0..4 {
             let density = board.mixture.density([2.0 * f64::from(column) - 3.0, 2.0 * f64::from(row) - 3.0]);

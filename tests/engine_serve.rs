@@ -313,7 +313,7 @@ fn every_choice_and_every_end_of_a_range_trains_and_samples() {
             // The largest sizes are for machines, not for a test of a minute.
             Kind::Whole { min, max } => vec![Value::Whole(min), Value::Whole(max.min(64))],
             Kind::Real { min, max, .. } => vec![Value::Real(min), Value::Real(max)],
-            Kind::Drawing | Kind::Word | Kind::Picture | Kind::Class => Vec::new(),
+            Kind::Drawing | Kind::Gaussians | Kind::Word | Kind::Picture | Kind::Class => Vec::new(),
         };
         for value in values {
             let mut config = small.clone();

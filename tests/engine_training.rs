@@ -164,7 +164,7 @@ fn one_network_serves_a_schedule_it_was_not_trained_with() {
         trainer.advance();
     }
     let learned = Learned::new(&now(trainer.weights()).expect("the CPU answers"), &compute);
-    let dataset = Dataset::new(config.dataset, &config.drawing).expect("data");
+    let dataset = config.data().expect("data");
     for schedule in [ScheduleId::Cosine, ScheduleId::Exploding, ScheduleId::Flow, ScheduleId::Linear] {
         let schedule = Schedule::from_config(&RunConfig { schedule, ..config.clone() });
         let level: Level = schedule.level_at_log_snr(-1.0);

@@ -1,6 +1,6 @@
 //! Links survive a round trip, and nothing in a fragment can break the page.
 
-use scorefield::data::DatasetId;
+use scorefield::data::{DatasetId, Gaussian};
 use scorefield::experiments::{all, defaults, fields_of};
 use scorefield::lab::{ClassChoice, Correction, FIELDS, Kind, RunConfig, SolverId};
 use scorefield::lab::{PIXELS, Picture};
@@ -21,6 +21,17 @@ fn random_config(rng: &mut Rng) -> RunConfig {
             Kind::Choice(ids) => ids[rng.below(ids.len() as u32) as usize].to_owned(),
             Kind::Whole { min, max } => (f64::from(min) + rng.uniform() * f64::from(max - min)).round().to_string(),
             Kind::Real { min, max, .. } => (min + rng.uniform() * (max - min)).to_string(),
+            Kind::Gaussians => {
+                for _ in 0..rng.below(12) {
+                    let mut gaussian = Gaussian::round([9.0 * rng.uniform() - 4.5, rng.uniform()], 2.0 * rng.uniform());
+                    gaussian.set_deviation(0, 3.0 * rng.uniform());
+                    gaussian.set_degrees(360.0 * rng.uniform());
+                    gaussian.set_weight(rng.below(80));
+                    config.gaussians.push(gaussian);
+                }
+                config.gaussians.remove(rng.below(3) as usize);
+                config.gaussians.to_text()
+            }
             Kind::Drawing => {
                 for _ in 0..rng.below(40) {
                     config.drawing.push(2.0 * rng.uniform() - 1.0, 2.0 * rng.uniform() - 1.0);

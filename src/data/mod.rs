@@ -3,6 +3,7 @@
 pub mod condition;
 pub mod digits;
 pub mod drawing;
+pub mod gaussians;
 pub mod grid;
 pub mod image_set;
 pub mod marginal;
@@ -12,6 +13,7 @@ pub mod toy;
 
 pub use condition::{Condition, ExactConstraint};
 pub use drawing::Drawing;
+pub use gaussians::{Gaussian, Gaussians};
 pub use grid::SquareGrid;
 pub use image_set::{ImageSet, ImageSetError};
 pub use marginal::{Exact, Marginal};

@@ -8,6 +8,7 @@ use core::f64::consts::{PI, TAU};
 use thiserror::Error;
 
 use super::drawing::Drawing;
+use super::gaussians::{Gaussians, REACH};
 use super::mixture::Mixture;
 use crate::choice::choices;
 
@@ -32,6 +33,8 @@ choices! {
         Pinwheel = "pinwheel",
         /// What the visitor drew.
         Drawing = "drawing",
+        /// Gaussians that the visitor placed and stretched.
+        Gaussians = "gaussians",
     }
 }
 
@@ -64,16 +67,18 @@ pub struct Dataset {
     /// Centre of the window, in the data's own coordinates.
     pub window_centre: [f64; 2],
     /// The class of every component, counted from 0: a Gaussian, a moon, a ring, a square, a blade, a stretch of the
-    /// spiral, the left or the right half of a drawing.
+    /// spiral, the left or the right half of a drawing, one of the visitor's Gaussians.
     pub classes: Vec<usize>,
 }
 
 impl Dataset {
-    /// The data set with this id; `drawing` matters only to [`DatasetId::Drawing`].
+    /// The data set with this id; `drawing` matters only to [`DatasetId::Drawing`], `gaussians` only to
+    /// [`DatasetId::Gaussians`].
     ///
     /// # Errors
     /// [`DataError::EmptyDrawing`] when a drawing without points is asked for.
-    pub fn new(id: DatasetId, drawing: &Drawing) -> Result<Self, DataError> {
+    pub fn new(id: DatasetId, drawing: &Drawing, gaussians: &Gaussians) -> Result<Self, DataError> {
+        let (placed, owners) = gaussians.mixture();
         let (mixture, window_centre, window) = match id {
             DatasetId::Mixture => (report_mixture(), [0.0, 0.0], 10.0),
             DatasetId::EightGaussians => (eight_gaussians(), [0.0, 0.0], 5.5),
@@ -84,6 +89,7 @@ impl Dataset {
             DatasetId::Checkerboard => (checkerboard(), [0.0, 0.0], 5.0),
             DatasetId::Pinwheel => (pinwheel(), [0.0, 0.0], 5.5),
             DatasetId::Drawing => (drawn(drawing)?, [0.0, 0.0], 1.2),
+            DatasetId::Gaussians => (placed, [0.0, 0.0], 1.2 * REACH),
         };
         let (centre, scale) = mixture.mean_and_scale();
         let standard = mixture.standardised(centre, scale);
@@ -94,6 +100,7 @@ impl Dataset {
             DatasetId::Rings => usize::from(i >= 48) + usize::from(i >= 144),
             DatasetId::Checkerboard | DatasetId::Pinwheel => i / 64,
             DatasetId::Drawing => usize::from(mean[0] > centre[0]),
+            DatasetId::Gaussians => owners[i],
         };
         let classes = mixture.means.iter().enumerate().map(class).collect();
         Ok(Self { mixture, standard, centre, scale, window, window_centre, classes })

@@ -41,7 +41,7 @@ impl Batches {
     /// When the run has no data.
     pub fn new(config: &RunConfig) -> Result<Self, DataError> {
         let mut batches = Self {
-            dataset: Dataset::new(config.dataset, &config.drawing)?,
+            dataset: config.data()?,
             schedule: Schedule::from_config(config),
             prediction: config.prediction.into(),
             weighting: config.weighting.into(),

@@ -21,7 +21,7 @@ impl Inspecting {
     /// # Errors
     /// When the configuration has no data.
     pub fn new(run: RunId, config: &RunConfig, points: &Floats) -> Result<Self, EngineError> {
-        let dataset = Dataset::new(config.dataset, &config.drawing)?;
+        let dataset = config.data()?;
         let samples: Vec<[f64; 2]> = points.points().map(|p| p.map(f64::from)).collect();
         Ok(Self { run, inspection: Inspection::new(&dataset, &samples, config.seed) })
     }

@@ -32,7 +32,7 @@ impl Sampled {
             DenoiserId::Trained => Some(weights.ok_or(EngineError::Untrained)?.clone()),
         };
         let data = weights.as_ref().map_or(&config, |weights| &weights.config);
-        let dataset = Dataset::new(data.dataset, &data.drawing)?;
+        let dataset = data.data()?;
         Ok(Self { config, dataset, weights })
     }
 

@@ -33,7 +33,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         id: ExperimentId::Plane,
         defaults: RunConfig::default,
         groups: &[
-            Group { id: "data", fields: &["dataset", "drawing"], advanced: false },
+            Group { id: "data", fields: &["dataset", "drawing", "gaussians"], advanced: false },
             Group {
                 id: "schedule",
                 fields: &["schedule", "beta-min", "beta-max", "sigma-min", "sigma-max", "levels"],

@@ -19,7 +19,7 @@ use super::settings::{key, kind};
 use super::solver::SolverId;
 use super::value::{Correction, Kind, Preset, Setting, Value};
 use super::word::Word;
-use crate::data::{DatasetId, Drawing};
+use crate::data::{DataError, Dataset, DatasetId, Drawing, Gaussians};
 use crate::decimal::real;
 use crate::lasting::Reader;
 
@@ -101,6 +101,9 @@ run_config! {
         /// The visitor's points, for [`DatasetId::Drawing`].
         #[only(|run| run.dataset == DatasetId::Drawing)]
         drawing: Drawing = Drawing::default();
+        /// The visitor's mixture, for [`DatasetId::Gaussians`].
+        #[only(|run| run.dataset == DatasetId::Gaussians)]
+        gaussians: Gaussians = Gaussians::default();
         /// The trained network or the closed form.
         denoiser: DenoiserId = DenoiserId::Trained;
 
@@ -255,6 +258,14 @@ run_config! {
 }
 
 impl RunConfig {
+    /// The data set in the plane.
+    ///
+    /// # Errors
+    /// [`DataError::EmptyDrawing`] when it is a drawing without points.
+    pub fn data(&self) -> Result<Dataset, DataError> {
+        Dataset::new(self.dataset, &self.drawing, &self.gaussians)
+    }
+
     fn has_betas(&self) -> bool {
         matches!(self.schedule, ScheduleId::Linear | ScheduleId::SubVp)
     }
@@ -414,6 +425,11 @@ impl Field {
         if self.kind == Kind::Drawing {
             let (drawing, damaged) = Drawing::from_text(text);
             self.set(config, Value::Drawing(drawing));
+            return damaged.then_some(Correction::Trimmed);
+        }
+        if self.kind == Kind::Gaussians {
+            let (gaussians, damaged) = Gaussians::from_text(text);
+            self.set(config, Value::Gaussians(gaussians));
             return damaged.then_some(Correction::Trimmed);
         }
         let Some(value) = self.kind.read(text) else { return Some(Correction::Unreadable) };

@@ -46,6 +46,9 @@ macro_rules! kind {
     (usize, $range:expr) => {
         $crate::lab::value::Kind::whole($range)
     };
+    (Gaussians) => {
+        $crate::lab::value::Kind::Gaussians
+    };
     (Drawing) => {
         $crate::lab::value::Kind::Drawing
     };

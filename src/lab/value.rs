@@ -9,7 +9,7 @@ use super::experiment::ExperimentId;
 use super::picture::Picture;
 use super::word::Word;
 use crate::choice::Choice;
-use crate::data::Drawing;
+use crate::data::{Drawing, Gaussians};
 use crate::decimal::{real, shortest};
 use crate::lasting::Reader;
 
@@ -36,6 +36,8 @@ pub enum Kind {
     },
     /// The visitor's drawing.
     Drawing,
+    /// The visitor's Gaussians.
+    Gaussians,
     /// A name of letters, digits, `.`, `-` and `_`, or a model of the hub.
     Word,
     /// A known image.
@@ -55,6 +57,8 @@ pub enum Value {
     Real(f64),
     /// A drawing.
     Drawing(Drawing),
+    /// A mixture.
+    Gaussians(Gaussians),
     /// A name.
     Word(Word),
     /// An image.
@@ -147,6 +151,7 @@ impl Kind {
                 (Some(Value::Real(v.max(min).min(max))), (v < min || v > max).then_some(Correction::Clamped))
             }
             (Self::Drawing, value @ Value::Drawing(_))
+            | (Self::Gaussians, value @ Value::Gaussians(_))
             | (Self::Word, value @ Value::Word(_))
             | (Self::Picture, value @ Value::Picture(_))
             | (Self::Class, value @ Value::Class(_)) => (Some(value), None),
@@ -164,7 +169,7 @@ impl Kind {
             Self::Word => Word::read(text).map(Value::Word),
             Self::Picture => Picture::from_text(text).map(Value::Picture),
             Self::Class => Some(Value::Class(ClassChoice::from_text(text))),
-            Self::Drawing => None,
+            Self::Drawing | Self::Gaussians => None,
         }
     }
 }
@@ -192,6 +197,7 @@ impl Value {
             Self::Whole(v) => v.to_string(),
             Self::Real(v) => shortest(*v),
             Self::Drawing(drawing) => drawing.to_text(),
+            Self::Gaussians(gaussians) => gaussians.to_text(),
             Self::Word(word) => word.as_str().to_owned(),
             Self::Picture(picture) => picture.to_text(),
             Self::Class(class) => class.text().to_owned(),
@@ -227,6 +233,7 @@ held! {
     u32: Whole,
     f64: Real,
     Drawing: Drawing,
+    Gaussians: Gaussians,
     Word: Word,
     Picture: Picture,
     ClassChoice: Class,

@@ -1,7 +1,7 @@
 //! What several studies need: grids for pictures, standard errors, distances between distributions.
 
 use crate::data::metrics::modes;
-use crate::data::{Dataset, DatasetId, Drawing, Mixture};
+use crate::data::{Dataset, DatasetId, Drawing, Gaussians, Mixture};
 
 /// The bound of a claim about something that is not negative.
 pub const fn at_most(high: f64) -> [f64; 2] {
@@ -222,7 +222,7 @@ pub fn three_modes() -> crate::data::Mixture {
 
 /// The data set of this name in the plane; of drawings, one without a stroke.
 pub fn dataset(id: DatasetId) -> Dataset {
-    match Dataset::new(id, &Drawing::default()) {
+    match Dataset::new(id, &Drawing::default(), &Gaussians::default()) {
         Ok(data) => data,
         Err(error) => unreachable!("studies have no drawing, and nothing else can be empty: {error}"),
     }

@@ -7,6 +7,7 @@ use super::bridge::remote::is_offered;
 use super::element::{Element, element};
 use super::images::{are_required, classes, known, picture_likelihood, solvers, weights};
 use super::likelihood::likelihood;
+use super::mixture::editor;
 use super::pad::pad;
 use super::parts::choice;
 use super::state::{memo, page};
@@ -65,7 +66,7 @@ pub fn control(field: &'static Field) -> Element {
         let label = match field.kind {
             // The group of the weights says it already.
             Kind::Word => element("span").class("unseen").attribute("id", &format!("{key}-label")).words(label),
-            Kind::Drawing | Kind::Picture => {
+            Kind::Drawing | Kind::Gaussians | Kind::Picture => {
                 element("span").class("label").attribute("id", &format!("{key}-label")).words(label)
             }
             _ => element("label").attribute("for", key).words(label),
@@ -76,6 +77,7 @@ pub fn control(field: &'static Field) -> Element {
             Kind::Whole { min, max } => place.holds(&amount(field, f64::from(min), f64::from(max), true, true)),
             Kind::Real { min, max, logarithmic } => place.holds(&amount(field, min, max, false, logarithmic)),
             Kind::Drawing => place.holds(&pad()),
+            Kind::Gaussians => place.holds(&editor()),
             Kind::Word => weights(place),
             Kind::Picture => place.child(known()),
             Kind::Class => place.holds(&classes(field)),

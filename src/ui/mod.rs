@@ -17,6 +17,7 @@ mod likelihood;
 mod link;
 mod measures;
 mod memory;
+mod mixture;
 mod offline;
 mod pad;
 mod painter;

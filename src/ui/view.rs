@@ -29,13 +29,15 @@ pub fn prepare(page: Page) {
     player::start(page);
     let source = memo(move || {
         // Images have no data set here, and their runs stay when a seed is changed.
-        let of = |c: &RunConfig| (c.experiment == ExperimentId::Plane).then(|| (c.dataset, c.drawing.clone(), c.seed));
+        let of = |c: &RunConfig| {
+            (c.experiment == ExperimentId::Plane).then(|| (c.dataset, c.drawing.clone(), c.gaussians.clone(), c.seed))
+        };
         page.config.with(of)
     });
     effect(move || {
-        let Some((dataset, drawing, seed)) = source.get() else { return };
+        let Some((dataset, drawing, gaussians, seed)) = source.get() else { return };
         page.scene.update_value(|scene| {
-            scene.set_data(Dataset::new(dataset, &drawing).ok(), seed, DATA_POINTS);
+            scene.set_data(Dataset::new(dataset, &drawing, &gaussians).ok(), seed, DATA_POINTS);
             scene.forget_run(true);
         });
         page.reports.set(Default::default());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use scorefield::data::gaussians::{Gaussians, REACH};
+
 use super::page::{LATE, Page, SOON};
 
 const PAD: &str = "[data-testid='drawing']";
@@ -62,4 +64,86 @@ fn mouse_touch_and_pen_draw_and_undo_clear_and_the_link_follow() {
 fn drawn(fragment: &str) -> Option<usize> {
     let value = fragment.split(['#', '&']).find_map(|part| part.strip_prefix("drawing="))?;
     Some(value.len() / 2)
+}
+
+const EDITOR: &str = "canvas[data-testid='gaussians']";
+
+/// The Gaussians of a fragment; eight letters each, the ones to begin with where it names none.
+fn placed(fragment: &str) -> Gaussians {
+    let value = fragment.split(['#', '&']).find_map(|part| part.strip_prefix("gaussians="));
+    value.map_or_else(Gaussians::default, |text| {
+        let (gaussians, damaged) = Gaussians::from_text(text);
+        assert!(!damaged, "{text}");
+        gaussians
+    })
+}
+
+/// From the canvas' centre, in pixels of the page, to a point of the plane.
+fn on_canvas(page: &Page, [x, y]: [f64; 2]) -> [i32; 2] {
+    let size = "return document.querySelector(arguments[0]).getBoundingClientRect().width;";
+    let half = page.browser.script(size, &[EDITOR.into()]).as_f64().expect("a width") / 2.0;
+    [x, -y].map(|v| (v / (1.2 * REACH) * half).round() as i32)
+}
+
+#[test]
+fn gaussians_are_dragged_stretched_typed_added_and_taken_away_and_the_link_follows() {
+    let page = Page::open("gaussians", "#dataset=gaussians&device=cpu&denoiser=exact&samples=100&steps=5");
+    page.wait_for(&["idle"], SOON);
+    let now = |page: &Page| placed(&page.fragment());
+    let begin = Gaussians::default();
+    assert_eq!(now(&page), begin);
+
+    // The second, by its centre: a mouse and a finger take it up where it is.
+    for (pointer, from, to) in [("mouse", [2.5, -0.5], [3.0, 2.0]), ("touch", [3.0, 2.0], [1.0, -3.0])] {
+        page.browser.stroke(
+            EDITOR,
+            pointer,
+            &[on_canvas(&page, from), on_canvas(&page, [1.0, 1.0]), on_canvas(&page, to)],
+        );
+        page.until(&format!("the {pointer} has moved it"), SOON, || {
+            let [x, y] = now(&page).all()[1].centre();
+            ((x - to[0]).abs() < 0.1 && (y - to[1]).abs() < 0.1).then_some(())
+        });
+    }
+    // It is the chosen one now, and its handles can be drawn out: the one along turns it, too.
+    let [x, y] = now(&page).all()[1].centre();
+    let [along, _] = now(&page).all()[1].deviations();
+    page.browser.stroke(
+        EDITOR,
+        "mouse",
+        &[on_canvas(&page, [x + 2.0 * along, y]), on_canvas(&page, [x + 1.5, y + 1.5])],
+    );
+    page.until("it is stretched and turned", SOON, || {
+        let second = now(&page).all()[1];
+        let stretched = (second.deviations()[0] - 1.06).abs() < 0.1 && (second.deviations()[1] - 0.5).abs() < 0.03;
+        (stretched && (second.degrees() - 45.0).abs() < 4.0).then_some(())
+    });
+    // By keyboard, and what cannot be is moved to what can.
+    page.set("gaussian", "0");
+    page.set("gaussian-x", "-4");
+    page.set("gaussian-weight", "7");
+    page.set("gaussian-across", "100");
+    page.until("the numbers are taken", SOON, || {
+        let first = now(&page).all()[0];
+        (first.weight() == 7 && (first.centre()[0] + 4.0).abs() < 2e-3 && first.deviations()[1] == 3.0).then_some(())
+    });
+    let shown = "return document.querySelector(\"[data-testid='gaussian-across']\").value;";
+    assert_eq!(page.browser.script(shown, &[]).as_str(), Some("3"));
+
+    page.press("gaussian-add");
+    page.until("there are four", SOON, || (now(&page).all().len() == 4).then_some(()));
+    let edited = page.fragment();
+    page.press("sample");
+    page.wait_for(&["done"], LATE);
+    // The link brings them back, and one after the other they can be taken away but for the last.
+    page.go(&edited);
+    page.wait_for(&["idle"], SOON);
+    assert_eq!(now(&page), placed(&edited));
+    for left in (1..4).rev() {
+        page.press("gaussian-remove");
+        page.until("one is taken away", SOON, || (now(&page).all().len() == left).then_some(()));
+    }
+    let enabled = "return !document.querySelector(\"[data-testid='gaussian-remove']\").disabled;";
+    assert_eq!(page.browser.script(enabled, &[]).as_bool(), Some(false));
+    page.close();
 }

@@ -157,7 +157,7 @@ pub fn anything(rng: &mut Rng) -> RunConfig {
                 _ => min + (max - min) * rng.uniform(),
             }),
             Kind::Class => Value::Class(ClassChoice::from_text(["any", "each", "cat"][rng.below(3) as usize])),
-            Kind::Drawing | Kind::Word | Kind::Picture => continue,
+            Kind::Drawing | Kind::Gaussians | Kind::Word | Kind::Picture => continue,
         };
         assert_eq!(field.set(&mut config, value), None, "{}", field.key);
     }

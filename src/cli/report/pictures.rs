@@ -80,7 +80,7 @@ pub fn of_others(folder: &Path, web: &Path, compute: &ComputeDevice) -> Outcome 
 fn plane() -> Outcome<String> {
     const LAYERS: &[Layer] = &[Layer::new("density", Mark::Heat, 0), Layer::new("samples", Mark::Dots, 1)];
     let config = RunConfig::default();
-    let data = Dataset::new(config.dataset, &config.drawing).map_err(Failure::other)?;
+    let data = config.data().map_err(Failure::other)?;
     let ([x, y], half) = (data.window_centre, data.window);
     let cell = |centre: f64, i: usize| centre + half * ((2 * i + 1) as f64 / SIDE as f64 - 1.0);
     // The square root, so that what is thin is seen.
