@@ -63,6 +63,7 @@ fn keys_in_sources() -> BTreeSet<String> {
         "run",
         "view",
         "drawing",
+        "gaussian",
         "chart",
         "device",
         "link",
