@@ -32,6 +32,8 @@ mod network;
 mod offline;
 #[path = "e2e/page.rs"]
 mod page;
+#[path = "e2e/plane.rs"]
+mod plane;
 #[path = "e2e/pool.rs"]
 mod pool;
 #[path = "e2e/recovery.rs"]

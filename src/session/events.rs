@@ -1,14 +1,22 @@
 //! What follows from the events of the workers, and from their deaths.
 
 use super::{Action, Phase, Session, Slot, Status, Work};
-use crate::lab::ExperimentId;
+use crate::lab::{ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, ImageEvent, RunId};
+
+/// What a network's timings depend on: width, depth and batch.
+pub(super) fn network(config: &RunConfig) -> [u32; 3] {
+    [config.width, config.depth, config.batch]
+}
 
 impl Session {
     fn measured(&mut self, slot: Slot, benchmark: &Benchmark) {
-        self.device_mut(slot).benchmark = Some(benchmark.clone());
+        let compared = self.comparing.take_if(|(_, at)| *at == slot);
+        let device = self.device_mut(slot);
+        device.benchmark = Some(benchmark.clone());
+        device.timed = compared.as_ref().map(|(config, _)| network(config));
         // Timings that were put off may come all the same.
-        let Some((config, _)) = self.comparing.take_if(|(_, at)| *at == slot) else { return };
+        let Some((config, _)) = compared else { return };
         self.measure_next(config, Some(slot));
         if self.comparing.is_some() {
             return;

@@ -108,6 +108,8 @@ struct Device {
     phase: Phase,
     info: Option<DeviceInfo>,
     benchmark: Option<Benchmark>,
+    /// The network that was timed: its width, depth and batch.
+    timed: Option<[u32; 3]>,
     queue: Vec<Command>,
     /// The weights that it holds, or will hold when what was posted is done.
     holds: Option<Held>,

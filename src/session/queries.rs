@@ -1,8 +1,8 @@
 //! What the page asks the session in order to show it.
 
+use super::events::network;
 use super::{Phase, Run, Session, Slot, Status, Work};
-use crate::lab::DeviceInfo;
-use crate::lab::{DeviceChoice, ExperimentId};
+use crate::lab::{DenoiserId, DeviceChoice, DeviceInfo, ExperimentId, RunConfig, planned_evaluations};
 use crate::protocol::{Benchmark, Failure, FailureKind};
 
 impl Session {
@@ -72,6 +72,23 @@ impl Session {
     #[must_use]
     pub fn timings(&self, slot: Slot) -> Option<&Benchmark> {
         self.device(slot).benchmark.as_ref()
+    }
+
+    /// Seconds that training and sampling of this configuration in the plane take on the device in use, by its timings; none
+    /// where another network was timed, or none is needed.
+    #[must_use]
+    pub fn estimate(&self, config: &RunConfig) -> Option<[f64; 2]> {
+        let device = self.device(self.active());
+        let timings = device.benchmark.as_ref().filter(|_| device.timed == Some(network(config)))?;
+        let evaluations = f64::from(planned_evaluations(config).unwrap_or(config.steps));
+        let sample_ms = timings.evaluation_ms / f64::from(timings.samples.max(1));
+        (config.denoiser == DenoiserId::Trained).then(|| {
+            [
+                timings.training_step_ms * f64::from(config.training_steps),
+                sample_ms * evaluations * f64::from(config.samples),
+            ]
+            .map(|milliseconds| milliseconds / 1000.0)
+        })
     }
 
     /// Whether there is an adapter for WebGPU; `None` while that is not known.

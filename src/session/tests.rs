@@ -447,6 +447,12 @@ fn every_device_that_is_there_is_measured_one_after_the_other() {
     }
     assert!(!session.is_comparing());
     assert!(Slot::MODELS.iter().all(|&slot| session.timings(slot).is_some()));
+    // What a run will take follows, of the network that was timed.
+    let trained = |steps| RunConfig { training_steps: steps, ..config() };
+    let training = |config: &RunConfig| session.estimate(config).map(|seconds| seconds[0]);
+    assert_eq!((training(&trained(500)), training(&trained(2000))), (Some(0.5), Some(2.0)));
+    assert_eq!(training(&RunConfig { width: 2 * config().width, ..trained(500) }), None);
+    assert_eq!(training(&RunConfig { denoiser: DenoiserId::Exact, ..trained(500) }), None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::state::{memo, page};
 use super::{images, runs};
 use crate::decimal::shortest;
 use crate::experiments;
-use crate::lab::{Correction, DeviceChoice, planned_evaluations};
+use crate::lab::{Correction, DeviceChoice, ExperimentId, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::{Benchmark, FailureKind};
 use crate::session::{Phase, Work};
@@ -180,12 +180,19 @@ pub fn play() -> Element {
             .attribute_of("data-value", move || evaluations().map(|n| shortest(n.into())).unwrap_or_default())
             .words(evaluation_words),
     ]);
+    let estimate = move || {
+        let plane = page.config.with(|c| c.experiment == ExperimentId::Plane);
+        let estimate = page.config.with(|c| page.session.with(|s| s.estimate(c)));
+        let Some([training, sampling]) = estimate.filter(|_| plane && !going()) else { return String::new() };
+        page.filled("run.estimate", &[("training", &number(training, 2)), ("sampling", &number(sampling, 2))])
+    };
+    let estimate = element("p").class("note").test_id("estimate").words(estimate);
     let progress = element("progress")
         .attribute("max", "1")
         .class_when("unseen", move || share_done().is_none())
         .property_of("value", move || shortest(share_done().unwrap_or(0.0)))
         .label("run.progress");
-    element("section").class("play").label("run.label").holds(&[buttons, state, progress, failed()])
+    element("section").class("play").label("run.label").holds(&[buttons, state, estimate, progress, failed()])
 }
 
 /// What went wrong, what is left, and what to do.

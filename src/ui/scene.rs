@@ -16,6 +16,8 @@ use crate::rng::{Rng, Stream};
 const DENSITY_SIDE: usize = 96;
 /// Samples whose ways are drawn.
 const TRAJECTORIES: usize = 80;
+/// Points of the data whose distributions with noise are drawn.
+const CONDITIONED: usize = 6;
 /// Points along a side of the score field.
 pub const FIELD_SIDE: u32 = 19;
 
@@ -93,6 +95,12 @@ pub struct Layers {
     pub score: bool,
     /// Not where the samples are, but where the denoiser expects them to end.
     pub expected: bool,
+    /// Lines from where samples begin, in the noise, to where they end.
+    pub pairs: bool,
+    /// The distribution, at the level of the time slider, of what a few points of the data become.
+    pub conditional: bool,
+    /// Samples and ways of the run before.
+    pub earlier: bool,
 }
 
 /// Everything that is drawn.
@@ -102,6 +110,8 @@ pub struct Scene {
     pub data: Option<(Dataset, Vec<[f64; 2]>)>,
     /// The last sampling run.
     pub frames: Vec<Frame>,
+    /// The one before, of the same data.
+    earlier: Vec<Frame>,
     /// Samples taken during training.
     pub preview: Option<Floats>,
     /// The field of the trained network at the time of the slider.
@@ -130,15 +140,19 @@ impl Scene {
     pub fn set_data(&mut self, data: Option<Dataset>, seed: u32, count: usize) {
         self.density = None;
         self.field = None;
+        self.frames.clear();
+        self.earlier.clear();
         self.data = data.map(|data| {
             let points = data.mixture.draw(&mut Rng::new(seed, Stream::Data, 0), count);
             (data, points)
         });
     }
 
-    /// Forgets the last run.
+    /// Puts the last run in the place of the one before.
     pub fn forget_run(&mut self, training: bool) {
-        self.frames.clear();
+        if !self.frames.is_empty() {
+            self.earlier = std::mem::take(&mut self.frames);
+        }
         self.field = None;
         if training {
             self.preview = None;
@@ -178,14 +192,46 @@ impl Scene {
             context.set_fill_style_str(colours.data);
             scatter(&context, &window, points.iter().map(|p| [p[0] as f32, p[1] as f32]), 1.9 * dot);
         }
+        let last = view.frame.min(self.frames.len().saturating_sub(1));
+        if view.layers.earlier && !self.earlier.is_empty() {
+            // As far on its way as the last run is, whatever the number of its steps.
+            let share = last as f64 / self.frames.len().saturating_sub(1).max(1) as f64;
+            let whole = (self.earlier.len() - 1) as f64;
+            let at = if self.frames.is_empty() { whole } else { libm::round(share * whole) } as usize;
+            context.set_stroke_style_str(colours.data);
+            if view.layers.trajectories {
+                paint_ways(&context, &window, self.earlier.iter().take(at + 1), 1.1 * dot);
+            }
+            context.set_fill_style_str(colours.arrow);
+            scatter(&context, &window, self.earlier[at].points.points(), 2.0 * dot);
+        }
+        context.set_stroke_style_str(colours.way);
         if view.layers.trajectories {
-            self.paint_trajectories(&context, &window, view, colours.way, dot);
+            paint_ways(&context, &window, self.frames.iter().take(last + 1), 1.1 * dot);
+        }
+        if view.layers.pairs
+            && let [first, .., end] = &self.frames[..]
+        {
+            paint_ways(&context, &window, [first, end].into_iter(), 1.1 * dot);
         }
         if view.layers.samples
             && let Some(samples) = self.samples(view.frame, view.layers.expected)
         {
             context.set_fill_style_str(colours.sample);
             scatter(&context, &window, samples.points(), 2.4 * dot);
+        }
+        if view.layers.conditional {
+            context.set_stroke_style_str(colours.arrow);
+            context.set_line_width(1.6 * dot);
+            let Level { alpha, sigma, .. } = view.level;
+            for point in points.iter().take(CONDITIONED) {
+                let [x, y] = window.to_pixels(data.from_standard(data.to_standard(*point).map(|v| alpha * v)));
+                let radius = sigma * data.scale * window.zoom();
+                context.begin_path();
+                // A deviation is not negative, which is all that could be wrong.
+                let _ = context.arc(x, y, radius.max(2.0 * dot), 0.0, core::f64::consts::TAU);
+                context.stroke();
+            }
         }
         if let Some(observed) = self.observed {
             context.set_stroke_style_str(colours.arrow);
@@ -214,31 +260,6 @@ impl Scene {
                 window.pixels,
             );
         }
-    }
-
-    fn paint_trajectories(
-        &self,
-        context: &CanvasRenderingContext2d,
-        window: &Projection,
-        view: &View,
-        colour: &str,
-        dot: f64,
-    ) {
-        context.set_stroke_style_str(colour);
-        context.set_line_width(1.1 * dot);
-        context.begin_path();
-        let last = view.frame.min(self.frames.len().saturating_sub(1));
-        let count = self.frames.first().map_or(0, |f| f.points.0.len() / 2).min(TRAJECTORIES);
-        for sample in 0..count {
-            for (i, frame) in self.frames.iter().take(last + 1).enumerate() {
-                let Some([x, y]) = frame.points.0.get(2 * sample..2 * sample + 2).and_then(|p| p.first_chunk()) else {
-                    break;
-                };
-                let [px, py] = window.to_pixels([f64::from(*x), f64::from(*y)]);
-                if i == 0 { context.move_to(px, py) } else { context.line_to(px, py) }
-            }
-        }
-        context.stroke();
     }
 
     fn paint_score(
@@ -270,6 +291,27 @@ impl Scene {
         let longest = 0.9 * 2.0 * half * window.zoom() / side as f64;
         stroke(context, &arrows(&places, &vectors, |place| window.to_pixels(place), longest));
     }
+}
+
+/// The ways of some samples through these frames, in the colour that is set.
+fn paint_ways<'a>(
+    context: &CanvasRenderingContext2d,
+    window: &Projection,
+    frames: impl Iterator<Item = &'a Frame> + Clone,
+    width: f64,
+) {
+    context.set_line_width(width);
+    context.begin_path();
+    for sample in 0..TRAJECTORIES {
+        for (i, frame) in frames.clone().enumerate() {
+            let Some([x, y]) = frame.points.0.get(2 * sample..2 * sample + 2).and_then(|p| p.first_chunk()) else {
+                break;
+            };
+            let [x, y] = window.to_pixels([f64::from(*x), f64::from(*y)]);
+            if i == 0 { context.move_to(x, y) } else { context.line_to(x, y) }
+        }
+    }
+    context.stroke();
 }
 
 fn scatter(

@@ -44,6 +44,26 @@ pub fn prepare(page: Page) {
         page.frames.set((0, 0));
         page.paint();
     });
+    // Timings are those of one network: another is timed when the settings rest.
+    let network = memo(move || page.config.with(|c| (c.experiment, c.width, c.depth, c.batch)));
+    let resting = StoredValue::new(None::<TimeoutHandle>);
+    effect(move || {
+        network.track();
+        if let Some(handle) = resting.get_value() {
+            handle.clear();
+        }
+        let time = move || {
+            let config = page.config.get_untracked();
+            let untimed = page.session.with_untracked(|s| {
+                let idle = matches!(s.status(), Status::Idle | Status::Done);
+                idle && s.timings(s.active()).is_some() && s.estimate(&config).is_none()
+            });
+            if untimed && config.experiment == ExperimentId::Plane && config.denoiser == DenoiserId::Trained {
+                page.tell(|session| session.compare(&config));
+            }
+        };
+        resting.set_value(set_timeout_with_handle(time, 8 * REST).ok());
+    });
     let known = memo(move || page.config.with(Observed::of));
     effect(move || {
         let observed = known.get();
@@ -117,6 +137,9 @@ pub fn picture() -> Vec<Element> {
         layer("view.score", "show-score", |l| l.score, |l, on| l.score = on),
         layer("view.trajectories", "show-trajectories", |l| l.trajectories, |l, on| l.trajectories = on),
         layer("view.expected", "show-expected", |l| l.expected, |l, on| l.expected = on),
+        layer("view.pairs", "show-pairs", |l| l.pairs, |l, on| l.pairs = on),
+        layer("view.conditional", "show-conditional", |l| l.conditional, |l, on| l.conditional = on),
+        layer("view.earlier", "show-earlier", |l| l.earlier, |l, on| l.earlier = on),
         quiet("export-png", "action.png", download::picture),
     ]);
     vec![canvas.attribute("role", "img").attribute_of("aria-label", described), time(), layers]
