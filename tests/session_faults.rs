@@ -22,7 +22,7 @@ fn failed(kind: FailureKind, run: Option<RunId>) -> Event {
 }
 
 fn done(run: RunId, stopped: bool) -> Event {
-    Event::Done { run, stopped, millis: 1.0 }
+    Event::Done { run, began: true, stopped, millis: 1.0 }
 }
 
 fn checkpoint(run: RunId, step: u32) -> Event {

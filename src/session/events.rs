@@ -52,7 +52,7 @@ impl Session {
             _ => None,
         };
         if let Some(id) = run {
-            let began = !matches!(event, Event::Done { millis, .. } if *millis == 0.0);
+            let began = !matches!(event, Event::Done { began: false, .. });
             self.heard_of(id, began);
         }
         if run.is_some_and(|id| !self.is_current(slot, id)) {
