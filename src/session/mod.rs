@@ -141,6 +141,8 @@ pub struct Session {
     compared: bool,
     run: Option<Run>,
     failure: Option<Failure>,
+    /// The worker that said so itself, and may end next.
+    teller: Option<Slot>,
     weights: Weights,
     names: u32,
     requests: u32,
@@ -162,6 +164,7 @@ impl Session {
             compared: false,
             run: None,
             failure: None,
+            teller: None,
             weights: Weights::default(),
             names: 0,
             requests: 0,

@@ -48,9 +48,8 @@ impl Session {
         self.device(slot).holds < self.weights.kept()
     }
 
-    /// What a worker holds also if a training that it has not begun yet never begins.
-    fn surely_held(&self, slot: Slot) -> Option<Held> {
-        let mut held = self.device(slot).holds;
+    /// What a worker holds in place of this also if a training that it has not begun yet never begins.
+    fn surely(&self, slot: Slot, mut held: Option<Held>) -> Option<Held> {
         let is_it = |beginning: &&Beginning, held| beginning.slot == slot && Some(beginning.held) == held;
         while let Some(beginning) = self.weights.beginning.iter().find(|beginning| is_it(beginning, held)) {
             held = beginning.before;
@@ -61,7 +60,7 @@ impl Session {
     /// Gives a worker the newest weights if it does not hold them.
     pub(super) fn bring_weights(&mut self, slot: Slot) {
         self.bring_before_waiting_file(slot);
-        if self.surely_held(slot) < self.weights.kept()
+        if self.surely(slot, self.device(slot).holds) < self.weights.kept()
             && let (Some(held), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone()))
         {
             self.load(slot, held, file, false);
@@ -72,7 +71,9 @@ impl Session {
     /// arrived after the file.
     fn bring_before_waiting_file(&mut self, slot: Slot) {
         let Some(kept) = self.weights.kept() else { return };
-        let waits = |loading: &Loading| loading.slot == slot && loading.given.is_some() && loading.before < Some(kept);
+        let waits = |loading: &Loading| {
+            loading.slot == slot && loading.given.is_some() && self.surely(slot, loading.before) < Some(kept)
+        };
         let Some(place) = self.weights.loading.iter().position(waits) else { return };
         let waiting = self.weights.loading[place].run;
         let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == waiting);
