@@ -409,6 +409,8 @@ fn a_damaged_file_after_a_training_that_never_begins_leaves_the_newest_weights_t
     let posted = posts(&mut session);
     assert_eq!(files(&posted, Slot::Cpu), [b"trained", b"damaged".as_slice()], "both may come to nothing");
     assert!(matches!(posted.last(), Some((Slot::Cpu, Command::Sample { .. }))), "{posted:?}");
+    session.sample(&plane());
+    assert!(matches!(&posts(&mut session)[..], [(Slot::Cpu, Command::Sample { .. })]), "both are on their way");
     session.receive(Slot::Cpu, &failed(FailureKind::BadConfig, Some(run)));
     assert_eq!(session.checkpoint().map(|kept| kept.step), Some(5));
 }

@@ -79,10 +79,14 @@ impl Session {
         let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == waiting);
         let Some(file) = self.checkpoint().map(|kept| kept.file.clone()) else { return };
         let Some(at) = self.device(slot).queue.iter().position(named) else {
-            // It is on its way already: the newest follow it, and it once more.
-            let Loading { held, given: Some(again), .. } = self.weights.loading[place].clone() else { return };
-            self.load(slot, kept, file, false);
-            self.load(slot, held, again, false);
+            // It is on its way already: the newest follow it, and it once more, if they do not yet.
+            let follow = |later: &Loading| later.slot == slot && later.held == kept;
+            if !self.weights.loading.iter().any(follow)
+                && let Loading { held, given: Some(again), .. } = self.weights.loading[place].clone()
+            {
+                self.load(slot, kept, file, false);
+                self.load(slot, held, again, false);
+            }
             return;
         };
         let run = self.name();
