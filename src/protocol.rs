@@ -215,9 +215,11 @@ pub enum Event {
     Done {
         /// The run.
         run: RunId,
+        /// Whether it had begun; one that waited for weights of images may be ended before it does.
+        began: bool,
         /// Whether it was ended by [`Command::Stop`] or by another run.
         stopped: bool,
-        /// Wall time without pauses, in milliseconds; 0 for one that was ended before it began.
+        /// Wall time without pauses, in milliseconds.
         millis: f64,
     },
     /// The weights as a file.

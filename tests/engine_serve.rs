@@ -69,7 +69,7 @@ fn a_run_ends_with_every_loss_reported_a_preview_its_quality_and_a_checkpoint() 
     assert!(events.iter().any(|e| matches!(e, Event::Preview { step: 40, .. })));
     assert!(events.iter().any(|e| matches!(e, Event::Quality { step: 40, quality, .. } if quality.kl.is_finite())));
     assert!(events.iter().any(|e| matches!(e, Event::Checkpoint { step: 40, .. })));
-    assert!(matches!(events.last(), Some(Event::Done { stopped: false, millis, .. }) if *millis > 0.0));
+    assert!(matches!(events.last(), Some(Event::Done { began: true, stopped: false, millis, .. }) if *millis > 0.0));
 }
 
 #[test]

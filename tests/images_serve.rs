@@ -265,11 +265,11 @@ fn a_load_is_given_up_at_once_with_what_waits_for_it_even_when_nothing_arrives()
     page.beat(20);
     page.post(Command::Stop);
     let events = page.until(|e| matches!(e, Event::Done { run: RUN, .. }));
-    let done: Vec<RunId> = events
+    let done: Vec<(RunId, bool)> = events
         .iter()
-        .filter_map(|e| if let Event::Done { run, stopped: true, .. } = e { Some(*run) } else { None })
+        .filter_map(|e| if let Event::Done { run, began, stopped: true, .. } = e { Some((*run, *began)) } else { None })
         .collect();
-    assert_eq!(done, [LOAD, RUN], "{events:?}");
+    assert_eq!(done, [(LOAD, true), (RUN, false)], "{events:?}");
     *page.files().stalls_after.borrow_mut() = None;
     loaded(&load(&mut page, shipped("tiny")));
 }

@@ -22,7 +22,7 @@ fn failed(kind: FailureKind, run: Option<RunId>) -> Event {
 }
 
 fn done(run: RunId, stopped: bool) -> Event {
-    Event::Done { run, stopped, millis: 1.0 }
+    Event::Done { run, began: true, stopped, millis: 1.0 }
 }
 
 fn checkpoint(run: RunId, step: u32) -> Event {
@@ -71,6 +71,19 @@ fn loads(posted: &[(Slot, Command)]) -> Vec<(Slot, RunId)> {
         _ => None,
     };
     posted.iter().filter_map(load).collect()
+}
+
+/// The files of weights for the plane that are brought to a worker.
+fn files(posted: &[(Slot, Command)], at: Slot) -> Vec<&[u8]> {
+    let mut files = Vec::new();
+    for (slot, command) in posted {
+        if let Command::Load { file, .. } = command
+            && *slot == at
+        {
+            files.push(file.0.as_slice());
+        }
+    }
+    files
 }
 
 #[test]
@@ -370,12 +383,69 @@ fn a_damaged_file_that_waits_for_a_worker_leaves_it_the_newest_weights_though_th
         Slot::Gpu,
         &Event::Ready { device: DeviceInfo { gpu: true, name: "test".to_owned(), software: false } },
     );
-    let files: Vec<Vec<u8>> = posts(&mut session)
-        .into_iter()
-        .filter_map(|(slot, command)| match command {
-            Command::Load { file, .. } if slot == Slot::Gpu => Some(file.0),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(files, [b"trained".to_vec(), b"damaged".to_vec()]);
+    assert_eq!(files(&posts(&mut session), Slot::Gpu), [b"trained", b"damaged"]);
+}
+
+/// A page whose GPU has trained, and whose processor trains now and is given a damaged file: the name of that training, and
+/// that of the question for the weights on the GPU.
+fn given_a_file_while_it_trains() -> (Session, RunId, RunId) {
+    let mut session = page(DeviceChoice::Gpu, true);
+    train(&mut session);
+    session.choose_device(DeviceChoice::Cpu);
+    session.train(&plane(), false);
+    let posted = posts(&mut session);
+    let asked = asked(&posted, Slot::Gpu).expect("what the GPU's training made is asked for");
+    let Some((Slot::Cpu, Command::Train { run, .. })) = posted.last() else { panic!("{posted:?}") };
+    session.import(Bytes(b"damaged".to_vec()));
+    assert_eq!(files(&posts(&mut session), Slot::Cpu), [b"damaged"]);
+    (session, *run, asked)
+}
+
+#[test]
+fn a_damaged_file_after_a_training_that_never_begins_leaves_the_newest_weights_though_they_came_after_both() {
+    let (mut session, run, asked) = given_a_file_while_it_trains();
+    session.receive(Slot::Gpu, &Event::Weights { run: asked, step: 5, file: Bytes(b"trained".to_vec()) });
+    session.sample(&plane());
+    let posted = posts(&mut session);
+    assert_eq!(files(&posted, Slot::Cpu), [b"trained", b"damaged".as_slice()], "both may come to nothing");
+    assert!(matches!(posted.last(), Some((Slot::Cpu, Command::Sample { .. }))), "{posted:?}");
+    session.sample(&plane());
+    assert!(matches!(&posts(&mut session)[..], [(Slot::Cpu, Command::Sample { .. })]), "both are on their way");
+    session.receive(Slot::Cpu, &failed(FailureKind::BadConfig, Some(run)));
+    assert_eq!(session.checkpoint().map(|kept| kept.step), Some(5));
+}
+
+#[test]
+fn a_training_that_has_begun_before_a_damaged_file_leaves_newer_weights() {
+    let (mut session, run, asked) = given_a_file_while_it_trains();
+    session.receive(Slot::Gpu, &Event::Weights { run: asked, step: 5, file: Bytes(b"trained".to_vec()) });
+    session.receive(Slot::Cpu, &checkpoint(run, 1));
+    session.sample(&plane());
+    assert_eq!(files(&posts(&mut session), Slot::Cpu), [] as [&[u8]; 0]);
+}
+
+#[test]
+fn two_workers_that_die_in_the_same_way_are_told_of_twice() {
+    let mut session = page(DeviceChoice::Gpu, true);
+    train(&mut session);
+    session.choose_device(DeviceChoice::Cpu);
+    train(&mut session);
+    session.crashed(Slot::Gpu, "it died");
+    let first = session.failure().cloned();
+    assert!(first.is_some(), "nobody else has what it trained");
+    drop(session.take_actions());
+    session.export();
+    assert!(asked(&posts(&mut session), Slot::Cpu).is_some());
+    session.crashed(Slot::Cpu, "it died");
+    assert!(session.failure().is_some() && session.failure() != first.as_ref(), "the export is not answered");
+}
+
+#[test]
+fn what_one_worker_said_is_not_taken_for_the_last_words_of_another() {
+    for (slot, kind) in [(Slot::Cpu, FailureKind::OutOfMemory), (Slot::Gpu, FailureKind::Internal)] {
+        let mut session = page(DeviceChoice::Cpu, true);
+        session.receive(slot, &failed(FailureKind::OutOfMemory, None));
+        session.crashed(Slot::Cpu, "it died");
+        assert_eq!(session.failure().map(|failure| failure.kind), Some(kind));
+    }
 }

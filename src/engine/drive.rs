@@ -81,7 +81,7 @@ pub async fn drive<P: Port, J: Job>(aside: &impl Aside, inbox: &mut Inbox<'_, P>
     if !paused {
         millis += inbox.port.now_ms() - since;
     }
-    inbox.port.send(Event::Done { run, stopped, millis });
+    inbox.port.send(Event::Done { run, began: true, stopped, millis });
 }
 
 /// Tells the page what could not be done.

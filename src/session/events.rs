@@ -60,7 +60,7 @@ impl Session {
             _ => None,
         };
         if let Some(id) = run {
-            let began = !matches!(event, Event::Done { millis, .. } if *millis == 0.0);
+            let began = !matches!(event, Event::Done { began: false, .. });
             self.heard_of(id, began);
         }
         if run.is_some_and(|id| !self.is_current(slot, id)) {
@@ -161,6 +161,7 @@ impl Session {
             },
         }
         self.failure = Some(failure.clone());
+        self.teller = Some(slot);
         true
     }
 
@@ -186,17 +187,21 @@ impl Session {
     /// A worker died, or could not be fetched.
     pub fn crashed(&mut self, slot: Slot, detail: &str) {
         // A program that gives up says why before it ends; without a word it ends when there is no memory left.
-        let words = self.failure.clone().filter(|f| matches!(f.kind, FailureKind::OutOfMemory | FailureKind::Internal));
+        let teller = self.teller.take().filter(|teller| *teller == slot);
+        let words = teller.and(self.failure.clone());
+        let words = words.filter(|f| matches!(f.kind, FailureKind::OutOfMemory | FailureKind::Internal));
         let speechless = detail.to_lowercase().contains("unreachable");
         if words.is_none() && speechless && self.begin_again_with_less(slot) {
             return;
         }
         self.actions.push(Action::Terminate(slot));
         if self.lose(slot) {
+            // Which it was: what is told of two workers that die in the same way is told twice.
+            let detail = format!("{slot:?}: {detail}");
             match words {
                 Some(words) => self.failure = Some(words),
-                None if speechless => self.fail(FailureKind::OutOfMemory, detail),
-                None => self.fail(FailureKind::Internal, detail),
+                None if speechless => self.fail(FailureKind::OutOfMemory, &detail),
+                None => self.fail(FailureKind::Internal, &detail),
             }
         }
     }

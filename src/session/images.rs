@@ -429,7 +429,7 @@ mod tests {
         let (_, run, _) = load_in(&commands).expect("a second load");
         session.cancel_images();
         assert_eq!(posted(&mut session), [(Slot::Cpu, Command::Stop)]);
-        session.receive(Slot::Cpu, &Event::Done { run, stopped: true, millis: 1.0 });
+        session.receive(Slot::Cpu, &Event::Done { run, began: true, stopped: true, millis: 1.0 });
         assert_eq!(*session.image_weights(), ImageWeights::Absent);
         assert!(!session.receive(Slot::Cpu, &loaded(run)), "stale");
         session.load_images(&config());
@@ -531,7 +531,7 @@ mod tests {
             if cancelled {
                 session.cancel_images();
                 assert_eq!(posted(&mut session), [(Slot::Cpu, Command::Stop)]);
-                session.receive(Slot::Cpu, &Event::Done { run, stopped: true, millis: 1.0 });
+                session.receive(Slot::Cpu, &Event::Done { run, began: true, stopped: true, millis: 1.0 });
                 assert_eq!(*session.image_weights(), ImageWeights::Absent);
             } else {
                 let refusal = Refusal { unreachable: true, ..Refusal::default() };

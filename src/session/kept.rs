@@ -28,26 +28,38 @@ impl Held {
     }
 }
 
-/// A file on its way into a worker.
+/// A change of a worker's weights that was asked for and has not been heard of yet: it may come to nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Loading {
+pub(super) struct Change {
     pub run: RunId,
     pub slot: Slot,
-    /// The worker's weights if it takes the file, and if it does not.
+    /// The worker's weights if it comes about, and if it does not.
     pub held: Held,
     pub before: Option<Held>,
-    /// The file, if it is the visitor's and becomes the newest weights.
-    pub given: Option<Bytes>,
+    pub cause: Cause,
 }
 
-/// A training that a worker was asked for and that has not been heard of yet: it may never begin.
+/// What changes a worker's weights.
 #[derive(Clone, Debug)]
-pub(super) struct Beginning {
-    pub run: RunId,
-    pub slot: Slot,
-    /// The worker's weights if it begins, and if it does not.
-    pub held: Held,
-    pub before: Option<Held>,
+pub(super) enum Cause {
+    /// A training.
+    Training,
+    /// A file of the page's own.
+    Kept,
+    /// A file of the visitor's: it becomes the newest weights.
+    Given(Bytes),
+}
+
+impl Change {
+    /// Whether it is a training.
+    pub fn is_training(&self) -> bool {
+        matches!(self.cause, Cause::Training)
+    }
+
+    /// Whether it is a file that the visitor gave to this worker.
+    pub fn is_given(&self, slot: Slot) -> bool {
+        self.slot == slot && matches!(self.cause, Cause::Given(_))
+    }
 }
 
 /// A file that a worker was asked for.
@@ -67,8 +79,7 @@ pub(super) struct Weights {
     pub checkpoint: Option<Checkpoint>,
     /// Counts trainings and files, in the order in which the visitor asked for them.
     generations: u32,
-    pub loading: Vec<Loading>,
-    pub beginning: Vec<Beginning>,
+    pub changes: Vec<Change>,
     pub saving: Vec<Saving>,
 }
 
@@ -99,7 +110,13 @@ impl Weights {
     }
 
     /// Whether a worker has yet to say that it took these.
-    pub fn is_pending(&self, held: Held) -> bool {
-        self.loading.iter().any(|loading| loading.held == held && loading.given.is_some())
+    pub fn is_pending(&self, slot: Slot, held: Held) -> bool {
+        self.changes.iter().any(|change| change.held == held && change.is_given(slot))
+    }
+
+    /// Takes the first such change out of the list.
+    pub fn take(&mut self, is_it: impl Fn(&Change) -> bool) -> Option<Change> {
+        let place = self.changes.iter().position(is_it)?;
+        Some(self.changes.remove(place))
     }
 }

@@ -22,7 +22,7 @@ use crate::lab::{DenoiserId, DeviceChoice, DeviceInfo, ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Bytes, Command, Failure, FailureKind, Floats, RunId};
 use image_state::Images;
 pub use kept::Checkpoint;
-use kept::{Beginning, Held, Weights};
+use kept::{Cause, Change, Held, Weights};
 pub use slot::Slot;
 
 /// How far a worker is.
@@ -143,6 +143,8 @@ pub struct Session {
     compared: bool,
     run: Option<Run>,
     failure: Option<Failure>,
+    /// The worker that said so itself, and may end next.
+    teller: Option<Slot>,
     weights: Weights,
     names: u32,
     requests: u32,
@@ -164,6 +166,7 @@ impl Session {
             compared: false,
             run: None,
             failure: None,
+            teller: None,
             weights: Weights::default(),
             names: 0,
             requests: 0,
@@ -346,7 +349,7 @@ impl Session {
             (run.trains, run.then_sample) = (Some(generation), then_sample);
             let (run, slot, held) = (run.id, run.slot, Held::whole(generation));
             let before = self.device_mut(slot).holds.replace(held);
-            self.weights.beginning.push(Beginning { run, slot, held, before });
+            self.weights.changes.push(Change { run, slot, held, before, cause: Cause::Training });
         }
     }
 

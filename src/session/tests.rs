@@ -49,7 +49,7 @@ fn weights(session: &mut Session, step: u32, file: Vec<u8>) -> Event {
 }
 
 fn done(run: u32, stopped: bool) -> Event {
-    Event::Done { run: RunId(run), stopped, millis: 1.0 }
+    Event::Done { run: RunId(run), began: true, stopped, millis: 1.0 }
 }
 
 #[test]

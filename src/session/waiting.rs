@@ -1,6 +1,5 @@
 //! What waits for a worker that is on its way: of what the visitor asks for meanwhile, only what still counts.
 
-use super::kept::Beginning;
 use super::{Phase, Session, Slot};
 use crate::protocol::{Command, ImageCommand, RunId};
 
@@ -58,9 +57,8 @@ impl Session {
             return;
         }
         self.device_mut(slot).queue.retain(|command| !is_of_run(command));
-        while let Some(place) = self.weights.beginning.iter().position(|beginning| beginning.slot == slot) {
-            let Beginning { held, before, .. } = self.weights.beginning.remove(place);
-            self.came_to_nothing(slot, held, before);
+        while let Some(change) = self.weights.take(|change| change.slot == slot && change.is_training()) {
+            self.came_to_nothing(&change);
         }
     }
 

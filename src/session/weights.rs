@@ -1,6 +1,6 @@
 //! Weights of the plane: which are the newest, who holds which, and how they get from one worker to the next.
 
-use super::kept::{Beginning, Checkpoint, Held, Loading, Saving};
+use super::kept::{Cause, Change, Checkpoint, Held, Saving};
 use super::{Action, Phase, Run, Session, Slot, Status, Work};
 use crate::protocol::{Bytes, Command, Failure, FailureKind, RunId};
 
@@ -32,7 +32,7 @@ impl Session {
     fn newest_home(&self) -> Option<Slot> {
         let held = |slot: &Slot| {
             let device = self.device(*slot);
-            device.holds.filter(|held| device.phase == Phase::Ready && !self.weights.is_pending(*held))
+            device.holds.filter(|held| device.phase == Phase::Ready && !self.weights.is_pending(*slot, *held))
         };
         let home = Slot::MODELS.into_iter().filter(|slot| held(slot).is_some()).max_by_key(held)?;
         (held(&home) > self.weights.kept()).then_some(home)
@@ -48,12 +48,11 @@ impl Session {
         self.device(slot).holds < self.weights.kept()
     }
 
-    /// What a worker holds also if a training that it has not begun yet never begins.
-    fn surely_held(&self, slot: Slot) -> Option<Held> {
-        let mut held = self.device(slot).holds;
-        let is_it = |beginning: &&Beginning, held| beginning.slot == slot && Some(beginning.held) == held;
-        while let Some(beginning) = self.weights.beginning.iter().find(|beginning| is_it(beginning, held)) {
-            held = beginning.before;
+    /// What a worker holds in place of this also if a training that it has not begun yet never begins.
+    fn surely(&self, slot: Slot, mut held: Option<Held>) -> Option<Held> {
+        let is_it = |change: &&Change, held| change.slot == slot && change.is_training() && Some(change.held) == held;
+        while let Some(change) = self.weights.changes.iter().find(|change| is_it(change, held)) {
+            held = change.before;
         }
         held
     }
@@ -61,10 +60,10 @@ impl Session {
     /// Gives a worker the newest weights if it does not hold them.
     pub(super) fn bring_weights(&mut self, slot: Slot) {
         self.bring_before_waiting_file(slot);
-        if self.surely_held(slot) < self.weights.kept()
+        if self.surely(slot, self.device(slot).holds) < self.weights.kept()
             && let (Some(held), Some(file)) = (self.weights.kept(), self.checkpoint().map(|kept| kept.file.clone()))
         {
-            self.load(slot, held, file, false);
+            self.load(slot, held, file, Cause::Kept);
         }
     }
 
@@ -72,32 +71,34 @@ impl Session {
     /// arrived after the file.
     fn bring_before_waiting_file(&mut self, slot: Slot) {
         let Some(kept) = self.weights.kept() else { return };
-        let waits = |loading: &Loading| loading.slot == slot && loading.given.is_some() && loading.before < Some(kept);
-        let Some(place) = self.weights.loading.iter().position(waits) else { return };
-        let waiting = self.weights.loading[place].run;
+        let waits = |change: &Change| change.is_given(slot) && self.surely(slot, change.before) < Some(kept);
+        let Some(place) = self.weights.changes.iter().position(waits) else { return };
+        let waiting = self.weights.changes[place].run;
         let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == waiting);
         let Some(file) = self.checkpoint().map(|kept| kept.file.clone()) else { return };
         let Some(at) = self.device(slot).queue.iter().position(named) else {
-            // It is on its way already: the newest follow it, and it once more.
-            let Loading { held, given: Some(again), .. } = self.weights.loading[place].clone() else { return };
-            self.load(slot, kept, file, false);
-            self.load(slot, held, again, false);
+            // It is on its way already: the newest follow it, and it once more, if they do not yet.
+            let follow = |later: &Change| later.slot == slot && later.held == kept;
+            if !self.weights.changes.iter().any(follow)
+                && let Change { held, cause: Cause::Given(again), .. } = self.weights.changes[place].clone()
+            {
+                self.load(slot, kept, file, Cause::Kept);
+                self.load(slot, held, again, Cause::Kept);
+            }
             return;
         };
         let run = self.name();
-        let before = self.weights.loading[place].before.replace(kept);
-        self.weights.loading.insert(place, Loading { run, slot, held: kept, before, given: None });
+        let before = self.weights.changes[place].before.replace(kept);
+        self.weights.changes.insert(place, Change { run, slot, held: kept, before, cause: Cause::Kept });
         self.device_mut(slot).queue.insert(at, Command::Load { run, file });
     }
 
-    fn load(&mut self, slot: Slot, held: Held, file: Bytes, given: bool) -> RunId {
+    fn load(&mut self, slot: Slot, held: Held, file: Bytes, cause: Cause) {
         self.secure(slot);
         let run = self.name();
         let before = self.device_mut(slot).holds.replace(held);
-        let given = given.then(|| file.clone());
-        self.weights.loading.push(Loading { run, slot, held, before, given });
+        self.weights.changes.push(Change { run, slot, held, before, cause });
         self.post(slot, Command::Load { run, file });
-        run
     }
 
     fn save(&mut self, slot: Slot, generation: u32, exported: bool) {
@@ -129,11 +130,10 @@ impl Session {
     /// A run has been heard of: a training among those that may never begin has begun, or ended before it did. Then what
     /// its worker had before is there still.
     pub(super) fn heard_of(&mut self, run: RunId, began: bool) {
-        let Some(place) = self.weights.beginning.iter().position(|beginning| beginning.run == run) else { return };
-        let Beginning { slot, held, before, .. } = self.weights.beginning.remove(place);
+        let Some(change) = self.weights.take(|change| change.run == run && change.is_training()) else { return };
         if !began {
-            self.device_mut(slot).left.take_if(|(id, _)| *id == run);
-            self.came_to_nothing(slot, held, before);
+            self.device_mut(change.slot).left.take_if(|(id, _)| *id == run);
+            self.came_to_nothing(&change);
         }
     }
 
@@ -174,7 +174,7 @@ impl Session {
         self.bring_weights(slot);
         self.forget_waiting_files(slot);
         let generation = self.weights.next();
-        self.load(slot, Held::whole(generation), file, true);
+        self.load(slot, Held::whole(generation), file.clone(), Cause::Given(file));
     }
 
     /// Of several files that wait for a worker, only the newest counts.
@@ -182,22 +182,19 @@ impl Session {
         if self.phase(slot) == Phase::Ready {
             return;
         }
-        let is_here = |loading: &Loading| loading.slot == slot && loading.given.is_some();
-        while let Some(place) = self.weights.loading.iter().position(is_here) {
-            let dropped = self.weights.loading.remove(place);
+        while let Some(dropped) = self.weights.take(|change| change.is_given(slot)) {
             let named = |command: &Command| matches!(command, Command::Load { run, .. } if *run == dropped.run);
             self.device_mut(slot).queue.retain(|command| !named(command));
-            self.came_to_nothing(slot, dropped.held, dropped.before);
+            self.came_to_nothing(&dropped);
         }
     }
 
     /// A worker's weights are what they were before a file that was refused, or a training that never began.
-    pub(super) fn came_to_nothing(&mut self, slot: Slot, held: Held, before: Option<Held>) {
-        let holds = &mut self.devices[slot as usize].holds;
-        let loading = self.weights.loading.iter_mut().map(|later| (later.slot, &mut later.before));
-        let beginning = self.weights.beginning.iter_mut().map(|later| (later.slot, &mut later.before));
-        for (at, known) in loading.chain(beginning).chain([(slot, holds)]) {
-            if at == slot && *known == Some(held) {
+    pub(super) fn came_to_nothing(&mut self, change: &Change) {
+        let Change { slot, held, before, .. } = *change;
+        let later = self.weights.changes.iter_mut().filter(|later| later.slot == slot).map(|later| &mut later.before);
+        for known in later.chain([&mut self.devices[slot as usize].holds]) {
+            if *known == Some(held) {
                 *known = before;
             }
         }
@@ -211,9 +208,10 @@ impl Session {
 
     /// A worker has taken a file; says whether the visitor waited for that.
     pub(super) fn loaded(&mut self, run: RunId, step: u32) -> bool {
-        let Some(place) = self.weights.loading.iter().position(|loading| loading.run == run) else { return false };
-        let loading = self.weights.loading.remove(place);
-        loading.given.is_some_and(|file| self.weights.keep(loading.held.generation, step, file))
+        match self.weights.take(|change| change.run == run) {
+            Some(Change { held, cause: Cause::Given(file), .. }) => self.weights.keep(held.generation, step, file),
+            _ => false,
+        }
     }
 
     /// A worker has made a file; says whether the page waited for it.
@@ -229,9 +227,8 @@ impl Session {
 
     /// Whether this was the name of a file that a worker could not take or make, and whether the visitor has to know.
     pub(super) fn failed_file(&mut self, run: RunId, failure: &Failure) -> Option<bool> {
-        if let Some(place) = self.weights.loading.iter().position(|loading| loading.run == run) {
-            let loading = self.weights.loading.remove(place);
-            self.came_to_nothing(loading.slot, loading.held, loading.before);
+        if let Some(change) = self.weights.take(|change| change.run == run) {
+            self.came_to_nothing(&change);
             return Some(true);
         }
         let place = self.weights.saving.iter().position(|saving| saving.run == run)?;
@@ -247,7 +244,7 @@ impl Session {
         let kept = self.checkpoint().map_or(0, |kept| kept.generation);
         let device = self.device(slot);
         let held = device.holds.filter(|_| device.phase == Phase::Ready).map_or(0, |held| held.generation);
-        let given = self.weights.loading.iter().any(|loading| loading.slot == slot && loading.given.is_some());
+        let given = self.weights.changes.iter().any(|change| change.is_given(slot));
         let saving = |saving: &Saving| saving.slot == slot && !saving.exported && saving.generation >= kept;
         given || held > kept || device.left.is_some() || self.weights.saving.iter().any(saving)
     }
@@ -257,8 +254,7 @@ impl Session {
         let mut lost = self.would_lose(slot);
         let device = self.device_mut(slot);
         (device.holds, device.left) = (None, None);
-        self.weights.loading.retain(|loading| loading.slot != slot);
-        self.weights.beginning.retain(|beginning| beginning.slot != slot);
+        self.weights.changes.retain(|change| change.slot != slot);
         let mut exported = 0;
         self.weights.saving.retain(|saving| {
             exported += u32::from(saving.slot == slot && saving.exported);

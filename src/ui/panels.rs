@@ -214,6 +214,9 @@ fn failed() -> Element {
             (format!("failure.{:?}", failure.kind), format!("failure.{:?}.advice", failure.kind))
         };
         let able = page.session.with(Session::can_recover);
+        // Where there is no device nothing was lost that could be gone back to.
+        let none = failure.kind == FailureKind::NoDevice;
+        let again = if none { "catalogue.again" } else { "action.recover" };
         let restart = move || page.tell(|session| session.restart(&page.config.get_untracked()));
         let dismiss = element("button").attribute("type", "button").class("quiet").says("action.dismiss");
         let detail = element("p").attribute("dir", "ltr").attribute("lang", "en");
@@ -223,7 +226,7 @@ fn failed() -> Element {
             element("p").plain(&page.text(&advice)),
             element("details").holds(&[element("summary").says("failure.detail"), detail.plain(&failure.detail)]),
             element("div").class("row").holds(&[
-                button("recover", "action.recover", restart).gone_when(move || !able),
+                button("recover", again, restart).gone_when(move || !able),
                 dismiss.press(move || page.tell(Session::dismiss)),
             ]),
         ]

@@ -93,6 +93,7 @@ fn a_browser_that_does_not_answer_about_a_gpu_has_none() {
     let failed = Duration::from_secs(40);
     page.wait_for(&["failed"], failed);
     assert!(page.text("error").contains("WebGPU"), "{}", page.text("error"));
+    assert_eq!(page.text("recover"), "Try again", "nothing was kept that it could start from");
     page.close_after_trouble();
 }
 

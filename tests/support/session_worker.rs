@@ -137,7 +137,7 @@ impl Worker {
     }
 
     fn done(&mut self, run: RunId, stopped: bool) {
-        self.say(Event::Done { run, stopped, millis: 1.0 });
+        self.say(Event::Done { run, began: true, stopped, millis: 1.0 });
     }
 
     /// Whether there is nothing to do but to go on with a run.
@@ -322,7 +322,7 @@ impl Worker {
                     match (run_of(&command), &command) {
                         (None, Command::Pause | Command::Resume | Command::Step | Command::Stop) => {}
                         (None, _) | (_, Command::Load { .. }) => others.push(command),
-                        (Some(run), _) => self.say(Event::Done { run, stopped: true, millis: 0.0 }),
+                        (Some(run), _) => self.say(Event::Done { run, began: false, stopped: true, millis: 0.0 }),
                     }
                 }
                 for command in others.into_iter().rev() {

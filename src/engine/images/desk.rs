@@ -29,6 +29,12 @@ fn held<'m>(held: &'m Option<LoadedModel>, config: &RunConfig) -> Result<&'m Ima
     }
 }
 
+/// Tells the page that what was begun at this time is given up.
+fn given_up<P: Port>(inbox: &mut Inbox<'_, P>, run: RunId, start: f64) {
+    let millis = inbox.port.now_ms() - start;
+    inbox.port.send(Event::Done { run, began: true, stopped: true, millis });
+}
+
 /// Images: the device, the network at hand, and who helps to evaluate it.
 pub struct ImageDesk {
     compute: ComputeDevice,
@@ -137,7 +143,7 @@ impl ImageDesk {
         match result {
             Ok(true) => {}
             // The command that ended it is the next.
-            Ok(false) => inbox.port.send(Event::Done { run, stopped: true, millis: inbox.port.now_ms() - start }),
+            Ok(false) => given_up(inbox, run, start),
             Err(error) => fail(inbox, Some(run), &error),
         }
     }
@@ -161,7 +167,7 @@ impl ImageDesk {
                 inbox.port.send(Event::Images(ImageEvent::Refused { run, refusal }));
             }
             Err(LoadError::GivenUp) => {
-                inbox.port.send(Event::Done { run, stopped: true, millis: inbox.port.now_ms() - start });
+                given_up(inbox, run, start);
                 // A stop ends what waits for the weights too.
                 let mut others = Vec::new();
                 for command in inbox.take_until_stop() {
@@ -176,7 +182,7 @@ impl ImageDesk {
                             ImageCommand::Load { run, .. }
                             | ImageCommand::SelfTest { run }
                             | ImageCommand::Benchmark { run, .. },
-                        ) => inbox.port.send(Event::Done { run, stopped: true, millis: 0.0 }),
+                        ) => inbox.port.send(Event::Done { run, began: false, stopped: true, millis: 0.0 }),
                         // There is nothing to hold, and nothing more to end.
                         Command::Pause | Command::Resume | Command::Step | Command::Stop => {}
                         other => others.push(other),
