@@ -4,6 +4,7 @@
 //! are there: writes the script that keeps them for visits without a network. `finish_page --copies FOLDER`, last: writes
 //! compressed copies beside them all.
 
+mod ahead;
 mod contents;
 mod copies;
 mod offline;
@@ -53,6 +54,7 @@ fn finish(folder: &Path) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
     }
+    ahead::write(folder)?;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "wasm") {
