@@ -1,5 +1,6 @@
 //! Requests and answers of HTTP/1.1, as far as a server of files and of short messages needs them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,6 +12,8 @@ use thiserror::Error;
 pub const LONGEST_HEAD: usize = 16 << 10;
 /// Most headers of a request.
 const MOST_HEADERS: usize = 64;
+/// Status of an answer that says that whoever asks has the content already.
+pub const NOT_MODIFIED: u16 = 304;
 /// Bytes that are sent at a time.
 const PIECE: usize = 32 << 10;
 
@@ -123,7 +126,7 @@ pub struct Request<'c> {
 /// What is sent back.
 pub struct Answer {
     status: u16,
-    headers: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     content: Content,
 }
 
@@ -148,8 +151,8 @@ impl Answer {
 
     /// The same with one more header.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -177,7 +180,12 @@ impl Answer {
         }
         let date = httpdate::fmt_http_date(SystemTime::now());
         let connection = if stays { "keep-alive" } else { "close" };
-        let _ = write!(head, "Date: {date}\r\nContent-Length: {length}\r\nConnection: {connection}\r\n\r\n");
+        let _ = write!(head, "Date: {date}\r\n");
+        // The length would be that of what is not sent again.
+        if self.status != NOT_MODIFIED {
+            let _ = write!(head, "Content-Length: {length}\r\n");
+        }
+        let _ = write!(head, "Connection: {connection}\r\n\r\n");
         let mut piece = head.into_bytes();
         let mut left = if only_head { 0 } else { length };
         loop {
@@ -200,6 +208,7 @@ impl Answer {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        NOT_MODIFIED => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",

@@ -295,9 +295,20 @@ impl Browser {
     }
 
     /// A command of the DevTools protocol, for what WebDriver has no words for.
-    fn tell(&self, command: &str, parameters: &Value) {
+    pub fn tell(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
-        self.ask("POST", "/goog/cdp/execute", &body).unwrap_or_else(|error| panic!("{error}"));
+        self.ask("POST", "/goog/cdp/execute", &body).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Tells a command to each worker that there is now.
+    pub fn tell_workers(&self, command: &str, parameters: &Value) {
+        let found = self.tell("Target.getTargets", &json!({ "filter": [{ "type": "worker" }] }));
+        for target in found["targetInfos"].as_array().into_iter().flatten() {
+            let asked = json!({ "targetId": target["targetId"], "flatten": false });
+            let attached = self.tell("Target.attachToTarget", &asked);
+            let message = json!({ "id": 1, "method": command, "params": parameters }).to_string();
+            self.tell("Target.sendMessageToTarget", &json!({ "sessionId": attached["sessionId"], "message": message }));
+        }
     }
 
     /// Gives the window another size, in CSS pixels with its frame.

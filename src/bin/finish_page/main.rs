@@ -1,9 +1,12 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
 //! of the prose in its texts, writes its contents with what was measured of every claim, and takes the names of functions
 //! out of it, which wasm-bindgen writes anew and no visitor reads. `finish_page --offline FOLDER`, once all files of the page
-//! are there: writes the script that keeps them for visits without a network.
+//! are there: writes the script that keeps them for visits without a network. `finish_page --copies FOLDER`, last: writes
+//! compressed copies beside them all.
 
+mod ahead;
 mod contents;
+mod copies;
 mod offline;
 mod prose;
 
@@ -22,8 +25,9 @@ fn main() -> ExitCode {
     let (folder, work): (_, fn(&Path) -> io::Result<()>) = match arguments.as_slice() {
         [folder] => (folder, finish),
         [flag, folder] if flag == "--offline" => (folder, offline::write),
+        [flag, folder] if flag == "--copies" => (folder, copies::write),
         _ => {
-            eprintln!("usage: finish_page [--offline] FOLDER");
+            eprintln!("usage: finish_page [--offline | --copies] FOLDER");
             return ExitCode::FAILURE;
         }
     };
@@ -50,6 +54,7 @@ fn finish(folder: &Path) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
     }
+    ahead::write(folder)?;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "wasm") {

@@ -9,6 +9,8 @@ use scorefield::digest::hex;
 use scorefield::offline::{PREFIX, RELAXED_MODULE, SCRIPT};
 use sha2::{Digest, Sha256};
 
+use crate::copies;
+
 /// When a file is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
@@ -89,7 +91,7 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) -> io::Result<()> 
         let path = format!("{prefix}{name}");
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), found)?;
-        } else if path != SCRIPT {
+        } else if path != SCRIPT && !copies::is_copy(&path) {
             found.push(path);
         }
     }
@@ -134,6 +136,9 @@ mod tests {
         };
         let first = written();
         assert_eq!(first, written(), "the script does not list itself");
+        fs::write(folder.join("index.html.br"), "one, compressed").expect("a file");
+        fs::write(folder.join("weights/index.json.gz"), "compressed").expect("a file");
+        assert_eq!(first, written(), "nor compressed copies");
         assert!(first.contains("'weights/first/manifest.json': ['44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a', 'now'],"), "{first}");
         fs::write(folder.join("index.html"), "two").expect("a file");
         let second = written();
