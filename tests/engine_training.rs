@@ -1,7 +1,6 @@
 //! Training as such: the loss falls, runs repeat, weights carry over.
 #![cfg(feature = "cpu")]
 
-use scorefield::data::Dataset;
 use scorefield::data::marginal::Exact;
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::diffusion::objective::low_discrepancy_times;

@@ -3,7 +3,6 @@
 use super::error::EngineError;
 use super::inbox::{Inbox, Port};
 use super::job::Job;
-use crate::data::Dataset;
 use crate::data::metrics::Inspection;
 use crate::lab::RunConfig;
 use crate::nn::WeightsFile;

@@ -6,7 +6,6 @@ use std::path::Path;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::sample::Generator;
 use crate::cli::{files, index};
-use crate::data::Dataset;
 use crate::lab::{ExperimentId, RunConfig};
 use crate::nn::device::ComputeDevice;
 use crate::plot::mosaic::Mosaic;
