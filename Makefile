@@ -16,7 +16,7 @@ setup:           ## install what building needs
 serve:           ## build the page and serve it on http://127.0.0.1:8080 (PORT= changes it)
 	@tools/port "$(PORT)"
 	@tools/setup build
-	@tools/dist
+	@tools/dist first
 	@tools/serve "$(PORT)"
 
 test:            ## every test: pure core, engine, wasm in a browser, end to end

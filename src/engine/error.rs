@@ -121,7 +121,10 @@ impl From<&EngineError> for Failure {
 
 impl From<&DeviceError> for Failure {
     fn from(error: &DeviceError) -> Self {
-        let kind = if matches!(error, DeviceError::Lost(_)) { FailureKind::DeviceLost } else { FailureKind::NoDevice };
+        let kind = match error {
+            DeviceError::Lost(_) | DeviceError::Reported(_) => FailureKind::DeviceLost,
+            _ => FailureKind::NoDevice,
+        };
         Self { kind, detail: error.to_string() }
     }
 }

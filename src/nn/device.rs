@@ -1,7 +1,7 @@
 //! Opening the device.
 
 #[cfg(feature = "gpu")]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor};
 use thiserror::Error;
@@ -39,6 +39,9 @@ pub enum DeviceError {
     /// This device cannot be offered to other machines.
     #[error("the device cannot be served: {0}")]
     Serving(String),
+    /// The device said of something that it had been told before that it could not be done.
+    #[error("the device reported an error: {0}")]
+    Reported(String),
     /// The device stopped answering.
     #[error("the device was lost: {0}")]
     Lost(String),
@@ -135,6 +138,23 @@ fn cpu() -> Result<ComputeDevice, DeviceError> {
     Err(DeviceError::NotBuilt { choice: "a CPU device" })
 }
 
+/// The first error of a graphics device. It tells of one only so, and goes on answering, with what it was not asked for: nothing
+/// that is read from then on is worth anything, and who computes has to begin anew.
+#[cfg(feature = "gpu")]
+static REPORTED: Mutex<Option<String>> = Mutex::new(None);
+
+/// Whether every device has done what it was told so far, as far as it has said.
+///
+/// # Errors
+/// [`DeviceError::Reported`], from the first time on.
+fn reported() -> Result<(), DeviceError> {
+    #[cfg(feature = "gpu")]
+    if let Some(error) = REPORTED.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        return Err(DeviceError::Reported(error.clone()));
+    }
+    Ok(())
+}
+
 /// Software adapters that were opened.
 #[cfg(feature = "gpu")]
 static SOFTWARE: Mutex<Vec<Device>> = Mutex::new(Vec::new());
@@ -169,6 +189,10 @@ async fn gpu(adapter: Adapter) -> Result<ComputeDevice, DeviceError> {
     let name = name.unwrap_or_else(|| "WebGPU".to_owned());
     let limits = setup.device.limits();
     let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    // Without it natively the program would end.
+    setup.device.on_uncaptured_error(Arc::new(|error: wgpu::Error| {
+        REPORTED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.to_string());
+    }));
     if software {
         SOFTWARE.lock().unwrap_or_else(PoisonError::into_inner).push(device.clone());
     }
@@ -183,8 +207,9 @@ async fn gpu(_: Adapter) -> Result<ComputeDevice, DeviceError> {
 /// Reads a tensor back.
 ///
 /// # Errors
-/// [`DeviceError::Lost`] when the device no longer answers.
+/// [`DeviceError::Lost`] when the device no longer answers, [`DeviceError::Reported`] when it could not do what it was told.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
+    reported()?;
     data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
 }

@@ -349,3 +349,38 @@ fn a_gpu_that_is_lost_at_the_start_or_while_weights_load_is_told_and_one_press_g
         page.close_after_trouble();
     }
 }
+
+/// Keeps the graphics devices that a worker opens, and has the first say of an error when the page asks for it.
+const COMPLAINING: &str = "
+const opens = GPUAdapter.prototype.requestDevice;
+const devices = [];
+GPUAdapter.prototype.requestDevice = async function (...of) {
+  const device = await opens.apply(this, of);
+  devices.push(device);
+  return device;
+};
+new BroadcastChannel('complain').onmessage = () => {
+  const error = new GPUValidationError('an error that was played');
+  devices[0]?.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error }));
+};
+";
+
+#[test]
+fn an_error_that_a_graphics_device_reports_ends_the_run_is_said_and_one_press_goes_on() {
+    let link = "#dataset=mixture&device=gpu&width=8&depth=1&batch=16&training-steps=100000&samples=16&steps=2&run=1";
+    let page = Page::open_changed("reported", link, |served| {
+        let name = "worker_gpu_loader.js";
+        let text = fs::read_to_string(served.join(name)).expect("a loader");
+        replace(served, name, &format!("{COMPLAINING}{text}"));
+    });
+    page.wait_for(&["running"], LATE);
+    sleep(Duration::from_secs(1));
+    script(&page, "new BroadcastChannel('complain').postMessage('');");
+    page.until("it is told", LATE, || page.state().filter(|state| state == "failed"));
+    let told = page.text("error");
+    assert!(told.contains("an error that was played"), "{told}");
+    page.press("recover");
+    page.wait_for(&["running"], LATE);
+    page.press("stop");
+    page.close_after_trouble();
+}

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use crate::diffusion::State;
 use crate::diffusion::constraint::Elementwise;
 use crate::nn::cpu;
-use crate::nn::device::DeviceError;
+use crate::nn::device::{DeviceError, read};
 
 /// Images on the device, `[images, channels, height, width]`; pixels of data are in `[-1, 1]`.
 #[derive(Clone, Debug)]
@@ -28,12 +28,6 @@ impl Pictures {
     pub async fn values(&self) -> Result<Vec<f32>, DeviceError> {
         read(self.0.clone()).await
     }
-}
-
-/// Numbers of a tensor.
-pub(super) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
-    let data = tensor.into_data_async().await.map_err(|error| DeviceError::Lost(error.to_string()))?;
-    data.try_into_vec().map_err(|error| DeviceError::Lost(error.to_string()))
 }
 
 /// Waits until a tensor is computed, by its first number: what a device was given before is done then too.

@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 
-use super::pictures::{Pictures, read};
+use super::pictures::Pictures;
 use crate::engine::error::{EngineError, ImageError};
-use crate::nn::device::ComputeDevice;
+use crate::nn::device::{ComputeDevice, read};
 use crate::nn::unet::{UNet, UNetConfig};
 use crate::protocol::{Event, Floats, PoolRequest};
 
