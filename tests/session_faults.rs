@@ -449,3 +449,13 @@ fn what_one_worker_said_is_not_taken_for_the_last_words_of_another() {
         assert_eq!(session.failure().map(|failure| failure.kind), Some(kind));
     }
 }
+
+#[test]
+fn whether_a_run_that_was_ended_had_begun_is_not_for_the_clock_to_say() {
+    for began in [true, false] {
+        let mut session = page(DeviceChoice::Cpu, false);
+        let run = train(&mut session);
+        session.receive(Slot::Cpu, &Event::Done { run, began, stopped: true, millis: 0.0 });
+        assert_eq!(session.has_weights(), began);
+    }
+}

@@ -10,7 +10,7 @@ use scorefield::lab::DeviceChoice;
 use scorefield::rng::{Rng, Stream};
 use session_world::World;
 
-/// Visits of a normal run of the tests; `SCOREFIELD_VISITS` says another number.
+/// Visits of a normal run of the tests; `SCOREFIELD_VISITS` says another number, and with 0 those below are all.
 const VISITS: u32 = 1000;
 /// Visits that broke a rule once: a training that never began and was taken for one that had, a file that was refused after
 /// newer weights had come, a held training that another device went on with, a damaged file after a training that never

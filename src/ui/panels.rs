@@ -215,8 +215,8 @@ fn failed() -> Element {
         };
         let able = page.session.with(Session::can_recover);
         // Where there is no device nothing was lost that could be gone back to.
-        let none = failure.kind == FailureKind::NoDevice;
-        let again = if none { "catalogue.again" } else { "action.recover" };
+        let absent = failure.kind == FailureKind::NoDevice;
+        let again = if absent { "catalogue.again" } else { "action.recover" };
         let restart = move || page.tell(|session| session.restart(&page.config.get_untracked()));
         let dismiss = element("button").attribute("type", "button").class("quiet").says("action.dismiss");
         let detail = element("p").attribute("dir", "ltr").attribute("lang", "en");
