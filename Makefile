@@ -36,7 +36,7 @@ weights:         ## fetch published weights (google/ddpm-cifar10-32) and put the
 	@tools/setup build
 	@tools/weights
 
-bench:           ## speed: Chromium beside TensorFlow.js and onnxruntime-web, every study, and native
+bench:           ## speed: Chromium beside TensorFlow.js and onnxruntime-web, every study, a slow network, and native
 	@tools/setup test
 	@tools/bench
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::message::{Answer, Head, NOT_MODIFIED, Request};
 
 /// Kinds of compressed copies beside a file, the smallest first: the name of the coding, and what it puts after the file's.
-pub const COPIES: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
+const COPIES: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// What answers requests that are not for files; nothing for those that are not its own.
 pub type Beside = Arc<dyn Fn(&mut Request<'_>) -> Option<Answer> + Send + Sync>;

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use connection::Patience;
 use connection::attend;
 use crowd::{Crowd, Seat};
-pub use files::{Beside, COPIES, Site, inside};
+pub use files::{Beside, Site, inside};
 pub use message::{Answer, BadRequest, Head, Request};
 
 /// Most connections at a time, where there are descriptors for them.

@@ -81,6 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_server_looks_for_copies_by_these_names() {
+        let server = include_str!("../../serve/files.rs");
+        let [br, gz] = ENDINGS;
+        assert!(server.contains(&format!(r#"[("br", "{br}"), ("gzip", "{gz}")]"#)));
+    }
+
+    #[test]
     fn copies_are_shorter_say_the_same_and_are_the_same_each_time() {
         let folder = std::env::temp_dir().join(format!("scorefield-copies-{}", std::process::id()));
         fs::create_dir_all(folder.join("inner")).unwrap();
