@@ -179,7 +179,7 @@ impl Session {
     pub fn crashed(&mut self, slot: Slot, detail: &str) {
         // A program that gives up says why before it ends; without a word it ends when there is no memory left.
         let words = self.failure.clone().filter(|f| matches!(f.kind, FailureKind::OutOfMemory | FailureKind::Internal));
-        let speechless = detail.to_lowercase().contains("unreachable");
+        let speechless = detail.to_ascii_lowercase().contains("unreachable");
         if words.is_none() && speechless && self.begin_again_with_less(slot) {
             return;
         }

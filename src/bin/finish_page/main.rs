@@ -1,7 +1,8 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
 //! of the prose in its texts, writes its contents with what was measured of every claim, and makes its program smaller
-//! without a change of what it does. `finish_page --offline FOLDER`, once all files of the page are there: writes the script
-//! that keeps them for visits without a network.
+//! without a change of what it does; `finish_page --workers FOLDER`: does the last for the programs of workers.
+//! `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits without
+//! a network.
 
 mod contents;
 mod module;
@@ -24,9 +25,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (folder, work): (_, fn(&Path) -> io::Result<()>) = match arguments.as_slice() {
         [folder] => (folder, finish),
+        [flag, folder] if flag == "--workers" => (folder, programs),
         [flag, folder] if flag == "--offline" => (folder, offline::write),
         _ => {
-            eprintln!("usage: finish_page [--offline] FOLDER");
+            eprintln!("usage: finish_page [--workers|--offline] FOLDER");
             return ExitCode::FAILURE;
         }
     };
@@ -53,6 +55,11 @@ fn finish(folder: &Path) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
     }
+    programs(folder)
+}
+
+/// Finishes all programs of a folder.
+fn programs(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.to_str().is_some_and(|path| path.ends_with(program::ENDING)) {

@@ -10,6 +10,11 @@ const COMMON: usize = 200;
 /// Bytes of functions before the next one that it is compared with.
 const REACH: usize = 8000;
 
+/// What a pattern counts for that so many functions have: a whole number, so that sums do not depend on their order.
+fn weight(holders: usize) -> usize {
+    (1000.0 / (holders as f64).sqrt()) as usize
+}
+
 /// The places of the functions in their new order.
 pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
     let mut holders: HashMap<&[u8], Vec<usize>> = HashMap::new();
@@ -29,19 +34,22 @@ pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
             patterns[place].push(pattern);
         }
     }
-    // How many functions within reach have a pattern, and how many of its patterns are in any of them.
+    // How many functions within reach have a pattern, and what all patterns of a function count for that any of them has.
     let mut near = vec![0_usize; shared.len()];
     let mut known = vec![0_usize; functions.len()];
     let mut within = VecDeque::new();
     let mut reach = 0;
     let mut left: Vec<usize> = (0..functions.len()).collect();
     let mut order = Vec::with_capacity(functions.len());
-    // Of a long function more is known by chance; for the share of it alone the shortest would come first.
-    let likeness = |place: usize, known: usize| known as f64 / ((functions[place].len() + 20) as f64).sqrt();
+    // Of a long function more is known by chance; by the share of it that is known the shortest would come first.
+    let roots: Vec<f64> = functions.iter().map(|function| ((function.len() + 20) as f64).sqrt()).collect();
     // The first of the most alike.
-    while let Some(next) = (0..left.len())
+    while let Some((next, _)) = left
+        .iter()
+        .map(|&place| known[place] as f64 / roots[place])
+        .enumerate()
         .rev()
-        .max_by(|&a, &b| likeness(left[a], known[left[a]]).total_cmp(&likeness(left[b], known[left[b]])))
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
     {
         let place = left.remove(next);
         order.push(place);
@@ -50,7 +58,8 @@ pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
         for &pattern in &patterns[place] {
             near[pattern] += 1;
             if near[pattern] == 1 {
-                shared[pattern].iter().for_each(|&holder| known[holder] += 1);
+                let weight = weight(shared[pattern].len());
+                shared[pattern].iter().for_each(|&holder| known[holder] += weight);
             }
         }
         while reach > REACH && within.len() > 1 {
@@ -59,7 +68,8 @@ pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
             for &pattern in &patterns[far] {
                 near[pattern] -= 1;
                 if near[pattern] == 0 {
-                    shared[pattern].iter().for_each(|&holder| known[holder] -= 1);
+                    let weight = weight(shared[pattern].len());
+                    shared[pattern].iter().for_each(|&holder| known[holder] -= weight);
                 }
             }
         }

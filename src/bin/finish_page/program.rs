@@ -1,5 +1,6 @@
-//! The page's program, made smaller than wasm-bindgen leaves it without a change of what it does: nothing in it that is for
-//! tools, short names of what it takes from its script, its functions in an order that compresses well.
+//! A program of the page, its own or a worker's, made smaller than wasm-bindgen leaves it without a change of what it does:
+//! nothing in it that is for tools, short names of what it takes from its script, its functions in an order that compresses
+//! well.
 
 use std::collections::HashMap;
 use std::fs;
