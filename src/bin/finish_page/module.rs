@@ -1,7 +1,9 @@
 //! A WebAssembly module, as far as the build changes it: what it takes from JavaScript, and its functions, which stand in
-//! another order afterwards. No instruction becomes another one.
+//! another order afterwards, each of them once. No instruction becomes another one.
 //!
 //! Everything is read as `None` that is not as the compiler and wasm-bindgen write it.
+
+use std::collections::HashMap;
 
 /// Names of sections, as numbers.
 const IMPORTS: u8 = 2;
@@ -150,6 +152,9 @@ fn put_counted(to: &mut Vec<u8>, bytes: &[u8]) {
 
 /// What is taken from outside, each with the name of where from, its own, and what it is.
 fn imports(section: &[u8]) -> Option<Vec<(&[u8], &str, &[u8])>> {
+    if section.is_empty() {
+        return Some(Vec::new());
+    }
     let mut from = Reading(section);
     (0..from.number()?)
         .map(|_| {
@@ -238,13 +243,49 @@ impl Module {
         (0..from.number()?).map(|_| from.counted()).collect()
     }
 
+    /// The types of the functions, by their places in the list of types.
+    fn types(&self) -> Option<Vec<usize>> {
+        let mut from = Reading(self.section(TYPES_OF_FUNCTIONS));
+        (0..from.number()?).map(|_| from.number()).collect()
+    }
+
+    /// Keeps the first alone of functions that do the same, instruction for instruction. That each has an address of its own
+    /// no program can rely on: Rust does not promise it.
+    pub fn unite(&mut self) -> Option<()> {
+        let (functions, types, imported) = (self.functions()?, self.types()?, self.imports()?.len());
+        let mut same: Vec<usize> = (0..functions.len()).collect();
+        // Those that call different functions are the same when what they call is found to be.
+        loop {
+            let new: Vec<usize> = (0..imported).chain(same.iter().map(|&place| imported + place)).collect();
+            let mut first = HashMap::new();
+            let next = (functions.iter().zip(&types).enumerate())
+                .map(|(place, (function, of))| Some(*first.entry((of, renumbered(function, &new)?)).or_insert(place)))
+                .collect::<Option<Vec<usize>>>()?;
+            if next == same {
+                break;
+            }
+            same = next;
+        }
+        let kept: Vec<usize> = (0..same.len()).filter(|&place| same[place] == place).collect();
+        self.arrange(&kept, &same)
+    }
+
     /// Puts its functions into this order, given by their places until now.
     pub fn reorder(&mut self, order: &[usize]) -> Option<()> {
+        let same: Vec<usize> = (0..order.len()).collect();
+        self.arrange(order, &same)
+    }
+
+    /// Puts the functions of these places one after the other. Whatever names a function names the one in its stead from now
+    /// on that `same` says.
+    fn arrange(&mut self, order: &[usize], same: &[usize]) -> Option<()> {
         let imported = self.imports()?.len();
-        let mut new: Vec<usize> = (0..imported + order.len()).collect();
+        let mut places = vec![None; same.len()];
         for (place, &old) in order.iter().enumerate() {
-            *new.get_mut(imported + old)? = imported + place;
+            *places.get_mut(old)? = Some(imported + place);
         }
+        let new: Vec<usize> =
+            (0..imported).map(Some).chain(same.iter().map(|&old| *places.get(old)?)).collect::<Option<_>>()?;
         let functions: Vec<Vec<u8>> =
             self.functions()?.into_iter().map(|function| renumbered(function, &new)).collect::<Option<_>>()?;
         self.change(CODE, |from, to| {
@@ -252,9 +293,10 @@ impl Module {
             put(to, order.len());
             order.iter().try_for_each(|&old| functions.get(old).map(|function| put_counted(to, function)))
         })?;
+        let types = self.types()?;
         self.change(TYPES_OF_FUNCTIONS, |from, to| {
-            let types: Vec<usize> = (0..from.number()?).map(|_| from.number()).collect::<Option<_>>()?;
-            put(to, types.len());
+            from.0 = &[];
+            put(to, order.len());
             order.iter().try_for_each(|&old| types.get(old).map(|&of| put(to, of)))
         })?;
         self.change_each(GLOBALS, |from, to| {
@@ -342,6 +384,28 @@ mod tests {
         read.reorder(&[1, 0]).expect("an order");
         assert_eq!(read.bytes(), after);
         assert_eq!(read.reorder(&[2, 0]), None);
+    }
+
+    #[test]
+    fn functions_that_do_the_same_are_there_once() {
+        // The first three call the one after the next, which is the same as the next: they are the same in turn, but for the
+        // last of them, which has another type.
+        let calls = |called: u8| [&[4, 0, 0x10, called][..], &[END]].concat();
+        let bodies = [calls(3), calls(4), calls(3), vec![2, 0, END], vec![2, 0, END]];
+        let file = |types: &[u8], bodies: &[Vec<u8>], exported: u8| {
+            let count = bodies.len() as u8;
+            [
+                HEAD.to_vec(),
+                section(TYPES_OF_FUNCTIONS, &[&[count], types].concat()),
+                section(EXPORTS, &[1, 1, b'f', FUNCTION, exported]),
+                section(CODE, &[vec![count], bodies.concat()].concat()),
+            ]
+            .concat()
+        };
+        let mut read = Module::read(&file(&[0, 0, 1, 0, 0], &bodies, 1)).expect("a module");
+        read.unite().expect("functions");
+        let united = [calls(2), calls(2), vec![2, 0, END]];
+        assert_eq!(read.bytes(), file(&[0, 1, 0], &united, 0));
     }
 
     #[test]

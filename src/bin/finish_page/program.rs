@@ -1,6 +1,6 @@
 //! A program of the page, its own or a worker's, made smaller than wasm-bindgen leaves it without a change of what it does:
-//! nothing in it that is for tools, short names of what it takes from its script, its functions in an order that compresses
-//! well.
+//! nothing in it that is for tools, short names of what it takes from its script, every function once, in an order that
+//! compresses well.
 
 use std::collections::HashMap;
 use std::fs;
@@ -37,6 +37,7 @@ fn finished(module: &[u8], script: &str) -> Option<(Vec<u8>, String)> {
     let new: Vec<String> = (0..old.len()).map(|place| format!("f{place}")).collect();
     let script = renamed(script, old.into_iter().zip(&new).collect())?;
     module.rename_imports(&new)?;
+    module.unite()?;
     let order = by_likeness(&module.functions()?);
     module.reorder(&order)?;
     Some((module.bytes(), script))
