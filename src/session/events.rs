@@ -190,7 +190,7 @@ impl Session {
         let teller = self.teller.take().filter(|teller| *teller == slot);
         let words = teller.and(self.failure.clone());
         let words = words.filter(|f| matches!(f.kind, FailureKind::OutOfMemory | FailureKind::Internal));
-        let speechless = detail.to_lowercase().contains("unreachable");
+        let speechless = detail.to_ascii_lowercase().contains("unreachable");
         if words.is_none() && speechless && self.begin_again_with_less(slot) {
             return;
         }

@@ -1,13 +1,16 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
-//! of the prose in its texts, writes its contents with what was measured of every claim, and takes the names of functions
-//! out of it, which wasm-bindgen writes anew and no visitor reads. `finish_page --offline FOLDER`, once all files of the page
-//! are there: writes the script that keeps them for visits without a network. `finish_page --copies FOLDER`, last: writes
-//! compressed copies beside them all.
+//! of the prose in its texts, writes its contents with what was measured of every claim, and makes its program smaller
+//! without a change of what it does; `finish_page --workers FOLDER`: does the last for the programs of workers.
+//! `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits without
+//! a network. `finish_page --copies FOLDER`, last: writes compressed copies beside them all.
 
 mod ahead;
 mod contents;
 mod copies;
+mod module;
 mod offline;
+mod order;
+mod program;
 mod prose;
 
 use std::path::{Path, PathBuf};
@@ -24,10 +27,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (folder, work): (_, fn(&Path) -> io::Result<()>) = match arguments.as_slice() {
         [folder] => (folder, finish),
+        [flag, folder] if flag == "--workers" => (folder, programs),
         [flag, folder] if flag == "--offline" => (folder, offline::write),
         [flag, folder] if flag == "--copies" => (folder, copies::write),
         _ => {
-            eprintln!("usage: finish_page [--offline | --copies] FOLDER");
+            eprintln!("usage: finish_page [--workers | --offline | --copies] FOLDER");
             return ExitCode::FAILURE;
         }
     };
@@ -55,12 +59,15 @@ fn finish(folder: &Path) -> io::Result<()> {
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
     }
     ahead::write(folder)?;
+    programs(folder)
+}
+
+/// Finishes all programs of a folder.
+fn programs(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "wasm") {
-            let file = fs::read(&path)?;
-            let short = without_names(&file).ok_or_else(|| io::Error::other("a damaged WebAssembly file"))?;
-            fs::write(path, short)?;
+        if path.to_str().is_some_and(|path| path.ends_with(program::ENDING)) {
+            program::finish(&path)?;
         }
     }
     Ok(())
@@ -85,51 +92,5 @@ fn read_times() -> io::Result<Times> {
         Ok(text) => Ok(serde_json::from_str(&text)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Times::default()),
         Err(error) => Err(error),
-    }
-}
-
-/// A WebAssembly module without its section of names; `None` for what is no module.
-fn without_names(module: &[u8]) -> Option<Vec<u8>> {
-    let (head, mut rest) = module.split_at_checked(8)?;
-    let mut kept = head.to_vec();
-    while let Some((&id, after)) = rest.split_first() {
-        let (size, content) = number(after)?;
-        let (section, next) = content.split_at_checked(size)?;
-        // Custom sections begin with the length of their name and the name.
-        if !(id == 0 && section.starts_with(b"\x04name")) {
-            kept.extend(&rest[..rest.len() - next.len()]);
-        }
-        rest = next;
-    }
-    head.starts_with(b"\0asm").then_some(kept)
-}
-
-/// A number of seven bits a byte, the lowest first, and what follows it.
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0;
-    for (i, &byte) in bytes.iter().enumerate().take(5) {
-        value |= usize::from(byte & 127) << (7 * i);
-        if byte < 128 {
-            return Some((value, &bytes[i + 1..]));
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_names_are_taken_out() {
-        let section = |id: u8, content: &[u8]| [&[id, content.len() as u8 | 128, 0], content].concat();
-        let (code, names, features) =
-            (section(10, &[1, 2, 3]), section(0, b"\x04name\x01\x00"), section(0, b"\x05other"));
-        let head = b"\0asm\x01\0\0\0";
-        let module = [head, &code[..], &names, &features].concat();
-        assert_eq!(without_names(&module), Some([head, &code[..], &features].concat()));
-        assert_eq!(without_names(&module[..module.len() - 1]), None);
-        assert_eq!(without_names(b"<!DOCTYPE html>"), None);
-        assert_eq!(without_names(b""), None);
     }
 }

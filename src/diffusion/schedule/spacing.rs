@@ -105,7 +105,7 @@ impl Schedule {
         let (start, end) = (self.level(first), self.level(last));
         let inside = ratios.iter().skip(1).filter(|wanted| **wanted < start.ratio());
         let mut inside: Vec<f64> = inside.map(|wanted| wanted.max(end.ratio())).collect();
-        inside.sort_by(|a, b| b.total_cmp(a));
+        inside.sort_unstable_by(|a, b| b.total_cmp(a));
         inside.dedup();
         // The inverse of log-SNR rounds; the ends are known.
         let level = |wanted| if wanted == end.ratio() { end } else { self.level_at_log_snr(-2.0 * libm::log(wanted)) };

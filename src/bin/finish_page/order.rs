@@ -1,0 +1,97 @@
+//! The order of functions in which those that are alike are near each other. What a server compresses a file with looks
+//! back a few pages only; wasm-bindgen puts the largest function first and the smallest last.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Bytes that are compared: an instruction or two.
+const PATTERN: usize = 5;
+/// Patterns in more functions than that make no two of them alike.
+const COMMON: usize = 200;
+/// Bytes of functions before the next one that it is compared with.
+const REACH: usize = 8000;
+
+/// What a pattern counts for that so many functions have: a whole number, so that sums do not depend on their order.
+fn weight(holders: usize) -> usize {
+    (1000.0 / (holders as f64).sqrt()) as usize
+}
+
+/// The places of the functions in their new order.
+pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
+    let mut holders: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (place, function) in functions.iter().enumerate() {
+        for pattern in function.windows(PATTERN) {
+            let holders = holders.entry(pattern).or_default();
+            if holders.last() != Some(&place) {
+                holders.push(place);
+            }
+        }
+    }
+    let shared: Vec<Vec<usize>> =
+        holders.into_values().filter(|holders| (2..=COMMON).contains(&holders.len())).collect();
+    let mut patterns: Vec<Vec<usize>> = vec![Vec::new(); functions.len()];
+    for (pattern, holders) in shared.iter().enumerate() {
+        for &place in holders {
+            patterns[place].push(pattern);
+        }
+    }
+    // How many functions within reach have a pattern, and what all patterns of a function count for that any of them has.
+    let mut near = vec![0_usize; shared.len()];
+    let mut known = vec![0_usize; functions.len()];
+    let mut within = VecDeque::new();
+    let mut reach = 0;
+    let mut left: Vec<usize> = (0..functions.len()).collect();
+    let mut order = Vec::with_capacity(functions.len());
+    // Of a long function more is known by chance; by the share of it that is known the shortest would come first.
+    let roots: Vec<f64> = functions.iter().map(|function| ((function.len() + 20) as f64).sqrt()).collect();
+    // The first of the most alike.
+    while let Some((next, _)) = left
+        .iter()
+        .map(|&place| known[place] as f64 / roots[place])
+        .enumerate()
+        .rev()
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+    {
+        let place = left.remove(next);
+        order.push(place);
+        within.push_back(place);
+        reach += functions[place].len();
+        for &pattern in &patterns[place] {
+            near[pattern] += 1;
+            if near[pattern] == 1 {
+                let weight = weight(shared[pattern].len());
+                shared[pattern].iter().for_each(|&holder| known[holder] += weight);
+            }
+        }
+        while reach > REACH && within.len() > 1 {
+            let Some(far) = within.pop_front() else { break };
+            reach -= functions[far].len();
+            for &pattern in &patterns[far] {
+                near[pattern] -= 1;
+                if near[pattern] == 0 {
+                    let weight = weight(shared[pattern].len());
+                    shared[pattern].iter().for_each(|&holder| known[holder] -= weight);
+                }
+            }
+        }
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_are_alike_come_one_after_the_other_and_none_is_lost() {
+        // Three families, mixed; each member with an end of its own.
+        let functions: Vec<Vec<u8>> =
+            (0..30_u8).map(|i| (0..40).map(|k| 60 * (i % 3) + k).chain([200 + i; 3]).collect()).collect();
+        let order = by_likeness(&functions.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..30).collect::<Vec<_>>());
+        let changes = order.windows(2).filter(|pair| pair[0] % 3 != pair[1] % 3).count();
+        assert_eq!(changes, 2, "{order:?}");
+        assert_eq!(by_likeness(&[]), [0; 0]);
+    }
+}
