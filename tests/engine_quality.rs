@@ -1,6 +1,8 @@
 //! The default run of every data set reaches a stated quality. `docs/quality.md` has the table this prints:
 //!
 //!     QUALITY_SEEDS=4 cargo test --features cpu,models --test engine_quality -- --nocapture
+//!
+//! `QUALITY_LINK='depth=3&steps=20'` tries other settings than the page's, `QUALITY_DATA=rings,grid` some data sets only.
 #![cfg(all(feature = "cpu", feature = "models"))]
 
 mod common;
@@ -10,6 +12,7 @@ use scorefield::data::metrics::Quality;
 use scorefield::data::{DatasetId, Drawing};
 use scorefield::lab::RunConfig;
 use scorefield::protocol::{Command, Event, RunId};
+use scorefield::share;
 
 /// Largest Kullback-Leibler divergence over what data themselves have, in nats: twice the largest measured.
 fn allowed(dataset: DatasetId) -> f64 {
@@ -45,15 +48,20 @@ fn quality(config: &RunConfig) -> Quality {
 #[test]
 fn the_default_run_of_every_data_set_comes_close_to_the_data() {
     let seeds: u32 = std::env::var("QUALITY_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let (tried, rejected) = share::from_fragment(&std::env::var("QUALITY_LINK").unwrap_or_default());
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let some = std::env::var("QUALITY_DATA").ok();
+    let asked = |id: &DatasetId| some.as_ref().is_none_or(|some| some.split(',').any(|name| name == id.id()));
     let mut worst = Vec::new();
-    for &dataset in DatasetId::ALL {
+    for &dataset in DatasetId::ALL.iter().filter(|id| asked(id)) {
+        let begin = std::time::Instant::now();
         let runs: Vec<Quality> = (1..=seeds)
-            .map(|seed| quality(&RunConfig { dataset, seed, drawing: drawing(), ..RunConfig::default() }))
+            .map(|seed| quality(&RunConfig { dataset, seed, drawing: drawing(), ..tried.config.clone() }))
             .collect();
         let column = |value: fn(&Quality) -> f64| -> Vec<f64> { runs.iter().map(value).collect() };
         let text = |values: &[f64]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(" ");
         println!(
-            "| {} | {} | {:.4} ± {:.4} | {} | {:.4} ± {:.4} |",
+            "| {} | {} | {:.4} ± {:.4} | {} | {:.4} ± {:.4} | {:.1} s each",
             dataset.id(),
             text(&column(|q| q.kl)),
             runs[0].kl_floor,
@@ -61,6 +69,7 @@ fn the_default_run_of_every_data_set_comes_close_to_the_data() {
             text(&column(|q| q.sliced)),
             runs[0].sliced_floor,
             runs[0].sliced_spread,
+            begin.elapsed().as_secs_f64() / f64::from(seeds),
         );
         for quality in runs {
             if quality.kl - quality.kl_floor > allowed(dataset) || quality.sliced > SLICED {
