@@ -73,8 +73,7 @@ fn what_is_asked_for_ahead_of_the_program_is_what_the_program_takes() {
     ] {
         let page = Page::open(name, link);
         if !link.ends_with("fa") {
-            // Some studies begin by themselves.
-            page.wait_for(&["idle", "running", "done"], SOON);
+            page.wait_for(&["idle"], SOON);
         }
         let found = page.browser.script(
             "return performance.getEntriesByType('resource').map(e => [e.name.split('?')[0], e.initiatorType]);",
