@@ -59,7 +59,7 @@ fn page_and_workers_ask_only_where_the_page_comes_from() {
 #[test]
 fn what_is_asked_for_ahead_of_the_program_is_what_the_program_takes() {
     for (name, link, expected) in [
-        ("ahead-contents", "#lang=fa", ["locales/fa.txt", "contents/fa.html", "pictures/plane.svg", "ahead.js"]),
+        ("ahead-contents", "#lang=fa", ["locales/fa.txt", "contents/fa.html", "pictures/plane.svg", "studies.bin"]),
         (
             "ahead-plane",
             "#lang=zh&device=cpu",

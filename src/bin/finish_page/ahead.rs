@@ -31,10 +31,12 @@ fn script() -> String {
     };
     let quoted = |text: &str| format!("'{text}'");
     let models: Vec<&str> = EXPERIMENTS.iter().map(|experiment| experiment.id.id()).collect();
+    // The cards that the contents begin with.
+    let pictures = models.iter().map(|id| format!("'pictures/{id}.svg'"));
     include_str!("ahead.js.txt")
         .replace("  FILES\n", &(Language::ALL.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"))
         .replace("TABLE-FILE", &format!("./{}?v={}", study::FILE, env!("SCOREFIELD_WIRE")))
-        .replace("FIRST-PICTURE", models.first().unwrap_or(&""))
+        .replace("PICTURE-FILES", &pictures.collect::<Vec<_>>().join(", "))
         .replace("MODEL-NAMES", &models.iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", "))
         .replace("LANGUAGE-KEY", LANGUAGE_KEY)
         .replace("RELAXED-MODULE", &RELAXED_MODULE.map(|byte| byte.to_string()).join(", "))
@@ -56,7 +58,7 @@ mod tests {
             assert!(script.contains(&line) && script.contains(&format!("'./{}?v=", language.contents())), "{script}");
         }
         assert!(script.contains("'pictures/plane.svg'") && script.contains("['plane', 'images']"), "{script}");
-        for place in ["FILES\n", "TABLE-FILE", "FIRST-PICTURE", "MODEL-NAMES", "LANGUAGE-KEY", "RELAXED-MODULE"] {
+        for place in ["FILES\n", "TABLE-FILE", "PICTURE-FILES", "MODEL-NAMES", "LANGUAGE-KEY", "RELAXED-MODULE"] {
             assert!(!script.contains(place), "{place}");
         }
         assert!(source("index.html").contains(&format!("<script src=\"{SCRIPT}\" async></script>")));
