@@ -20,8 +20,8 @@ fn main() {
         "cargo::rustc-env=SCOREFIELD_WIRE={:08x}",
         digest(&["src/protocol.rs", "src/protocol", "src/lab", "src/study", "src/plot/figure.rs", "src/wire.rs"])
     );
-    // Only the page reads them, and what the build puts beside it: a new text is no reason to build the workers again.
-    if ["CARGO_FEATURE_UI", "CARGO_FEATURE_FINISH"].iter().any(|feature| env::var_os(feature).is_some()) {
+    // Only the page reads them: a new text is no reason to build the workers again.
+    if env::var_os("CARGO_FEATURE_UI").is_some() {
         println!("cargo::rustc-env=SCOREFIELD_LOCALES={:08x}", digest(&["web/locales"]));
         // What the build writes the contents from.
         let contents = ["web/locales", "docs/report.json", "docs/times.json", "src/bin/finish_page", "src/study"];

@@ -147,6 +147,9 @@ fn stay(page: &Page, cycle: usize) {
 
 /// What is measured of a browser, by the names of its quantities.
 fn measure(page: &Page, names: [&'static str; 2], row: &mut Row) {
+    // What its allocators keep for later would hide what is in use.
+    page.browser.press_for_memory();
+    thread::sleep(Duration::from_millis(500));
     row.insert(names[0], resident(page.browser.pid(), Kind::Renderer));
     row.insert(names[1], resident(page.browser.pid(), Kind::Browser));
     // What was said on the way is taken from the driver, which would keep it.

@@ -55,38 +55,3 @@ fn page_and_workers_ask_only_where_the_page_comes_from() {
     }
     assert_eq!(foreign, BTreeSet::new());
 }
-
-#[test]
-fn what_is_asked_for_ahead_of_the_program_is_what_the_program_takes() {
-    for (name, link, expected) in [
-        ("ahead-contents", "#lang=fa", ["locales/fa.txt", "contents/fa.html", "pictures/plane.svg", "ahead.js"]),
-        (
-            "ahead-plane",
-            "#lang=zh&device=cpu",
-            ["locales/zh.txt", "studies.bin", "ahead.js", "worker_cpu_relaxed_bg.wasm"],
-        ),
-        (
-            "ahead-study",
-            "#experiment=score-1d&device=cpu",
-            ["locales/en.txt", "studies.bin", "ahead.js", "worker_study_bg.wasm"],
-        ),
-    ] {
-        let page = Page::open(name, link);
-        if !link.ends_with("fa") {
-            page.wait_for(&["idle"], SOON);
-        }
-        let found = page.browser.script(
-            "return performance.getEntriesByType('resource').map(e => [e.name.split('?')[0], e.initiatorType]);",
-            &[],
-        );
-        let found: Vec<(String, String)> = serde_json::from_value(found).expect("names");
-        for part in expected {
-            let kinds: Vec<&str> =
-                found.iter().filter(|(name, _)| name.ends_with(part)).map(|(_, kind)| kind.as_str()).collect();
-            // One entry, by a link: the program's own request found it there.
-            let first = if part == "ahead.js" { "script" } else { "link" };
-            assert_eq!(kinds, [first], "{link}: {part}: {found:?}");
-        }
-        page.close();
-    }
-}

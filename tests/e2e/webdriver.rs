@@ -342,6 +342,11 @@ impl Browser {
         self.tell("HeapProfiler.collectGarbage", &json!({}));
     }
 
+    /// Has the browser give back what it keeps without need, as when a machine has no memory left.
+    pub fn press_for_memory(&self) {
+        self.tell("Memory.simulatePressureNotification", &json!({ "level": "critical" }));
+    }
+
     /// How many nodes of documents scripts of the page still hold, those that are no longer shown included.
     pub fn nodes(&self) -> u64 {
         self.collect_garbage();

@@ -4,7 +4,6 @@
 //! `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits without
 //! a network. `finish_page --copies FOLDER`, last: writes compressed copies beside them all.
 
-mod ahead;
 mod contents;
 mod copies;
 mod module;
@@ -58,7 +57,6 @@ fn finish(folder: &Path) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
     }
-    ahead::write(folder)?;
     programs(folder)
 }
 
