@@ -150,19 +150,27 @@ fn put_counted(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend(bytes);
 }
 
-/// What is taken from outside, each with the name of where from, its own, and what it is.
-fn imports(section: &[u8]) -> Option<Vec<(&[u8], &str, &[u8])>> {
+/// What is taken from outside.
+struct Import<'a> {
+    /// Where from.
+    module: &'a [u8],
+    name: &'a str,
+    /// What it is: a function, and of which type.
+    kind: &'a [u8],
+}
+
+fn imports(section: &[u8]) -> Option<Vec<Import<'_>>> {
     if section.is_empty() {
         return Some(Vec::new());
     }
     let mut from = Reading(section);
     (0..from.number()?)
         .map(|_| {
-            let (module, name) = (from.counted()?, from.counted()?);
+            let (module, name) = (from.counted()?, std::str::from_utf8(from.counted()?).ok()?);
             let before = from.0;
-            // Tables and memories are the module's own: the page has no shared memory.
+            // Tables and memories are the module's own: no program shares its memory.
             (from.byte()? == FUNCTION).then(|| from.pass(1))??;
-            Some((module, std::str::from_utf8(name).ok()?, from.since(before)))
+            Some(Import { module, name, kind: from.since(before) })
         })
         .collect()
 }
@@ -217,7 +225,7 @@ impl Module {
 
     /// The names of the functions that it takes from JavaScript.
     pub fn imports(&self) -> Option<Vec<&str>> {
-        Some(imports(self.section(IMPORTS))?.iter().map(|import| import.1).collect())
+        Some(imports(self.section(IMPORTS))?.iter().map(|import| import.name).collect())
     }
 
     /// Takes its functions from JavaScript by these names.
@@ -225,10 +233,10 @@ impl Module {
         let imports = imports(self.section(IMPORTS))?;
         let mut changed = Vec::new();
         put(&mut changed, imports.len());
-        for (&(module, _, kind), name) in imports.iter().zip(names) {
-            put_counted(&mut changed, module);
+        for (import, name) in imports.iter().zip(names) {
+            put_counted(&mut changed, import.module);
             put_counted(&mut changed, name.as_bytes());
-            changed.extend(kind);
+            changed.extend(import.kind);
         }
         self.change(IMPORTS, |from, to| {
             from.0 = &[];
