@@ -1,11 +1,15 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
 //! of the prose in its texts, writes its contents with what was measured of every claim, and takes the names of functions
-//! out of it, which wasm-bindgen writes anew and no visitor reads. `finish_page --offline FOLDER`, once all files of the page
-//! are there: writes the script that keeps them for visits without a network.
+//! out of it, which wasm-bindgen writes anew and no visitor reads; paints the picture that other sites show of a link to it.
+//! `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits
+//! without a network. `finish_page --site ADDRESS PROBLEMS FOLDER`, by who publishes the page: writes its address and that
+//! for problems into it, and that script anew.
 
+mod card;
 mod contents;
 mod offline;
 mod prose;
+mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,15 +23,20 @@ use scorefield::study::{FILE, STUDIES, to_bytes};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (folder, work): (_, fn(&Path) -> io::Result<()>) = match arguments.as_slice() {
-        [folder] => (folder, finish),
-        [flag, folder] if flag == "--offline" => (folder, offline::write),
+    let (folder, done) = match arguments.as_slice() {
+        [folder] => (folder, finish(Path::new(folder))),
+        [flag, folder] if flag == "--offline" => (folder, offline::write(Path::new(folder))),
+        [flag, address, problems, folder] if flag == "--site" => {
+            let path = Path::new(folder);
+            // The page is another file then, and the list of all has its digest.
+            (folder, site::write(path, address, problems).and_then(|()| offline::write(path)))
+        }
         _ => {
-            eprintln!("usage: finish_page [--offline] FOLDER");
+            eprintln!("usage: finish_page [--offline | --site ADDRESS PROBLEMS] FOLDER");
             return ExitCode::FAILURE;
         }
     };
-    match work(Path::new(folder)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{folder}: {error}");
@@ -49,6 +58,9 @@ fn finish(folder: &Path) -> io::Result<()> {
         let path = folder.join(language.contents());
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
+        if language == Language::English {
+            fs::write(folder.join(card::FILE), card::png(&texts)?)?;
+        }
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
