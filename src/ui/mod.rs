@@ -23,6 +23,7 @@ mod painter;
 mod panels;
 mod parts;
 mod player;
+mod problem;
 mod reflect;
 mod runs;
 mod scene;
@@ -142,7 +143,7 @@ fn app() -> Vec<Element> {
         if page.is_framed() {
             frame::footer()
         } else {
-            element("footer").holds(&[element("p").says("page.private"), offline::choice()])
+            element("footer").holds(&[element("p").says("page.private"), offline::choice(), problem::report()])
         },
     ]
 }
