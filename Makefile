@@ -6,7 +6,7 @@ export PORT
 
 HOURS ?= 8
 
-.PHONY: help serve test check dist weights bench soak ci setup
+.PHONY: help serve test check dist docs weights bench soak ci setup
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): *## /make \1\t/p' Makefile | expand -t 14
 
@@ -31,6 +31,9 @@ dist:            ## static files for any host and any path, in dist/
 	@tools/setup build
 	@tools/dist
 	@tools/sizes
+
+docs:            ## the documents as a small site, in dist/docs (needs mdBook: tools/docs install)
+	@tools/docs
 
 weights:         ## fetch published weights (google/ddpm-cifar10-32) and put them beside the preview
 	@tools/setup build

@@ -118,7 +118,7 @@ async fn copy(text: &str) -> Option<()> {
 }
 
 /// A text that is there to be copied, with its button.
-fn copied(id: &'static str, button: &str, text: fn(Page) -> String) -> Element {
+pub fn copied(id: &'static str, button: &str, text: fn(Page) -> String) -> Element {
     let page = page();
     let text = memo(move || text(page));
     let copied = Local::new("action.copy");

@@ -7,6 +7,7 @@ use web_sys::MessageEvent;
 
 use super::element::{Element, element};
 use super::link;
+use super::reflect::site;
 use super::state::{Page, effect, memo, page};
 use crate::experiments;
 use crate::protocol::Measured;
@@ -37,9 +38,7 @@ pub fn footer() -> Element {
 
 /// The origins that this page talks with: its own and those that the site lists, or `*` for all.
 fn origins() -> Vec<String> {
-    let list = document().query_selector("meta[name='frame-origins']").ok().flatten();
-    let list = list.and_then(|list| list.get_attribute("content")).unwrap_or_default();
-    let mut all: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
+    let mut all: Vec<String> = site("frame-origins").split_whitespace().map(str::to_owned).collect();
     if all.iter().any(|one| one == "*") {
         return vec!["*".to_owned()];
     }

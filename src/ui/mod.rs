@@ -24,6 +24,7 @@ mod painter;
 mod panels;
 mod parts;
 mod player;
+mod problem;
 mod reflect;
 mod runs;
 mod scene;
@@ -143,7 +144,7 @@ fn app() -> Vec<Element> {
         if page.is_framed() {
             frame::footer()
         } else {
-            element("footer").holds(&[element("p").says("page.private"), offline::choice()])
+            element("footer").holds(&[element("p").says("page.private"), offline::choice(), problem::report()])
         },
     ]
 }

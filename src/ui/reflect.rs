@@ -1,6 +1,7 @@
 //! What the browser has and answers, by name: what it lacks is undefined.
 
 use js_sys::{Function, Promise, Reflect};
+use leptos::prelude::document;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -17,6 +18,12 @@ pub fn words(of: &JsValue, name: &str) -> String {
 /// A property that is a number; 0 for another.
 pub fn amount(of: &JsValue, name: &str) -> f64 {
     get(of, name).as_f64().unwrap_or(0.0)
+}
+
+/// What the site that serves the page has set in a `meta` element of it; nothing where it has not.
+pub fn site(name: &str) -> String {
+    let meta = document().query_selector(&["meta[name=", name, "]"].concat()).ok().flatten();
+    meta.and_then(|meta| meta.get_attribute("content")).unwrap_or_default()
 }
 
 /// What a method answers at once.

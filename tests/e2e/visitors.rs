@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::images::{SHORT, golden};
-use super::page::{LATE, Page, SOON};
+use super::page::{LATE, Page, SOON, replace};
 
 const SMALL: &str = "#dataset=moons&device=cpu&width=16&depth=1&batch=32&training-steps=20&samples=100&steps=3&seed=3";
 
@@ -82,6 +82,86 @@ fn a_link_can_be_copied_where_the_browser_has_no_clipboard() {
     assert_eq!(marked.as_str(), Some(page.value("share").as_str()));
     assert!(marked.as_str().is_some_and(|link| link.contains("#experiment=")));
     page.close();
+}
+
+/// Keeps what the page puts into the clipboard, and where a link leads that the visitor presses, without going there.
+const KEPT: &str = "
+Object.defineProperty(Navigator.prototype, 'clipboard', { get: () => ({
+  writeText: text => { globalThis.copied = text; return Promise.resolve(); },
+}) });
+addEventListener('click', event => {
+  const link = event.target.closest?.('a');
+  if (link) { event.preventDefault(); globalThis.followed = link.href; }
+});";
+
+/// A page with a failure, of a site that names this address for problems, and what it then says of it.
+fn troubled(name: &'static str, address: &str) -> (Page, Vec<String>) {
+    let page = Page::open_changed(name, SMALL, |served| {
+        let index = std::fs::read_to_string(served.join("index.html")).expect("the page");
+        let place = "<meta name=\"problems\" content=\"\">";
+        assert!(index.contains(place), "no place for the address");
+        let own = index.replace(place, &format!("<meta name=\"problems\" content=\"{address}\">"));
+        replace(served, "index.html", &own);
+    });
+    page.browser.before_every_page(KEPT);
+    page.browser.reload();
+    page.wait_for(&["idle"], SOON);
+    // It begins like weights, and is none.
+    page.drop_file("bad.safetensors", b"\x10\0\0\0\0\0\0\0{\"a\": not weights");
+    page.wait_for(&["failed"], SOON);
+    page.press("copy-problem");
+    let copied = page.until("the details are copied", SOON, || {
+        Some(script(&page, "return globalThis.copied;").as_str()?.to_owned())
+    });
+    let lines: Vec<String> = copied.split('\n').map(|line| line.trim().to_owned()).collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert!(lines[0].starts_with(&format!("scorefield {} ", env!("CARGO_PKG_VERSION"))), "{lines:?}");
+    assert_eq!(lines[1], page.value("share"));
+    assert_eq!(lines[3], script(&page, "return navigator.userAgent;"));
+    assert!(!lines[2].is_empty() && lines[4].starts_with("BadFile: "), "{lines:?}");
+    // The visitor sees what is copied.
+    for line in &lines {
+        assert!(page.value("problem").contains(line), "{line} in {}", page.value("problem"));
+    }
+    (page, lines)
+}
+
+#[test]
+fn the_details_of_a_problem_can_be_copied_where_the_site_names_no_address() {
+    let (page, _) = troubled("visitor-problem", "");
+    assert_eq!(page.attribute("report-problem", "href"), None, "there is nowhere to go");
+    page.close();
+}
+
+#[test]
+fn a_report_of_a_problem_has_its_details_once_the_visitor_asks_for_it() {
+    let address = "https://problems.invalid/new?template=problem.yml&details=";
+    let (page, lines) = troubled("visitor-report", &address.replace('&', "&amp;"));
+    let report = |name: &str| page.attribute("report-problem", name).unwrap_or_default();
+    assert_eq!(report("href"), address, "nothing is in it yet");
+    assert_eq!((report("target"), report("rel")), ("_blank".to_owned(), "noopener".to_owned()));
+    page.press("report-problem");
+    let followed = page.until("the link leads somewhere", SOON, || {
+        let details = "return globalThis.followed && new URL(globalThis.followed).searchParams.get('details');";
+        Some(script(&page, details).as_str()?.to_owned())
+    });
+    assert_eq!(followed.split('\n').map(str::trim).collect::<Vec<_>>(), lines);
+    assert!(script(&page, "return globalThis.followed;").as_str().is_some_and(|to| to.starts_with(address)));
+    // Neither before nor by what the page itself does was another origin asked. The console may say that the copy for visits
+    // without a network was not made: its list has the digest of the page as it was built.
+    page.close_after_trouble();
+}
+
+#[test]
+fn details_that_are_too_long_for_an_address_are_left_to_be_copied() {
+    let address = format!("https://problems.invalid/new?title={}&details=", "x".repeat(7450));
+    let (page, _) = troubled("visitor-long-report", &address.replace('&', "&amp;"));
+    page.press("report-problem");
+    let followed = page.until("the link leads somewhere", SOON, || {
+        Some(script(&page, "return globalThis.followed;").as_str()?.to_owned())
+    });
+    assert_eq!(followed, address);
+    page.close_after_trouble();
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! `finish_page FOLDER`: writes the tables of all studies beside the built page, which fetches them, makes HTML with MathML
-//! of the prose in its texts, writes its contents with what was measured of every claim, and makes its program smaller
-//! without a change of what it does; `finish_page --workers FOLDER`: does the last for the programs of workers.
-//! `finish_page --offline FOLDER`, once all files of the page are there: writes the script that keeps them for visits without
-//! a network. `finish_page --copies FOLDER`, last: writes compressed copies beside them all.
+//! of the prose in its texts, writes its contents with what was measured of every claim, paints the picture that other sites
+//! show of a link to it, and makes its program smaller without a change of what it does; `finish_page --workers FOLDER`: does
+//! the last for the programs of workers. `finish_page --offline FOLDER`, once all files of the page are there: writes the script
+//! that keeps them for visits without a network. `finish_page --copies FOLDER`, last: writes compressed copies beside them all.
+//! `finish_page --site ADDRESS PROBLEMS FOLDER`, by who publishes the page: writes its address and that for problems into it,
+//! and that script and the copies anew.
 
+mod card;
 mod contents;
 mod copies;
 mod module;
@@ -11,6 +14,7 @@ mod offline;
 mod order;
 mod program;
 mod prose;
+mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,17 +28,23 @@ use scorefield::study::{FILE, STUDIES, to_bytes};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (folder, work): (_, fn(&Path) -> io::Result<()>) = match arguments.as_slice() {
-        [folder] => (folder, finish),
-        [flag, folder] if flag == "--workers" => (folder, programs),
-        [flag, folder] if flag == "--offline" => (folder, offline::write),
-        [flag, folder] if flag == "--copies" => (folder, copies::write),
+    let (folder, done) = match arguments.as_slice() {
+        [folder] => (folder, finish(Path::new(folder))),
+        [flag, folder] if flag == "--workers" => (folder, programs(Path::new(folder))),
+        [flag, folder] if flag == "--offline" => (folder, offline::write(Path::new(folder))),
+        [flag, folder] if flag == "--copies" => (folder, copies::write(Path::new(folder))),
+        [flag, address, problems, folder] if flag == "--site" => {
+            let path = Path::new(folder);
+            // The page is another file then: the list of all has its digest, and it has a copy.
+            let written = site::write(path, address, problems);
+            (folder, written.and_then(|()| offline::write(path)).and_then(|()| copies::write(path)))
+        }
         _ => {
-            eprintln!("usage: finish_page [--workers | --offline | --copies] FOLDER");
+            eprintln!("usage: finish_page [--workers | --offline | --copies | --site ADDRESS PROBLEMS] FOLDER");
             return ExitCode::FAILURE;
         }
     };
-    match work(Path::new(folder)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{folder}: {error}");
@@ -56,6 +66,9 @@ fn finish(folder: &Path) -> io::Result<()> {
         let path = folder.join(language.contents());
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, contents.html().map_err(io::Error::other)? + WHOLE)?;
+        if language == Language::English {
+            fs::write(folder.join(card::FILE), card::png(&texts)?)?;
+        }
     }
     programs(folder)
 }

@@ -9,7 +9,10 @@ use scorefield::digest::hex;
 use scorefield::offline::{PREFIX, RELAXED_MODULE, SCRIPT};
 use sha2::{Digest, Sha256};
 
-use crate::copies;
+use crate::{card, copies};
+
+/// What lies beside the page and is no part of it: the documents, and the picture for other sites.
+const BESIDE: [&str; 2] = ["docs", card::FILE];
 
 /// When a file is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,9 @@ fn list(folder: &Path, prefix: &str, found: &mut Vec<String>) -> io::Result<()> 
         let name = entry.file_name();
         let name = name.to_str().ok_or_else(|| io::Error::other("a file whose name is not Unicode"))?;
         let path = format!("{prefix}{name}");
+        if BESIDE.contains(&path.as_str()) {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
             list(&entry.path(), &format!("{path}/"), found)?;
         } else if path != SCRIPT && !copies::is_copy(&path) {
@@ -144,6 +150,11 @@ mod tests {
         let second = written();
         let version = |script: &str| script.lines().find(|line| line.contains("const NAME")).map(str::to_owned);
         assert!(version(&first).is_some() && version(&first) != version(&second));
+        // What is beside the page changes nothing.
+        fs::create_dir_all(folder.join("docs")).expect("a folder");
+        fs::write(folder.join("docs/it's"), "").expect("a file");
+        fs::write(folder.join(card::FILE), "").expect("a file");
+        assert_eq!(written(), second);
         fs::write(folder.join("it's"), "").expect("a file");
         assert!(write(&folder).is_err());
         fs::remove_dir_all(&folder).expect("the folder");

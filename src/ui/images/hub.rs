@@ -15,7 +15,7 @@ use crate::protocol::images::WEIGHTS_CACHE;
 use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{megabytes, note, quiet};
-use crate::ui::reflect::{amount, call, get};
+use crate::ui::reflect::{amount, call, get, site};
 use crate::ui::state::images::Shipped;
 use crate::ui::state::{Page, start};
 
@@ -24,8 +24,7 @@ const QUESTION: &str = "hub-question";
 
 /// Where the hub is, as the page says: a mirror's page may say another.
 pub fn origin() -> String {
-    let meta = document().query_selector("meta[name=hub]").ok().flatten();
-    meta.and_then(|meta| meta.get_attribute("content")).unwrap_or_default()
+    site("hub")
 }
 
 /// The question whether a model may be fetched: how large it is, from where, and how long an image will take. Of one on the
