@@ -98,7 +98,7 @@ fn words(canvas: &mut Canvas, texts: &Texts, [ink, soft, accent]: [Paint; 3]) ->
 /// The data's density, samples of it, and the ways that some of them took from noise, in a square at the right.
 fn figure(canvas: &mut Canvas) -> io::Result<()> {
     let config = RunConfig::default();
-    let data = Dataset::new(config.dataset, &config.drawing).map_err(io::Error::other)?;
+    let data = config.data().map_err(io::Error::other)?;
     let pixels = SIZE[1] as f64;
     let window = Projection { centre: data.window_centre, half: data.window, pixels };
     let left = SIZE[0] as f64 - pixels;
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_figure_shows_noise_that_became_the_data() {
         let config = RunConfig::default();
-        let data = Dataset::new(config.dataset, &config.drawing).expect("data");
+        let data = config.data().expect("data");
         let frames = frames(&config, &data);
         assert!(frames.len() > 10, "{} frames", frames.len());
         let mean = |points: &[[f64; 2]]| {
