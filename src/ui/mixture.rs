@@ -11,7 +11,8 @@ use super::parts::{capture, choice, paint_when, quiet};
 use super::signal::Local;
 use super::state::page;
 use crate::data::gaussians::{Gaussian, Gaussians, MAX_GAUSSIANS, REACH};
-use crate::decimal::{fixed, real};
+use crate::decimal::real;
+use crate::plot::label::number;
 
 /// Pixels along a side of the canvas' bitmap.
 const SIDE: u32 = 384;
@@ -223,13 +224,13 @@ pub fn editor() -> [Element; 3] {
         let id = key.replace('.', "-");
         let value = move || {
             let (index, _) = current();
-            page.config.with(|c| c.gaussians.all().get(index).map_or_else(String::new, |g| fixed(get(g), 3)))
+            page.config.with(|c| c.gaussians.all().get(index).map_or_else(String::new, |g| number(get(g), 4)))
         };
         let typed = element("input").attribute("id", &id).test_id(&id).attribute("dir", "ltr");
         let input = typed.input();
         let write = move |text: String| {
-            if let Some(number) = real(&text) {
-                one(&|gaussian| set(gaussian, number));
+            if let Some(value) = real(&text) {
+                one(&|gaussian| set(gaussian, value));
             }
             // What is not taken as typed is shown as it was taken.
             input.set_value(&untrack(value));

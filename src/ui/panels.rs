@@ -180,13 +180,17 @@ pub fn play() -> Element {
             .attribute_of("data-value", move || evaluations().map(|n| shortest(n.into())).unwrap_or_default())
             .words(evaluation_words),
     ]);
-    let estimate = move || {
+    let estimate = memo(move || {
         let plane = page.config.with(|c| c.experiment == ExperimentId::Plane);
         let estimate = page.config.with(|c| page.session.with(|s| s.estimate(c)));
         let Some([training, sampling]) = estimate.filter(|_| plane && !going()) else { return String::new() };
         page.filled("run.estimate", &[("training", &number(training, 2)), ("sampling", &number(sampling, 2))])
-    };
-    let estimate = element("p").class("note").test_id("estimate").words(estimate);
+    });
+    let estimate = element("p")
+        .class("note")
+        .test_id("estimate")
+        .gone_when(move || estimate.with(String::is_empty))
+        .words(move || estimate.get());
     let progress = element("progress")
         .attribute("max", "1")
         .class_when("unseen", move || share_done().is_none())
