@@ -13,42 +13,55 @@ fn still(page: &Page) -> Vec<u8> {
     })
 }
 
-/// Pixels that a layer changes.
-fn changed(page: &Page, layer: &str) -> usize {
-    let tick = "document.querySelector(`[data-testid='${arguments[0]}']`).click();";
+/// Shows a layer, or no longer.
+fn tick(page: &Page, layer: &str) {
+    page.browser.script("document.querySelector(`[data-testid='${arguments[0]}']`).click();", &[layer.into()]);
+}
+
+/// The places of the pixels that a layer changes.
+fn changed(page: &Page, layer: &str) -> Vec<usize> {
     let before = still(page);
-    page.browser.script(tick, &[layer.into()]);
+    tick(page, layer);
     let after = still(page);
-    page.browser.script(tick, &[layer.into()]);
+    tick(page, layer);
     assert!(still(page) == before, "{layer} leaves something behind");
-    before.chunks_exact(4).zip(after.chunks_exact(4)).filter(|(a, b)| a != b).count()
+    let pixels = before.chunks_exact(4).zip(after.chunks_exact(4)).enumerate();
+    pixels.filter(|(_, (a, b))| a != b).map(|(place, _)| place).collect()
+}
+
+/// How many pixels of the run before lie where there is no sample of the last one.
+fn apart(page: &Page) -> usize {
+    let samples = changed(page, "show-samples");
+    tick(page, "show-samples");
+    let earlier = changed(page, "show-earlier");
+    tick(page, "show-samples");
+    assert!(!samples.is_empty() && !earlier.is_empty());
+    earlier.iter().filter(|place| samples.binary_search(place).is_err()).count()
 }
 
 #[test]
 fn pairs_single_points_and_the_run_before_are_shown_when_there_are_any() {
     let page = Page::open("layers", "#dataset=moons&device=cpu&denoiser=exact&solver=ddim&samples=200&steps=12&seed=3");
     page.wait_for(&["idle"], SOON);
-    assert_eq!((changed(&page, "show-pairs"), changed(&page, "show-earlier")), (0, 0), "there was no run");
-    assert!(changed(&page, "show-conditional") > 50);
+    let shown = |layer| changed(&page, layer).len();
+    assert_eq!((shown("show-pairs"), shown("show-earlier")), (0, 0), "there was no run");
+    assert!(shown("show-conditional") > 50);
     page.press("sample");
     page.wait_for(&["done"], LATE);
-    let pairs = changed(&page, "show-pairs");
-    assert!(pairs > 1000, "{pairs}");
-    assert_eq!(changed(&page, "show-earlier"), 0, "there was one run");
+    assert!(shown("show-pairs") > 1000);
+    assert_eq!(shown("show-earlier"), 0, "there was one run");
     // From the same noise by another way.
     page.set("solver", "euler-maruyama");
     page.press("sample");
     page.wait_for(&["done"], LATE);
-    let earlier = changed(&page, "show-earlier");
-    assert!(earlier > 200, "{earlier}");
-    // At the beginning both are the same points.
+    let ends = apart(&page);
+    assert!(ends > 200, "{ends}");
     page.set("time", "0");
-    let begin = changed(&page, "show-earlier");
-    assert!(begin < earlier, "{begin} of {earlier}");
+    assert_eq!(apart(&page), 0, "both begin with the same points");
     // Other data have no run before.
     page.set("dataset", "rings");
     page.wait_for(&["idle", "done"], SOON);
-    assert_eq!(changed(&page, "show-earlier"), 0);
+    assert_eq!(shown("show-earlier"), 0);
     page.close();
 }
 
