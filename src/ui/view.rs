@@ -13,7 +13,7 @@ use super::{download, player};
 use crate::data::Dataset;
 use crate::decimal::fixed;
 use crate::lab::{DenoiserId, ExperimentId, RunConfig};
-use crate::session::Status;
+use crate::session::{Session, Status};
 
 /// Data points drawn behind the samples.
 const DATA_POINTS: usize = 1500;
@@ -44,25 +44,22 @@ pub fn prepare(page: Page) {
         page.frames.set((0, 0));
         page.paint();
     });
-    // Timings are those of one network: another is timed when the settings rest.
-    let network = memo(move || page.config.with(|c| (c.experiment, c.width, c.depth, c.batch)));
+    // Timings are those of one network: it is timed when a worker is there and the settings rest.
+    let untimed = memo(move || {
+        page.config.with(|c| {
+            let idle = |s: &Session| matches!(s.status(), Status::Idle | Status::Done) && s.estimate(c).is_none();
+            let needed = c.experiment == ExperimentId::Plane && c.denoiser == DenoiserId::Trained;
+            (needed && page.session.with(idle)).then_some((c.width, c.depth, c.batch))
+        })
+    });
     let resting = StoredValue::new(None::<TimeoutHandle>);
     effect(move || {
-        network.track();
+        let network = untimed.get();
         if let Some(handle) = resting.get_value() {
             handle.clear();
         }
-        let time = move || {
-            let config = page.config.get_untracked();
-            let untimed = page.session.with_untracked(|s| {
-                let idle = matches!(s.status(), Status::Idle | Status::Done);
-                idle && s.timings(s.active()).is_some() && s.estimate(&config).is_none()
-            });
-            if untimed && config.experiment == ExperimentId::Plane && config.denoiser == DenoiserId::Trained {
-                page.tell(|session| session.compare(&config));
-            }
-        };
-        resting.set_value(set_timeout_with_handle(time, 8 * REST).ok());
+        let time = move || page.tell(|session| session.compare(&page.config.get_untracked()));
+        resting.set_value(network.and_then(|_| set_timeout_with_handle(time, 8 * REST).ok()));
     });
     let known = memo(move || page.config.with(Observed::of));
     effect(move || {
