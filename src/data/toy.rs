@@ -78,7 +78,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError::EmptyDrawing`] when a drawing without points is asked for.
     pub fn new(id: DatasetId, drawing: &Drawing, gaussians: &Gaussians) -> Result<Self, DataError> {
-        let (placed, owners) = gaussians.mixture();
+        let mut owners = Vec::new();
         let (mixture, window_centre, window) = match id {
             DatasetId::Mixture => (report_mixture(), [0.0, 0.0], 10.0),
             DatasetId::EightGaussians => (eight_gaussians(), [0.0, 0.0], 5.5),
@@ -89,7 +89,11 @@ impl Dataset {
             DatasetId::Checkerboard => (checkerboard(), [0.0, 0.0], 5.0),
             DatasetId::Pinwheel => (pinwheel(), [0.0, 0.0], 5.5),
             DatasetId::Drawing => (drawn(drawing)?, [0.0, 0.0], 1.2),
-            DatasetId::Gaussians => (placed, [0.0, 0.0], 1.2 * REACH),
+            DatasetId::Gaussians => {
+                let (mixture, of_each) = gaussians.mixture();
+                owners = of_each;
+                (mixture, [0.0, 0.0], 1.2 * REACH)
+            }
         };
         let (centre, scale) = mixture.mean_and_scale();
         let standard = mixture.standardised(centre, scale);
