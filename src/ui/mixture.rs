@@ -7,7 +7,7 @@ use web_sys::{Event, PointerEvent};
 
 use super::element::{Element, element};
 use super::painter::context;
-use super::parts::{capture, choice, paint_when, quiet};
+use super::parts::{capture, choice, paint_when, pointed, quiet};
 use super::signal::Local;
 use super::state::page;
 use crate::data::gaussians::{Gaussian, Gaussians, MAX_GAUSSIANS, REACH};
@@ -35,22 +35,21 @@ const NUMBERS: [Number; 6] = [
     ("gaussian.weight", |g| f64::from(g.weight()), |g, v| g.set_weight(v as u32)),
 ];
 
-/// What the pointer holds.
+/// What of a Gaussian the pointer can hold.
 #[derive(Clone, Copy, PartialEq)]
-enum Held {
-    Nothing,
+enum Part {
     Centre,
     Along,
     Across,
 }
 
-/// Where a handle is.
-fn handle(gaussian: &Gaussian, held: Held) -> [f64; 2] {
+/// Where it is.
+fn handle(gaussian: &Gaussian, part: Part) -> [f64; 2] {
     let ([x, y], [c, s], [along, across]) = (gaussian.centre(), gaussian.direction(), gaussian.deviations());
-    let [dx, dy] = match held {
-        Held::Along => [c * along, s * along],
-        Held::Across => [-s * across, c * across],
-        Held::Nothing | Held::Centre => [0.0; 2],
+    let [dx, dy] = match part {
+        Part::Along => [c * along, s * along],
+        Part::Across => [-s * across, c * across],
+        Part::Centre => [0.0; 2],
     };
     [x + HANDLE * dx, y + HANDLE * dy]
 }
@@ -63,25 +62,25 @@ fn deviations(gaussian: &Gaussian, [x, y]: [f64; 2]) -> f64 {
 }
 
 /// What is nearest to a point, handles of the chosen one first, then what the point lies in: which Gaussian, and what of it.
-fn found(all: &[Gaussian], chosen: usize, [x, y]: [f64; 2]) -> Option<(usize, Held)> {
+fn found(all: &[Gaussian], chosen: usize, [x, y]: [f64; 2]) -> Option<(usize, Part)> {
     let near = 2.0 * HALF / f64::from(SIDE) * NEAR;
-    let away = |gaussian: &Gaussian, held| {
-        let [u, v] = handle(gaussian, held);
+    let away = |gaussian: &Gaussian, part| {
+        let [u, v] = handle(gaussian, part);
         libm::hypot(u - x, v - y)
     };
-    let handles = [Held::Along, Held::Across].into_iter().map(|held| (chosen, held));
-    let centres = (0..all.len()).map(|index| (index, Held::Centre));
+    let handles = [Part::Along, Part::Across].into_iter().map(|part| (chosen, part));
+    let centres = (0..all.len()).map(|index| (index, Part::Centre));
     let mut best = None;
     let mut least = near;
-    for (index, held) in handles.chain(centres) {
-        if let Some(apart) = all.get(index).map(|gaussian| away(gaussian, held))
+    for (index, part) in handles.chain(centres) {
+        if let Some(apart) = all.get(index).map(|gaussian| away(gaussian, part))
             && apart < least
         {
-            (best, least) = (Some((index, held)), apart);
+            (best, least) = (Some((index, part)), apart);
         }
     }
     let inside = |index: &usize| deviations(&all[*index], [x, y]) < HANDLE;
-    best.or_else(|| (0..all.len()).rev().find(inside).map(|index| (index, Held::Centre)))
+    best.or_else(|| (0..all.len()).rev().find(inside).map(|index| (index, Part::Centre)))
 }
 
 /// The editor.
@@ -91,7 +90,7 @@ pub fn editor() -> [Element; 3] {
     let canvas =
         element("canvas").class("pad").test_id("gaussians").attribute("width", &side).attribute("height", &side);
     let chosen = Local::new(0_usize);
-    let held = Local::new(Held::Nothing);
+    let held = Local::new(None::<Part>);
     let current = move || {
         page.config.with(|c| {
             let all = c.gaussians.all();
@@ -117,39 +116,34 @@ pub fn editor() -> [Element; 3] {
 
     let node = canvas.canvas();
     let place = move |event: &PointerEvent| {
-        let rect = node.get_bounding_client_rect();
-        let share = |at: i32, from: f64, length: f64| (f64::from(at) - from) / length.max(1.0) * 2.0 - 1.0;
-        [
-            HALF * share(event.client_x(), rect.left(), rect.width()),
-            -HALF * share(event.client_y(), rect.top(), rect.height()),
-        ]
+        let [x, y] = pointed(&node, event);
+        [HALF * (2.0 * x - 1.0), HALF * (1.0 - 2.0 * y)]
     };
     let placed = place.clone();
     let press = move |event: PointerEvent| {
         let at = placed(&event);
         let index = untrack(current).0;
-        if let Some((index, what)) = page.config.with_untracked(|c| found(c.gaussians.all(), index, at)) {
+        if let Some((index, part)) = page.config.with_untracked(|c| found(c.gaussians.all(), index, at)) {
             event.prevent_default();
             capture(&event);
             chosen.set(index);
-            held.set(what);
+            held.set(Some(part));
         }
     };
     let go = move |event: PointerEvent| {
+        let Some(part) = held.get_untracked() else { return };
         let [x, y] = place(&event);
-        let what = held.get_untracked();
         one(&|gaussian| {
             let [dx, dy] = [x - gaussian.centre()[0], y - gaussian.centre()[1]];
             let deviation = libm::hypot(dx, dy) / HANDLE;
             let degrees = libm::atan2(dy, dx).to_degrees();
-            match what {
-                Held::Nothing => {}
-                Held::Centre => gaussian.set_centre([x, y]),
-                Held::Along => {
+            match part {
+                Part::Centre => gaussian.set_centre([x, y]),
+                Part::Along => {
                     gaussian.set_degrees(degrees);
                     gaussian.set_deviation(0, deviation);
                 }
-                Held::Across => {
+                Part::Across => {
                     gaussian.set_degrees(degrees - 90.0);
                     gaussian.set_deviation(1, deviation);
                 }
@@ -193,8 +187,8 @@ pub fn editor() -> [Element; 3] {
             if place == index {
                 context.set_stroke_style_str(ink);
                 context.set_line_width(2.0);
-                for held in [Held::Along, Held::Across] {
-                    let [u, v] = handle(gaussian, held);
+                for part in [Part::Along, Part::Across] {
+                    let [u, v] = handle(gaussian, part);
                     context.stroke_rect(pixel(u) - 6.0, side - pixel(v) - 6.0, 12.0, 12.0);
                 }
             }
@@ -206,8 +200,8 @@ pub fn editor() -> [Element; 3] {
         .attribute("aria-describedby", "gaussians-help")
         .on("pointerdown", press)
         .on("pointermove", go)
-        .on("pointerup", move |_: Event| held.set(Held::Nothing))
-        .on("pointercancel", move |_: Event| held.set(Held::Nothing));
+        .on("pointerup", move |_: Event| held.set(None))
+        .on("pointercancel", move |_: Event| held.set(None));
 
     let names = move || {
         let (index, count) = current();

@@ -7,7 +7,7 @@ use web_sys::{Event, HtmlElement, KeyboardEvent, PointerEvent};
 
 use super::element::{Element, element};
 use super::painter::context;
-use super::parts::{capture, paint_when, quiet};
+use super::parts::{capture, paint_when, pointed, quiet};
 use super::signal::Local;
 use super::state::{memo, page};
 use crate::data::drawing::{GRID, MAX_POINTS};
@@ -35,12 +35,8 @@ pub fn pad() -> [Element; 2] {
         }
     };
     let place = move |event: &PointerEvent| {
-        let rect = canvas.get_bounding_client_rect();
-        if rect.width() > 0.0 && rect.height() > 0.0 {
-            let x = (f64::from(event.client_x()) - rect.left()) / rect.width() * 2.0 - 1.0;
-            let y = 1.0 - (f64::from(event.client_y()) - rect.top()) / rect.height() * 2.0;
-            push(x, y);
-        }
+        let [x, y] = pointed(&canvas, event);
+        push(2.0 * x - 1.0, 1.0 - 2.0 * y);
     };
     let begin = move || {
         let length = count.get_untracked();

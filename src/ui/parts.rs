@@ -108,6 +108,13 @@ pub fn begin_reading() {
     }
 }
 
+/// Where in a canvas the pointer is: shares of its width and height, from the upper left corner.
+pub fn pointed(canvas: &HtmlCanvasElement, event: &PointerEvent) -> [f64; 2] {
+    let rect = canvas.get_bounding_client_rect();
+    let share = |at: i32, from: f64, length: f64| (f64::from(at) - from) / length.max(1.0);
+    [share(event.client_x(), rect.left(), rect.width()), share(event.client_y(), rect.top(), rect.height())]
+}
+
 /// Keeps the pointer for a canvas until it is released.
 pub fn capture(event: &PointerEvent) {
     if let Some(canvas) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) {

@@ -13,7 +13,7 @@ use crate::lab::{PIXELS, Picture, SIDE};
 use crate::rng::{Rng, Stream};
 use crate::session::film::one;
 use crate::ui::element::{Element, element};
-use crate::ui::parts::{capture, check, choice, chooser, note, paint_when, quiet};
+use crate::ui::parts::{capture, check, choice, chooser, note, paint_when, pointed, quiet};
 use crate::ui::scene::context;
 use crate::ui::signal::Local;
 use crate::ui::state::{Page, memo, page};
@@ -164,10 +164,7 @@ pub fn known() -> Element {
     };
     let paint = move |event: &PointerEvent| {
         let Some(last) = stroke.get_value() else { return };
-        let rect = pixels.get_bounding_client_rect();
-        let scale = SIDE as f64 / rect.width().max(1.0);
-        let here =
-            [(f64::from(event.client_x()) - rect.left()) * scale, (f64::from(event.client_y()) - rect.top()) * scale];
+        let here = pointed(&pixels, event).map(|share| SIDE as f64 * share);
         let from = if last[0].is_nan() { here } else { last };
         stroke.set_value(Some(here));
         let known = restoring.get_untracked();

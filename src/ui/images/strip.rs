@@ -9,7 +9,7 @@ use crate::lab::Language;
 use crate::plot::mosaic::Mosaic;
 use crate::session::film::one;
 use crate::ui::element::{Element, element};
-use crate::ui::parts::{capture, note, paint_when};
+use crate::ui::parts::{capture, note, paint_when, pointed};
 use crate::ui::scene::context;
 use crate::ui::signal::Local;
 use crate::ui::state::page;
@@ -68,8 +68,7 @@ pub fn strip() -> Element {
         if count == 0 {
             return;
         }
-        let rect = canvas.get_bounding_client_rect();
-        let share = (f64::from(event.client_x()) - rect.left()) / rect.width().max(1.0);
+        let [share, _] = pointed(&canvas, event);
         let share = if mirrored() { 1.0 - share } else { share };
         page.playing.set(false);
         page.frames.set((count, (share.clamp(0.0, 1.0) * (count - 1) as f64).round() as usize));
