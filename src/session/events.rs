@@ -1,12 +1,13 @@
 //! What follows from the events of the workers, and from their deaths.
 
 use super::{Action, Phase, Session, Slot, Status, Work};
-use crate::lab::{ExperimentId, RunConfig};
+use crate::lab::{DenoiserId, ExperimentId, RunConfig};
 use crate::protocol::{Benchmark, Command, Event, Failure, FailureKind, ImageEvent, RunId};
 
-/// What a network's timings depend on: width, depth and batch.
-pub(super) fn network(config: &RunConfig) -> [u32; 3] {
-    [config.width, config.depth, config.batch]
+/// What a network's timings depend on: width, depth and batch; nothing where none is trained in the plane.
+pub(super) fn network(config: &RunConfig) -> Option<[u32; 3]> {
+    let trained = config.experiment == ExperimentId::Plane && config.denoiser == DenoiserId::Trained;
+    trained.then_some([config.width, config.depth, config.batch])
 }
 
 impl Session {
@@ -14,7 +15,7 @@ impl Session {
         let compared = self.comparing.take_if(|(_, at)| *at == slot);
         let device = self.device_mut(slot);
         device.benchmark = Some(benchmark.clone());
-        device.timed = compared.as_ref().map(|(config, _)| network(config));
+        device.timed = compared.as_ref().and_then(|(config, _)| network(config));
         // Timings that were put off may come all the same.
         let Some((config, _)) = compared else { return };
         self.measure_next(config, Some(slot));

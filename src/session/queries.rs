@@ -2,7 +2,7 @@
 
 use super::events::network;
 use super::{Phase, Run, Session, Slot, Status, Work};
-use crate::lab::{DenoiserId, DeviceChoice, DeviceInfo, ExperimentId, RunConfig, planned_evaluations};
+use crate::lab::{DeviceChoice, DeviceInfo, ExperimentId, RunConfig, planned_evaluations};
 use crate::protocol::{Benchmark, Failure, FailureKind};
 
 impl Session {
@@ -74,21 +74,27 @@ impl Session {
         self.device(slot).benchmark.as_ref()
     }
 
-    /// Seconds that training and sampling of this configuration in the plane take on the device in use, by its timings; none
-    /// where another network was timed, or none is needed.
+    /// Seconds that training and sampling of this configuration take on the device in use, by its timings; none where another
+    /// network was timed, or none is trained.
     #[must_use]
     pub fn estimate(&self, config: &RunConfig) -> Option<[f64; 2]> {
         let device = self.device(self.active());
-        let timings = device.benchmark.as_ref().filter(|_| device.timed == Some(network(config)))?;
+        let timed = network(config).is_some_and(|network| device.timed == Some(network));
+        let timings = device.benchmark.as_ref().filter(|_| timed)?;
         let evaluations = f64::from(planned_evaluations(config).unwrap_or(config.steps));
         let sample_ms = timings.evaluation_ms / f64::from(timings.samples.max(1));
-        (config.denoiser == DenoiserId::Trained).then(|| {
-            [
-                timings.training_step_ms * f64::from(config.training_steps),
-                sample_ms * evaluations * f64::from(config.samples),
-            ]
-            .map(|milliseconds| milliseconds / 1000.0)
-        })
+        let milliseconds = [
+            timings.training_step_ms * f64::from(config.training_steps),
+            sample_ms * evaluations * f64::from(config.samples),
+        ];
+        Some(milliseconds.map(|milliseconds| milliseconds / 1000.0))
+    }
+
+    /// The network of this configuration, if it is to be timed: there is time, and no estimate.
+    #[must_use]
+    pub fn untimed(&self, config: &RunConfig) -> Option<[u32; 3]> {
+        let idle = matches!(self.status(), Status::Idle | Status::Done);
+        network(config).filter(|_| idle && self.estimate(config).is_none())
     }
 
     /// Whether there is an adapter for WebGPU; `None` while that is not known.

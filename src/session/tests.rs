@@ -453,6 +453,10 @@ fn every_device_that_is_there_is_measured_one_after_the_other() {
     assert_eq!((training(&trained(500)), training(&trained(2000))), (Some(0.5), Some(2.0)));
     assert_eq!(training(&RunConfig { width: 2 * config().width, ..trained(500) }), None);
     assert_eq!(training(&RunConfig { denoiser: DenoiserId::Exact, ..trained(500) }), None);
+    let wider = RunConfig { width: 2 * config().width, ..config() };
+    assert_eq!(session.untimed(&config()), None);
+    assert_eq!(session.untimed(&wider), Some([wider.width, wider.depth, wider.batch]));
+    assert_eq!(session.untimed(&RunConfig { denoiser: DenoiserId::Exact, ..wider }), None);
 }
 
 #[test]

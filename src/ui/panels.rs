@@ -8,7 +8,7 @@ use super::state::{memo, page};
 use super::{images, runs};
 use crate::decimal::shortest;
 use crate::experiments;
-use crate::lab::{Correction, DeviceChoice, ExperimentId, planned_evaluations};
+use crate::lab::{Correction, DeviceChoice, planned_evaluations};
 use crate::plot::label::number;
 use crate::protocol::{Benchmark, FailureKind};
 use crate::session::{Phase, Work};
@@ -181,9 +181,8 @@ pub fn play() -> Element {
             .words(evaluation_words),
     ]);
     let estimate = memo(move || {
-        let plane = page.config.with(|c| c.experiment == ExperimentId::Plane);
         let estimate = page.config.with(|c| page.session.with(|s| s.estimate(c)));
-        let Some([training, sampling]) = estimate.filter(|_| plane && !going()) else { return String::new() };
+        let Some([training, sampling]) = estimate.filter(|_| !going()) else { return String::new() };
         page.filled("run.estimate", &[("training", &number(training, 2)), ("sampling", &number(sampling, 2))])
     });
     let estimate = element("p")

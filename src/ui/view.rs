@@ -10,10 +10,9 @@ use super::parts::{check, paint_when, quiet};
 use super::scene::{FIELD_SIDE, Layers, Observed, View};
 use super::state::{Page, effect, memo, page};
 use super::{download, player};
-use crate::data::Dataset;
 use crate::decimal::fixed;
 use crate::lab::{DenoiserId, ExperimentId, RunConfig};
-use crate::session::{Session, Status};
+use crate::session::Status;
 
 /// Data points drawn behind the samples.
 const DATA_POINTS: usize = 1500;
@@ -35,9 +34,10 @@ pub fn prepare(page: Page) {
         page.config.with(of)
     });
     effect(move || {
-        let Some((dataset, drawing, gaussians, seed)) = source.get() else { return };
+        let Some((.., seed)) = source.get() else { return };
+        let data = page.config.with_untracked(RunConfig::data);
         page.scene.update_value(|scene| {
-            scene.set_data(Dataset::new(dataset, &drawing, &gaussians).ok(), seed, DATA_POINTS);
+            scene.set_data(data.ok(), seed, DATA_POINTS);
             scene.forget_run(true);
         });
         page.reports.set(Default::default());
@@ -45,13 +45,7 @@ pub fn prepare(page: Page) {
         page.paint();
     });
     // Timings are those of one network: it is timed when a worker is there and the settings rest.
-    let untimed = memo(move || {
-        page.config.with(|c| {
-            let idle = |s: &Session| matches!(s.status(), Status::Idle | Status::Done) && s.estimate(c).is_none();
-            let needed = c.experiment == ExperimentId::Plane && c.denoiser == DenoiserId::Trained;
-            (needed && page.session.with(idle)).then_some((c.width, c.depth, c.batch))
-        })
-    });
+    let untimed = memo(move || page.config.with(|c| page.session.with(|s| s.untimed(c))));
     let resting = StoredValue::new(None::<TimeoutHandle>);
     effect(move || {
         let network = untimed.get();
