@@ -422,14 +422,13 @@ impl Field {
     /// Reads `text`, as it stands in a link or an input, and writes the field. Says what had to be corrected.
     pub fn set_text(&self, config: &mut RunConfig, text: &str) -> Option<Correction> {
         let text = text.trim();
-        if self.kind == Kind::Drawing {
-            let (drawing, damaged) = Drawing::from_text(text);
-            self.set(config, Value::Drawing(drawing));
-            return damaged.then_some(Correction::Trimmed);
-        }
-        if self.kind == Kind::Gaussians {
-            let (gaussians, damaged) = Gaussians::from_text(text);
-            self.set(config, Value::Gaussians(gaussians));
+        let made = match self.kind {
+            Kind::Drawing => Some(Drawing::from_text(text)).map(|(it, damaged)| (Value::Drawing(it), damaged)),
+            Kind::Gaussians => Some(Gaussians::from_text(text)).map(|(it, damaged)| (Value::Gaussians(it), damaged)),
+            _ => None,
+        };
+        if let Some((value, damaged)) = made {
+            self.set(config, value);
             return damaged.then_some(Correction::Trimmed);
         }
         let Some(value) = self.kind.read(text) else { return Some(Correction::Unreadable) };
