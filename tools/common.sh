@@ -10,6 +10,9 @@ say() { printf '%s\n' "$*"; }
 
 clock() { printf '%dm%02ds' $(($1 / 60)) $(($1 % 60)); }
 
+# digests FILE...: SHA-256 and name of each; macOS has no sha256sum.
+digests() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
+
 # stop MESSAGE REMEDY...: the end, with what to do about it.
 stop() {
     printf '\nStopped: %s\n' "$1" >&2

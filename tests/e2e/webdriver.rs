@@ -270,9 +270,7 @@ impl Browser {
 
     fn evaluate(&self, expression: &str, body: &str) -> Value {
         let how = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut said = self
-            .ask("POST", "/goog/cdp/execute", &json!({ "cmd": "Runtime.evaluate", "params": how }))
-            .unwrap_or_else(|error| panic!("{error}\nin: {body}"));
+        let mut said = self.tell("Runtime.evaluate", &how);
         assert!(said["exceptionDetails"].is_null(), "{}\nin: {body}", said["exceptionDetails"]);
         said["result"]["value"].take()
     }
@@ -350,10 +348,7 @@ impl Browser {
     /// How many nodes of documents scripts of the page still hold, those that are no longer shown included.
     pub fn nodes(&self) -> u64 {
         self.collect_garbage();
-        self.ask("POST", "/goog/cdp/execute", &json!({ "cmd": "Memory.getDOMCounters", "params": {} }))
-            .unwrap_or_else(|error| panic!("{error}"))["nodes"]
-            .as_u64()
-            .expect("a number")
+        self.tell("Memory.getDOMCounters", &json!({}))["nodes"].as_u64().expect("a number")
     }
 
     /// Ends the browser's GPU process, and every WebGPU device with it.
