@@ -14,8 +14,9 @@ use session_world::World;
 const VISITS: u32 = 1000;
 /// Visits that broke a rule once: a training that never began and was taken for one that had, a file that was refused after
 /// newer weights had come, a held training that another device went on with, a damaged file after a training that never
-/// began, an export from the second of two workers that died in the same words.
-const ONCE_BROKEN: [u32; 8] = [1684, 3133, 5826, 8510, 12517, 13417, 33848, 34639];
+/// began, an export from the second of two workers that died in the same words, a file given before a training was to go on
+/// from older weights on a device that never came.
+const ONCE_BROKEN: [u32; 9] = [1684, 3133, 5826, 8510, 12517, 13417, 33848, 34639, 133_539];
 /// What happens in a visit.
 const STEPS: usize = 80;
 

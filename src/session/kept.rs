@@ -42,8 +42,8 @@ pub(super) struct Change {
 /// What changes a worker's weights.
 #[derive(Clone, Debug)]
 pub(super) enum Cause {
-    /// A training.
-    Training,
+    /// A training; the generation of the weights that it goes on from, if it does.
+    Training(Option<u32>),
     /// A file of the page's own.
     Kept,
     /// A file of the visitor's: it becomes the newest weights.
@@ -53,7 +53,7 @@ pub(super) enum Cause {
 impl Change {
     /// Whether it is a training.
     pub fn is_training(&self) -> bool {
-        matches!(self.cause, Cause::Training)
+        matches!(self.cause, Cause::Training(_))
     }
 
     /// Whether it is a file that the visitor gave to this worker.

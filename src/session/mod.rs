@@ -344,12 +344,12 @@ impl Session {
     }
 
     /// The run that has just begun makes weights of this generation.
-    fn begun_training(&mut self, generation: u32, then_sample: bool) {
+    fn begun_training(&mut self, generation: u32, from: Option<u32>, then_sample: bool) {
         if let Some(run) = &mut self.run {
             (run.trains, run.then_sample) = (Some(generation), then_sample);
             let (run, slot, held) = (run.id, run.slot, Held::whole(generation));
             let before = self.device_mut(slot).holds.replace(held);
-            self.weights.changes.push(Change { run, slot, held, before, cause: Cause::Training });
+            self.weights.changes.push(Change { run, slot, held, before, cause: Cause::Training(from) });
         }
     }
 
@@ -359,7 +359,7 @@ impl Session {
         let config = config.clone();
         self.begin(slot, Work::Training, config.clone(), |run| Command::Train { run, config });
         let generation = self.weights.next();
-        self.begun_training(generation, then_sample);
+        self.begun_training(generation, None, then_sample);
     }
 
     /// Goes on with a training from weights that were kept of it.
@@ -375,7 +375,7 @@ impl Session {
         for saving in self.weights.saving.iter_mut().filter(|saving| saving.generation == trained) {
             saving.generation = generation;
         }
-        self.begun_training(generation, then_sample);
+        self.begun_training(generation, Some(trained), then_sample);
     }
 
     /// Samples with the newest weights, wherever they were made, or with the closed form.

@@ -57,8 +57,16 @@ impl Session {
             return;
         }
         self.device_mut(slot).queue.retain(|command| !is_of_run(command));
+        self.forget_waiting_training(slot);
+    }
+
+    /// The trainings that wait for this worker will not be.
+    pub(super) fn forget_waiting_training(&mut self, slot: Slot) {
+        if self.phase(slot) == Phase::Ready {
+            return;
+        }
         while let Some(change) = self.weights.take(|change| change.slot == slot && change.is_training()) {
-            self.came_to_nothing(&change);
+            self.waited_in_vain(&change);
         }
     }
 

@@ -206,6 +206,25 @@ impl Session {
         }
     }
 
+    /// A training that waited for its worker will not be. The weights that it was to go on from are as old again as they were,
+    /// and what a worker alone holds that is newer, which nobody wanted meanwhile, is asked for.
+    pub(super) fn waited_in_vain(&mut self, change: &Change) {
+        self.came_to_nothing(change);
+        let Cause::Training(Some(from)) = change.cause else { return };
+        let generation = change.held.generation;
+        if let Some(kept) = self.weights.of(generation) {
+            kept.generation = from;
+        }
+        for saving in self.weights.saving.iter_mut().filter(|saving| saving.generation == generation) {
+            saving.generation = from;
+        }
+        if let Some(home) = self.newest_home()
+            && let Some(held) = self.device(home).holds
+        {
+            self.save(home, held.generation, false);
+        }
+    }
+
     /// A worker has taken a file; says whether the visitor waited for that.
     pub(super) fn loaded(&mut self, run: RunId, step: u32) -> bool {
         match self.weights.take(|change| change.run == run) {
@@ -252,6 +271,7 @@ impl Session {
     /// A worker's weights are gone with it. Says whether anything is lost that nobody else has.
     pub(super) fn lose_weights(&mut self, slot: Slot) -> bool {
         let mut lost = self.would_lose(slot);
+        self.forget_waiting_training(slot);
         let device = self.device_mut(slot);
         (device.holds, device.left) = (None, None);
         self.weights.changes.retain(|change| change.slot != slot);
