@@ -10,7 +10,7 @@ pub mod lanes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod product;
-mod silu;
+mod smooth;
 pub mod winograd;
 
 /// An activation function.
@@ -110,8 +110,8 @@ fn trace(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], f: impl Fn(f32) -> 
 #[inline(never)]
 pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
-        Activation::Silu => silu::activate(rows, bias),
-        Activation::Gelu => forward(rows, bias, gelu),
+        Activation::Silu => smooth::activate(rows, bias, smooth::Silu),
+        Activation::Gelu => smooth::activate(rows, bias, smooth::Gelu),
         Activation::Relu => forward(rows, bias, relu),
         Activation::LeakyRelu(slope) => forward(rows, bias, |x| leaky_relu(x, slope)),
         Activation::Tanh => forward(rows, bias, tanh),
@@ -123,8 +123,8 @@ pub fn activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
 #[inline(never)]
 pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], activation: Activation) {
     match activation {
-        Activation::Silu => silu::activate_with_slope(rows, slopes, bias),
-        Activation::Gelu => trace(rows, slopes, bias, gelu),
+        Activation::Silu => smooth::activate_with_slope(rows, slopes, bias, smooth::Silu),
+        Activation::Gelu => smooth::activate_with_slope(rows, slopes, bias, smooth::Gelu),
         Activation::Relu => trace(rows, slopes, bias, relu),
         Activation::LeakyRelu(slope) => trace(rows, slopes, bias, |x| leaky_relu(x, slope)),
         Activation::Tanh => trace(rows, slopes, bias, tanh),
@@ -135,7 +135,7 @@ pub fn activate_with_slope(rows: &mut [f32], slopes: &mut [f32], bias: &[f32], a
 /// `values = silu(values)`.
 #[inline(never)]
 pub fn silu_in_place(values: &mut [f32]) {
-    silu::normalised(values, 0.0, 1.0, 0.0);
+    smooth::normalised(values, 0.0, 1.0, 0.0);
 }
 
 /// `values = exp(values)`
@@ -189,7 +189,7 @@ pub fn column_sums(rows: &[f32], sums: &mut [f32]) {
 /// When there are fewer `x`.
 #[inline(never)]
 pub fn times_silu_slope(gradient: &mut [f32], x: &[f32]) {
-    silu::times_slope(gradient, x);
+    smooth::times_slope(gradient, x);
 }
 
 /// `a += b`
@@ -342,7 +342,7 @@ pub fn elu_in_place(values: &mut [f32]) {
 /// `values = silu((values - mean) * scale + shift)`
 #[inline(never)]
 pub fn normalise_silu(values: &mut [f32], mean: f32, scale: f32, shift: f32) {
-    silu::normalised(values, mean, scale, shift);
+    smooth::normalised(values, mean, scale, shift);
 }
 
 /// `a += k b`

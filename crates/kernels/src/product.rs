@@ -66,6 +66,16 @@ impl Task for Product<'_> {
                 let width = (wide * LANES).min(columns - column);
                 // Whole sixteens, then what is left of one.
                 let width = if width > LANES && width < wide * LANES { LANES } else { width };
+                let (mut b, mut b_step) = (&b[first * b_step + column..], b_step);
+                let mut padded;
+                if width < LANES {
+                    // Zeros beside the last columns: all rows of the result read whole sixteens.
+                    padded = [[0.0; LANES]; TOGETHER];
+                    for (place, from) in padded.iter_mut().zip(b.chunks(b_step)).take(count) {
+                        place[..width].copy_from_slice(&from[..width]);
+                    }
+                    (b, b_step) = (padded.as_flattened(), LANES);
+                }
                 let mut row = 0;
                 while row < rows {
                     let left = (rows - row).min(most_rows);
@@ -73,14 +83,15 @@ impl Task for Product<'_> {
                         count,
                         a: &a[row * a_steps[0] + first * a_steps[1]..],
                         a_steps,
-                        b: &b[first * b_step + column..],
+                        b,
                         b_step,
                         c: &mut c[row * c_step + column..],
                         c_step,
                         add: add || first > 0,
                         width,
                     };
-                    // SAFETY: the assertions above are of every number that a block within these sizes looks at.
+                    // SAFETY: the assertions above are of every number that a block within these sizes looks at, but for the
+                    // last columns, of which sixteen are there now.
                     #[allow(unsafe_code)]
                     let done = unsafe {
                         if wide == 2 && width == 2 * LANES {
@@ -116,7 +127,7 @@ impl Block<'_> {
     /// As many of these rows as there is a loop for; says how many.
     ///
     /// # Safety
-    /// The slices must hold all numbers that a block of so many rows looks at.
+    /// The slices must hold all numbers that a block of so many rows looks at: of `b` whole sixteens.
     #[inline(always)]
     unsafe fn of_any_rows<L: Lanes, const WIDE: usize>(self, lanes: L, rows: usize) -> usize {
         // SAFETY: of fewer rows than the caller answers for.
@@ -138,19 +149,11 @@ impl Block<'_> {
     unsafe fn of_rows<L: Lanes, const ROWS: usize, const WIDE: usize>(self, lanes: L) -> usize {
         let mut sums = [[lanes.splat(0.0); WIDE]; ROWS];
         let (mut a, mut b) = (self.a.as_ptr(), self.b.as_ptr());
-        // What is left of the columns when there are fewer than sixteen.
-        let tail = if self.width < LANES { self.width } else { LANES };
         for _ in 0..self.count {
             let mut factors = [lanes.splat(0.0); WIDE];
             for (index, factor) in factors.iter_mut().enumerate() {
                 // SAFETY: within `b`, by the contract.
-                *factor = unsafe {
-                    if tail == LANES {
-                        lanes.load(&*b.add(index * LANES).cast::<F32x16>())
-                    } else {
-                        lanes.read(std::slice::from_raw_parts(b, tail))
-                    }
-                };
+                *factor = lanes.load(unsafe { &*b.add(index * LANES).cast::<F32x16>() });
             }
             for (row, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: within `a`, by the contract.
@@ -162,6 +165,8 @@ impl Block<'_> {
             // Only beyond the last number of all are these pointers not of the slices, and there not used.
             (a, b) = (a.wrapping_add(self.a_steps[1]), b.wrapping_add(self.b_step));
         }
+        // What is left of the columns when there are fewer than sixteen.
+        let tail = self.width.min(LANES);
         for (row, sums) in sums.iter().enumerate() {
             for (index, sum) in sums.iter().enumerate() {
                 let start = row * self.c_step + index * LANES;

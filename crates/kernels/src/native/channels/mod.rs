@@ -5,7 +5,7 @@ mod tests;
 
 use super::bf16::places::Grid;
 use crate::lanes::{LANES, Lanes, Line, Task, run};
-use crate::silu::with_slope;
+use crate::smooth::with_slope;
 
 /// Pixels that are added up before they are added to a sum, so that large images lose no digits.
 const RUN: usize = 32;
