@@ -345,6 +345,12 @@ impl Browser {
         self.tell("Memory.simulatePressureNotification", &json!({ "level": "critical" }));
     }
 
+    /// What scripts of the page hold, and what its elements and whatever else they use of the browser, in bytes.
+    pub fn heaps(&self) -> [f64; 2] {
+        let usage = self.tell("Runtime.getHeapUsage", &json!({}));
+        ["usedSize", "embedderHeapUsedSize"].map(|name| usage[name].as_f64().expect("a size"))
+    }
+
     /// How many nodes of documents scripts of the page still hold, those that are no longer shown included.
     pub fn nodes(&self) -> u64 {
         self.collect_garbage();
