@@ -13,7 +13,7 @@ use std::process::Command as Process;
 use std::time::Duration;
 use std::{env, fs};
 
-use scorefield::lab::RunConfig;
+use scorefield::lab::{Activation, RunConfig};
 use scorefield::protocol::{Command, Event};
 use scorefield::serve::Server;
 use scorefield::wire::{decode, encode};
@@ -149,7 +149,8 @@ fn main() {
     let ours = Server::start(&dist, "", 0).expect("a free port");
     let theirs = Server::start(&install_peer(), "", 0).expect("a free port");
     let browser = Browser::start(&arguments());
-    let config = RunConfig::default();
+    // The activation that the peer has kernels for, in both.
+    let config = RunConfig { activation: Activation::Silu, ..RunConfig::default() };
     let as_sent = serde_json::to_value(&config).expect("a configuration is JSON");
     let command = encode(&Command::Benchmark { config: config.clone(), budget_ms: BUDGET }).expect("bytes");
 
