@@ -113,13 +113,13 @@ run_config! {
         /// Hidden layers.
         depth: u32 = 4, 1..=8;
         /// Activation function.
-        activation: Activation = Activation::Silu;
+        activation: Activation = Activation::Gelu;
         /// What the network's output means.
-        prediction: PredictionId = PredictionId::Velocity;
+        prediction: PredictionId = PredictionId::Edm;
 
         // Training
         /// Training steps.
-        training_steps: u32 = 4000, 1..=100_000;
+        training_steps: u32 = 5700, 1..=100_000;
         /// Samples in a training batch.
         batch: u32 = 256, 1..=8192;
         /// Adam's learning rate.
@@ -132,7 +132,7 @@ run_config! {
 
         // Noise
         /// The noise schedule, of training and of sampling.
-        schedule: ScheduleId = ScheduleId::Cosine;
+        schedule: ScheduleId = ScheduleId::Edm;
         /// Smallest beta of the linear and sub-VP schedules.
         #[only(RunConfig::has_betas)]
         beta_min: f64 = 0.1, 0.0001..=1.0, log;

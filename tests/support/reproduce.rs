@@ -106,7 +106,7 @@ pub fn digests() -> String {
     for &weighting in WeightingId::ALL {
         add(
             format!("batches of weighting {}", weighting.id()),
-            batches(&RunConfig { weighting, ..RunConfig::default() }),
+            batches(&RunConfig { weighting, prediction: PredictionId::Velocity, ..RunConfig::default() }),
         );
     }
     for (seed, samples) in [(1, 500), (u32::MAX, 3)] {

@@ -10,7 +10,7 @@ use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 use scorefield::data::{Dataset, Exact};
 use scorefield::diffusion::schedule::clean;
 use scorefield::diffusion::{NoiseUse, Sampler, infallible, now};
-use scorefield::lab::{RunConfig, Texts};
+use scorefield::lab::{RunConfig, ScheduleId, Texts};
 use scorefield::plot::plane::Projection;
 use scorefield::plot::theme::LIGHT;
 use scorefield::rng::{Rng, Stream};
@@ -97,7 +97,7 @@ fn words(canvas: &mut Canvas, texts: &Texts, [ink, soft, accent]: [Paint; 3]) ->
 
 /// The data's density, samples of it, and the ways that some of them took from noise, in a square at the right.
 fn figure(canvas: &mut Canvas) -> io::Result<()> {
-    let config = RunConfig::default();
+    let config = run();
     let data = config.data().map_err(io::Error::other)?;
     let pixels = SIZE[1] as f64;
     let window = Projection { centre: data.window_centre, half: data.window, pixels };
@@ -131,7 +131,12 @@ fn figure(canvas: &mut Canvas) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the samples are at every level of the default run, with the closed form in the place of a network.
+/// What is run: by a schedule that preserves the variance, so that noise and data are in one square.
+fn run() -> RunConfig {
+    RunConfig { schedule: ScheduleId::Cosine, ..RunConfig::default() }
+}
+
+/// Where the samples are at every level of the run, with the closed form in the place of a network.
 fn frames(config: &RunConfig, data: &Dataset) -> Vec<Vec<[f64; 2]>> {
     let start = Rng::new(config.seed, Stream::Prior, 0).normal_points(SAMPLES);
     let mut sampler = Sampler::from_config(config, start);
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_figure_shows_noise_that_became_the_data() {
-        let config = RunConfig::default();
+        let config = run();
         let data = config.data().expect("data");
         let frames = frames(&config, &data);
         assert!(frames.len() > 10, "{} frames", frames.len());
