@@ -6,6 +6,7 @@
 //!
 //!     cargo bench --profile dev --features e2e --bench images
 //!     cargo bench --profile dev --features e2e --bench images -- ncsnpp
+//!     cargo bench --profile dev --features e2e --bench images -- plain     # as browsers without relaxed vector instructions
 
 #[path = "../tests/e2e/webdriver.rs"]
 #[allow(dead_code)]
@@ -44,6 +45,10 @@ const CHANNELS: usize = 3;
 const BATCHES: [u32; 3] = [1, 4, 16];
 /// Rounds of each.
 const ROUNDS: usize = 5;
+/// The worker of browsers with relaxed vector instructions, and that of the others.
+const WORKERS: [&str; 2] = ["worker_cpu_relaxed", "worker_cpu"];
+/// What asks for the second.
+const PLAIN: &str = "plain";
 /// What makes a page cross-origin isolated.
 const ISOLATED: [(&str, &str); 2] =
     [("Cross-Origin-Opener-Policy", "same-origin"), ("Cross-Origin-Embedder-Policy", "require-corp")];
@@ -54,10 +59,10 @@ const BUDGET: f64 = 1500.0;
 
 /// Starts both, and keeps our worker's messages.
 const START: &str = "
-const [graph, done] = arguments;
+const [graph, ours, done] = arguments;
 (async () => {
   globalThis.letters = [];
-  globalThis.worker = new Worker('worker_cpu_loader.js', { type: 'module' });
+  globalThis.worker = new Worker(ours, { type: 'module' });
   globalThis.next = () => new Promise(r => { globalThis.waiting = r; globalThis.look(); });
   globalThis.look = () => {
     if (globalThis.waiting && letters.length) { const r = waiting; globalThis.waiting = null; r(letters.shift()); }
@@ -163,8 +168,11 @@ fn install(set: &str) -> PathBuf {
     for (name, known) in renamed {
         copy(&peer.join("dist").join(name), &folder.join(known));
     }
-    for name in ["worker_cpu_loader.js", "worker_cpu.js", "worker_cpu_bg.wasm"] {
-        copy(&root.join("dist").join(name), &folder.join(name));
+    for worker in WORKERS {
+        for rest in ["_loader.js", ".js", "_bg.wasm"] {
+            let name = format!("{worker}{rest}");
+            copy(&root.join("dist").join(&name), &folder.join(&name));
+        }
     }
     let entry = json!({ "id": set, "title": set, "bytes": 1, "preview": true });
     let index = json!({ "format": 1, "sets": [entry] });
@@ -279,11 +287,13 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn main() {
-    let names: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let mut names: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let worker = WORKERS[usize::from(names.iter().any(|name| name == PLAIN))];
+    names.retain(|name| name != PLAIN);
     let set = match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => SHIPPED,
         [name] if name == MADE.1 => MADE.0,
-        _ => panic!("{names:?}: there is {}, or without a name the page's own network", MADE.1),
+        _ => panic!("{names:?}: there are {} and {PLAIN}, or without a name the page's own network", MADE.1),
     };
     let folder = install(set);
     let manifest = fs::read(folder.join("weights").join(set).join("manifest.json")).expect("a manifest");
@@ -292,7 +302,7 @@ fn main() {
     let browser = Browser::start(&arguments());
     browser.goto(&format!("http://{}/", server.address()));
     let cores = browser.script("return navigator.hardwareConcurrency;", &[]);
-    let ready = browser.script_async(START, &[json!(graph(set))]);
+    let ready = browser.script_async(START, &[json!(graph(set)), json!(format!("{worker}_loader.js"))]);
     assert!(matches!(event(&ready), Event::Ready { .. }), "{ready}");
     let load = ImageCommand::Load { run: RunId(1), source: WeightsSource::Set { id: set.to_owned() } };
     ask(&browser, Command::Images(load), |event| match event {
