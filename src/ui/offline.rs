@@ -45,16 +45,26 @@ async fn keep(page: Page) {
         return;
     };
     look(page, &registration);
+    follow(page, &registration);
     let followed = registration.clone();
-    let found = Closure::<dyn Fn()>::new(move || {
-        let (registration, installing) = (followed.clone(), get(&followed, "installing"));
-        let changed = Closure::<dyn Fn()>::new(move || look(page, &registration));
-        let _ = Reflect::set(&installing, &"onstatechange".into(), changed.as_ref());
-        changed.forget();
-    });
+    let found = Closure::<dyn Fn()>::new(move || follow(page, &followed));
     let _ = Reflect::set(&registration, &"onupdatefound".into(), found.as_ref());
-    // Both live as long as the page.
+    // Lives as long as the page.
     found.forget();
+}
+
+/// Looks again whenever the copy that is being made gets further, if there is one: that of a newer build may have been found
+/// before anybody listened.
+fn follow(page: Page, registration: &JsValue) {
+    let installing = get(registration, "installing");
+    if !installing.is_object() {
+        return;
+    }
+    let registration = registration.clone();
+    let changed = Closure::<dyn Fn()>::new(move || look(page, &registration));
+    let _ = Reflect::set(&installing, &"onstatechange".into(), changed.as_ref());
+    // Lives as long as the page.
+    changed.forget();
 }
 
 /// Says what there is.
