@@ -45,9 +45,7 @@ const CHANNELS: usize = 3;
 const BATCHES: [u32; 3] = [1, 4, 16];
 /// Rounds of each.
 const ROUNDS: usize = 5;
-/// The worker of browsers with relaxed vector instructions, and that of the others.
-const WORKERS: [&str; 2] = ["worker_cpu_relaxed", "worker_cpu"];
-/// What asks for the second.
+/// What asks for the worker of browsers without relaxed vector instructions.
 const PLAIN: &str = "plain";
 /// What makes a page cross-origin isolated.
 const ISOLATED: [(&str, &str); 2] =
@@ -138,7 +136,7 @@ fn python(folder: &Path) -> String {
 }
 
 /// One folder with our worker, the weights, and the peer with its graph.
-fn install(set: &str) -> PathBuf {
+fn install(set: &str, worker: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = env::temp_dir().join("scorefield-peer-images");
     let weights = folder.join("weights").join(set);
@@ -168,11 +166,9 @@ fn install(set: &str) -> PathBuf {
     for (name, known) in renamed {
         copy(&peer.join("dist").join(name), &folder.join(known));
     }
-    for worker in WORKERS {
-        for rest in ["_loader.js", ".js", "_bg.wasm"] {
-            let name = format!("{worker}{rest}");
-            copy(&root.join("dist").join(&name), &folder.join(&name));
-        }
+    for rest in ["_loader.js", ".js", "_bg.wasm"] {
+        let name = format!("{worker}{rest}");
+        copy(&root.join("dist").join(&name), &folder.join(&name));
     }
     let entry = json!({ "id": set, "title": set, "bytes": 1, "preview": true });
     let index = json!({ "format": 1, "sets": [entry] });
@@ -288,14 +284,14 @@ fn median(values: &[f64]) -> f64 {
 
 fn main() {
     let mut names: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let worker = WORKERS[usize::from(names.iter().any(|name| name == PLAIN))];
+    let worker = if names.iter().any(|name| name == PLAIN) { "worker_cpu" } else { "worker_cpu_relaxed" };
     names.retain(|name| name != PLAIN);
     let set = match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => SHIPPED,
         [name] if name == MADE.1 => MADE.0,
         _ => panic!("{names:?}: there are {} and {PLAIN}, or without a name the page's own network", MADE.1),
     };
-    let folder = install(set);
+    let folder = install(set, worker);
     let manifest = fs::read(folder.join("weights").join(set).join("manifest.json")).expect("a manifest");
     let asked: Asked = serde_json::from_slice(&manifest).expect("a manifest");
     let server = Server::start_with(&folder, "", 0, &ISOLATED).expect("a free port");

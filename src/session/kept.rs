@@ -109,6 +109,16 @@ impl Weights {
         self.checkpoint.as_mut().filter(|kept| kept.generation == generation)
     }
 
+    /// Gives weights of one generation, kept or asked for, the number of another: they count as that old.
+    pub fn renumber(&mut self, from: u32, to: u32) {
+        if let Some(kept) = self.of(from) {
+            kept.generation = to;
+        }
+        for saving in self.saving.iter_mut().filter(|saving| saving.generation == from) {
+            saving.generation = to;
+        }
+    }
+
     /// Whether a worker has yet to say that it took these.
     pub fn is_pending(&self, slot: Slot, held: Held) -> bool {
         self.changes.iter().any(|change| change.held == held && change.is_given(slot))

@@ -369,12 +369,7 @@ impl Session {
         self.begin(slot, Work::Training, config.clone(), |run| Command::Continue { run, config, checkpoint });
         let generation = self.weights.next();
         // They are what the new ones begin as, and so is what a worker is still asked for.
-        if let Some(kept) = self.weights.of(trained) {
-            kept.generation = generation;
-        }
-        for saving in self.weights.saving.iter_mut().filter(|saving| saving.generation == trained) {
-            saving.generation = generation;
-        }
+        self.weights.renumber(trained, generation);
         self.begun_training(generation, Some(trained), then_sample);
     }
 

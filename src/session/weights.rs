@@ -28,14 +28,16 @@ impl Session {
         training.into_iter().chain(left).chain(saving).any(|generation| generation > kept)
     }
 
-    /// Who holds the newest weights, where these are newer than what is kept.
-    fn newest_home(&self) -> Option<Slot> {
-        let held = |slot: &Slot| {
-            let device = self.device(*slot);
-            device.holds.filter(|held| device.phase == Phase::Ready && !self.weights.is_pending(*slot, *held))
+    /// Who holds the newest weights, and which these are, where they are newer than what is kept.
+    fn newest_home(&self) -> Option<(Slot, Held)> {
+        let held = |slot: Slot| {
+            let device = self.device(slot);
+            let held =
+                device.holds.filter(|held| device.phase == Phase::Ready && !self.weights.is_pending(slot, *held));
+            Some((slot, held?))
         };
-        let home = Slot::MODELS.into_iter().filter(|slot| held(slot).is_some()).max_by_key(held)?;
-        (held(&home) > self.weights.kept()).then_some(home)
+        let newest = Slot::MODELS.into_iter().filter_map(held).max_by_key(|(_, held)| *held)?;
+        (Some(newest.1) > self.weights.kept()).then_some(newest)
     }
 
     /// The worker in use that knows models of the plane.
@@ -147,9 +149,7 @@ impl Session {
 
     /// Asks for the weights as a file; they come as [`Action::Deliver`].
     pub fn export(&mut self) {
-        if let Some(home) = self.newest_home()
-            && let Some(held) = self.device(home).holds
-        {
+        if let Some((home, held)) = self.newest_home() {
             self.save(home, held.generation, true);
         } else if let Some(kept) = self.checkpoint() {
             let file = kept.file.clone();
@@ -211,16 +211,8 @@ impl Session {
     pub(super) fn waited_in_vain(&mut self, change: &Change) {
         self.came_to_nothing(change);
         let Cause::Training(Some(from)) = change.cause else { return };
-        let generation = change.held.generation;
-        if let Some(kept) = self.weights.of(generation) {
-            kept.generation = from;
-        }
-        for saving in self.weights.saving.iter_mut().filter(|saving| saving.generation == generation) {
-            saving.generation = from;
-        }
-        if let Some(home) = self.newest_home()
-            && let Some(held) = self.device(home).holds
-        {
+        self.weights.renumber(change.held.generation, from);
+        if let Some((home, held)) = self.newest_home() {
             self.save(home, held.generation, false);
         }
     }

@@ -112,13 +112,6 @@ impl Page {
         Self::open_in(&arguments(), &[KEEP_WORKERS], name, (address.to_owned(), "/".to_owned()), None, rest)
     }
 
-    /// The same with more arguments for the browser, as hours of use are watched (`benches/soak`).
-    #[allow(dead_code)]
-    pub fn open_asking_from(name: &'static str, address: &str, rest: &str, more: &[&str]) -> Self {
-        let arguments = [arguments(), more.to_vec()].concat();
-        Self::open_in(&arguments, &[KEEP_WORKERS], name, (address.to_owned(), "/".to_owned()), None, rest)
-    }
-
     /// The same in a browser without relaxed vector instructions, as far as it tells the page.
     pub fn open_without_relaxed_simd(name: &'static str, fragment: &str) -> Self {
         let scripts = [KEEP_WORKERS, NOT_RELAXED];

@@ -51,13 +51,11 @@ pub fn exp(x: f32) -> f32 {
 
 #[inline]
 fn gelu(x: f32) -> (f32, f32) {
-    // The normal distribution function by Abramowitz and Stegun 7.1.26, to 1e-7.
     let density = exp(-0.5 * x * x);
-    let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
-    let series = t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
-    let tail = 0.5 * series * density;
+    let t = 1.0 / (1.0 + smooth::SHARE * x.abs());
+    let tail = 0.5 * smooth::SERIES.iter().rfold(0.0, |sum, factor| t * (factor + sum)) * density;
     let below = if x < 0.0 { tail } else { 1.0 - tail };
-    (x * below, below + x * density * 0.398_942_3)
+    (x * below, below + x * density * smooth::DENSITY)
 }
 
 #[inline]

@@ -25,51 +25,53 @@ impl Smooth for Silu {
 
     #[inline(always)]
     fn with_slope<L: Lanes>(&self, l: L, x: L::Of) -> (L::Of, L::Of) {
-        with_slope(l, x)
+        let gate = l.sigmoid(x);
+        let value = l.multiply(x, gate);
+        (value, l.add(gate, l.multiply(value, l.subtract(l.splat(1.0), gate))))
     }
 }
 
+/// `Phi(-x) = t (c_0 + t (c_1 + ...)) exp(-x^2 / 2) / 2` with `t = 1 / (1 + SHARE x)`, for `x >= 0`: Abramowitz and Stegun 7.1.26,
+/// to 1e-7.
+pub const SERIES: [f32; 5] = [0.254_829_6, -0.284_496_74, 1.421_413_7, -1.453_152, 1.061_405_4];
+/// As above.
+pub const SHARE: f32 = 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2;
+/// `1 / sqrt(2 pi)`: the density of the normal distribution at 0.
+pub const DENSITY: f32 = 0.398_942_3;
+
 impl Gelu {
-    /// `|x|`, `exp(-x^2 / 2)` and `Phi(-|x|)`: Abramowitz and Stegun 7.1.26, to 1e-7.
+    /// GELU, `exp(-x^2 / 2)` and `Phi(-|x|)`.
     #[inline(always)]
     fn parts<L: Lanes>(l: L, x: L::Of) -> [L::Of; 3] {
         let one = l.splat(1.0);
         let size = l.most(x, l.scale(x, -1.0));
         let density = l.exp(l.multiply(x, l.scale(x, -0.5)));
-        let t = l.divide(one, l.scale_add(size, 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2, one));
-        let mut series = l.splat(1.061_405_4);
-        for factor in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        let t = l.divide(one, l.scale_add(size, SHARE, one));
+        let [first @ .., last] = SERIES;
+        let mut series = l.splat(last);
+        for factor in first.into_iter().rev() {
             series = l.fused(series, t, l.splat(factor));
         }
-        [size, density, l.multiply(l.scale(l.multiply(series, t), 0.5), density)]
+        let tail = l.multiply(l.scale(l.multiply(series, t), 0.5), density);
+        [l.subtract(l.most(x, l.splat(0.0)), l.multiply(size, tail)), density, tail]
     }
 }
 
 impl Smooth for Gelu {
     #[inline(always)]
     fn value<L: Lanes>(&self, l: L, x: L::Of) -> L::Of {
-        let [size, _, tail] = Self::parts(l, x);
-        l.subtract(l.most(x, l.splat(0.0)), l.multiply(size, tail))
+        Self::parts(l, x)[0]
     }
 
     #[inline(always)]
     fn with_slope<L: Lanes>(&self, l: L, x: L::Of) -> (L::Of, L::Of) {
-        let [size, density, tail] = Self::parts(l, x);
-        let value = l.subtract(l.most(x, l.splat(0.0)), l.multiply(size, tail));
+        let [value, density, tail] = Self::parts(l, x);
         // Phi(x) is as far above a half as Phi(-|x|) below it, on the side of x; where it is near a half, the side matters little.
         let side = l.most(l.splat(-0.5), l.least(l.splat(0.5), l.scale(x, 1e30)));
         let beyond = l.scale_add(tail, -2.0, l.splat(1.0));
         let below = l.fused(side, beyond, l.splat(0.5));
-        (value, l.fused(x, l.scale(density, 0.398_942_3), below))
+        (value, l.fused(x, l.scale(density, DENSITY), below))
     }
-}
-
-/// SiLU and its slope.
-#[inline(always)]
-pub(crate) fn with_slope<L: Lanes>(l: L, x: L::Of) -> (L::Of, L::Of) {
-    let gate = l.sigmoid(x);
-    let value = l.multiply(x, gate);
-    (value, l.add(gate, l.multiply(value, l.subtract(l.splat(1.0), gate))))
 }
 
 /// `rows = f(rows + bias)`, row by row.
@@ -140,7 +142,7 @@ impl Task for TimesSlope<'_> {
     fn run<L: Lanes>(self, l: L) {
         let x = &self.x[..self.gradient.len()];
         for (gradient, x) in self.gradient.chunks_mut(LANES).zip(x.chunks(LANES)) {
-            l.write(l.multiply(l.read(gradient), with_slope(l, l.read(x)).1), gradient);
+            l.write(l.multiply(l.read(gradient), Silu.with_slope(l, l.read(x)).1), gradient);
         }
     }
 }
@@ -163,7 +165,7 @@ impl Task for Normalised<'_> {
         let (mean, scale, shift) = (l.splat(self.mean), l.splat(self.scale), l.splat(self.shift));
         for x in self.values.chunks_mut(LANES) {
             let z = l.fused(l.subtract(l.read(x), mean), scale, shift);
-            l.write(l.multiply(z, l.sigmoid(z)), x);
+            l.write(Silu.value(l, z), x);
         }
     }
 }

@@ -5,7 +5,7 @@ mod tests;
 
 use super::bf16::places::Grid;
 use crate::lanes::{LANES, Lanes, Line, Task, run};
-use crate::smooth::with_slope;
+use crate::smooth::{Silu, Smooth as _};
 
 /// Pixels that are added up before they are added to a sum, so that large images lose no digits.
 const RUN: usize = 32;
@@ -227,7 +227,7 @@ impl Task for Backward<'_> {
                     let unit = l.multiply(l.subtract(l.read(&x[at.clone()]), mean), inverse);
                     let mut g = l.read(&gradient[at.clone()]);
                     if norm.silu {
-                        g = l.multiply(g, with_slope(l, l.fused(unit, scale, shift)).1);
+                        g = l.multiply(g, Silu.with_slope(l, l.fused(unit, scale, shift)).1);
                         l.write(g, &mut gradient[at]);
                     }
                     [g, l.multiply(g, unit)]
