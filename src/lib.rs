@@ -19,7 +19,7 @@
 //!
 //! # Modules, from the ground up
 //!
-//! Each knows only modules above it in this list; `tests/architecture.rs` has the whole table and checks it.
+//! Each knows only modules above it in this list; `tests/pure/architecture.rs` has the whole table and checks it.
 //!
 //! * [`base64`], [`decimal`], [`rng`], `choice` (enumerations with ids), [`digest`],
 //!   `lasting` (tables read from a file), [`offline`] (the copy for visits without a network): know nothing;

@@ -1,7 +1,7 @@
 //! The page's texts in its three languages.
 //!
 //! A locale file is lines of `key = text`; `#` begins a comment; `{name}` is a place for a value. All three files have
-//! the same keys and the same places, which `tests/locales.rs` checks.
+//! the same keys and the same places, which `tests/pure/locales.rs` checks.
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Colours of the picture, on a light and on a dark page. `tests/contrast.rs` checks that what has to be seen can be.
+//! Colours of the picture, on a light and on a dark page. `tests/pure/contrast.rs` checks that what has to be seen can be.
 
 /// Colours of the picture, as CSS writes them.
 #[derive(Clone, Copy, Debug, PartialEq)]

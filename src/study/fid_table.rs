@@ -99,7 +99,7 @@ mod work {
     ];
 
     /// Residual blocks, parameters in millions, billions of products and receptive field, in the order of the rows:
-    /// `tests/study.rs` compares them with what `nn::unet` counts of the published shapes. Frequencies, which are not learned,
+    /// `tests/engine/study.rs` compares them with what `nn::unet` counts of the published shapes. Frequencies, which are not learned,
     /// and what EDM's network is told of augmented images are not among the parameters.
     const GRAPHS: [[f64; 4]; 6] = [
         [28.0, 30.118, 9.893, 320.0],

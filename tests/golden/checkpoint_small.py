@@ -1,4 +1,4 @@
-"""Checkpoints as they are published, small enough to be kept: for tests/nn_improved.rs and tests/e2e/weights.rs.
+"""Checkpoints as they are published, small enough to be kept: for tests/engine/nn_improved.rs and tests/e2e/weights.rs.
 
 The networks have 32 channels in 32 groups, as those that are published have at least, and one level. Run as
 unet_reference.py:

@@ -1,6 +1,6 @@
 """A noise-conditional classifier by PyTorch: probabilities, the cross-entropy with its gradient, and the gradient of
 ln p(class | x, sigma) with respect to x; and the terms of the bound with a learned variance; for
-tests/nn_classifier.rs.
+tests/engine/nn_classifier.rs.
 
     apt-get install python3-torch        # 1.13.0 on Debian 12
     /usr/bin/python3 tests/golden/classifier.py > tests/golden/classifier.json

@@ -1,4 +1,4 @@
-"""Shares of the modes of a mixture under conditions, by scipy's quadrature of its density, for tests/control_plane.rs.
+"""Shares of the modes of a mixture under conditions, by scipy's quadrature of its density, for tests/pure/control_plane.rs.
 
     (environment: diffusion_requirements.txt)
     python tests/golden/conditional.py > tests/golden/conditional.json

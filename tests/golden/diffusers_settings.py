@@ -1,4 +1,4 @@
-"""Settings that diffusers keeps beside weights, and what it makes of them: for tests/nn_diffusers.rs.
+"""Settings that diffusers keeps beside weights, and what it makes of them: for tests/engine/nn_diffusers.rs.
 
 Run as unet_reference.py:
 

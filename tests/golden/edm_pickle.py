@@ -1,4 +1,4 @@
-"""Writes edm_small.pkl for tests/nn_song.rs: a network saved as Karras et al. 2022 publish theirs.
+"""Writes edm_small.pkl for tests/engine/nn_song.rs: a network saved as Karras et al. 2022 publish theirs.
 
 Their classes are persistent: pickled as a call of `torch_utils.persistence._reconstruct_persistent_obj` with the source of the
 class and the attributes of the object. The classes here are no networks, only carriers of tensors under the names that

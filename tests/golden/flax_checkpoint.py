@@ -1,4 +1,4 @@
-"""Writes flax_*.msgpack and flax_reference.safetensors for tests/nn_flax.rs: checkpoints as score_sde saves them in JAX, without JAX.
+"""Writes flax_*.msgpack and flax_reference.safetensors for tests/engine/nn_flax.rs: checkpoints as score_sde saves them in JAX, without JAX.
 
 The networks and their numbers are song_reference.py's, in torch; here they get the names and layouts of flax: layers numbered by
 their classes in the order in which the network makes them, kernels with height and width first, matrices with inputs first. An

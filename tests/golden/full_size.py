@@ -1,4 +1,4 @@
-"""Writes two checkpoints of the size that is published, with random numbers, for the ignored test in tests/nn_checkpoint.rs that
+"""Writes two checkpoints of the size that is published, with random numbers, for the ignored test in tests/engine/nn_checkpoint.rs that
 measures what loading one holds: EDM's NCSN++ as a pickle (226 MB), and score_sde's NCSN++ with the optimiser's state and the
 averages beside the model (1 GB).
 

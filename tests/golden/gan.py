@@ -1,5 +1,5 @@
 """Losses of a generative adversarial network and their gradients by PyTorch: a plain game, one whose critic sees noisy
-points, and one in which a step of a chain is generated through its posterior; for tests/nn_generative.rs. Also the levels
+points, and one in which a step of a chain is generated through its posterior; for tests/engine/nn_generative.rs. Also the levels
 of the denoising GAN's chain.
 
     apt-get install python3-torch        # 1.13.0 on Debian 12

@@ -1,4 +1,4 @@
-"""Losses and gradients for tests/cli_training.rs.
+"""Losses and gradients for tests/program/cli_training.rs.
 
 Run with python 3.11 and torch 1.13 (Debian's python3-torch; safetensors 0.8.0):
 

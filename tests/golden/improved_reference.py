@@ -1,4 +1,4 @@
-"""Numbers of improved-diffusion's U-Net (Nichol and Dhariwal 2021) for tests/nn_improved.rs.
+"""Numbers of improved-diffusion's U-Net (Nichol and Dhariwal 2021) for tests/engine/nn_improved.rs.
 
 The network is written here from the paper and the layout of the published files: block by block in plain torch, with
 the names of those files, independently of src/nn/unet. Run as unet_reference.py:

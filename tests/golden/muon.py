@@ -1,4 +1,4 @@
-"""Orthogonalised matrices and steps of Muon for tests/cli_muon.rs.
+"""Orthogonalised matrices and steps of Muon for tests/program/cli_muon.rs.
 
 Run with python 3.11 and torch 1.13 (Debian's python3-torch; safetensors 0.8.0):
 

@@ -1,4 +1,4 @@
-"""Reference numbers for predictive coding networks, for tests/nn_coding.rs: own code, numpy in double precision, every
+"""Reference numbers for predictive coding networks, for tests/engine/nn_coding.rs: own code, numpy in double precision, every
 gradient checked here.
 
     python3 tests/golden/predictive_coding.py > tests/golden/predictive_coding.json    # numpy only; the checks go to stderr

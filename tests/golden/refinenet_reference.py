@@ -1,4 +1,4 @@
-"""Numbers of the networks of Song and Ermon 2019 (NCSN) and 2020 (NCSNv2) for tests/nn_refine.rs, and small checkpoints.
+"""Numbers of the networks of Song and Ermon 2019 (NCSN) and 2020 (NCSNv2) for tests/engine/nn_refine.rs, and small checkpoints.
 
 The networks are written here from the papers and the layout of the published files, in plain torch and with the names of
 those files, independently of src/nn/unet; they agree with ncsnv2's own code to 1.1e-6. Run as unet_reference.py:

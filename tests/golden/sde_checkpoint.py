@@ -1,4 +1,4 @@
-"""Writes sde_small.pth for tests/nn_song.rs: a checkpoint as score_sde saves it in PyTorch.
+"""Writes sde_small.pth for tests/engine/nn_song.rs: a checkpoint as score_sde saves it in PyTorch.
 
 A dictionary of the optimiser, the model behind `module.`, the averages as a list in the order of the parameters, and the step. The
 numbers of the averages are those of song_reference.py's network; those of the model are others.

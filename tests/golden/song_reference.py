@@ -1,4 +1,4 @@
-"""Numbers of the networks of Song et al. 2021 (NCSN++, DDPM++) and of Karras et al. 2022 (EDM) for tests/nn_song.rs.
+"""Numbers of the networks of Song et al. 2021 (NCSN++, DDPM++) and of Karras et al. 2022 (EDM) for tests/engine/nn_song.rs.
 
 The networks are written here from the papers and the layout of the published files, in plain torch and with the names of
 those files, independently of src/nn/unet: once as EDM names its layers, by resolution, and once as score_sde does, in a row.

@@ -1,4 +1,4 @@
-"""Gaussian data along a chain by numpy's matrices: divergences from the prior and recovered shares, for tests/blocks.rs.
+"""Gaussian data along a chain by numpy's matrices: divergences from the prior and recovered shares, for tests/pure/blocks.rs.
 
     apt-get install python3-numpy        # 1.24.2 on Debian 12
     /usr/bin/python3 tests/golden/spectrum.py > tests/golden/spectrum.json

@@ -1,5 +1,5 @@
 """Score matching by PyTorch's double backward: losses and gradients of small networks; and of networks with every
-activation the derivatives along a direction, and gradients of a loss made of them; for tests/nn_tangent.rs.
+activation the derivatives along a direction, and gradients of a loss made of them; for tests/engine/nn_tangent.rs.
 
     apt-get install python3-torch        # 1.13.0 on Debian 12
     /usr/bin/python3 tests/golden/tangent.py > tests/golden/tangent.json

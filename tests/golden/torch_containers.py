@@ -1,4 +1,4 @@
-"""Small files as torch saves them, for tests/nn_checkpoint.rs: things beside weights that torch's safe loader reads, and the
+"""Small files as torch saves them, for tests/engine/nn_checkpoint.rs: things beside weights that torch's safe loader reads, and the
 older container with every protocol of pickle. Run as unet_reference.py (torch alone is needed):
 
     python tests/golden/torch_containers.py

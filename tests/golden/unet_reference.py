@@ -1,4 +1,4 @@
-"""Numbers of diffusers' UNet2DModel for tests/nn_unet.rs and files in published layouts for tests/nn_checkpoint.rs.
+"""Numbers of diffusers' UNet2DModel for tests/engine/nn_unet.rs and files in published layouts for tests/engine/nn_checkpoint.rs.
 
 Run with python 3.11, torch 1.13, diffusers 0.21.4, numpy 1.24.2, safetensors 0.8.0 (a virtual environment on top of
 Debian's python3-torch: pip install diffusers==0.21.4 "transformers<4.36" "huggingface_hub<0.20" accelerate==0.20.3

@@ -1,5 +1,5 @@
 """The evidence lower bound of a variational autoencoder by PyTorch, with all gradients and fixed noise; for
-tests/nn_generative.rs.
+tests/engine/nn_generative.rs.
 
     apt-get install python3-torch        # 1.13.0 on Debian 12
     /usr/bin/python3 tests/golden/vae.py > tests/golden/vae.json

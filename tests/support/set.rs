@@ -6,7 +6,7 @@ use scorefield::engine::images::self_test::{parameter, plain};
 use scorefield::nn::checkpoint::{Manifest, ManifestFile, Precision, SearchedGrid, encode};
 use scorefield::nn::unet::UNetConfig;
 
-use super::common::Page;
+use crate::page::Page;
 
 /// A network of two levels with attention and classes.
 pub fn tiny() -> UNetConfig {
