@@ -6,7 +6,6 @@
 
 #[cfg(feature = "gpu")]
 use crate::skip;
-use crate::unet_weights;
 use crate::unet_weights::{error, image, improved, network, plain};
 use burn::tensor::Device;
 use scorefield::diffusion::{Convention, now};
@@ -101,7 +100,7 @@ fn without_half_precision_a_run_goes_on_in_single_and_says_so() {
 /// Images in bytes from 0 to 255 by this precision.
 #[cfg(feature = "gpu")]
 fn drawn(precision: PrecisionId, model: &mut ImageModel, compute: &ComputeDevice) -> Vec<f32> {
-    use unet_weights::now_or_later;
+    use crate::unet_weights::now_or_later;
 
     assert_eq!(now_or_later(model.prepare(precision, compute)).unwrap(), None);
     assert_eq!(model.network.is_half(), precision == PrecisionId::Half);
@@ -121,7 +120,7 @@ const SUMMING: f64 = 0.01;
 fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
     use scorefield::engine::images::half::has_half;
     use scorefield::nn::device::{Adapter, open_adapter};
-    use unet_weights::{now_or_later, parameter};
+    use crate::unet_weights::{now_or_later, parameter};
 
     let compute = match now_or_later(open_adapter(Adapter::Software)) {
         Ok(compute) if has_half(&compute) => compute,
