@@ -118,9 +118,9 @@ const SUMMING: f64 = 0.01;
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_computes_in_half_precision_and_one_that_is_wrong_does_not() {
+    use crate::unet_weights::{now_or_later, parameter};
     use scorefield::engine::images::half::has_half;
     use scorefield::nn::device::{Adapter, open_adapter};
-    use crate::unet_weights::{now_or_later, parameter};
 
     let compute = match now_or_later(open_adapter(Adapter::Software)) {
         Ok(compute) if has_half(&compute) => compute,
