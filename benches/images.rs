@@ -7,6 +7,7 @@
 //!     cargo bench --profile dev --features e2e --bench images
 //!     cargo bench --profile dev --features e2e --bench images -- ncsnpp
 //!     cargo bench --profile dev --features e2e --bench images -- plain     # as browsers without relaxed vector instructions
+//!     cargo bench --profile dev --features e2e --bench images -- webgpu    # both on the adapter of the machine, or SwiftShader
 
 #[path = "../tests/e2e/webdriver.rs"]
 #[allow(dead_code)]
@@ -47,6 +48,8 @@ const BATCHES: [u32; 3] = [1, 4, 16];
 const ROUNDS: usize = 5;
 /// What asks for the worker of browsers without relaxed vector instructions.
 const PLAIN: &str = "plain";
+/// What asks for WebGPU, ours and theirs.
+const WEBGPU: &str = "webgpu";
 /// What makes a page cross-origin isolated.
 const ISOLATED: [(&str, &str); 2] =
     [("Cross-Origin-Opener-Policy", "same-origin"), ("Cross-Origin-Embedder-Policy", "require-corp")];
@@ -57,7 +60,7 @@ const BUDGET: f64 = 1500.0;
 
 /// Starts both, and keeps our worker's messages.
 const START: &str = "
-const [graph, ours, done] = arguments;
+const [graph, ours, provider, done] = arguments;
 (async () => {
   globalThis.letters = [];
   globalThis.worker = new Worker(ours, { type: 'module' });
@@ -68,13 +71,13 @@ const [graph, ours, done] = arguments;
   worker.onmessage = ({ data }) => { letters.push(Array.from(data)); look(); };
   const at = name => new URL(name, location).href;
   if (!crossOriginIsolated) throw new Error('the page is not isolated');
-  // One instance for each number of threads.
+  // One instance for each number of threads, of which WebGPU has no use.
   globalThis.peers = [];
-  for (const threads of [1, navigator.hardwareConcurrency]) {
+  for (const threads of provider === 'webgpu' ? [1] : [1, navigator.hardwareConcurrency]) {
     const ort = await import('./ort.js?' + threads);
     ort.env.wasm.numThreads = threads;
     ort.env.wasm.wasmPaths = { mjs: at('ort-wasm.js?' + threads), wasm: at('ort-wasm.wasm') };
-    const peer = await ort.InferenceSession.create('./' + graph, { executionProviders: ['wasm'] });
+    const peer = await ort.InferenceSession.create('./' + graph, { executionProviders: [provider] });
     peers.push([ort, peer]);
   }
   return await next();
@@ -158,11 +161,19 @@ fn install(set: &str, worker: &str) -> PathBuf {
     }
     run(&python, |python| python.arg(root.join("benches/onnx_graph.py")).arg(&weights).arg(folder.join(graph(set))));
     // Under names whose type the server knows.
-    let renamed = [
-        ("ort.wasm.min.mjs", "ort.js"),
-        ("ort-wasm-simd-threaded.mjs", "ort-wasm.js"),
-        ("ort-wasm-simd-threaded.wasm", "ort-wasm.wasm"),
-    ];
+    let renamed = if worker == "worker_gpu" {
+        [
+            ("ort.webgpu.min.mjs", "ort.js"),
+            ("ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm.js"),
+            ("ort-wasm-simd-threaded.asyncify.wasm", "ort-wasm.wasm"),
+        ]
+    } else {
+        [
+            ("ort.wasm.min.mjs", "ort.js"),
+            ("ort-wasm-simd-threaded.mjs", "ort-wasm.js"),
+            ("ort-wasm-simd-threaded.wasm", "ort-wasm.wasm"),
+        ]
+    };
     for (name, known) in renamed {
         copy(&peer.join("dist").join(name), &folder.join(known));
     }
@@ -284,12 +295,18 @@ fn median(values: &[f64]) -> f64 {
 
 fn main() {
     let mut names: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let worker = if names.iter().any(|name| name == PLAIN) { "worker_cpu" } else { "worker_cpu_relaxed" };
-    names.retain(|name| name != PLAIN);
+    let says = |word: &str| names.iter().any(|name| name == word);
+    let card = says(WEBGPU);
+    let worker = match (card, says(PLAIN)) {
+        (true, _) => "worker_gpu",
+        (false, true) => "worker_cpu",
+        (false, false) => "worker_cpu_relaxed",
+    };
+    names.retain(|name| name != PLAIN && name != WEBGPU);
     let set = match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => SHIPPED,
         [name] if name == MADE.1 => MADE.0,
-        _ => panic!("{names:?}: there are {} and {PLAIN}, or without a name the page's own network", MADE.1),
+        _ => panic!("{names:?}: there are {}, {PLAIN} and {WEBGPU}, or without a name the page's own network", MADE.1),
     };
     let folder = install(set, worker);
     let manifest = fs::read(folder.join("weights").join(set).join("manifest.json")).expect("a manifest");
@@ -298,7 +315,9 @@ fn main() {
     let browser = Browser::start(&arguments());
     browser.goto(&format!("http://{}/", server.address()));
     let cores = browser.script("return navigator.hardwareConcurrency;", &[]);
-    let ready = browser.script_async(START, &[json!(graph(set)), json!(format!("{worker}_loader.js"))]);
+    let provider = if card { WEBGPU } else { "wasm" };
+    let ready =
+        browser.script_async(START, &[json!(graph(set)), json!(format!("{worker}_loader.js")), json!(provider)]);
     assert!(matches!(event(&ready), Event::Ready { .. }), "{ready}");
     let load = ImageCommand::Load { run: RunId(1), source: WeightsSource::Set { id: set.to_owned() } };
     ask(&browser, Command::Images(load), |event| match event {
@@ -323,16 +342,19 @@ fn main() {
                 answer.as_f64().unwrap_or_else(|| panic!("the peer failed: {answer}"))
             };
             let row = found.rows[0];
-            let now = [row.evaluation_ms, row.together_ms, peer(0), peer(1)];
-            for (all, now) in times.iter_mut().zip(now) {
-                all[index].push(now);
+            let mut now = vec![row.evaluation_ms, row.together_ms, peer(0)];
+            if !card {
+                now.push(peer(1));
+            }
+            for (all, now) in times.iter_mut().zip(&now) {
+                all[index].push(*now);
             }
             eprintln!("round {round}, {batch} images: {now:.1?} ms");
         }
     }
     // A run evaluates images one by one, so that it can be stopped at any of them.
     let mut runs = [Vec::new(), Vec::new()];
-    for _ in 0..ROUNDS {
+    for _ in 0..if card { 0 } else { ROUNDS } {
         for (times, most) in runs.iter_mut().zip([1, u32::MAX]) {
             times.push(run_on(&browser, most));
         }
@@ -341,14 +363,21 @@ fn main() {
     println!(
         "\n{set}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
     );
-    println!("| images | scorefield | with a pool | onnxruntime-web {PEER} | with threads |\n|---|---|---|---|---|");
+    println!(
+        "| images | scorefield | with a pool | onnxruntime-web {PEER} {provider} | with threads |\n|---|---|---|---|---|"
+    );
     for (index, batch) in BATCHES.iter().enumerate() {
-        let medians: Vec<String> = times.iter().map(|all| format!("{:.1}", median(&all[index]))).collect();
+        let said = |all: &Vec<Vec<f64>>| {
+            if all[index].is_empty() { "-".to_owned() } else { format!("{:.1}", median(&all[index])) }
+        };
+        let medians: Vec<String> = times.iter().map(said).collect();
         println!("| {batch} | {} |", medians.join(" | "));
     }
-    let [alone, together] = runs.each_ref().map(|times| 16e3 / median(times));
-    println!(
-        "a run of 16 images, {EVALUATIONS} evaluations: {alone:.2} images a second alone, {together:.2} on all cores"
-    );
+    if !card {
+        let [alone, together] = runs.each_ref().map(|times| 16e3 / median(times));
+        println!(
+            "a run of 16 images, {EVALUATIONS} evaluations: {alone:.2} images a second alone, {together:.2} on all cores"
+        );
+    }
     println!("{}", json!({ "runs": runs, "batches": BATCHES, "scorefield": times[..2], "onnxruntime": times[2..] }));
 }

@@ -7,6 +7,10 @@ use thiserror::Error;
 pub const CIFAR10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
+/// Names of Fashion-MNIST's classes, in the order of its labels (Xiao, Rasul and Vollgraf 2017), in a word each.
+pub const FASHION_MNIST: [&str; 10] =
+    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
+
 /// Longest name of a class, in characters.
 const LONGEST: usize = 100;
 /// Most names in a message.

@@ -174,7 +174,7 @@ run_config! {
         #[only(|run| run.solver == SolverId::Rk45)]
         tolerance: f64 = 1e-4, 1e-8..=0.1, log;
         /// Points to sample.
-        samples: u32 = 2000, 1..=20_000;
+        samples: u32 = 2000, 1..=100_000;
 
         // Control
         /// How something known beforehand is imposed on the samples.

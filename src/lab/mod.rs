@@ -21,7 +21,7 @@ pub use choices::{
     Activation, ArrangementId, ClipId, ControlId, DenoiserId, DeviceChoice, DivergenceId, MethodId, PrecisionId,
     PredictionId, SpacingId, TaskId, WeightingId,
 };
-pub use classes::{CIFAR10, ClassChoice, ClassError, Classes, check_names, usual_names};
+pub use classes::{CIFAR10, ClassChoice, ClassError, Classes, FASHION_MNIST, check_names, usual_names};
 pub use config::{FIELDS, Field, RunConfig, field};
 pub use device::DeviceInfo;
 pub use experiment::{ExperimentId, StudyName};

@@ -3,10 +3,10 @@
 
 use std::cell::RefCell;
 
-use js_sys::JsString;
+use js_sys::{JsString, Promise};
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Element as Node, Event, HtmlElement, HtmlInputElement};
 
 use super::element::{Element, element};
@@ -27,20 +27,29 @@ thread_local! {
     static SOUGHT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Fetches the contents in a language.
+/// Asks for the contents in a language, and keeps them.
+pub fn ask(language: Language) -> Promise {
+    future_to_promise(async move {
+        // The digest keeps contents of another build, in a cache on the way, from being taken for ours.
+        let address = format!("./{}?v={}", language.contents(), env!("SCOREFIELD_CONTENTS"));
+        let html = JsFuture::from(words::fetch(address, true)).await?;
+        let kept = html.as_string().map(|text| &*text.leak());
+        READ.with_borrow_mut(|read| read[language as usize] = kept);
+        Ok(JsValue::UNDEFINED)
+    })
+}
+
+/// Shows the contents in a language, once they are there.
 fn fetch(page: Page, language: Language) {
-    if let Some(html) = READ.with_borrow(|read| read[language as usize]) {
+    let kept = || READ.with_borrow(|read| read[language as usize]);
+    if let Some(html) = kept() {
         return page.listed.set(Listed::There(html));
     }
     page.listed.set(Listed::Awaited);
     start(async move {
-        // The digest keeps contents of another build, in a cache on the way, from being taken for ours.
-        let address = format!("./{}?v={}", language.contents(), env!("SCOREFIELD_CONTENTS"));
-        let fetched = JsFuture::from(words::fetch(address, true)).await;
-        let html = fetched.ok().and_then(|text| text.as_string()).map(|text| &*text.leak());
-        READ.with_borrow_mut(|read| read[language as usize] = html);
+        let _ = JsFuture::from(ask(language)).await;
         if page.language.get_untracked() == language {
-            page.listed.set(html.map_or(Listed::Missing, Listed::There));
+            page.listed.set(kept().map_or(Listed::Missing, Listed::There));
         }
     });
 }

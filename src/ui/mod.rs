@@ -57,7 +57,7 @@ async fn open() {
     let (opened, rejected, again) = link::read(&fragment);
     let language = memory::language(opened.language.as_deref());
     let theme = memory::theme();
-    let texts = words::first(language).await;
+    let texts = words::first(language, opened.contents.then(|| contents::ask(language))).await;
     let late = texts.is_none();
     mount_to_body(move || {
         let texts = texts.unwrap_or_else(Texts::awaited);
@@ -88,8 +88,8 @@ async fn open() {
         if opened.run {
             runs::start(page);
         }
-        if let Some(starting) = document().get_element_by_id("starting") {
-            starting.remove();
+        if let Some(loading) = document().get_element_by_id("loading") {
+            loading.remove();
         }
         app().into_iter().for_each(Element::mount);
     });

@@ -12,8 +12,9 @@ use super::state::{Page, start};
 use crate::lab::texts::WHOLE;
 use crate::lab::{Language, Texts};
 
-/// How long the first picture of the page waits for its texts, in milliseconds.
-const PATIENCE: i32 = 400;
+/// How long the page waits for its texts before it shows itself without, in milliseconds. Pictures are there meanwhile
+/// (`index.html`).
+const PATIENCE: i32 = 4000;
 
 thread_local! {
     static READ: RefCell<[Option<&'static str>; 3]> = const { RefCell::new([None; 3]) };
@@ -45,14 +46,17 @@ fn keep(language: Language, text: &JsValue) -> Option<Texts> {
     Some(Texts::read(file))
 }
 
-/// The texts of a language, if they arrive soon enough for the first picture of the page.
-pub async fn first(language: Language) -> Option<Texts> {
+/// The texts of a language, if they arrive soon enough for the first picture of the page; so may what else it waits for.
+pub async fn first(language: Language, beside: Option<Promise>) -> Option<Texts> {
     let timer = Promise::new(&mut |resolve, _| {
         // Without a timer the page merely waits for the answer.
         let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, PATIENCE);
     });
     let fetched = texts(language);
-    let race = Promise::race(&js_sys::Array::of2(&fetched, &timer));
+    let all = Promise::all_settled(&js_sys::Array::of2(&fetched, &beside.map_or(JsValue::UNDEFINED, JsValue::from)));
+    let _ = JsFuture::from(Promise::race(&js_sys::Array::of2(&all, &timer))).await;
+    // No text where they are still on their way.
+    let race = Promise::race(&js_sys::Array::of2(&fetched, &Promise::resolve(&JsValue::UNDEFINED)));
     keep(language, &JsFuture::from(race).await.ok()?)
 }
 

@@ -10,8 +10,11 @@ use super::bands::records;
 use super::images::images;
 use super::page::{Page, SOON};
 
-/// The program, built if it is not there yet: with the features of the other tests, so that nothing is built twice.
+/// The program: `SCOREFIELD_PROGRAM`, or else built, if it is not there yet, with the features of the other tests.
 pub fn program() -> PathBuf {
+    if let Some(program) = env::var_os("SCOREFIELD_PROGRAM") {
+        return PathBuf::from(program);
+    }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments =
         ["build", "--locked", "--features", "cli,remote", "--bin", "scorefield", "--message-format", "json"];

@@ -181,7 +181,7 @@ fn a_browser_that_does_not_answer_about_a_gpu_has_none() {
 fn a_browser_without_webassembly_is_told_what_is_missing() {
     let page = Page::open("visitor-start", SMALL);
     page.wait_for(&["idle"], SOON);
-    assert_eq!(script(&page, "return document.getElementById('starting');"), Value::Null);
+    assert_eq!(script(&page, "return document.getElementById('loading');"), Value::Null);
     page.browser.before_every_page("delete globalThis.WebAssembly;");
     page.browser.reload();
     let shown = "const e = document.getElementById('starting');
@@ -190,6 +190,10 @@ fn a_browser_without_webassembly_is_told_what_is_missing() {
         Some(script(&page, shown).as_str()?.to_owned()).filter(|words| !words.is_empty())
     });
     assert!(words.matches("WebAssembly").count() >= 3, "{words}");
+    // What is there before the program is: pictures, which say nothing in a language.
+    let pictures = "const seen = [...document.querySelectorAll('#loading img')].map(i => i.naturalWidth > 0);
+                    return seen.length > 2 && seen.slice(0, 2).every(Boolean);";
+    page.until("the first pictures", SOON, || script(&page, pictures).as_bool().filter(|there| *there));
     page.close_after_trouble();
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use scorefield::data::metrics::MEASURES;
 use scorefield::experiments::{EXPERIMENTS, all};
 use scorefield::lab::texts::{Language, entries};
-use scorefield::lab::{CIFAR10, FIELDS, Kind};
+use scorefield::lab::{CIFAR10, FASHION_MNIST, FIELDS, Kind};
 use scorefield::protocol::FailureKind;
 use scorefield::protocol::Verdict;
 use scorefield::session::Status;
@@ -111,7 +111,9 @@ fn keys_from_tables() -> BTreeSet<String> {
         }
     }
     // What CIFAR-10's classes are called; those of other weights have the names that these say.
-    keys.extend(CIFAR10.iter().chain(&["any", "each"]).map(|class| format!("choice.image-class.{class}")));
+    keys.extend(
+        CIFAR10.iter().chain(&FASHION_MNIST).chain(&["any", "each"]).map(|class| format!("choice.image-class.{class}")),
+    );
     keys.extend(all().map(|experiment| format!("choice.experiment.{}", experiment.id())));
     for experiment in EXPERIMENTS {
         keys.extend(["title", "lead", "see"].map(|end| format!("experiment.{}.{end}", experiment.id.id())));

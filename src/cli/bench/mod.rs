@@ -83,6 +83,9 @@ struct Torch {
     threads: usize,
     step_ms: f64,
     evaluation_ms: f64,
+    /// The same in bfloat16 where PyTorch computes in it.
+    bf16_step_ms: f64,
+    bf16_evaluation_ms: f64,
 }
 
 /// Does it.
@@ -177,12 +180,14 @@ pub fn run(args: &BenchArgs) -> Outcome {
     }
     if let (Some(torch), Some(step), Some(evaluation)) = (&report.torch, report.step_ratio, report.evaluation_ratio) {
         say!(
-            "torch {} on {}, {} threads: training step {:.0} ms, evaluation {:.0} ms",
+            "torch {} on {}, {} threads: training step {:.0} ms, evaluation {:.0} ms; in bfloat16 {:.0} and {:.0} ms",
             torch.torch,
             torch.device,
             torch.threads,
             torch.step_ms,
-            torch.evaluation_ms
+            torch.evaluation_ms,
+            torch.bf16_step_ms,
+            torch.bf16_evaluation_ms
         )?;
         say!("ours takes {step:.2} times as long for a training step, {evaluation:.2} times for an evaluation")?;
     }

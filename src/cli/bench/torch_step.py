@@ -2,7 +2,8 @@
 
     python torch_step.py CHANNELS LAYERS BATCH SECONDS THREADS
 
-prints a line of JSON; `scorefield bench --torch` runs it where Python has torch. tests/golden/image_training.py takes
+prints a line of JSON, in single precision and with what torch computes in bfloat16 where it may (autocast);
+`scorefield bench --torch` runs it where Python has torch. tests/golden/image_training.py takes
 `UNet` and `EDM` from here: what is timed is what the gradients are compared with.
 """
 import json
@@ -147,10 +148,16 @@ def main():
     images = torch.randn(batch, 3, 32, 32, device=device)
     labels = torch.arange(batch, device=device) % 10
 
+    lower = False  # read by `rounding` when it is called
+
+    def rounding():
+        return torch.autocast(device, torch.bfloat16, enabled=lower)
+
     def step():
         sigma = (1.2 * torch.randn(batch, device=device) - 1.2).exp()
         s = sigma.view(-1, 1, 1, 1)
-        found = EDM.denoise(net, images + s * torch.randn_like(images), sigma, labels)
+        with rounding():
+            found = EDM.denoise(net, images + s * torch.randn_like(images), sigma, labels)
         loss = (EDM.weight(s) * (found - images) ** 2).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -160,7 +167,8 @@ def main():
 
     @torch.no_grad()
     def evaluation():
-        return float(EDM.denoise(net, images, torch.ones(batch, device=device), labels).sum())
+        with rounding():
+            return float(EDM.denoise(net, images, torch.ones(batch, device=device), labels).sum())
 
     def median(work):
         work()
@@ -171,8 +179,10 @@ def main():
             times.append(time.perf_counter() - begin)
         return 1000 * sorted(times)[len(times) // 2]
 
-    print(json.dumps({"torch": torch.__version__, "device": device, "threads": threads,
-                      "step_ms": median(step), "evaluation_ms": median(evaluation)}))
+    found = {"torch": torch.__version__, "device": device, "threads": threads,
+             "step_ms": median(step), "evaluation_ms": median(evaluation)}
+    lower = True
+    print(json.dumps({**found, "bf16_step_ms": median(step), "bf16_evaluation_ms": median(evaluation)}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-//! Image sets: CIFAR-10 in its official form and as pictures, and any folder or archive of PNG files of one size.
+//! Image sets: CIFAR-10 in its official form and as pictures, sets of grey images in IDX, and any folder or archive of PNG
+//! files of one size.
 
 pub mod cifar10;
+mod idx;
 pub mod png_file;
 pub mod python;
 pub mod store;
@@ -32,6 +34,16 @@ pub enum Half {
     Test,
 }
 
+impl Half {
+    /// What it is called, before "half".
+    fn word(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// Reads images from `cifar10` (the official address), another address, a folder, an archive or a file.
 ///
 /// # Errors
@@ -49,7 +61,7 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
     let store = Store::open(address, cache, |name| {
         let lower = name.to_lowercase();
         let ends = [".bin", ".png", "_lables.json", "_labels.json"].iter().any(|end| lower.ends_with(end));
-        !is_hidden(name) && (ends || python::is_batch(name) || python::is_cifar100(name))
+        !is_hidden(name) && (ends || idx::is_part(name) || python::is_batch(name) || python::is_cifar100(name))
     })?;
     let names = store.names();
     if names.iter().any(|name| is_cifar100(name)) {
@@ -79,6 +91,8 @@ pub fn open_with(source: &str, half: Half, cache: &Path) -> Outcome<ImageSet> {
         binary(source, &store, &batches(".bin")?)
     } else if names.iter().any(|name| python::is_batch(name)) {
         python::read(source, &store, &batches("")?)
+    } else if names.iter().any(|name| idx::is_part(name)) {
+        idx::read(source, &store, half)
     } else if any(".png") {
         let labels = match half {
             Half::Train => ["train_lables.json", "train_labels.json"],
@@ -162,7 +176,7 @@ fn strips(source: &str, store: &Store, names: &[String], labels: Option<&str>) -
 fn pictures(source: &str, store: &Store, names: &[&str]) -> Outcome<ImageSet> {
     let names: Vec<&str> = names.iter().copied().filter(|name| name.to_lowercase().ends_with(".png")).collect();
     if names.is_empty() {
-        return Err(Failure::input(source, "neither CIFAR-10's batches nor PNG files in it"));
+        return Err(Failure::input(source, "neither CIFAR-10's batches, nor images in IDX, nor PNG files in it"));
     }
     let folder = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
     let mut classes: Vec<String> = names.iter().filter_map(|name| folder(name)).collect();

@@ -18,7 +18,8 @@ pub const STATE: &str = "resume.safetensors";
 /// Trains a network on points in the plane or on images, and writes the weights as the page reads them.
 ///
 /// DATA is a distribution in the plane (moons, rings, …), `cifar10` (fetched from its official address), an address, an
-/// archive, or a folder: CIFAR-10's binary or PNG batches, or PNG files of one size, whose folders are their classes.
+/// archive, or a folder: CIFAR-10's binary or PNG batches, a set in IDX as MNIST and Fashion-MNIST are published
+/// (train-images-idx3-ubyte.gz), or PNG files of one size, whose folders are their classes.
 ///
 /// OUT gets the weights, metrics.csv, and resume.safetensors: everything that --resume needs. They are written every few
 /// minutes, on Ctrl-C, and at the end; a run that was killed goes on from the last of them, on the CPU bit for bit.

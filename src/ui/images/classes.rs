@@ -1,7 +1,7 @@
 //! The classes that the weights have: the menu of them, and what is said where a run cannot have what it asks for.
 
 use crate::lab::images::OWN_WEIGHTS;
-use crate::lab::{CIFAR10, ClassChoice, Field};
+use crate::lab::{CIFAR10, ClassChoice, FASHION_MNIST, Field};
 use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::choice;
@@ -49,10 +49,10 @@ pub fn are_required(page: Page) -> bool {
     known(page).is_some_and(|known| known.required)
 }
 
-/// What a class is called: those of CIFAR-10 in the language of the page.
+/// What a class is called: those of CIFAR-10 and Fashion-MNIST in the language of the page.
 pub fn name(page: Page, class: &str) -> String {
     match ClassChoice::from_text(class) {
-        ClassChoice::Named(name) if !CIFAR10.contains(&name.as_str()) => name,
+        ClassChoice::Named(name) if !CIFAR10.iter().chain(&FASHION_MNIST).any(|known| *known == name) => name,
         _ => page.text(&format!("choice.image-class.{class}")),
     }
 }
