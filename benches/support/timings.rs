@@ -3,7 +3,7 @@
 use scorefield::lab::RunConfig;
 use scorefield::protocol::{Benchmark, Command, Event};
 use scorefield::wire::{decode, encode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::webdriver::Browser;
 

@@ -41,7 +41,7 @@ pub fn ask(language: Language) -> Promise {
 
 /// Shows the contents in a language, once they are there.
 fn fetch(page: Page, language: Language) {
-    let kept = || READ.with_borrow(|read| read[language as usize]);
+    let kept = move || READ.with_borrow(|read| read[language as usize]);
     if let Some(html) = kept() {
         return page.listed.set(Listed::There(html));
     }

@@ -187,7 +187,7 @@ mod tests {
     fn what_is_damaged_missing_or_something_else_is_told() {
         let (images, labels) = (idx(&[1, 8, 8], &[7; 64]), idx(&[1], &[0]));
         let told = |images: &[u8], labels: &[u8], word: &str| {
-            let error = set(images.to_vec(), labels.to_vec()).expect_err(word).to_string();
+            let error = set(images.to_vec(), labels.to_vec()).expect_err(word).message;
             assert!(error.contains(word), "{error}");
         };
         told(&images[..images.len() - 1], &labels, "damaged");
@@ -200,7 +200,7 @@ mod tests {
         singles[2] = 13;
         told(&singles, &labels, "kind 13");
         let one = BTreeMap::from([("train-images-idx3-ubyte".to_owned(), images)]);
-        let error = read("made up", &Store::Archive(one), Half::Train).expect_err("labels are missing").to_string();
+        let error = read("made up", &Store::Archive(one), Half::Train).expect_err("labels are missing").message;
         assert!(error.contains("labels of the training half are missing"), "{error}");
     }
 
