@@ -9,8 +9,8 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 
-use super::Half;
 use super::cifar10::finish;
+use super::half::Half;
 use super::store::Store;
 use crate::cli::failure::{Failure, Outcome};
 use crate::data::ImageSet;

@@ -2,6 +2,7 @@
 //! files of one size.
 
 pub mod cifar10;
+mod half;
 mod idx;
 pub mod png_file;
 pub mod python;
@@ -14,6 +15,7 @@ use crate::data::ImageSet;
 use crate::lab::CIFAR10;
 use crate::nn::checkpoint::sha256;
 use cifar10::{CHANNELS, SIDE, finish};
+pub use half::Half;
 use png_file::Picture;
 use store::Store;
 pub use store::cache_folder;
@@ -24,25 +26,6 @@ pub const CIFAR10_ADDRESS: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-bin
 const RECORD: usize = 1 + CHANNELS * SIDE * SIDE;
 /// Batches of the training half.
 const BATCHES: usize = 5;
-
-/// Which half of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Half {
-    /// What networks are trained on.
-    Train,
-    /// What they never saw.
-    Test,
-}
-
-impl Half {
-    /// What it is called, before "half".
-    fn word(self) -> &'static str {
-        match self {
-            Self::Train => "training",
-            Self::Test => "test",
-        }
-    }
-}
 
 /// Reads images from `cifar10` (the official address), another address, a folder, an archive or a file.
 ///
