@@ -5,6 +5,8 @@
 //! and its evaluation compiled (`jit`); our step also draws its data and noise, keeps the moving average and reports its loss.
 //! All run on one thread with SIMD.
 
+#[path = "support/median.rs"]
+mod median;
 #[path = "support/timings.rs"]
 mod timings;
 #[path = "../tests/e2e/webdriver.rs"]
@@ -16,6 +18,7 @@ use std::process::Command as Process;
 use std::time::Duration;
 use std::{env, fs};
 
+use median::median;
 use scorefield::lab::{Activation, RunConfig};
 use scorefield::serve::Server;
 use serde_json::{Value, json};
@@ -117,12 +120,6 @@ globalThis.median = work => {
   times.sort((a, b) => a - b);
   return times[times.length >> 1];
 };";
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
 
 /// The peers and their pages in a folder of their own.
 fn install_peers() -> PathBuf {

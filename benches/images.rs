@@ -9,10 +9,13 @@
 //!     cargo bench --profile dev --features e2e --bench images -- plain     # as browsers without relaxed vector instructions
 //!     cargo bench --profile dev --features e2e --bench images -- webgpu    # both on the adapter of the machine, or SwiftShader
 
+#[path = "support/median.rs"]
+mod median;
 #[path = "../tests/e2e/webdriver.rs"]
 #[allow(dead_code)]
 mod webdriver;
 
+use median::median;
 use scorefield::diffusion::convention::{InputScale, TimeConvention};
 use scorefield::diffusion::prediction::canonical;
 use scorefield::diffusion::{Prediction, Schedule};
@@ -285,12 +288,6 @@ fn run_on(browser: &Browser, most: u32) -> f64 {
         Event::Done { millis, .. } => Some(millis),
         _ => None,
     })
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 fn main() {

@@ -3,6 +3,8 @@
 //! drawn. Beside every time stands the slope to the row before it, in logarithms of both: 1 is in proportion, 0 for nothing.
 //! Needs dist/ (`make dist`): `cargo bench --profile dev --features e2e --bench scaling`. Words after `--` choose tables.
 
+#[path = "support/median.rs"]
+mod median;
 #[path = "support/timings.rs"]
 mod timings;
 #[path = "../tests/e2e/webdriver.rs"]
@@ -12,6 +14,7 @@ mod webdriver;
 use std::path::Path;
 use std::time::Duration;
 
+use median::median;
 use scorefield::lab::RunConfig;
 use scorefield::serve::Server;
 use serde_json::{Value, json};
@@ -65,11 +68,6 @@ const look = () => {
 };
 look();";
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// Prints what was measured: settings, times, and slopes.
 fn table(title: &str, unit: &str, rows: &[(f64, f64)]) {
     println!("\n| {title} | {unit} | slope |\n|---:|---:|---:|");
@@ -91,7 +89,6 @@ struct Visit<'a> {
 impl Visit<'_> {
     /// Opens a link that begins a run, and waits until it has ended.
     fn run(&self, link: &str) {
-        self.browser.goto("about:blank");
         self.browser.goto(&format!("http://{}/#{link}&device=cpu&seed=1&run=1", self.address));
         let state = || {
             let state = self
@@ -107,8 +104,8 @@ impl Visit<'_> {
         let rounds: Vec<_> =
             (0..ROUNDS).map(|_| timings::timings(self.browser, &self.address, program, config, BUDGET)).collect();
         [
-            median(rounds.iter().map(|timed| timed.training_step_ms).collect()),
-            median(rounds.iter().map(|timed| timed.evaluation_ms).collect()),
+            median(&rounds.iter().map(|timed| timed.training_step_ms).collect::<Vec<_>>()),
+            median(&rounds.iter().map(|timed| timed.evaluation_ms).collect::<Vec<_>>()),
         ]
     }
 
@@ -123,7 +120,7 @@ impl Visit<'_> {
         let timed = |value: &u32| {
             self.run(&link(*value));
             let press = || self.browser.script_async(PRESS, &[]).as_f64().expect("a time");
-            (f64::from(*value), median((0..ROUNDS).map(|_| press()).collect()) / 1e3)
+            (f64::from(*value), median(&(0..ROUNDS).map(|_| press()).collect::<Vec<_>>()) / 1e3)
         };
         let rows: Vec<(f64, f64)> = values.iter().map(timed).collect();
         table(what, "a run, s", &rows);
@@ -135,7 +132,7 @@ impl Visit<'_> {
             let painted = self.browser.script_async(SCRUB, &[json!(FRAMES)]);
             let Value::Array(times) = painted else { panic!("{painted}") };
             assert!(times.len() >= FRAMES / 2, "{} frames were painted", times.len());
-            (f64::from(*value), median(times.iter().filter_map(Value::as_f64).collect()))
+            (f64::from(*value), median(&times.iter().filter_map(Value::as_f64).collect::<Vec<_>>()))
         };
         let rows: Vec<(f64, f64)> = values.iter().map(timed).collect();
         table("points drawn", "a frame, ms", &rows);

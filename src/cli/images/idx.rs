@@ -17,7 +17,7 @@ use crate::data::ImageSet;
 use crate::lab::FASHION_MNIST;
 use crate::nn::checkpoint::sha256;
 
-/// Digests of the labels of Fashion-MNIST's two halves, unpacked.
+/// Digests of the files of labels of Fashion-MNIST's two halves, unpacked.
 const FASHION_LABELS: [&str; 2] = [
     "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
@@ -53,16 +53,17 @@ fn part(path: &str) -> Option<(Half, &'static str)> {
 /// # Errors
 /// When one of its two files is missing, damaged, or of something else than square images.
 pub fn read(source: &str, store: &Store, half: Half) -> Outcome<ImageSet> {
-    let file = |wanted: &'static str| -> Outcome<(String, Vec<usize>, Vec<u8>)> {
+    let file = |wanted: &'static str| -> Outcome<(String, Vec<usize>, Vec<u8>, usize)> {
         let name = store.names().into_iter().find(|name| part(name) == Some((half, wanted)));
         let name = name
             .ok_or_else(|| Failure::input(source, format!("the {wanted} of the {} half are missing", half.word())))?;
         let bad = |why: String| Failure::input(source, format!("{name}: {why}"));
         let bytes = unpacked(name, store.read(name)?).map_err(bad)?;
         let (dimensions, start) = head(&bytes).map_err(bad)?;
-        Ok((name.to_owned(), dimensions, bytes[start..].to_vec()))
+        Ok((name.to_owned(), dimensions, bytes, start))
     };
-    let (name, dimensions, pixels) = file("images")?;
+    let (name, dimensions, mut images, start) = file("images")?;
+    let pixels = images.split_off(start);
     let [_, height, width] = dimensions[..] else {
         return Err(Failure::input(
             source,
@@ -75,15 +76,16 @@ pub fn read(source: &str, store: &Store, half: Half) -> Outcome<ImageSet> {
             format!("{name}: {height} x {width} pixels: only square images are trained on"),
         ));
     }
-    let (name, dimensions, labels) = file("labels")?;
+    let (name, dimensions, file, start) = file("labels")?;
     if dimensions.len() != 1 {
         return Err(Failure::input(
             source,
             format!("{name} has {} dimensions, where labels have one", dimensions.len()),
         ));
     }
+    let labels = &file[start..];
     let classes = labels.iter().max().map_or(0, |most| usize::from(*most) + 1);
-    let names = if FASHION_LABELS.contains(&sha256(&labels_file(&labels)).as_str()) {
+    let names = if FASHION_LABELS.contains(&sha256(&file).as_str()) {
         FASHION_MNIST.map(str::to_owned).to_vec()
     } else {
         (0..classes).map(|class| class.to_string()).collect()
@@ -92,13 +94,7 @@ pub fn read(source: &str, store: &Store, half: Half) -> Outcome<ImageSet> {
     if side != height {
         eprintln!("{height} x {height} pixels, with a black border to {side} x {side}");
     }
-    finish(source, side, 1, pixels, labels.into_iter().map(u32::from).collect(), names)
-}
-
-/// A file of labels as it is published, whose digest is known.
-fn labels_file(labels: &[u8]) -> Vec<u8> {
-    let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
-    [&[0, 0, 8, 1][..], &count.to_be_bytes(), labels].concat()
+    finish(source, side, 1, pixels, labels.iter().copied().map(u32::from).collect(), names)
 }
 
 fn unpacked(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
