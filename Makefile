@@ -35,7 +35,7 @@ dist:            ## static files for any host and any path, in dist/
 docs:            ## the documents as a small site, in dist/docs (needs mdBook: tools/docs install)
 	@tools/docs
 
-weights:         ## fetch published weights (google/ddpm-cifar10-32) and put them beside the preview
+weights:         ## fetch published weights (google/ddpm-cifar10-32) and put them beside ours
 	@tools/setup build
 	@tools/weights
 

@@ -36,7 +36,7 @@ const CARD: [&str; 6] = [
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Where the weights of the page are.
-const WEIGHTS: &str = "web/weights/preview-32";
+const WEIGHTS: &str = "web/weights/cifar-32";
 
 /// What pictures of one run may differ by between devices, as root mean square of bytes.
 const SAME_PICTURE: f64 = 2.0;

@@ -20,7 +20,7 @@ use scorefield::diffusion::convention::{InputScale, TimeConvention};
 use scorefield::diffusion::prediction::canonical;
 use scorefield::diffusion::{Prediction, Schedule};
 use scorefield::lab::images::seed_of;
-use scorefield::lab::{RunConfig, SolverId};
+use scorefield::lab::{ClassChoice, RunConfig, SolverId};
 use scorefield::protocol::images::{ImageBenchmark, ImageCommand, ImageEvent, WeightsSource};
 use scorefield::protocol::{Command, Event, RunId};
 use scorefield::rng::{Rng, Stream};
@@ -39,7 +39,7 @@ const PEER: &str = "1.30.0";
 /// What onnx_graph.py needs.
 const PYTHON: [&str; 3] = ["onnx==1.23.2", "numpy==2.4.6", "safetensors==0.8.0"];
 /// The weights of the page.
-const SHIPPED: &str = "preview-32";
+const SHIPPED: &str = "cifar-32";
 /// Those that ncsnpp_set.py makes, and what asks for them.
 const MADE: (&str, &str) = ("ncsnpp-32", "ncsnpp");
 /// Height, width and channels of an image.
@@ -58,6 +58,8 @@ const ISOLATED: [(&str, &str); 2] =
     [("Cross-Origin-Opener-Policy", "same-origin"), ("Cross-Origin-Embedder-Policy", "require-corp")];
 /// Evaluations of a run.
 const EVALUATIONS: u32 = 20;
+/// Runs that are timed on one core and on all: what they are, images, guidance.
+const RUNS: [(&str, u32, f64); 3] = [("16 images", 16, 1.0), ("1 image", 1, 1.0), ("1 image with guidance 2", 1, 2.0)];
 /// Time of a round for each batch, in milliseconds.
 const BUDGET: f64 = 1500.0;
 
@@ -120,6 +122,32 @@ const [which, batch, budget, done] = arguments;
   times.sort((a, b) => a - b);
   return times[times.length >> 1];
 })().then(done, e => done(String(e)));";
+
+/// What it takes to share one evaluation: a worker hires another, as ours do, sends it this many numbers and has as many back,
+/// each side copying them once, as a network does that keeps its activations. Milliseconds of a message there and back, the median.
+const MESSAGES: &str = "
+const [numbers, count, done] = arguments;
+const hired = `onmessage = ({ data }) => { const own = data.slice(); postMessage(own, [own.buffer]); };`;
+const hires = `onmessage = async ({ data: [address, numbers, count] }) => {
+  const other = new Worker(address), times = [];
+  for (let i = 0; i < count; i++) {
+    const begin = performance.now(), part = new Float32Array(numbers);
+    const back = new Promise(resolve => { other.onmessage = ({ data }) => resolve(data); });
+    other.postMessage(part, [part.buffer]);
+    if ((await back).length !== numbers) throw new Error('another message');
+    times.push(performance.now() - begin);
+  }
+  other.terminate();
+  postMessage(times.sort((a, b) => a - b)[count >> 1]);
+};`;
+const address = text => URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+const worker = new Worker(address(hires));
+worker.onerror = e => done(e.message);
+worker.onmessage = ({ data }) => { worker.terminate(); done(data); };
+worker.postMessage([address(hired), numbers, count]);";
+/// Numbers of a message: nothing but the message; half of the image at 32 by 32 pixels in 32 channels; the two rows of it that
+/// a convolution of the other half reads.
+const PARTS: [(&str, usize); 3] = [("nothing", 1), ("half of 32 channels", 16 * 1024), ("a row of 32 channels", 1024)];
 
 fn run(program: &str, change: impl FnOnce(&mut Process) -> &mut Process) {
     let mut process = Process::new(program);
@@ -279,11 +307,12 @@ fn compare(browser: &Browser, asked: &Asked) {
     assert!(largest <= 1 && spread.sqrt() > 2.0, "they compute different networks");
 }
 
-/// Milliseconds that a run takes which keeps at most so many cores busy.
-fn run_on(browser: &Browser, most: u32) -> f64 {
+/// Milliseconds that a run of so many images takes, under so much guidance, which keeps at most so many cores busy.
+fn run_on(browser: &Browser, most: u32, images: u32, guidance: f64) -> f64 {
     let cores = encode(&Command::Images(ImageCommand::Cores { most })).expect("bytes");
     browser.script("worker.postMessage(Uint8Array.from(arguments[0]));", &[json!(cores)]);
-    let config = RunConfig { images: 16, steps: EVALUATIONS, solver: SolverId::Ddim, ..RunConfig::of_images() };
+    let config = RunConfig { images, steps: EVALUATIONS, solver: SolverId::Ddim, guidance, ..RunConfig::of_images() };
+    let config = RunConfig { image_class: ClassChoice::Each, ..config };
     ask(browser, Command::Sample { run: RunId(3), config }, |event| match event {
         Event::Done { millis, .. } => Some(millis),
         _ => None,
@@ -350,12 +379,13 @@ fn main() {
         }
     }
     // A run evaluates images one by one, so that it can be stopped at any of them.
-    let mut runs = [Vec::new(), Vec::new()];
+    let mut runs = [const { [const { Vec::new() }; 2] }; RUNS.len()];
     for _ in 0..if card { 0 } else { ROUNDS } {
-        for (times, most) in runs.iter_mut().zip([1, u32::MAX]) {
-            times.push(run_on(&browser, most));
+        for (times, (_, images, guidance)) in runs.iter_mut().zip(RUNS) {
+            for (times, most) in times.iter_mut().zip([1, u32::MAX]) {
+                times.push(run_on(&browser, most, images, guidance));
+            }
         }
-        eprintln!("a run: {:.0?} ms", runs.each_ref().map(|times| times[times.len() - 1]));
     }
     println!(
         "\n{set}, {gflop:.2} GFLOP an image; milliseconds an evaluation, medians of {ROUNDS} rounds, {cores} cores"
@@ -371,10 +401,19 @@ fn main() {
         println!("| {batch} | {} |", medians.join(" | "));
     }
     if !card {
-        let [alone, together] = runs.each_ref().map(|times| 16e3 / median(times));
         println!(
-            "a run of 16 images, {EVALUATIONS} evaluations: {alone:.2} images a second alone, {together:.2} on all cores"
+            "\n| a run, {EVALUATIONS} steps | alone, s | on all cores, s | images a second | |\n|---|---|---|---|---|"
         );
+        for (times, (name, images, _)) in runs.iter().zip(RUNS) {
+            let [alone, together] = times.each_ref().map(|times| median(times) / 1e3);
+            let count = f64::from(images);
+            println!("| {name} | {alone:.2} | {together:.2} | {:.2} | {:.2} |", count / alone, count / together);
+        }
+        println!("\n| a message there and back | ms |\n|---|---|");
+        for (name, numbers) in PARTS {
+            let took = browser.script_async(MESSAGES, &[json!(numbers), json!(400)]);
+            println!("| {name} | {:.3} |", took.as_f64().unwrap_or_else(|| panic!("no message: {took}")));
+        }
     }
     println!("{}", json!({ "runs": runs, "batches": BATCHES, "scorefield": times[..2], "onnxruntime": times[2..] }));
 }

@@ -1,7 +1,7 @@
 """A network of images, the shipped one or an NCSN++, as an ONNX graph, for `cargo bench --bench images`:
 
     python3 -m venv /tmp/onnx && /tmp/onnx/bin/pip install onnx==1.23.2 numpy==2.4.6 safetensors==0.8.0
-    /tmp/onnx/bin/python benches/onnx_graph.py web/weights/preview-32 /tmp/preview-32.onnx
+    /tmp/onnx/bin/python benches/onnx_graph.py web/weights/cifar-32 /tmp/cifar-32.onnx
 
 The operators are those that PyTorch's exporter writes for this graph: SiLU as Sigmoid and Mul, GroupNorm as
 InstanceNormalization between two Reshapes, filters that halve and double as Conv and ConvTranspose of every channel by itself, as

@@ -56,7 +56,7 @@ def array(shape, kind, content):
 
 leaf = array([2, 2], "float32", bytes(16))
 seed("flax", "dense", b"\x81" + text("params") + b"\x81" + text("Dense_0") + b"\x82" + text("kernel") + leaf + text("bias") + array([2], "float32", bytes(8)))
-for name in ["index.json", "preview-32/manifest.json"]:
+for name in ["index.json", "cifar-32/manifest.json"]:
     seed("manifest", pathlib.Path(name).name, (ROOT / "web" / "weights" / name).read_bytes())
 for name, content in {"stop": "\x08", "pause": "\x05", "load": "\x0a\x01\x03abc", "weights": "\x0b\x01\x02\x03abc", "failed": "\x10\x01\x01\x02\x01a"}.items():
     seed("wire", name, content)

@@ -247,6 +247,8 @@ pub enum Notice {
         /// Steps of the run.
         steps: u32,
     },
+    /// The weights that were asked for are no longer offered: those that replace them were taken.
+    Replaced,
 }
 
 /// Weights at hand.
@@ -422,6 +424,9 @@ pub struct WeightsEntry {
     /// Whether it is only a preview.
     #[serde(default)]
     pub preview: bool,
+    /// Ids of sets that are no longer offered, whose place it has taken.
+    #[serde(default)]
+    pub replaces: Vec<String>,
 }
 
 impl WeightsIndex {
@@ -438,9 +443,13 @@ impl WeightsIndex {
         if index.sets.is_empty() { Err("the list names no weights".to_owned()) } else { Ok(index) }
     }
 
-    /// The set with this id; the first for an empty one.
+    /// The set with this id or in its place; the first for an empty one.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&WeightsEntry> {
-        if id.is_empty() { self.sets.first() } else { self.sets.iter().find(|set| set.id == id) }
+        if id.is_empty() {
+            return self.sets.first();
+        }
+        let in_its_place = |set: &&WeightsEntry| set.replaces.iter().any(|replaced| replaced == id);
+        self.sets.iter().find(|set| set.id == id).or_else(|| self.sets.iter().find(in_its_place))
     }
 }

@@ -8,7 +8,7 @@ const COLUMNS: &[&str] =
 /// products of an evaluation of an image of 32 by 32 pixels, pixels along a direction that convolutions alone reach, and FID.
 const QUANTITIES: &[&str] = &["blocks", "parameters", "products", "receptive-field", "fid"];
 const NETWORKS: &[&str] = &["ncsn-2019", "ncsnv2-2020", "ddpm-2020", "ve-2021", "vp-2021", "edm-2022"];
-const ROWS: &[&str] = &["ncsn-2019", "ncsnv2-2020", "ddpm-2020", "ve-2021", "vp-2021", "edm-2022", "preview-32"];
+const ROWS: &[&str] = &["ncsn-2019", "ncsnv2-2020", "ddpm-2020", "ve-2021", "vp-2021", "edm-2022", "cifar-32"];
 
 /// The table.
 pub const STUDY: Study = Study {
@@ -66,7 +66,7 @@ mod work {
     use crate::study::context::StudyContext;
     use crate::study::error::StudyError;
 
-    const OURS: &str = "weights/preview-32/manifest.json";
+    const OURS: &str = "weights/cifar-32/manifest.json";
     /// What is not known, or was not measured.
     const BLANK: f64 = f64::NAN;
 

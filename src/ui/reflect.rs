@@ -15,6 +15,11 @@ pub fn words(of: &JsValue, name: &str) -> String {
     get(of, name).as_string().unwrap_or_default()
 }
 
+/// What is in a property that is a list; nothing for another.
+pub fn list(of: &JsValue, name: &str) -> Vec<JsValue> {
+    get(of, name).dyn_into::<js_sys::Array>().unwrap_or_default().to_vec()
+}
+
 /// A property that is a number; 0 for another.
 pub fn amount(of: &JsValue, name: &str) -> f64 {
     get(of, name).as_f64().unwrap_or(0.0)

@@ -195,8 +195,8 @@ fn a_file_that_is_cut_short_or_replaced_by_a_proxys_page_is_said_whichever_it_is
         ("worker_study", "_bg.wasm", LIVE, "|failed|"),
         ("contents/en", ".html", "#contents", "could not be fetched"),
         ("weights/index", ".json", IMAGES, "The weights of this network are not there"),
-        ("weights/preview-32/manifest", ".json", IMAGES, "The weights of this network are not there"),
-        ("weights/preview-32/weights.00", ".safetensors", IMAGES, "The weights of this network are not there"),
+        ("weights/cifar-32/manifest", ".json", IMAGES, "The weights of this network are not there"),
+        ("weights/cifar-32/weights.00", ".safetensors", IMAGES, "The weights of this network are not there"),
     ];
     let proxy = "<!DOCTYPE html><html><title>Sign in</title><body>Sign in to this network</body></html>";
     let mut wrong = Vec::new();

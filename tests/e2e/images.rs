@@ -51,6 +51,27 @@ fn choose_the_first(page: &Page) {
     );
 }
 
+/// What the page says of what happened, all of it.
+fn said(page: &Page) -> String {
+    let statuses = "return [...document.querySelectorAll(\"[role='status']\")].map(e => e.textContent).join(' ');";
+    page.browser.script(statuses, &[]).as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn a_link_to_weights_that_were_replaced_gets_their_successor_and_says_so() {
+    let page = Page::open("images-replaced", &[SHORT, "&weights=preview-32"].concat());
+    page.wait_for(&["idle"], SOON);
+    let chosen = "return document.querySelector(\"[data-testid='set-cifar-32']\")?.checked ?? false;";
+    page.until("the successor is chosen", SOON, || page.browser.script(chosen, &[]).as_bool()?.then_some(()));
+    page.press("sample");
+    let asked = images(&page);
+    page.until("it is said", SOON, || said(&page).contains("no longer offered").then_some(()));
+    page.go(&[SHORT, "&weights=cifar-32&run=1"].concat());
+    assert!(images(&page) == asked, "other weights");
+    assert!(!said(&page).contains("no longer offered"), "{}", said(&page));
+    page.close();
+}
+
 #[test]
 fn shipped_weights_sample_and_the_link_makes_the_same_images_again() {
     let page = Page::open("images-link", SHORT);
@@ -99,7 +120,7 @@ fn a_run_stops_in_the_middle_and_keeps_what_it_has() {
 fn a_checkpoint_let_go_of_over_the_page_is_recognised_and_a_foreign_file_leaves_it_in_place() {
     let page = Page::open("images-own", SHORT);
     page.wait_for(&["idle"], SOON);
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/weights/preview-32/weights.00.safetensors");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/weights/cifar-32/weights.00.safetensors");
     let shipped = fs::read(shipped).expect("the shipped weights");
     page.drop_file("mine.safetensors", &shipped);
     let words = page.until("the file is recognised", LATE, || {
@@ -135,7 +156,7 @@ fn a_checkpoint_let_go_of_over_the_page_is_recognised_and_a_foreign_file_leaves_
 #[test]
 fn a_corrupt_shard_is_refused_with_what_was_found_and_expected() {
     let page = Page::open_changed("images-corrupt", SHORT, |served| {
-        let shard = served.join("weights/preview-32/weights.00.safetensors");
+        let shard = served.join("weights/cifar-32/weights.00.safetensors");
         let mut bytes = fs::read(&shard).expect("the shipped weights");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
@@ -292,11 +313,7 @@ fn a_run_whose_gpu_is_lost_begins_again_with_half_as_many_images_at_a_time() {
     });
     page.browser.crash_gpu();
     page.until("it says that fewer are evaluated at a time", LATE, || {
-        let said = page.browser.script(
-            "return [...document.querySelectorAll(\"[role='status']\")].map(e => e.textContent).join(' ');",
-            &[],
-        );
-        said.as_str()?.contains("2 images at a time").then_some(())
+        said(&page).contains("2 images at a time").then_some(())
     });
     let made = images(&page);
     assert!(made.iter().any(|&v| v != made[0]));
@@ -317,7 +334,7 @@ fn a_small_network_samples_on_webgpu() {
 /// reading of the eleven rows of their table.
 fn with_classes(name: &'static str, fragment: &str, names: &[&str]) -> Page {
     Page::open_changed(name, fragment, |served| {
-        let path = "weights/preview-32/manifest.json";
+        let path = "weights/cifar-32/manifest.json";
         let text = fs::read_to_string(served.join(path)).expect("the manifest");
         let mut manifest: Value = serde_json::from_str(&text).expect("JSON");
         manifest["classes"] = json!(names);

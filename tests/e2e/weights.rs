@@ -37,7 +37,7 @@ fn sampled(page: &Page) -> Vec<u8> {
 
 /// The shipped weights with a tensor of another shape of as many numbers.
 fn reshaped(tensor: &str, shape: &[u64]) -> Vec<u8> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/weights/preview-32/weights.00.safetensors");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/weights/cifar-32/weights.00.safetensors");
     let file = fs::read(file).expect("the shipped weights");
     let length = u64::from_le_bytes(*file.first_chunk().expect("a length")) as usize;
     let mut header: Value = serde_json::from_slice(&file[8..8 + length]).expect("a header");

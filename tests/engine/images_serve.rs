@@ -167,6 +167,20 @@ fn weights_that_are_not_at_hand_are_not_replaced_by_others() {
 }
 
 #[test]
+fn weights_that_took_the_place_of_others_are_used_for_them_and_it_is_said() {
+    let mut page = page();
+    let events = load(&mut page, shipped("older"));
+    assert_eq!(loaded(&events).id, "tiny");
+    let said =
+        |events: &[Event]| events.contains(&Event::Images(ImageEvent::Notice { run: RUN, notice: Notice::Replaced }));
+    let older = sample(&mut page, &RunConfig { weights: Word::new("older"), ..config() });
+    let now = sample(&mut page, &RunConfig { weights: Word::new("tiny"), ..config() });
+    assert!(said(&older) && !said(&now));
+    assert_eq!(frames(&older), frames(&now));
+    assert!(!frames(&now).is_empty());
+}
+
+#[test]
 fn what_is_missing_damaged_or_unknown_is_refused_and_the_weights_at_hand_stay() {
     let mut page = page();
     load(&mut page, shipped("tiny"));

@@ -6,6 +6,7 @@ use crate::verdicts::{EXPECTED, unexpected};
 use scorefield::diffusion::now;
 use scorefield::experiments;
 use scorefield::lab::{DeviceChoice, ExperimentId, FIELDS};
+use scorefield::nn::checkpoint::Manifest;
 use scorefield::nn::device::open;
 use scorefield::protocol::{Measured, StudyUpdate, Verdict};
 use scorefield::share::from_fragment;
@@ -533,6 +534,8 @@ fn every_family_gives_up_one_of_three() {
 fn the_table_of_distances() {
     let study = find("fid-table");
     let update = whole(study.id);
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/weights/cifar-32/manifest.json"));
+    let fid = Manifest::from_json(&manifest.unwrap()).unwrap().fid.unwrap();
     let table = layer(study, &update, "table", "results");
     let cell = |row: usize, column: usize| table[2 + 2 * (7 * row + column)];
     let rows = [
@@ -543,7 +546,7 @@ fn the_table_of_distances() {
         [2.41, 1000.0, 106.6, 2.41],
         [1.97, 35.0, 55.7, f32::NAN],
         // The weights that come with the page, as their manifest says.
-        [94.8, 35.0, f32::NAN, f32::NAN],
+        [fid.value as f32, fid.evaluations as f32, f32::NAN, f32::NAN],
     ];
     for (row, known) in rows.iter().enumerate() {
         for (column, known) in [0, 1, 4, 6].into_iter().zip(known) {
@@ -551,7 +554,7 @@ fn the_table_of_distances() {
             assert!(found == *known || found.is_nan() && known.is_nan(), "row {row}, column {column}: {found}");
         }
     }
-    assert_eq!([cell(0, 2), cell(0, 3), cell(6, 2), cell(6, 3)], [50_000.0, 50_000.0, 5000.0, 10_000.0]);
+    assert_eq!([cell(0, 2), cell(0, 3), cell(6, 2), cell(6, 3)], [50_000.0, 50_000.0, fid.images as f32, 5000.0]);
     let networks = layer(study, &update, "architectures", "results");
     let counted = architectures();
     println!("{counted:?}");

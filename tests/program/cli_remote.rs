@@ -30,8 +30,8 @@ impl Served {
     fn start(name: &str, more: &[&str]) -> Self {
         let folder = Folder::new(name);
         fs::write(folder.path("index.html"), "<!DOCTYPE html><html><head><title>x</title></head></html>").unwrap();
-        fs::create_dir_all(folder.path("weights/preview-32")).unwrap();
-        for file in ["index.json", "preview-32/manifest.json", "preview-32/weights.00.safetensors"] {
+        fs::create_dir_all(folder.path("weights/cifar-32")).unwrap();
+        for file in ["index.json", "cifar-32/manifest.json", "cifar-32/weights.00.safetensors"] {
             let from = format!("{}/web/weights/{file}", env!("CARGO_MANIFEST_DIR"));
             fs::copy(from, folder.path(&format!("weights/{file}"))).unwrap();
         }

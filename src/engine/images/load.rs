@@ -21,13 +21,26 @@ pub struct LoadedModel {
     pub model: ImageModel,
     /// Whether they are the first set of the list, which an empty name means.
     pub first: bool,
+    /// Names of sets that are no longer offered, whose place they have taken.
+    pub replaces: Vec<String>,
 }
 
 impl LoadedModel {
     /// Whether these are the weights that a configuration names.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        if name.is_empty() { self.first } else { self.model.summary.id == name }
+        if name.is_empty() { self.first } else { self.model.summary.id == name || self.replaces(name) }
+    }
+
+    /// Whether these weights have taken the place of those of this name.
+    #[must_use]
+    pub fn replaces(&self, name: &str) -> bool {
+        self.replaces.iter().any(|replaced| replaced == name)
+    }
+
+    /// Weights that no list names.
+    fn unlisted(model: ImageModel) -> Self {
+        Self { model, first: false, replaces: Vec::new() }
     }
 }
 
@@ -62,7 +75,7 @@ pub async fn load<P: Port>(
             let first = index.find("").is_some_and(|set| set.id == entry.id);
             let mut model = fetch.set(&format!("weights/{}/manifest.json", entry.id), compute).await?;
             model.summary.id.clone_from(&entry.id);
-            LoadedModel { model, first }
+            LoadedModel { model, first, replaces: entry.replaces.clone() }
         }
         WeightsSource::Addresses(files) => {
             let manifest = match &files[..] {
@@ -81,7 +94,7 @@ pub async fn load<P: Port>(
                 }
             };
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
-            LoadedModel { model, first: false }
+            LoadedModel::unlisted(model)
         }
         WeightsSource::Hub { origin, model, look: true } => {
             return fetch.hub_offer(&origin, &model, compute).await.map(|offer| Found::Offer(Box::new(offer)));
@@ -92,14 +105,14 @@ pub async fn load<P: Port>(
             let summary = &mut model.summary;
             (summary.id, summary.licence) = (format!("{HUB}{name}"), checkpoint.licence);
             summary.title = name;
-            LoadedModel { model, first: false }
+            LoadedModel::unlisted(model)
         }
         WeightsSource::Files(files) => {
             let files: Vec<(String, Vec<u8>)> =
                 files.into_iter().map(|NamedBytes { name, file }| (name, file.0)).collect();
             let mut model = published(&files, compute)?;
             OWN_WEIGHTS.clone_into(&mut model.summary.id);
-            LoadedModel { model, first: false }
+            LoadedModel::unlisted(model)
         }
     };
     held.model.summary.gflop = 2e-9 * held.model.network.cost(held.model.side).products as f64;
