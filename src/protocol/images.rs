@@ -247,8 +247,6 @@ pub enum Notice {
         /// Steps of the run.
         steps: u32,
     },
-    /// The weights that were asked for are no longer offered: those that replace them were taken.
-    Replaced,
 }
 
 /// Weights at hand.

@@ -56,8 +56,11 @@ async fn keep(page: Page) {
 /// Looks again whenever the copy that is being made gets further, if there is one: that of a newer build may have been found
 /// before anybody listened.
 fn follow(page: Page, registration: &JsValue) {
-    let coming = ["installing", "waiting"].map(|state| get(registration, state)).into_iter().find(JsValue::is_object);
-    let Some(coming) = coming else { return };
+    let installing = get(registration, "installing");
+    let coming = if installing.is_object() { installing } else { get(registration, "waiting") };
+    if !coming.is_object() {
+        return;
+    }
     let registration = registration.clone();
     let changed = Closure::<dyn Fn()>::new(move || look(page, &registration));
     let _ = Reflect::set(&coming, &"onstatechange".into(), changed.as_ref());

@@ -1,6 +1,6 @@
 //! What the browser has and answers, by name: what it lacks is undefined.
 
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Array, Function, Promise, Reflect};
 use leptos::prelude::document;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -16,8 +16,13 @@ pub fn words(of: &JsValue, name: &str) -> String {
 }
 
 /// What is in a property that is a list; nothing for another.
-pub fn list(of: &JsValue, name: &str) -> Vec<JsValue> {
-    get(of, name).dyn_into::<js_sys::Array>().unwrap_or_default().to_vec()
+pub fn list(of: &JsValue, name: &str) -> Array {
+    get(of, name).dyn_into().unwrap_or_default()
+}
+
+/// The texts of a property that is a list; nothing for another.
+pub fn texts(of: &JsValue, name: &str) -> Vec<String> {
+    list(of, name).iter().filter_map(|text| text.as_string()).collect()
 }
 
 /// A property that is a number; 0 for another.

@@ -14,7 +14,7 @@ use crate::engine::sample::Sampling;
 use crate::lab::RunConfig;
 use crate::nn::device::ComputeDevice;
 use crate::protocol::PoolRequest;
-use crate::protocol::images::{ImageCommand, ImageEvent, Notice, WeightsSource};
+use crate::protocol::images::{ImageCommand, ImageEvent, WeightsSource};
 use crate::protocol::{Command, Event, RunId};
 
 /// The network at hand, if it is the one that a configuration names.
@@ -86,11 +86,8 @@ impl ImageDesk {
         // The CPU worker has single precision only.
         #[cfg(all(target_arch = "wasm32", not(feature = "gpu")))]
         if config.precision == crate::lab::PrecisionId::Half {
-            let notice = Notice::NoHalf;
+            let notice = crate::protocol::images::Notice::NoHalf;
             inbox.port.send(Event::Images(ImageEvent::Notice { run, notice }));
-        }
-        if self.model.as_ref().is_some_and(|held| held.replaces(config.weights.as_str())) {
-            inbox.port.send(Event::Images(ImageEvent::Notice { run, notice: Notice::Replaced }));
         }
         let mut pool = std::mem::take(&mut self.pool);
         let job = held(&self.model, &config)

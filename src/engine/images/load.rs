@@ -29,13 +29,10 @@ impl LoadedModel {
     /// Whether these are the weights that a configuration names.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        if name.is_empty() { self.first } else { self.model.summary.id == name || self.replaces(name) }
-    }
-
-    /// Whether these weights have taken the place of those of this name.
-    #[must_use]
-    pub fn replaces(&self, name: &str) -> bool {
-        self.replaces.iter().any(|replaced| replaced == name)
+        if name.is_empty() {
+            return self.first;
+        }
+        self.model.summary.id == name || self.replaces.iter().any(|replaced| replaced == name)
     }
 
     /// Weights that no list names.

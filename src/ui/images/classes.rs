@@ -29,7 +29,7 @@ fn known(page: Page) -> Option<Known> {
     let shipped = |id: &str| {
         page.images.sets.with(|all| {
             // Without a name it is the first.
-            let set = all.as_ref()?.iter().find(|set| id.is_empty() || set.is(id))?;
+            let set = all.as_ref()?.iter().find(|set| id.is_empty() || set.id == id)?;
             Some((set.id.clone(), Known { names: set.classes.clone()?, required: set.class_required }))
         })
     };

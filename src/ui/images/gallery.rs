@@ -79,7 +79,6 @@ fn notices(page: Page) -> String {
             let known = if known.is_empty() { "–".to_owned() } else { known.join(", ") };
             page.filled("images.no-grid", &[("steps", &steps.to_string()), ("known", &known)])
         }
-        Notice::Replaced => page.text("images.replaced"),
     };
     page.images.notices.get().into_iter().map(sentence).collect::<Vec<_>>().join(" ")
 }

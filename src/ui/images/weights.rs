@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::session::image_state::ImageWeights;
 use crate::ui::element::{Element, element};
 use crate::ui::parts::{chooser, megabytes, note, quiet};
-use crate::ui::reflect::{amount, get, list, words};
+use crate::ui::reflect::{amount, get, list, texts, words};
 use crate::ui::signal::{Local, Memo, memo};
 use crate::ui::state::images::{Measured, Shipped};
 use crate::ui::state::{Page, page, start};
@@ -37,19 +37,24 @@ async fn json(address: String) -> JsValue {
 /// Reads the list and the manifests. What the list says is shown before the manifests are there.
 async fn read_sets(page: Page) {
     let index = json(format!("{FOLDER}/index.json")).await;
+    let named = page.config.with_untracked(|config| config.weights.as_str().to_owned());
     let (mut listed, mut manifests) = (Vec::new(), Vec::new());
-    for entry in list(&index, "sets") {
+    for entry in list(&index, "sets").iter() {
         let id = words(&entry, "id");
         // The name of a folder or of a model of the hub, and nothing else.
         if id.is_empty() || Word::new(&id).as_str() != id {
             continue;
+        }
+        // A link to a set whose place it has taken means this one.
+        if texts(&entry, "replaces").contains(&named) {
+            let _ = page.write("weights", &id);
+            page.file_notice.set("images.replaced");
         }
         if !id.starts_with(HUB) {
             manifests.push((listed.len(), format!("{FOLDER}/{id}/manifest.json")));
         }
         listed.push(Shipped {
             id,
-            replaces: list(&entry, "replaces").iter().filter_map(JsValue::as_string).collect(),
             title: words(&entry, "title"),
             preview: get(&entry, "preview").is_truthy(),
             bytes: amount(&entry, "bytes"),
@@ -71,7 +76,7 @@ async fn read_sets(page: Page) {
             evaluations: amount(&fid, "evaluations"),
             how: format!("{}; {}", words(&fid, "solver"), words(&fid, "reference")),
         });
-        let names: Vec<String> = list(&manifest, "classes").iter().filter_map(JsValue::as_string).collect();
+        let names = texts(&manifest, "classes");
         let details = get(&get(&manifest, "architecture"), "details");
         let required = !names.is_empty() && get(&details, "without_class") == JsValue::FALSE;
         page.images.sets.update(|sets| {
@@ -176,13 +181,13 @@ pub fn weights(field: Element) -> Element {
 
 /// What the list says of weights of this name.
 fn known<'s>(sets: &'s Option<Vec<Shipped>>, name: &str) -> Option<&'s Shipped> {
-    sets.as_ref()?.iter().find(|set| set.is(name))
+    sets.as_ref()?.iter().find(|set| set.id == name)
 }
 
 /// A set of the list.
 fn listed(page: Page, named: Memo<String>, place: usize, set: &Shipped) -> Element {
-    let (id, replaces) = (set.id.clone(), set.replaces.clone());
-    let here = move || named.with(|named| *named == id || replaces.contains(named) || (named.is_empty() && place == 0));
+    let id = set.id.clone();
+    let here = move || named.with(|named| *named == id || (named.is_empty() && place == 0));
     let fid = number(set.fid, 4);
     let quality = match &set.measured {
         Some(of) => page.filled(

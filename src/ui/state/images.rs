@@ -32,8 +32,6 @@ pub struct Measured {
 pub struct Shipped {
     /// Its name in a configuration.
     pub id: String,
-    /// Names of sets that are no longer offered, whose place it has taken.
-    pub replaces: Vec<String>,
     /// What to call it.
     pub title: String,
     /// Whether it is only a preview.
@@ -54,14 +52,6 @@ pub struct Shipped {
     pub classes: Option<Vec<String>>,
     /// Whether it always wants one.
     pub class_required: bool,
-}
-
-impl Shipped {
-    /// Whether a configuration that names weights so means these.
-    #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.id == name || self.replaces.iter().any(|replaced| replaced == name)
-    }
 }
 
 /// What the page knows of images beside what every experiment has.
