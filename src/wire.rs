@@ -94,7 +94,7 @@ mod tests {
         use crate::protocol::pool::{PoolCommand, PoolEvent, PoolRequest};
         use crate::protocol::{Failure, FailureKind};
         let (id, image, time) = (8, Floats(vec![1.0, -2.5]), 400.0);
-        let request = PoolRequest::Evaluate { id, image: image.clone(), side: 1, time, class: Some(3) };
+        let request = PoolRequest::Evaluate { id, images: image.clone(), side: 1, time, classes: vec![Some(3), None] };
         assert_eq!(decode(&encode(&PoolCommand::Pool(request.clone())).expect("bytes")), Ok(Command::Pool(request)));
         let heard = |event: Event| decode::<PoolEvent>(&encode(&event).expect("bytes"));
         assert_eq!(

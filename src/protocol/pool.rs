@@ -28,14 +28,14 @@ pub enum PoolRequest {
     Evaluate {
         /// Id, repeated in the answer.
         id: u32,
-        /// One image as the network wants it, channels before pixels.
-        image: Floats,
-        /// Its height and width.
+        /// Images as the network wants them, one after the other, channels before pixels.
+        images: Floats,
+        /// Height and width of each.
         side: u32,
         /// The time in the network's own units.
         time: f64,
-        /// The class, if it is told one.
-        class: Option<u32>,
+        /// The class of each, if it is told one.
+        classes: Vec<Option<u32>>,
     },
 }
 
@@ -58,7 +58,7 @@ pub enum PoolEvent {
     Evaluated {
         /// Id of the request.
         id: u32,
-        /// The network's output, channels before pixels.
+        /// The network's outputs, one after the other, channels before pixels.
         output: Floats,
     },
 }

@@ -89,12 +89,12 @@ fn a_damaged_file_is_refused_with_the_tensor_and_what_was_expected_of_it() {
     let mut rotten = whole.clone();
     let middle = rotten.len() / 2;
     rotten[middle] ^= 1;
-    let other = reshaped("mid_block.resnets.0.conv1.weight", &[64, 64, 9, 1]);
+    let other = reshaped("mid_block.resnets.0.conv1.weight", &[128, 128, 9, 1]);
     let files: [(&str, &[u8], &[&str]); 5] = [
         ("cut.ckpt", &whole[..whole.len() / 2], &["cut short"]),
         ("rotten.ckpt", &rotten, &["checksum"]),
         ("hostile.pt", &golden("unet_attack.pt"), &["posix.system", "nothing was executed"]),
-        ("other.safetensors", &other, &["mid_block.resnets.0.conv1.weight", "[64, 64, 3, 3]", "[64, 64, 9, 1]"]),
+        ("other.safetensors", &other, &["mid_block.resnets.0.conv1.weight", "[128, 128, 3, 3]", "[128, 128, 9, 1]"]),
         ("page.ckpt", b"<!doctype html><title>404</title>", &["not a file of weights"]),
     ];
     for (name, content, words) in files {

@@ -202,7 +202,8 @@ fn whoever_cannot_be_had_or_does_not_come_is_not_waited_for() {
 
 #[test]
 fn memory_bounds_how_many_there_are() {
-    let of = |megabytes: u64, memory| room(megabytes << 20, &Cost { bytes: 4 << 20, ..Cost::default() }, memory);
+    // Four images at a time, 4 MB in all.
+    let of = |megabytes: u64, memory| room(megabytes << 20, &Cost { bytes: 1 << 20, ..Cost::default() }, memory);
     assert_eq!(of(9, None), 8, "as many as there may ever be");
     // 512 MB hold three networks of 35.7 million parameters.
     let cifar10 = UNetConfig::cifar10().init(0, &Device::flex()).unwrap().cost(32);
@@ -434,10 +435,10 @@ fn what_makes_no_sense_is_refused_and_the_worker_goes_on() {
     };
     let evaluate = |numbers: usize, side: u32, class| PoolRequest::Evaluate {
         id: 7,
-        image: Floats(vec![0.5; numbers]),
+        images: Floats(vec![0.5; numbers]),
         side,
         time: 400.0,
-        class,
+        classes: vec![class],
     };
     let numbers = |count: usize| PoolRequest::Parameter { numbers: Floats(vec![0.1; count]) };
     assert!(refused(&mut page, evaluate(192, 8, None)));
@@ -454,7 +455,7 @@ fn what_makes_no_sense_is_refused_and_the_worker_goes_on() {
         page.post(Command::Pool(numbers(parameter.count())));
     }
     for (count, side, class) in
-        [(192, 0, None), (191, 8, None), (27, 3, None), (192, 8, Some(10)), (192, u32::MAX, None)]
+        [(192, 0, None), (191, 8, None), (384, 8, None), (27, 3, None), (192, 8, Some(10)), (192, u32::MAX, None)]
     {
         assert!(refused(&mut page, evaluate(count, side, class)), "{count} {side} {class:?}");
     }

@@ -151,9 +151,8 @@ fn however_many_images_are_evaluated_at_a_time_the_result_is_the_same() {
     };
     let one = with_batch(1);
     for batch in [2, 3, 5, 64] {
-        // A product of another number of rows may be summed in another order.
-        let error = largest_difference(&one, &with_batch(batch)) / size(&one);
-        assert!(error < 1e-5, "{batch}: {error}");
+        // To the last bit, so that it does not matter who evaluates what beside what.
+        assert!(with_batch(batch) == one, "{batch}");
     }
 }
 
@@ -468,7 +467,7 @@ fn a_run_ends_before_the_next_evaluation_and_goes_on_as_if_nothing_had_happened(
     let config = config();
     let whole = images(&config, &model, &compute);
     assert!(now(sample(&config, &model, &compute, &mut Impatient(2))).unwrap().is_none());
-    let mut run = ImageRun::new(config, &model, &compute).unwrap();
+    let mut run = ImageRun::new(config, &model, &compute).unwrap().with_batch(1);
     assert_eq!(now(run.step(&mut ())).unwrap(), Outcome::Stepped);
     let before = now(run.sampler().x().values()).unwrap();
     assert_eq!(now(run.step(&mut Impatient(2))).unwrap(), Outcome::GivenUp);

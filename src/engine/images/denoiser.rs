@@ -13,8 +13,10 @@ use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::Cost;
 
-/// Images that a CPU evaluates at once: more are no faster, and a stop would have to wait for them.
-const CPU_BATCH: usize = 1;
+/// Most images that a CPU evaluates at once: what is read of the weights serves all of them, and a stop waits for all of them.
+const CPU_BATCH: u64 = 4;
+/// Most products of what a CPU evaluates at once, for the same reason: some tens of milliseconds.
+const CPU_PRODUCTS: u64 = 2 << 30;
 /// Most images that a GPU evaluates at once.
 const GPU_BATCH: usize = 64;
 /// Most bytes that an evaluation may need on a GPU, whose memory nobody states.
@@ -90,7 +92,7 @@ impl BatchPolicy {
     pub fn new(model: &ImageModel, compute: &ComputeDevice) -> Self {
         let cost = model.network.cost(model.side);
         let gpu = compute.info.gpu;
-        let batch = if gpu { room_on_gpu(&cost, compute.most_bytes) } else { CPU_BATCH };
+        let batch = if gpu { room_on_gpu(&cost, compute.most_bytes) } else { batch_on_cpu(&cost) };
         Self {
             gpu,
             batch,
@@ -167,6 +169,12 @@ impl BatchPolicy {
         }
         Ok(())
     }
+}
+
+/// How many images a CPU evaluates at once, if there is memory for them.
+#[must_use]
+pub fn batch_on_cpu(cost: &Cost) -> usize {
+    (CPU_PRODUCTS / cost.products.max(1)).clamp(1, CPU_BATCH) as usize
 }
 
 /// How many images a GPU with buffers of at most `most_bytes` has room for, at least one.

@@ -1,12 +1,13 @@
 //! Pool of workers that evaluate images for the one that samples.
 //!
 //! A page without cross-origin isolation has no shared memory, so every worker holds the network for itself, and images
-//! go to and fro as messages: 12 KB for a network that computes some milliseconds on them at least. Each is evaluated
-//! alone, as one worker evaluates it, and so has the same bits whoever does it.
+//! go to and fro as messages: 12 KB for a network that computes some milliseconds on them at least. A worker gets a few at a
+//! time, as the one that samples would take them; an image has the same bits whatever is evaluated beside it, and by whom.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
+use super::denoiser::batch_on_cpu;
 use super::model::ImageModel;
 use crate::engine::inbox::{Inbox, Port, Waiting, WorkerHandle, calls_away};
 use crate::nn::unet::Cost;
@@ -30,7 +31,8 @@ const PATIENCE: f64 = 10.0;
 #[must_use]
 pub fn room(weights: u64, cost: &Cost, memory: Option<u64>) -> usize {
     let bytes = memory.map_or(MOST_BYTES, |memory| MOST_BYTES.min(memory / SHARE));
-    (bytes / (weights + cost.bytes + PROGRAM)).min(MOST as u64) as usize
+    let working = cost.bytes * batch_on_cpu(cost) as u64;
+    (bytes / (weights + working + PROGRAM)).min(MOST as u64) as usize
 }
 
 /// Batch of evaluations, of one image each.
@@ -57,6 +59,8 @@ pub struct WorkerPool {
     parameters: usize,
     /// Id of the next request.
     next_id: u32,
+    /// Most evaluations of a request.
+    most: usize,
     longest_ms: f64,
     timeout: Option<Waiting<'static, ()>>,
     /// Whether no worker has reported anything since the last timeout.
@@ -66,6 +70,8 @@ pub struct WorkerPool {
 struct PoolWorker {
     handle: Box<dyn WorkerHandle>,
     state: State,
+    /// Places of the evaluations of its request in their batch.
+    places: Vec<usize>,
     /// Time at which it got its request, in milliseconds.
     since: f64,
 }
@@ -84,26 +90,28 @@ enum State {
 
 /// Progress of a batch.
 struct Work {
-    /// Id of the first request.
-    first: u32,
+    /// Id of the first request, and of the next one.
+    ids: [u32; 2],
     answers: Vec<Option<Vec<f32>>>,
-    /// Places of requests that no worker has, the next one last.
+    /// Places of evaluations that no worker has, the next one last.
     open: Vec<usize>,
     /// Length of an answer.
     length: usize,
 }
 
 impl Work {
-    /// Place of a request in the batch by its id; `None` for one of an earlier evaluation.
-    fn place(&self, name: u32) -> Option<usize> {
-        let place = name.wrapping_sub(self.first) as usize;
-        (place < self.answers.len()).then_some(place)
+    /// Whether a request of this id is one of this batch and not of an earlier one.
+    fn has(&self, name: u32) -> bool {
+        let [first, next] = self.ids;
+        name.wrapping_sub(first) < next.wrapping_sub(first)
     }
 
-    /// Returns a worker's request to the open ones.
+    /// Returns the evaluations of a worker's request to the open ones.
     fn reopen(&mut self, worker: &PoolWorker) {
-        if let State::Busy(name) = worker.state {
-            self.open.extend(self.place(name));
+        if let State::Busy(name) = worker.state
+            && self.has(name)
+        {
+            self.open.extend(worker.places.iter().rev());
         }
     }
 }
@@ -136,7 +144,9 @@ impl WorkerPool {
     /// Spawns as many workers as evaluations can be made at a time, as far as cores and memory go.
     pub fn spawn<P: Port>(&mut self, evaluations: usize, model: &ImageModel, port: &P) {
         let cores = self.cores.map_or(MOST, |cores| cores as usize).min(port.cores());
-        let room = room(model.summary.held_bytes as u64, &model.network.cost(model.side), port.memory());
+        let cost = model.network.cost(model.side);
+        self.most = batch_on_cpu(&cost);
+        let room = room(model.summary.held_bytes as u64, &cost, port.memory());
         let most = cores.min(room);
         // A single worker does no more than the one that spawns it.
         let most = if most < 2 { 0 } else { most };
@@ -144,7 +154,7 @@ impl WorkerPool {
         let wanted = most.min(evaluations).min(self.left.unwrap_or(MOST));
         while self.workers.len() < wanted {
             let Some(handle) = port.spawn() else { return self.left = Some(self.workers.len()) };
-            self.workers.push(PoolWorker { handle, state: State::Starting, since: 0.0 });
+            self.workers.push(PoolWorker { handle, state: State::Starting, places: Vec::new(), since: 0.0 });
         }
     }
 
@@ -164,12 +174,11 @@ impl WorkerPool {
         Box::pin(async move {
             let count = batch.each.len();
             let mut work = Work {
-                first: self.next_id,
+                ids: [self.next_id; 2],
                 answers: vec![None; count],
                 open: (0..count).rev().collect(),
                 length: model.config().output_channels() * model.side * model.side,
             };
-            self.next_id = self.next_id.wrapping_add(count as u32);
             self.silent = false;
             loop {
                 while let Poll::Ready(Some((place, event))) = self.poll(&mut Context::from_waker(Waker::noop())) {
@@ -182,6 +191,7 @@ impl WorkerPool {
                     }
                 }
                 self.assign(model, batch, &mut work, inbox.port.now_ms());
+                self.next_id = work.ids[1];
                 tell(inbox.port, work.answers.iter().flatten().count(), self.workers());
                 if !self.workers.iter().any(|worker| is_awaited(worker, &work)) {
                     return Some(work.answers);
@@ -220,13 +230,15 @@ impl WorkerPool {
         match (event, worker.state) {
             (Some(PoolEvent::Ready { .. }), State::Starting) => worker.state = State::Loading(0),
             (Some(PoolEvent::Evaluated { id, output }), State::Busy(name))
-                if id == name && output.0.len() == work.length =>
+                if id == name && output.0.len() == work.length * worker.places.len() =>
             {
                 self.longest_ms = self.longest_ms.max(now - worker.since);
                 worker.state = State::Idle;
                 // An answer to a batch that was given up is dropped.
-                if let Some(place) = work.place(name) {
-                    work.answers[place] = Some(output.0);
+                if work.has(name) {
+                    for (place, answer) in worker.places.iter().zip(output.0.chunks_exact(work.length)) {
+                        work.answers[*place] = Some(answer.to_vec());
+                    }
                 }
             }
             _ => {
@@ -285,22 +297,35 @@ impl WorkerPool {
         true
     }
 
-    /// Assigns open requests to idle workers.
+    /// Assigns open evaluations to idle workers, as many each as leave the others as many.
     fn assign(&mut self, model: &ImageModel, batch: &EvaluationBatch, work: &mut Work, now: f64) {
         let size = batch.images.len() / batch.count.max(1);
+        let (workers, most) = (self.workers().max(1), self.most);
         self.retain(|worker| {
             if worker.state != State::Idle {
                 return true;
             }
-            let Some(place) = work.open.pop() else { return true };
-            let (image, class) = batch.each[place];
-            let name = work.first.wrapping_add(place as u32);
+            let left = work.open.len();
+            if left == 0 {
+                return true;
+            }
+            worker.places = work.open.split_off(left - left.div_ceil(workers).min(most));
+            worker.places.reverse();
+            let asked = worker.places.iter().map(|place| batch.each[*place]);
+            let name = work.ids[1];
+            work.ids[1] = name.wrapping_add(1);
             let request = PoolRequest::Evaluate {
                 id: name,
-                image: Floats(batch.images[image * size..(image + 1) * size].to_vec()),
+                images: Floats(
+                    asked
+                        .clone()
+                        .flat_map(|(image, _)| &batch.images[image * size..(image + 1) * size])
+                        .copied()
+                        .collect(),
+                ),
                 side: model.side as u32,
                 time: batch.time,
-                class: class.map(|class| class as u32),
+                classes: asked.map(|(_, class)| class.map(|class| class as u32)).collect(),
             };
             let message = written(request);
             (worker.state, worker.since) = (State::Busy(name), now);
@@ -322,7 +347,7 @@ fn written(request: PoolRequest) -> Vec<u8> {
 fn is_awaited(worker: &PoolWorker, work: &Work) -> bool {
     match worker.state {
         State::Starting => work.answers.is_empty(),
-        State::Busy(name) => work.place(name).is_some(),
+        State::Busy(name) => work.has(name),
         State::Loading(_) | State::Idle => false,
     }
 }

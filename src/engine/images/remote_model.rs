@@ -44,8 +44,8 @@ pub async fn handle(
         (PoolRequest::Parameter { numbers }, Some(RemoteModel::Loading { network, counts, received })) => {
             *remote_model = Some(filled(network, counts, received, numbers.0)?);
         }
-        (PoolRequest::Evaluate { id, image, side, time, class }, Some(RemoteModel::Ready(network))) => {
-            let output = evaluate(&network, image.0, side, time, class, &compute.device).await;
+        (PoolRequest::Evaluate { id, images, side, time, classes }, Some(RemoteModel::Ready(network))) => {
+            let output = evaluate(&network, images.0, side, time, &classes, &compute.device).await;
             *remote_model = Some(RemoteModel::Ready(network));
             return Ok(Some(Event::Evaluated { id, output: Floats(output?) }));
         }
@@ -82,20 +82,23 @@ fn filled(
 
 async fn evaluate(
     network: &UNet,
-    image: Vec<f32>,
+    images: Vec<f32>,
     side: u32,
     time: f64,
-    class: Option<u32>,
+    classes: &[Option<u32>],
     device: &Device,
 ) -> Result<Vec<f32>, EngineError> {
     let channels = network.config().image_channels;
     let known = (1..=LONGEST_SIDE).contains(&side);
     let side = side as usize;
-    if !known || !side.is_multiple_of(network.config().size_multiple()) || image.len() != channels * side * side {
-        return Err(internal("this is no image for the network").into());
+    let fits = known && !classes.is_empty() && side.is_multiple_of(network.config().size_multiple());
+    // Divided and not multiplied, for the number of classes is anybody's.
+    if !fits || images.len() % classes.len() != 0 || images.len() / classes.len() != channels * side * side {
+        return Err(internal("these are no images for the network").into());
     }
-    let x = Pictures::new(image, [1, channels, side, side], device);
-    let condition = network.condition(&[time], &[class.map(|class| class as usize)]);
+    let x = Pictures::new(images, [classes.len(), channels, side, side], device);
+    let labels: Vec<Option<usize>> = classes.iter().map(|class| class.map(|class| class as usize)).collect();
+    let condition = network.condition(&[time], &labels);
     let condition = condition.map_err(|error| internal(&error.to_string()))?;
     Ok(read(network.forward(x.0, &condition)).await?)
 }
