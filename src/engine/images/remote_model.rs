@@ -93,7 +93,7 @@ async fn evaluate(
     let side = side as usize;
     let fits = known && !classes.is_empty() && side.is_multiple_of(network.config().size_multiple());
     // Divided and not multiplied, for the number of classes is anybody's.
-    if !fits || images.len() % classes.len() != 0 || images.len() / classes.len() != channels * side * side {
+    if !fits || !images.len().is_multiple_of(classes.len()) || images.len() / classes.len() != channels * side * side {
         return Err(internal("these are no images for the network").into());
     }
     let x = Pictures::new(images, [classes.len(), channels, side, side], device);
