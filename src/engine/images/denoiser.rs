@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::model::ImageModel;
 use super::pictures::{Pictures, finish};
-use super::pool::EvaluationBatch;
+use super::pool::{EvaluationBatch, batch_on_cpu};
 use crate::diffusion::constraint::classifier_free;
 use crate::diffusion::prediction::canonical;
 use crate::diffusion::{Denoiser, Estimate, Evaluation, Level, State as _};
@@ -13,10 +13,6 @@ use crate::nn::cpu::{self, has_room};
 use crate::nn::device::{ComputeDevice, DeviceError};
 use crate::nn::unet::Cost;
 
-/// Most images that a CPU evaluates at once: what is read of the weights serves all of them, and a stop waits for all of them.
-const CPU_BATCH: u64 = 4;
-/// Most products of what a CPU evaluates at once, for the same reason: some tens of milliseconds.
-const CPU_PRODUCTS: u64 = 2 << 30;
 /// Most images that a GPU evaluates at once.
 const GPU_BATCH: usize = 64;
 /// Most bytes that an evaluation may need on a GPU, whose memory nobody states.
@@ -169,12 +165,6 @@ impl BatchPolicy {
         }
         Ok(())
     }
-}
-
-/// How many images a CPU evaluates at once, if there is memory for them.
-#[must_use]
-pub fn batch_on_cpu(cost: &Cost) -> usize {
-    (CPU_PRODUCTS / cost.products.max(1)).clamp(1, CPU_BATCH) as usize
 }
 
 /// How many images a GPU with buffers of at most `most_bytes` has room for, at least one.

@@ -7,7 +7,6 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use super::denoiser::batch_on_cpu;
 use super::model::ImageModel;
 use crate::engine::inbox::{Inbox, Port, Waiting, WorkerHandle, calls_away};
 use crate::nn::unet::Cost;
@@ -16,6 +15,10 @@ use crate::protocol::images::MOST_WORKERS;
 use crate::protocol::pool::{PoolCommand, PoolEvent, PoolRequest};
 use crate::wire;
 
+/// Most images that a CPU evaluates at once: what is read of the weights serves all of them, and a stop waits for all of them.
+const CPU_BATCH: u64 = 4;
+/// Most products of what a CPU evaluates at once, for the same reason: some tens of milliseconds.
+const CPU_PRODUCTS: u64 = 2 << 30;
 const MOST: usize = MOST_WORKERS as usize;
 /// Largest memory of all workers together, in bytes.
 const MOST_BYTES: u64 = 512 << 20;
@@ -26,6 +29,12 @@ const PROGRAM: u64 = 16 << 20;
 /// Timeout of an answer, in milliseconds: this, and `PATIENCE` times the longest answer so far.
 const PATIENCE_MS: f64 = 10_000.0;
 const PATIENCE: f64 = 10.0;
+
+/// How many images a CPU evaluates at once, if there is memory for them.
+#[must_use]
+pub fn batch_on_cpu(cost: &Cost) -> usize {
+    (CPU_PRODUCTS / cost.products.max(1)).clamp(1, CPU_BATCH) as usize
+}
 
 /// Number of workers that there is memory for, each with a network of so many bytes and room to evaluate it.
 #[must_use]
