@@ -145,7 +145,7 @@ const worker = new Worker(address(hires));
 worker.onerror = e => done(e.message);
 worker.onmessage = ({ data }) => { worker.terminate(); done(data); };
 worker.postMessage([address(hired), numbers, count]);";
-/// Numbers of a message: nothing but the message; half of the image at 32 by 32 pixels in 32 channels; the two rows of it that
+/// Numbers of a message: nothing but the message; half of the image at 32 by 32 pixels in 32 channels; the row of it that
 /// a convolution of the other half reads.
 const PARTS: [(&str, usize); 3] = [("nothing", 1), ("half of 32 channels", 16 * 1024), ("a row of 32 channels", 1024)];
 
@@ -378,7 +378,7 @@ fn main() {
             eprintln!("round {round}, {batch} images: {now:.1?} ms");
         }
     }
-    // A run evaluates images one by one, so that it can be stopped at any of them.
+    // A run takes a few images at a time, so that it can be stopped between them.
     let mut runs = [const { [const { Vec::new() }; 2] }; RUNS.len()];
     for _ in 0..if card { 0 } else { ROUNDS } {
         for (times, (_, images, guidance)) in runs.iter_mut().zip(RUNS) {
