@@ -212,7 +212,7 @@ fn install(set: &str, worker: &str) -> PathBuf {
         let name = format!("{worker}{rest}");
         copy(&root.join("dist").join(&name), &folder.join(&name));
     }
-    let entry = json!({ "id": set, "title": set, "bytes": 1, "preview": true });
+    let entry = json!({ "id": set, "title": set, "bytes": 1 });
     let index = json!({ "format": 1, "sets": [entry] });
     fs::write(folder.join("weights/index.json"), index.to_string()).expect("a list");
     fs::write(folder.join("index.html"), "<!DOCTYPE html>").expect("a page");

@@ -115,7 +115,7 @@ def main():
     }
     # As Karras et al. have it around such a network.
     manifest = {
-        "format": 1, "title": "NCSN++ of random numbers", "preview": True, "architecture": architecture,
+        "format": 1, "title": "NCSN++ of random numbers", "architecture": architecture,
         "prediction": {"kind": "karras", "data_std": 0.5}, "input": {"kind": "karras", "data_std": 0.5},
         "time": {"kind": "log_sigma", "factor": 0.25}, "image_size": SIDE, "classes": [], "files": [described],
         "licence": "MIT OR Apache-2.0", "provenance": "Random numbers, for timing.", "fid": None,

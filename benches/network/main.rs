@@ -2,7 +2,7 @@
 //! painted, when the first picture is there, when a training has made its first steps, and what came when; for a first
 //! visit and for one with the copy that the first one kept. Nothing is asserted.
 //! Needs dist/ (`make dist`): `cargo bench --profile dev --features e2e --bench network`. Of the words after `--`, a number is
-//! that of rounds, `plain` leaves out the visits with compressed files, `files` lists every file of a first visit's last round.
+//! that of rounds, `plain` leaves out the visits with compressed files, `files` lists every file of the last round.
 //!
 //! The processor is made slower by Chromium's own throttling (`Emulation.setCPUThrottlingRate`), which slows the page's own
 //! thread and no other: a worker has no such command, and what it computes takes the machine's own time. The network is not
@@ -304,9 +304,13 @@ fn main() {
             let name = if link.is_empty() { "no link" } else { link };
             row(&format!("`{name}`, first, files {how}"), &first);
             row(&format!("`{name}`, with its copy, files {how}"), &again);
-            if let (true, (origin, others), Some(visit)) = (listed, last, first.last()) {
-                eprintln!("\n`{name}`, files {how}, last round; the service worker had asked for {others} more:");
-                list(visit, &origin);
+            if listed {
+                let (origin, others) = &last;
+                for (visits, which) in [(&first, "first"), (&again, "with its copy")] {
+                    eprintln!("\n`{name}`, {which}, files {how}, last round");
+                    list(visits.last().expect("a round"), origin);
+                }
+                eprintln!("\nOf the first the service worker had asked for {others} more.");
             }
         }
     }

@@ -28,8 +28,6 @@ pub struct Entry {
     pub id: String,
     /// What to call it.
     pub title: String,
-    /// Whether it is only a preview.
-    pub preview: bool,
     /// Height and width of an image.
     pub image_size: u32,
     /// How many classes it knows; 0 when it knows of none.
@@ -72,7 +70,6 @@ pub fn enter(list: &Path, folder: &Path) -> Outcome {
     let entry = Entry {
         id: files::name(&folder),
         title: manifest.title,
-        preview: manifest.preview,
         image_size: manifest.image_size,
         classes: manifest.classes.len(),
         bytes: manifest.files.iter().map(|file| file.bytes).sum(),

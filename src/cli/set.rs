@@ -47,9 +47,6 @@ pub struct SetArgs {
     /// Names of the classes, in order, with commas between them
     #[arg(long, value_delimiter = ',')]
     pub class_names: Vec<String>,
-    /// Says that the weights are only a preview, trained for a short time
-    #[arg(long)]
-    pub preview: bool,
     /// Enters the set into this list, which the page reads: web/weights/index.json
     #[arg(long, value_name = "FILE")]
     pub index: Option<PathBuf>,

@@ -153,7 +153,6 @@ impl Source {
             title: (set.title.clone())
                 .or_else(|| known.map(|manifest| manifest.title.clone()))
                 .unwrap_or_else(|| format!("U-Net of {channels} channels, {0} x {0} pixels", self.image_size)),
-            preview: set.preview || known.is_some_and(|manifest| manifest.preview),
             architecture,
             prediction,
             input,

@@ -256,8 +256,6 @@ pub struct WeightsSummary {
     pub id: String,
     /// What to call it.
     pub title: String,
-    /// Whether it is only a preview, trained for a short time.
-    pub preview: bool,
     /// What the file was recognised as, in English; empty for a set with a manifest.
     pub recognised: String,
     /// How the numbers were stored: `f32`, `f16`, `int8`.
@@ -419,9 +417,6 @@ pub struct WeightsEntry {
     pub title: String,
     /// Bytes of its files.
     pub bytes: u32,
-    /// Whether it is only a preview.
-    #[serde(default)]
-    pub preview: bool,
     /// Ids of sets that are no longer offered, whose place it has taken.
     #[serde(default)]
     pub replaces: Vec<String>,

@@ -69,6 +69,11 @@ fn a_link_to_weights_that_were_replaced_gets_their_successor_and_says_so() {
     page.go(&[SHORT, "&weights=cifar-32&run=1"].concat());
     assert!(images(&page) == asked, "other weights");
     assert!(!said(&page).contains("no longer offered"), "{}", said(&page));
+
+    // The same in a page that is open already.
+    page.go(&[SHORT, "&weights=preview-32"].concat());
+    page.until("it is said again", SOON, || said(&page).contains("no longer offered").then_some(()));
+    assert_eq!(page.browser.script(chosen, &[]), true, "{}", page.value("share"));
     page.close();
 }
 

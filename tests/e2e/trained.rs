@@ -81,7 +81,6 @@ fn what_the_program_trains_on_the_cpu_lowers_the_loss_and_its_weights_make_image
                     "0.004",
                     "--precision",
                     "int8",
-                    "--preview",
                     "--json",
                 ],
             );

@@ -94,7 +94,7 @@ fn a_set_is_fetched_with_progress_checked_kept_and_described() {
     assert_eq!(received, total);
     let weights = loaded(&events);
     assert!(weights.evaluation_ms > 0.0, "nobody knows how long an image takes");
-    assert_eq!((weights.id.as_str(), weights.title.as_str(), weights.preview), ("tiny", "Tiny", true));
+    assert_eq!((weights.id.as_str(), weights.title.as_str()), ("tiny", "Tiny"));
     assert_eq!((weights.precision.as_str(), weights.prediction.as_str(), weights.side), ("f16", "karras", 8));
     assert_eq!((weights.classes.len(), weights.licence.as_str()), (10, "MIT"));
     assert_eq!(weights.file_bytes, total);
@@ -391,7 +391,7 @@ fn the_shipped_list_and_its_sets_are_in_order() {
         let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
         let device = burn::tensor::Device::flex();
         scorefield::engine::images::ImageModel::from_set(&manifest, &files, &device).unwrap();
-        assert_eq!((entry.preview, &entry.title), (manifest.preview, &manifest.title));
+        assert_eq!(entry.title, manifest.title);
     }
     assert!(WeightsIndex::from_json("{}").is_err());
 }

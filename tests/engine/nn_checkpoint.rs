@@ -527,8 +527,7 @@ fn absurd_shapes_without_numbers_are_refused() {
 fn manifest() -> Manifest {
     Manifest {
         format: 1,
-        title: "A preview".into(),
-        preview: true,
+        title: "A set".into(),
         architecture: UNetConfig { classes: 2, ..tiny() },
         prediction: Prediction::Karras { data_std: 0.5 },
         input: InputScale::Karras { data_std: 0.5 },

@@ -207,11 +207,11 @@ fn weights_are_sampled_evaluated_and_converted() {
     // What a person wrote into the list stays there.
     let written = r#"{"format": 1, "sets": [{"id": "packed", "title": "old", "bytes": 1, "network": "a note"}]}"#;
     fs::write(&index, written).unwrap();
-    let convert = ["convert", &net, "--out", &packed, "--precision", "int8", "--index", &index, "--preview"];
+    let convert = ["convert", &net, "--out", &packed, "--precision", "int8", "--index", &index];
     success(&scorefield(convert));
     let manifest = fs::read_to_string(folder.path("packed/manifest.json")).unwrap();
     let manifest = Manifest::from_json(&manifest).unwrap();
-    assert_eq!((manifest.title.as_str(), manifest.preview, manifest.architecture.groups), ("a test", true, 4));
+    assert_eq!((manifest.title.as_str(), manifest.architecture.groups), ("a test", 4));
     let list = fs::read_to_string(&index).unwrap();
     let list = scorefield::protocol::images::WeightsIndex::from_json(&list).unwrap();
     assert_eq!((list.sets.len(), list.sets[0].title.as_str()), (1, "a test"));

@@ -28,7 +28,6 @@ pub fn page_with(config: &UNetConfig, precision: Precision) -> Page {
     let manifest = Manifest {
         format: 1,
         title: "Tiny".into(),
-        preview: true,
         architecture: config.clone(),
         prediction: Prediction::Karras { data_std: 0.5 },
         input: InputScale::Karras { data_std: 0.5 },
@@ -45,7 +44,7 @@ pub fn page_with(config: &UNetConfig, precision: Precision) -> Page {
     {
         let mut there = page.files().there.borrow_mut();
         let index = r#"{"format": 1, "sets": [
-            {"id": "tiny", "title": "Tiny", "bytes": 1, "preview": true, "replaces": ["older"]}, {"id": "gone", "title": "Gone", "bytes": 1}]}"#;
+            {"id": "tiny", "title": "Tiny", "bytes": 1, "replaces": ["older"]}, {"id": "gone", "title": "Gone", "bytes": 1}]}"#;
         there.insert("weights/index.json".into(), index.as_bytes().to_vec());
         there.insert("weights/tiny/manifest.json".into(), manifest.to_json().unwrap().into_bytes());
         for (name, bytes) in shards {

@@ -91,7 +91,6 @@ impl ImageModel {
         });
         model.summary = WeightsSummary {
             title: manifest.title.clone(),
-            preview: manifest.preview,
             precision: precision(&checkpoint),
             file_bytes: files.iter().map(|file| file.len() as f64).sum(),
             classes: manifest.classes.clone(),

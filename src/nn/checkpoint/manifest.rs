@@ -112,8 +112,6 @@ pub struct Manifest {
     pub format: u32,
     /// What to call it.
     pub title: String,
-    /// Whether it is only a preview, trained for a short time.
-    pub preview: bool,
     /// The network.
     pub architecture: UNetConfig,
     /// What its output means.

@@ -59,7 +59,6 @@ mod tests {
         Manifest {
             format: 1,
             title: "test".into(),
-            preview: true,
             architecture,
             prediction: convention.prediction,
             input: convention.input,

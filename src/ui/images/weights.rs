@@ -19,7 +19,7 @@ use crate::ui::parts::{chooser, megabytes, note, quiet};
 use crate::ui::reflect::{amount, get, list, texts, words};
 use crate::ui::signal::{Local, Memo, memo};
 use crate::ui::state::images::{Measured, Shipped};
-use crate::ui::state::{Page, page, start};
+use crate::ui::state::{Page, effect, page, start};
 
 /// The folder of the sets, beside the page.
 const FOLDER: &str = "./weights";
@@ -37,7 +37,6 @@ async fn json(address: String) -> JsValue {
 /// Reads the list and the manifests. What the list says is shown before the manifests are there.
 async fn read_sets(page: Page) {
     let index = json(format!("{FOLDER}/index.json")).await;
-    let named = page.config.with_untracked(|config| config.weights.as_str().to_owned());
     let (mut listed, mut manifests) = (Vec::new(), Vec::new());
     for entry in list(&index, "sets").iter() {
         let id = words(&entry, "id");
@@ -45,18 +44,13 @@ async fn read_sets(page: Page) {
         if id.is_empty() || Word::new(&id).as_str() != id {
             continue;
         }
-        // A link to a set whose place it has taken means this one.
-        if texts(&entry, "replaces").contains(&named) {
-            let _ = page.write("weights", &id);
-            page.file_notice.set("images.replaced");
-        }
         if !id.starts_with(HUB) {
             manifests.push((listed.len(), format!("{FOLDER}/{id}/manifest.json")));
         }
         listed.push(Shipped {
             id,
+            replaces: texts(&entry, "replaces"),
             title: words(&entry, "title"),
-            preview: get(&entry, "preview").is_truthy(),
             bytes: amount(&entry, "bytes"),
             gflop: amount(&entry, "gflop"),
             licence: words(&entry, "licence"),
@@ -138,6 +132,7 @@ pub fn weights(field: Element) -> Element {
     start(read_sets(page));
     let named = memo(move || page.config.with(|config| config.weights.as_str().to_owned()));
     let state = memo(move || page.session.with(|session| session.image_weights().clone()));
+    follow_replacements(page, named);
     let list = move || {
         page.images.sets.with(|sets| match sets {
             None => vec![element("p").class("note").plain("…")],
@@ -158,7 +153,7 @@ pub fn weights(field: Element) -> Element {
         } else {
             return Vec::new();
         };
-        let radio = element("input").attribute("type", "radio").attribute("name", "weights").attribute("checked", "");
+        let radio = radio().attribute("checked", "");
         let title = element("span").attribute("dir", "auto").plain(&title);
         vec![element("label").class("set").holds(&[radio, title])]
     };
@@ -184,6 +179,26 @@ fn known<'s>(sets: &'s Option<Vec<Shipped>>, name: &str) -> Option<&'s Shipped> 
     sets.as_ref()?.iter().find(|set| set.id == name)
 }
 
+/// Turns from a set whose place another has taken to that one, whenever a link names it, and says so.
+fn follow_replacements(page: Page, named: Memo<String>) {
+    effect(move || {
+        let name = named.get();
+        let successor = page.images.sets.with(|sets| {
+            let set = sets.as_ref()?.iter().find(|set| set.replaces.contains(&name))?;
+            Some(set.id.clone())
+        });
+        if let Some(id) = successor {
+            let _ = page.write("weights", &id);
+            page.file_notice.set("images.replaced");
+        }
+    });
+}
+
+/// What chooses one of the sets.
+fn radio() -> Element {
+    element("input").attribute("type", "radio").attribute("name", "weights")
+}
+
 /// A set of the list.
 fn listed(page: Page, named: Memo<String>, place: usize, set: &Shipped) -> Element {
     let id = set.id.clone();
@@ -198,12 +213,9 @@ fn listed(page: Page, named: Memo<String>, place: usize, set: &Shipped) -> Eleme
         None => page.text("images.fid-none"),
     };
     let how = set.measured.as_ref().map_or("", |of| &of.how);
-    let radio = element("input").attribute("type", "radio").attribute("name", "weights");
-    let radio = radio.test_id(&format!("set-{}", set.id)).property_when("checked", here);
+    let radio = radio().test_id(&format!("set-{}", set.id)).property_when("checked", here);
     let name = element("span")
         .child(element("bdi").plain(&set.title))
-        .plain(" ")
-        .child(element("small").class(if set.preview { "badge" } else { "badge gone" }).says("images.preview"))
         .plain(" ")
         .child(element("small").plain(&page.filled("images.size", &[("size", &megabytes(set.bytes))])));
     let id = set.id.clone();

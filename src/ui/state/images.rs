@@ -32,10 +32,10 @@ pub struct Measured {
 pub struct Shipped {
     /// Its name in a configuration.
     pub id: String,
+    /// Names of the sets whose place it has taken.
+    pub replaces: Vec<String>,
     /// What to call it.
     pub title: String,
-    /// Whether it is only a preview.
-    pub preview: bool,
     /// Bytes of its files.
     pub bytes: f64,
     /// Additions and multiplications of one evaluation of one image, in billions, of a model of the hub.
