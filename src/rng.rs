@@ -74,7 +74,7 @@ impl Rng {
         if let Some(value) = self.spare.take() {
             return value;
         }
-        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
+        let radius = (-2.0 * libm::log(1.0 - self.uniform())).sqrt();
         let angle = core::f64::consts::TAU * self.uniform();
         self.spare = Some(radius * libm::sin(angle));
         radius * libm::cos(angle)

@@ -78,7 +78,7 @@ impl Condition {
                 let (mean, variance) = (mixture.means[component], mixture.stds[component].powi(2));
                 let seen = dot(*direction, mean);
                 let total = (variance + noise * noise).max(LEAST_VARIANCE);
-                let along = variance / total * (value - seen) + noise * libm::sqrt(variance / total) * rng.normal();
+                let along = variance / total * (value - seen) + noise * (variance / total).sqrt() * rng.normal();
                 let aside = mixture.stds[component] * rng.normal();
                 [mean[0] + along * direction[0] + aside * across[0], mean[1] + along * direction[1] + aside * across[1]]
             })

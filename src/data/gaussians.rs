@@ -104,7 +104,7 @@ impl Gaussian {
         if degrees.is_finite() {
             let turned = libm::round(degrees / 180.0 * f64::from(LETTERS));
             let whole = f64::from(LETTERS);
-            self.turn = (turned - whole * libm::floor(turned / whole)) as u8;
+            self.turn = (turned - whole * (turned / whole).floor()) as u8;
         }
     }
 
@@ -130,13 +130,13 @@ impl Gaussian {
     fn row(&self) -> Vec<(f64, [f64; 2], f64)> {
         let ([x, y], [along, across], [c, s]) = (self.centre(), self.deviations(), self.direction());
         let (long, short, direction) = if along >= across { (along, across, [c, s]) } else { (across, along, [-s, c]) };
-        let spread = libm::sqrt((long * long - short * short).max(0.0));
+        let spread = (long * long - short * short).max(0.0).sqrt();
         let weight = f64::from(self.weight());
         if spread == 0.0 {
             return vec![(weight, [x, y], short)];
         }
         let spacing = 1.4 * short * spread / long;
-        let side = libm::ceil(4.0 * spread / spacing) as i32;
+        let side = (4.0 * spread / spacing).ceil() as i32;
         let density = |i: i32| libm::exp(-0.5 * (f64::from(i) * spacing / spread) * (f64::from(i) * spacing / spread));
         let total: f64 = (-side..=side).map(density).sum();
         (-side..=side)

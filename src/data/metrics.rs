@@ -50,7 +50,7 @@ impl Floor {
         let count = values.len().max(1) as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
-        Self { mean, spread: libm::sqrt(squares / (count - 1.0).max(1.0)) }
+        Self { mean, spread: (squares / (count - 1.0).max(1.0)).sqrt() }
     }
 }
 

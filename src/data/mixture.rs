@@ -81,7 +81,7 @@ impl Mixture {
             let [dx, dy] = [m[0] - mean[0], m[1] - mean[1]];
             variance += weight * (0.5 * (dx * dx + dy * dy) + std * std);
         }
-        (mean, libm::sqrt(variance))
+        (mean, variance.sqrt())
     }
 
     /// The covariance matrix.

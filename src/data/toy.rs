@@ -162,7 +162,7 @@ fn swiss_roll() -> Mixture {
     let (first, last) = (1.5 * PI, 4.5 * PI);
     Mixture::even(
         middles(208).map(|u| {
-            let angle = libm::sqrt(first * first + (last * last - first * first) * u);
+            let angle = (first * first + (last * last - first * first) * u).sqrt();
             polar(4.0 * angle / last, angle)
         }),
         0.15,

@@ -110,7 +110,7 @@ pub trait Constraint<S: State> {
         if left < 0.0 {
             return x;
         }
-        self.toward(x, level.alpha, Some((z, libm::sqrt(left))), 1.0)
+        self.toward(x, level.alpha, Some((z, left.sqrt())), 1.0)
     }
 
     /// The estimate of the data projected onto those that agree with the observation, `data + A^+ (y - A data)` (DDNM, Wang

@@ -179,7 +179,7 @@ impl ChainBetas {
         match self {
             Self::Linear { first, last } => first + (last - first) * share,
             Self::ScaledLinear { first, last } => {
-                let (first, last) = (libm::sqrt(first), libm::sqrt(last));
+                let (first, last) = (first.sqrt(), last.sqrt());
                 libm::pow(first + (last - first) * share, 2.0)
             }
             Self::Cosine => {
@@ -240,7 +240,7 @@ impl TimeConvention {
                 // the form that loses no digits for small t.
                 let slope = beta_max - beta_min;
                 let integral = |log: f64| libm::log1p(libm::exp(2.0 * log));
-                let time = |b: f64| 2.0 * b / (beta_min + libm::sqrt(beta_min * beta_min + 2.0 * slope * b));
+                let time = |b: f64| 2.0 * b / (beta_min + (beta_min * beta_min + 2.0 * slope * b).sqrt());
                 logs.map(|log| scale * time(integral(log))).collect()
             }
         }

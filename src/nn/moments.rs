@@ -29,7 +29,7 @@ impl AdamConfig {
         Update {
             config: self,
             rate: rate / (1.0 - libm::pow(self.beta_1, n)),
-            square: 1.0 / libm::sqrt(1.0 - libm::pow(self.beta_2, n)),
+            square: 1.0 / (1.0 - libm::pow(self.beta_2, n)).sqrt(),
             keep: ema.min(n / (n + 9.0)),
         }
     }

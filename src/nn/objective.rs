@@ -177,9 +177,7 @@ impl NoiseDistribution {
         };
         let sigma = match self.schedule {
             Schedule::Edm { .. } => libm::exp(EDM_LOG_STD * rng.normal() + EDM_LOG_MEAN),
-            Schedule::Linear { beta_min, beta_max } => {
-                libm::sqrt(libm::expm1(integral(beta_min, beta_max, rng.uniform())))
-            }
+            Schedule::Linear { beta_min, beta_max } => libm::expm1(integral(beta_min, beta_max, rng.uniform())).sqrt(),
             // (1 - exp(-B)) / exp(-B / 2)
             Schedule::SubVp { beta_min, beta_max } => {
                 2.0 * libm::sinh(0.5 * integral(beta_min, beta_max, rng.uniform()))

@@ -89,7 +89,7 @@ pub fn density_image(densities: &[f64], side: usize) -> Vec<u8> {
     let largest = densities.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
     image(side, side, |column, row| {
         let density = densities.get(row * side + column).copied().unwrap_or(0.0);
-        let share = if largest > 0.0 && density > 0.0 { libm::sqrt((density / largest).min(1.0)) } else { 0.0 };
+        let share = if largest > 0.0 && density > 0.0 { (density / largest).min(1.0).sqrt() } else { 0.0 };
         (sequential(share), (8.0 * share).min(1.0))
     })
 }

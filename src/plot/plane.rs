@@ -50,13 +50,13 @@ impl Projection {
 /// Radius of a dot, in pixels, for so many on a square: they cover about a third of it together, between 0.8 and 4.
 #[must_use]
 pub fn dot_radius(count: usize, pixels: f64) -> f64 {
-    (pixels * libm::sqrt(0.33 / (core::f64::consts::PI * count.max(1) as f64))).clamp(0.8, 4.0)
+    (pixels * (0.33 / (core::f64::consts::PI * count.max(1) as f64)).sqrt()).clamp(0.8, 4.0)
 }
 
 /// Opacity of a dot for so many on a square: solid while few, fainter when they overlap.
 #[must_use]
 pub fn dot_opacity(count: usize) -> f64 {
-    libm::sqrt(600.0 / count.max(1) as f64).clamp(0.25, 0.9)
+    (600.0 / count.max(1) as f64).sqrt().clamp(0.25, 0.9)
 }
 
 /// An arrow, in pixels.
@@ -98,7 +98,7 @@ pub fn arrows(
         .filter(|(_, vector)| length(vector).is_finite() && length(vector) > 0.0)
         .map(|(&place, vector)| {
             let norm = length(vector);
-            let strength = libm::sqrt((norm / reference).min(1.0));
+            let strength = (norm / reference).min(1.0).sqrt();
             // Up in the plane is up on the screen, where y falls.
             let along = [vector[0] / norm, -vector[1] / norm];
             let [x, y] = to_pixels(place);

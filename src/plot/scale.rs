@@ -41,7 +41,7 @@ impl Scale {
         let (low, high) = extent(values.into_iter().filter(|v| v.is_finite())).unwrap_or((0.0, 1.0));
         let (low, high) = if high > low { (low, high) } else { widened(low) };
         let step = nice_step((high - low) / 5.0);
-        Self::Linear { from: libm::floor(low / step) * step, to: libm::ceil(high / step) * step }
+        Self::Linear { from: (low / step).floor() * step, to: (high / step).ceil() * step }
     }
 
     /// A logarithmic scale that holds all positive finite values, with ends at 1, 2 or 5 times powers of ten, and at
@@ -109,7 +109,7 @@ fn widened(value: f64) -> (f64, f64) {
 
 /// The power of ten at or below a positive number, free of the rounding of logarithms.
 fn decade(value: f64) -> f64 {
-    let power = power_of_ten(libm::floor(libm::log10(value)) as i32);
+    let power = power_of_ten(libm::log10(value).floor() as i32);
     if power > value {
         power / 10.0
     } else if power * 10.0 <= value {
@@ -141,10 +141,10 @@ fn linear_ticks(from: f64, to: f64, count: usize) -> Vec<(f64, String)> {
         return Vec::new();
     }
     let step = nice_step((high - low) / count as f64);
-    let first = libm::ceil(low / step - 1e-9);
+    let first = (low / step - 1e-9).ceil();
     let ticks = (0..=10 * count).map(|i| (first + i as f64) * step).take_while(|&v| v <= high + 1e-9 * step);
     // As many decimals as the step has, so that 0.1 + 0.2 prints as 0.3.
-    let decimals = (-libm::floor(libm::log10(step) + 1e-9)).max(0.0) as usize;
+    let decimals = (-(libm::log10(step) + 1e-9).floor()).max(0.0) as usize;
     let plain = decimals <= 4 && low.abs().max(high.abs()) < 1e5;
     ticks
         .map(|value| {
@@ -160,8 +160,8 @@ fn log_ticks(from: f64, to: f64, count: usize) -> Vec<(f64, String)> {
     if !(from > 0.0 && to > from && to.is_finite()) {
         return Vec::new();
     }
-    let first = libm::floor(libm::log10(from) + 1e-9) as i32;
-    let last = libm::ceil(libm::log10(to) - 1e-9) as i32;
+    let first = (libm::log10(from) + 1e-9).floor() as i32;
+    let last = (libm::log10(to) - 1e-9).ceil() as i32;
     let decades = usize::try_from(last - first).unwrap_or(1).max(1);
     let every = decades.div_ceil(count).max(1) as i32;
     let factors: &[f64] = if decades <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };

@@ -204,7 +204,7 @@ fn layer(chart: &Chart<'_>, layout: &Layout, layer: &Layer, data: &[f32]) -> Str
         }
         Mark::Arrows => {
             let (places, vectors) = few_arrows(data);
-            let longest = 1.1 * layout.width / libm::sqrt(places.len().max(1) as f64);
+            let longest = 1.1 * layout.width / (places.len().max(1) as f64).sqrt();
             for arrow in arrows(&places, &vectors, |place| layout.place(place), longest.min(60.0)) {
                 pen.go(arrow.tail, false);
                 pen.go(arrow.head, true);

@@ -31,7 +31,7 @@ pub fn frechet<const D: usize>(left: &([f64; D], [[f64; D]; D]), right: &([f64; 
     let root = symmetric_root(&left.1);
     // (S1 S2)^(1/2) has the trace of (S1^(1/2) S2 S1^(1/2))^(1/2), whose argument is symmetric.
     let (values, _) = eigen(product(&product(&root, &right.1), &root));
-    let cross: f64 = values.iter().map(|value| libm::sqrt(value.max(0.0))).sum();
+    let cross: f64 = values.iter().map(|value| value.max(0.0).sqrt()).sum();
     let mut total = -2.0 * cross;
     for i in 0..D {
         let shift = left.0[i] - right.0[i];
@@ -47,7 +47,7 @@ fn product<const D: usize>(a: &[[f64; D]; D], b: &[[f64; D]; D]) -> [[f64; D]; D
 fn symmetric_root<const D: usize>(matrix: &[[f64; D]; D]) -> [[f64; D]; D] {
     let (values, vectors) = eigen(*matrix);
     core::array::from_fn(|i| {
-        core::array::from_fn(|j| (0..D).map(|k| vectors[i][k] * libm::sqrt(values[k].max(0.0)) * vectors[j][k]).sum())
+        core::array::from_fn(|j| (0..D).map(|k| vectors[i][k] * values[k].max(0.0).sqrt() * vectors[j][k]).sum())
     })
 }
 
@@ -64,8 +64,8 @@ fn eigen<const D: usize>(mut a: [[f64; D]; D]) -> ([f64; D], [[f64; D]; D]) {
                 }
                 rotated = true;
                 let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-                let tangent = theta.signum() / (theta.abs() + libm::sqrt(theta * theta + 1.0));
-                let cosine = 1.0 / libm::sqrt(tangent * tangent + 1.0);
+                let tangent = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
+                let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
                 let sine = tangent * cosine;
                 for row in &mut a {
                     (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);

@@ -10,7 +10,7 @@ pub const SMOOTHING: f64 = 0.01;
 /// about `(k - 1) / (2 n)` nats, here at most 1/16; smoothing lowers every divergence by a percent or so.
 #[must_use]
 pub fn histogram_side(samples: usize) -> usize {
-    (libm::round(libm::sqrt(samples as f64 / 8.0)) as usize).clamp(4, 64)
+    (libm::round((samples as f64 / 8.0).sqrt()) as usize).clamp(4, 64)
 }
 
 /// Kullback-Leibler divergence of the histogram from the probabilities, and the Jensen-Shannon divergence between them,

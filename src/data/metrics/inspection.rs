@@ -144,7 +144,7 @@ impl Inspection {
         let count = self.samples.len().max(1) as f64;
         // A normal point in the plane is within four deviations with probability 1 - exp(-8).
         let expected = 1.0 - libm::exp(-8.0);
-        let error = |p: f64| libm::sqrt(p * (1.0 - p) / count);
+        let error = |p: f64| (p * (1.0 - p) / count).sqrt();
         rows.push(Measure::new("near", found.near).with_error(error(found.near)).against(expected, error(expected)));
         let modes = self.mixture.weights.len() as f64;
         rows.push(Measure::new("covered", found.covered as f64).against(modes, f64::NAN));
@@ -169,8 +169,8 @@ impl Inspection {
         Measure {
             number: u32::try_from(class + 1).unwrap_or(u32::MAX),
             ..Measure::new("class", share)
-                .with_error(libm::sqrt((squares - share * share).max(0.0) / count))
-                .against(exact, libm::sqrt(exact * (1.0 - exact) / count))
+                .with_error(((squares - share * share).max(0.0) / count).sqrt())
+                .against(exact, (exact * (1.0 - exact) / count).sqrt())
         }
     }
 

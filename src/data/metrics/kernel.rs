@@ -31,7 +31,7 @@ fn pair_means(left: &[[f64; 2]], right: &[[f64; 2]], f: impl Fn(f64) -> f64) -> 
 /// each; NaN for fewer than two.
 #[must_use]
 pub fn energy_distance(left: &[[f64; 2]], right: &[[f64; 2]]) -> f64 {
-    let [left, right, across] = pair_means(capped(left), capped(right), libm::sqrt);
+    let [left, right, across] = pair_means(capped(left), capped(right), f64::sqrt);
     2.0 * across - left - right
 }
 

@@ -40,7 +40,7 @@ pub fn modes(samples: &[[f64; 2]], mixture: &Mixture) -> Modes {
     let errors = squares
         .iter()
         .zip(&weights)
-        .map(|(square, mean)| libm::sqrt((square / count - mean * mean).max(0.0) / count))
+        .map(|(square, mean)| ((square / count - mean * mean).max(0.0) / count).sqrt())
         .collect();
     let reached = |(&seen, &weight): (&f64, &f64)| seen > 0.0 && seen >= 0.1 * weight * count;
     let covered = within.iter().zip(&mixture.weights).filter(|&pair| reached(pair)).count();

@@ -50,7 +50,7 @@ fn share_inside(points: &[[f64; 2]], centres: &[[f64; 2]], radii: &[f64]) -> (f6
     };
     let count = points.len() as f64;
     let share = points.iter().filter(inside).count() as f64 / count;
-    (share, libm::sqrt(share * (1.0 - share) / count))
+    (share, (share * (1.0 - share) / count).sqrt())
 }
 
 /// Precision and recall of samples against data, with balls that reach to the third neighbour. Sets are cut to equal

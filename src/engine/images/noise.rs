@@ -52,7 +52,7 @@ pub fn great_circle(a: &[f32], b: &[f32], share: f64) -> Vec<f32> {
         return b.to_vec();
     }
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    let cosine = dot(a, b) / libm::sqrt(dot(a, a) * dot(b, b));
+    let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
     let angle = libm::acos(cosine.clamp(-1.0, 1.0));
     let sine = libm::sin(angle);
     let (from, to) = if sine.is_nan() || sine < 1e-6 {

@@ -53,7 +53,7 @@ pub fn parameter(name: &str, shape: &[usize]) -> Vec<f32> {
     if name.ends_with("embed.weight") {
         hashed(name, count).map(|u| (0.5 * u + 1.0) as f32).collect()
     } else if shape.len() > 1 {
-        let gain = libm::sqrt(3.0 / shape[1..].iter().product::<usize>() as f64);
+        let gain = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
         hashed(name, count).map(|u| (u * gain) as f32).collect()
     } else {
         let scales = ["weight", "gamma", "alpha"];

@@ -118,7 +118,7 @@ impl Published {
 
     /// The size of a step in terms of what the network says and the noise that is added.
     fn snr(&self) -> f64 {
-        libm::sqrt(self.rate / 2.0) / SMALLEST
+        (self.rate / 2.0).sqrt() / SMALLEST
     }
 }
 
