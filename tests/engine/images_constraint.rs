@@ -113,10 +113,10 @@ fn picture() -> Picture {
     Picture::new(colours, (0..PIXELS).map(|i| i % SIDE < 20).collect()).expect("an image of this size")
 }
 
-/// A run of a network that makes its plan come true. Gives its last frame's bytes and its residual.
-fn ran(config: &RunConfig) -> (Vec<u8>, [f64; 2]) {
-    let compute = cpu();
+/// A network for images with so many channels.
+fn model(image_channels: usize, compute: &ComputeDevice) -> ImageModel {
     let unet = UNetConfig {
+        image_channels,
         channels: 8,
         multipliers: vec![1, 2],
         layers: 1,
@@ -124,7 +124,18 @@ fn ran(config: &RunConfig) -> (Vec<u8>, [f64; 2]) {
         groups: 4,
         ..UNetConfig::cifar10()
     };
-    let model = ImageModel::new(network(&unet, &compute.device), Convention::ddpm(), SIDE);
+    ImageModel::new(network(&unet, &compute.device), Convention::ddpm(), SIDE)
+}
+
+/// A run of a network that makes its plan come true. Gives its last frame's bytes and its residual.
+fn ran(config: &RunConfig) -> (Vec<u8>, [f64; 2]) {
+    ran_in(config, 3)
+}
+
+/// The same of a network for images with so many channels.
+fn ran_in(config: &RunConfig, channels: usize) -> (Vec<u8>, [f64; 2]) {
+    let compute = cpu();
+    let model = model(channels, &compute);
     let mut run = ImageRun::new(config.clone(), &model, &compute).expect("a run").with_batch(2);
     let planned = (run.planned_steps(), run.planned_evaluations());
     assert_eq!(planned.1, planned_evaluations(config), "the page says the same");
@@ -172,6 +183,24 @@ fn every_method_completes_and_colours_and_only_a_noisy_observation_leaves_a_resi
             }
         }
     }
+}
+
+#[test]
+fn a_network_without_colours_completes_the_grey_of_a_picture_and_colours_none() {
+    let config = RunConfig { task: TaskId::Inpaint, picture: picture(), images: 2, steps: 5, ..RunConfig::of_images() };
+    let (bytes, [residual, _]) = ran_in(&config, 1);
+    assert_eq!(residual, 0.0);
+    let given = picture();
+    for (i, found) in bytes.chunks_exact(3).enumerate() {
+        let [pixel, mean] =
+            [i % PIXELS, given.colours()[3 * (i % PIXELS)..][..3].iter().map(|c| usize::from(*c)).sum()];
+        assert!(!given.known()[pixel] || usize::from(found[0]) == (mean + 1) / 3, "pixel {i}");
+        assert!(found[0] == found[1] && found[1] == found[2], "pixel {i}");
+    }
+    let config = RunConfig { task: TaskId::Colourise, ..config };
+    let compute = cpu();
+    let refused = ImageRun::new(config, &model(1, &compute), &compute).err().map(|error| error.to_string());
+    assert!(refused.is_some_and(|words| words.contains("1 channels")));
 }
 
 #[test]

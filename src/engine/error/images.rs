@@ -21,7 +21,9 @@ pub enum ImageError {
     #[error("there is no image to complete or to colour")]
     NoPicture,
     /// The image does not fit the network.
-    #[error("the network makes images of {side} by {side} pixels and {channels} channels, not of 32 by 32 and 3")]
+    #[error(
+        "the network makes images of {side} by {side} pixels and {channels} channels; what is completed has 32 by 32 and 1 or 3, what is coloured 3"
+    )]
     Side {
         /// Height and width.
         side: usize,

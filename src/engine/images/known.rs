@@ -1,7 +1,7 @@
 //! What is known of the images before they are made, as a constraint.
 
 use super::model::ImageModel;
-use super::pictures::{Pictures, from_bytes};
+use super::pictures::{Pictures, from_bytes, planes};
 use crate::diffusion::constraint::{Constraint, Masked, scaled};
 use crate::engine::error::ImageError;
 use crate::lab::{MethodId, PIXELS, RunConfig, SIDE, TaskId};
@@ -26,7 +26,8 @@ impl Known {
     /// What a run knows; `None` when it makes images from nothing.
     ///
     /// # Errors
-    /// An [`ImageError`] when the task needs an image that is not there, or one of another size.
+    /// An [`ImageError`] when the task needs an image that is not there or one of another size, or is to colour where the
+    /// network knows no colours.
     pub fn from_config(
         config: &RunConfig,
         model: &ImageModel,
@@ -35,30 +36,41 @@ impl Known {
         if config.task == TaskId::Generate {
             return Ok(None);
         }
-        if config.picture.is_empty() {
-            return Err(ImageError::NoPicture);
-        }
-        let channels = model.config().image_channels;
-        if (model.side, channels) != (SIDE, 3) {
-            return Err(ImageError::Side { side: model.side, channels });
-        }
-        let device = &compute.device;
+        let given = picture(config, model)?;
+        let (device, channels) = (&compute.device, model.config().image_channels);
         let noise = if config.method == MethodId::Observe { config.observe_noise } else { 0.0 };
-        let image = Pictures::new(from_bytes(config.picture.colours()), [1, 3, SIDE, SIDE], device);
+        let image = Pictures::new(from_bytes(&given), [1, channels, SIDE, SIDE], device);
         if config.task == TaskId::Colourise {
+            if channels == 1 {
+                return Err(ImageError::Side { side: model.side, channels });
+            }
             return Ok(Some(Self::Grey { image: Box::new(image), noise }));
         }
         let plane: Vec<f32> = config.picture.known().iter().map(|known| if *known { 1.0 } else { 0.0 }).collect();
-        let mask = Pictures::new(plane.repeat(3), [1, 3, SIDE, SIDE], device);
+        let mask = Pictures::new(plane.repeat(channels), [1, channels, SIDE, SIDE], device);
         Ok(Some(Self::Pixels(Box::new(Masked { known: image, mask, noise }))))
     }
 }
 
-/// How many numbers of an image a run observes: the rank of its constraint.
-pub fn observed_numbers(config: &RunConfig) -> usize {
+/// The picture of a configuration as bytes of the network's channels: `[channels, SIDE, SIDE]`.
+///
+/// # Errors
+/// An [`ImageError`] when there is none, or the network's images are of another size.
+pub fn picture(config: &RunConfig, model: &ImageModel) -> Result<Vec<u8>, ImageError> {
+    if config.picture.is_empty() {
+        return Err(ImageError::NoPicture);
+    }
+    match (model.side, model.config().image_channels) {
+        (SIDE, channels @ (1 | 3)) => Ok(planes(config.picture.colours(), channels)),
+        (side, channels) => Err(ImageError::Side { side, channels }),
+    }
+}
+
+/// How many numbers of an image with so many channels a run observes: the rank of its constraint.
+pub fn observed_numbers(config: &RunConfig, channels: usize) -> usize {
     match config.task {
         TaskId::Generate => 0,
-        TaskId::Inpaint => 3 * config.picture.known().iter().filter(|known| **known).count(),
+        TaskId::Inpaint => channels * config.picture.known().iter().filter(|known| **known).count(),
         TaskId::Colourise => PIXELS,
     }
 }

@@ -1,5 +1,6 @@
 //! The job that measures how likely a network finds one picture, an estimate at a time.
 
+use super::known::picture;
 use super::likelihood::{Asked, Bits};
 use super::model::ImageModel;
 use super::pool::WorkerPool;
@@ -9,7 +10,7 @@ use crate::diffusion::Schedule;
 use crate::engine::error::{EngineError, ImageError};
 use crate::engine::inbox::{Inbox, Port};
 use crate::engine::job::Job;
-use crate::lab::{RunConfig, SIDE};
+use crate::lab::RunConfig;
 use crate::nn::WeightsFile;
 use crate::nn::device::ComputeDevice;
 use crate::protocol::{Event, Report, RunId, Subject};
@@ -19,6 +20,8 @@ use crate::protocol::{Event, Report, RunId, Subject};
 pub struct PictureLikelihood<'m> {
     run: RunId,
     config: RunConfig,
+    /// The picture, channel by channel.
+    pixels: Vec<u8>,
     model: &'m ImageModel,
     compute: &'m ComputeDevice,
     labels: Vec<Option<usize>>,
@@ -43,17 +46,11 @@ impl<'m> PictureLikelihood<'m> {
         pool: &'m mut WorkerPool,
         now: f64,
     ) -> Result<Self, ImageError> {
-        if config.picture.is_empty() {
-            return Err(ImageError::NoPicture);
-        }
-        let channels = model.config().image_channels;
-        if (model.side, channels) != (SIDE, 3) {
-            return Err(ImageError::Side { side: model.side, channels });
-        }
+        let pixels = picture(&config, model)?;
         let labels = model.classes().labels(&config.image_class, 1.0, 0, 1)?;
         let mut teller = Teller::new(1);
         teller.begin(run, now);
-        Ok(Self { run, config, model, compute, labels, teller, pool, found: Vec::new(), levels: 0 })
+        Ok(Self { run, config, pixels, model, compute, labels, teller, pool, found: Vec::new(), levels: 0 })
     }
 
     fn send<P: Port>(&self, port: &mut P) {
@@ -80,9 +77,8 @@ impl Job for PictureLikelihood<'_> {
     }
 
     async fn advance<P: Port>(&mut self, inbox: &mut Inbox<'_, P>) -> Result<bool, EngineError> {
-        let pixels = by_channel(self.config.picture.colours());
         let draw = self.found.len() as u32;
-        let asked = Asked { pixels: &pixels, images: 1, labels: &self.labels, seed: self.config.seed, draw };
+        let asked = Asked { pixels: &self.pixels, images: 1, labels: &self.labels, seed: self.config.seed, draw };
         let schedule = Schedule::from_config(&self.config);
         self.teller.part(draw, self.config.probes);
         let mut reporter = Reporter { inbox, teller: &mut self.teller, pool: self.pool };
@@ -106,9 +102,4 @@ impl Job for PictureLikelihood<'_> {
     async fn weights(&mut self) -> Result<Option<WeightsFile>, EngineError> {
         Ok(None)
     }
-}
-
-/// Channels one after the other, of `red, green, blue` of every pixel.
-fn by_channel(colours: &[u8]) -> Vec<u8> {
-    (0..3).flat_map(|channel| colours.iter().skip(channel).step_by(3).copied()).collect()
 }

@@ -54,17 +54,20 @@ pub fn to_bytes(values: &[f32], channels: usize, pixels: usize) -> Vec<u8> {
     bytes
 }
 
-/// Numbers in `[-1, 1]`, channels before pixels, from `red, green, blue` of every pixel.
+/// Numbers in `[-1, 1]` from bytes.
 #[must_use]
-pub fn from_bytes(colours: &[u8]) -> Vec<f32> {
-    let pixels = colours.len() / 3;
-    let mut values = vec![0.0; 3 * pixels];
-    for (pixel, colour) in colours.chunks_exact(3).enumerate() {
-        for (channel, byte) in colour.iter().enumerate() {
-            values[channel * pixels + pixel] = f32::from(*byte) / 127.5 - 1.0;
-        }
+pub fn from_bytes(bytes: &[u8]) -> Vec<f32> {
+    bytes.iter().map(|byte| f32::from(*byte) / 127.5 - 1.0).collect()
+}
+
+/// Bytes with channels before pixels from `red, green, blue` of every pixel; one channel is the mean of the three.
+#[must_use]
+pub fn planes(colours: &[u8], channels: usize) -> Vec<u8> {
+    let pixels = colours.as_chunks::<3>().0;
+    if channels == 1 {
+        return pixels.iter().map(|pixel| ((pixel.map(u32::from).iter().sum::<u32>() + 1) / 3) as u8).collect();
     }
-    values
+    (0..channels.min(3)).flat_map(|channel| pixels.iter().map(move |pixel| pixel[channel])).collect()
 }
 
 fn times(tensor: Tensor<4>, k: f64) -> Tensor<4> {
@@ -231,7 +234,10 @@ mod tests {
     fn bytes_survive_the_way_through_numbers() {
         let colours: Vec<u8> =
             (0..=255).chain((0..=255).rev()).chain((0..=255).map(|i: u8| i.wrapping_mul(7))).collect();
-        assert_eq!(to_bytes(&from_bytes(&colours), 3, colours.len() / 3), colours);
+        assert_eq!(to_bytes(&from_bytes(&planes(&colours, 3)), 3, colours.len() / 3), colours);
+        let greys = planes(&[10, 20, 33, 255, 255, 255, 1, 1, 1, 0, 0, 1], 1);
+        assert_eq!(greys, [21, 255, 1, 0]);
+        assert_eq!(planes(&to_bytes(&from_bytes(&greys), 1, 4), 1), greys);
         assert_eq!(to_bytes(&[f32::NAN, -7.0, 7.0], 1, 3), [0, 0, 0, 0, 0, 0, 255, 255, 255]);
     }
 }

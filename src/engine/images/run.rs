@@ -183,7 +183,8 @@ impl<'m> ImageRun<'m> {
     pub async fn residual(&self) -> Option<[f64; 2]> {
         let constraint = self.sampling.constraint()?;
         let norm = constraint.residual(self.sampler().x().clone()).await;
-        Some([norm / (observed_numbers(&self.config).max(1) as f64).sqrt(), constraint.noise()])
+        let observed = observed_numbers(&self.config, self.model.config().image_channels);
+        Some([norm / (observed.max(1) as f64).sqrt(), constraint.noise()])
     }
 
     /// The state as bytes.
