@@ -67,7 +67,8 @@ fn brotli(content: &[u8]) -> io::Result<Vec<u8>> {
     Ok(packed)
 }
 
-fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
+/// As a server with gzip sends it.
+pub fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
     // Its head says neither a name nor a time.
     let mut writer = GzEncoder::new(Vec::new(), Compression::best());
     writer.write_all(content)?;

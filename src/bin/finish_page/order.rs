@@ -7,16 +7,29 @@ use std::collections::{HashMap, VecDeque};
 const PATTERN: usize = 5;
 /// Patterns in more functions than that make no two of them alike.
 const COMMON: usize = 200;
-/// Bytes of functions before the next one that it is compared with.
-const REACH: usize = 8000;
+/// Bytes of functions before the next one that it is compared with: which of them makes a program smallest is chance, a few
+/// hundred bytes of it.
+const REACHES: [usize; 6] = [8000, 4000, 5000, 6000, 12_000, 16_000];
+/// Of more bytes than that one order is made: it takes many seconds.
+const LARGE: usize = 4_000_000;
 
 /// What a pattern counts for that so many functions have: a whole number, so that sums do not depend on their order.
 fn weight(holders: usize) -> usize {
     (1000.0 / (holders as f64).sqrt()) as usize
 }
 
-/// The places of the functions in their new order.
-pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
+/// The places of the functions in their new order: of a few the one whose functions have the smallest size, compressed.
+pub fn smallest(functions: &[&[u8]], size: impl Fn(&[u8]) -> usize) -> Vec<usize> {
+    let tried = if functions.iter().map(|function| function.len()).sum::<usize>() > LARGE { 1 } else { REACHES.len() };
+    let orders = REACHES[..tried].iter().map(|reach| by_likeness(functions, *reach));
+    let sized = |order: Vec<usize>| {
+        let all: Vec<u8> = order.iter().flat_map(|&place| functions[place]).copied().collect();
+        (size(&all), order)
+    };
+    orders.map(sized).min().map(|(_, order)| order).unwrap_or_default()
+}
+
+fn by_likeness(functions: &[&[u8]], furthest: usize) -> Vec<usize> {
     let mut holders: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for (place, function) in functions.iter().enumerate() {
         for pattern in function.windows(PATTERN) {
@@ -62,7 +75,7 @@ pub fn by_likeness(functions: &[&[u8]]) -> Vec<usize> {
                 shared[pattern].iter().for_each(|&holder| known[holder] += weight);
             }
         }
-        while reach > REACH && within.len() > 1 {
+        while reach > furthest && within.len() > 1 {
             let Some(far) = within.pop_front() else { break };
             reach -= functions[far].len();
             for &pattern in &patterns[far] {
@@ -86,12 +99,12 @@ mod tests {
         // Three families, mixed; each member with an end of its own.
         let functions: Vec<Vec<u8>> =
             (0..30_u8).map(|i| (0..40).map(|k| 60 * (i % 3) + k).chain([200 + i; 3]).collect()).collect();
-        let order = by_likeness(&functions.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let order = smallest(&functions.iter().map(Vec::as_slice).collect::<Vec<_>>(), <[u8]>::len);
         let mut sorted = order.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, (0..30).collect::<Vec<_>>());
         let changes = order.windows(2).filter(|pair| pair[0] % 3 != pair[1] % 3).count();
         assert_eq!(changes, 2, "{order:?}");
-        assert_eq!(by_likeness(&[]), [0; 0]);
+        assert_eq!(smallest(&[], <[u8]>::len), [0; 0]);
     }
 }

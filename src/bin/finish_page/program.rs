@@ -7,8 +7,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::copies::gzip;
 use super::module::Module;
-use super::order::by_likeness;
+use super::order::smallest;
 
 /// How the file of a program ends; that of its script is called as it is otherwise.
 pub const ENDING: &str = "_bg.wasm";
@@ -38,7 +39,7 @@ fn finished(module: &[u8], script: &str) -> Option<(Vec<u8>, String)> {
     let script = renamed(script, old.into_iter().zip(&new).collect())?;
     module.rename_imports(&new)?;
     module.unite()?;
-    let order = by_likeness(&module.functions()?);
+    let order = smallest(&module.functions()?, |all| gzip(all).map_or(usize::MAX, |packed| packed.len()));
     module.reorder(&order)?;
     Some((module.bytes(), script))
 }
