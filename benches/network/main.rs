@@ -20,7 +20,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
+use std::{env, fs, process, thread};
 
 use line::{Line, Speed};
 use scorefield::serve::{Head, Limits, Server, Site};
@@ -33,6 +33,8 @@ const SLOW: Speed = Speed { round_trip: Duration::from_millis(150), bytes: 200_0
 const SLOWER: u32 = 4;
 /// Rounds, each in a browser that has never been here.
 const ROUNDS: usize = 5;
+/// Between the visits.
+const REST: Duration = Duration::from_secs(8);
 /// How long a visit may take, and then the copy that it leaves.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -299,6 +301,9 @@ fn main() {
                 last = (behind.origin(), behind.asked_for_the_copy(visit.notes[awaited].as_f64().unwrap_or(0.0)));
                 first.push(visit);
                 keep_copy(&browser);
+                // Where the first page had a GPU worker, the process that also paints is still at its shaders.
+                browser.goto("about:blank");
+                thread::sleep(REST);
                 again.push(behind.visit(&browser, link, awaited));
             }
             let name = if link.is_empty() { "no link" } else { link };

@@ -35,12 +35,6 @@ pub fn ask(language: Language) -> Promise {
         let html = JsFuture::from(words::fetch(address, true)).await?;
         let kept = html.as_string().map(|text| &*text.leak());
         READ.with_borrow_mut(|read| read[language as usize] = kept);
-        // To lay out all of them takes a slow device seconds: what is on the page already is painted before, which it is when
-        // the second frame begins.
-        for _ in 0..2 {
-            let frame = Promise::new(&mut |begin, _| drop(window().request_animation_frame(&begin)));
-            let _ = JsFuture::from(frame).await;
-        }
         Ok(JsValue::UNDEFINED)
     })
 }
