@@ -39,7 +39,7 @@ fn finished(module: &[u8], script: &str) -> Option<(Vec<u8>, String)> {
     let script = renamed(script, old.into_iter().zip(&new).collect())?;
     module.rename_imports(&new)?;
     module.unite()?;
-    let order = smallest(&module.functions()?, |all| gzip(all).map_or(usize::MAX, |packed| packed.len()));
+    let order = smallest(&module.functions()?, |all| Ok(gzip(all)?.len())).ok()?;
     module.reorder(&order)?;
     Some((module.bytes(), script))
 }

@@ -46,10 +46,10 @@ pub fn against_condition(condition: &Condition, dataset: &Dataset, samples: &[[f
             let squares = samples.iter().map(|x| (value - direction[0] * x[0] - direction[1] * x[1]).powi(2)).collect();
             let (mean, error) = mean_and_error(squares);
             let root = mean.sqrt();
-            let expected = (reference
+            let expected = reference
                 .iter()
-                .fold(0.0, |sum, x| sum + (value - direction[0] * x[0] - direction[1] * x[1]).powi(2) / count))
-            .sqrt();
+                .fold(0.0_f64, |sum, x| sum + (value - direction[0] * x[0] - direction[1] * x[1]).powi(2) / count)
+                .sqrt();
             let error = if root > 0.0 { 0.5 * error / root } else { 0.0 };
             let expected = if *noise > 0.0 { dataset.scale * expected } else { 0.0 };
             Measure::new("residual", dataset.scale * root).with_error(dataset.scale * error).against(expected, f64::NAN)

@@ -60,14 +60,14 @@ pub fn from_bytes(bytes: &[u8]) -> Vec<f32> {
     bytes.iter().map(|byte| f32::from(*byte) / 127.5 - 1.0).collect()
 }
 
-/// Bytes with channels before pixels from `red, green, blue` of every pixel; one channel is the mean of the three.
+/// Bytes with channels before pixels from `red, green, blue` of every pixel: of one channel, the mean of the three, or of three.
 #[must_use]
 pub fn planes(colours: &[u8], channels: usize) -> Vec<u8> {
     let pixels = colours.as_chunks::<3>().0;
     if channels == 1 {
         return pixels.iter().map(|pixel| ((pixel.map(u32::from).iter().sum::<u32>() + 1) / 3) as u8).collect();
     }
-    (0..channels.min(3)).flat_map(|channel| pixels.iter().map(move |pixel| pixel[channel])).collect()
+    (0..3).flat_map(|channel| pixels.iter().map(move |pixel| pixel[channel])).collect()
 }
 
 fn times(tensor: Tensor<4>, k: f64) -> Tensor<4> {
