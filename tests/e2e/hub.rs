@@ -32,6 +32,12 @@ fn held(page: &Page, model: &str) {
     });
 }
 
+/// Whether the page offers to let go of what is kept.
+fn offers_to_let_go(page: &Page) -> bool {
+    let script = "return document.querySelector('[data-testid=let-go]').getClientRects().length > 0;";
+    page.browser.script(script, &[]) == true
+}
+
 /// Lets what is kept go.
 fn let_go(page: &Page) {
     page.press("let-go");
@@ -39,6 +45,7 @@ fn let_go(page: &Page) {
         let kept = page.browser.script("return caches.has('scorefield-weights');", &[]);
         (kept.as_bool() == Some(false)).then_some(())
     });
+    page.until("nothing more is offered", SOON, || (!offers_to_let_go(page)).then_some(()));
 }
 
 #[test]
@@ -52,6 +59,7 @@ fn a_network_is_fetched_by_name_after_its_size_was_told_and_kept_for_the_next_vi
     for part in ["143 MB", "Apache-2.0", "3.17", "Ho, Jain", hub.origin().as_str()] {
         assert!(weights.contains(part), "no {part} in {weights}");
     }
+    assert!(!offers_to_let_go(&page), "nothing is kept yet: {}", page.text("kept-room"));
     page.set("address", "hub:lab/../small");
     page.press("fetch-address");
     assert_eq!(page.attribute("hub-question", "data-bytes"), None, "no model is named so");

@@ -125,11 +125,14 @@ pub fn measure_room(page: Page) {
 fn measure(page: Page, of: &'static str, method: &'static str) {
     // What is not served securely has neither.
     let storage = get(window().navigator().as_ref(), "storage");
-    let of = if of == "caches" { get(&window(), of) } else { storage.clone() };
+    let caches = get(&window(), "caches");
     start(async move {
         // What it will not do shows in what it keeps.
-        let _ = call(&of, method, &WEIGHTS_CACHE.into()).await;
-        let estimate = call(&storage, "estimate", &JsValue::UNDEFINED).await.unwrap_or(JsValue::UNDEFINED);
-        page.images.room.set(["usage", "quota"].map(|name| amount(&estimate, name)));
+        let of = if of == "caches" { &caches } else { &storage };
+        let _ = call(of, method, &WEIGHTS_CACHE.into()).await;
+        let any = call(&caches, "has", &WEIGHTS_CACHE.into()).await.is_ok_and(|any| any.is_truthy());
+        let estimate = call(&storage, "estimate", &JsValue::UNDEFINED).await.ok().filter(|_| any);
+        let room = |estimate| ["usage", "quota"].map(|name| amount(&estimate, name));
+        page.images.room.set(estimate.map_or([0.0; 2], room));
     });
 }
